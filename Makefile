@@ -1,0 +1,61 @@
+# `make` lists the targets. Everything lives in .venv; nothing is installed elsewhere,
+# except Debian packages for the tests (see scripts in packaging/debian-packages).
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+WHEELS := wire governor agent coordinator
+ARGS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export PIP_ROOT_USER_ACTION = ignore
+# Deaf to whatever is active or exported in the caller's shell.
+unexport PYTHONPATH VIRTUAL_ENV PYTHONHOME
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint lock bench clean system-packages
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z%-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 10) <= sys.version_info[:2] <= (3, 13) else "make: $(PYTHON) is Python %d.%d; Tidewatt needs 3.10 to 3.13 (make PYTHON=python3.12 ...)" % sys.version_info[:2])'
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "make: $(PYTHON) cannot create a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+
+$(VENV)/.run: requirements/build.txt requirements/run.txt $(WHEELS:%=%/pyproject.toml) | $(VENV)/bin/python
+	@echo "installing Tidewatt into $(VENV)"
+	@$(BIN)/python -m pip install -q --require-hashes -r requirements/build.txt
+	@$(BIN)/python -m pip install -q --require-hashes --no-build-isolation -r requirements/run.txt
+	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation $(WHEELS:%=-e ./%)
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	@$(BIN)/python -m pip install -q --require-hashes --no-build-isolation -r requirements/dev.txt
+	@touch $@
+
+run: $(VENV)/.run ## run a fleet: coordinator, broker, five agents, a real day of traffic (ARGS="--help")
+	@exec $(BIN)/tidewatt run $(ARGS)
+
+test: $(VENV)/.dev system-packages ## set up what is missing, then run the whole suite (ARGS go to pytest)
+	@$(BIN)/python -m pytest $(ARGS)
+
+system-packages:
+	@sh packaging/debian-packages install
+
+check: $(VENV)/.dev ## lint, format, types, layers, links, locks
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/check_links.py
+
+bench-%: $(VENV)/.dev system-packages ## one benchmark (bench-agent), table here, JSON in benchmarks/results
+	@$(BIN)/python -m benchmarks.$*
+
+bench: bench-agent ## every benchmark
+
+lock: $(VENV)/.dev ## renew requirements/*.txt from *.in
+	@$(BIN)/python -m pip install -q uv
+	@cd requirements && for name in build run dev; do ../$(BIN)/uv pip compile -q $$name.in -o $$name.txt \
+		--universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --no-annotate; done
+
+clean: ## remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

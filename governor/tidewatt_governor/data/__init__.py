@@ -1,0 +1,1 @@
+"""Board profiles: dated data files with the source of each figure."""

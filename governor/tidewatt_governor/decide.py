@@ -1,0 +1,189 @@
+"""The decision: which operating point serves the traffic with the least energy.
+
+Invariants (each is a property test):
+- pure: the same arguments give the same result;
+- safe: with no load known the board stands at the safe point;
+- up at once, down only after the dwell and only for a saving that pays the switch;
+- more demand never gives less capacity;
+- a point outside the policy's allowed ones is never chosen;
+- deciding again with the same input changes nothing.
+
+Demand is planned as the highest one-minute rate of the recent window plus a margin: on real
+traces no model-free rule does better, and a forecaster may later only raise it.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+from tidewatt_wire.messages import OperatingPoint, Policy
+
+from tidewatt_governor import points
+from tidewatt_governor.sample import Load
+
+MINUTE_S = 60.0
+
+
+class Peak(msgspec.Struct, frozen=True):
+    """The highest rate seen in one minute (`minute` counts from the clock's origin)."""
+
+    minute: int
+    rps: float
+
+
+class GovernorState(msgspec.Struct, frozen=True, kw_only=True):
+    """What the governor remembers: where the board stands, since when, and recent peaks."""
+
+    point: str
+    since_s: float
+    peaks: tuple[Peak, ...] = ()
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """The operating point to be at, the rule that bound, and why, in one English sentence."""
+
+    point: str
+    rule: str
+    reason: str
+
+
+def decide(
+    state: GovernorState,
+    load: Load | None,
+    policy: Policy,
+    board: Sequence[OperatingPoint],
+    vendor_default: str,
+    now_s: float,
+) -> tuple[GovernorState, Decision]:
+    """The new state and the decision. `now_s` is monotonic; `board` has at least one point.
+
+    The state remembers demand but doesn't move: a decision isn't a deed (see `moved`).
+
+    Raises ValueError if `board` is empty.
+    """
+    allowed = _allowed(board, policy)
+    if load is None:
+        return state, _stand_safe(state, policy, allowed, vendor_default)
+    state = _remember(state, load, policy, now_s)
+    demand = max(peak.rps for peak in state.peaks) * (1.0 + policy.headroom)
+    return state, _choose(state, load, policy, allowed, demand, now_s)
+
+
+def moved(state: GovernorState, point: str, now_s: float) -> GovernorState:
+    """The state after the board was seen to stand at `point`."""
+    if point == state.point:
+        return state
+    return msgspec.structs.replace(state, point=point, since_s=now_s)
+
+
+def _allowed(board: Sequence[OperatingPoint], policy: Policy) -> list[OperatingPoint]:
+    if policy.allowed_points is None:
+        return list(board)
+    # A policy may name modes this board does not have; one that allows none of its modes
+    # can't be obeyed, and the board is better governed than stuck.
+    return [point for point in board if point.name in policy.allowed_points] or list(board)
+
+
+def _remember(state: GovernorState, load: Load, policy: Policy, now_s: float) -> GovernorState:
+    minute = int(now_s // MINUTE_S)
+    oldest = minute - int(policy.demand_window_s // MINUTE_S)
+    kept = [peak for peak in state.peaks if oldest < peak.minute < minute]
+    present = next((peak.rps for peak in state.peaks if peak.minute == minute), 0.0)
+    peaks = (*kept, Peak(minute, max(present, load.rps)))
+    return msgspec.structs.replace(state, peaks=peaks)
+
+
+def _stand_safe(
+    state: GovernorState, policy: Policy, allowed: list[OperatingPoint], vendor_default: str
+) -> Decision:
+    for name, origin in ((policy.safe_point, "the policy's safe point"), (vendor_default, "the vendor default")):
+        if name is not None and points.find(allowed, name):
+            return Decision(
+                point=name,
+                rule="no_load_known",
+                reason=f"load unknown: {_hold_or_go(state.point, name)} {origin} {name}",
+            )
+    name = points.strongest(allowed, policy.slo_p95_ms).name
+    return Decision(
+        point=name,
+        rule="no_load_known",
+        reason=f"load unknown: {_hold_or_go(state.point, name)} the strongest allowed point {name}",
+    )
+
+
+def _hold_or_go(here: str, there: str) -> str:
+    return "hold" if here == there else "go to"
+
+
+def _choose(
+    state: GovernorState,
+    load: Load,
+    policy: Policy,
+    allowed: list[OperatingPoint],
+    demand: float,
+    now_s: float,
+) -> Decision:
+    minutes = policy.demand_window_s / MINUTE_S
+    asked = f"demand {demand:.0f} rps (peak of {minutes:.0f} min + {policy.headroom:.0%})"
+    able = [point for point in allowed if points.usable_rps(point, policy.slo_p95_ms) >= demand]
+    if not able:
+        best = points.strongest(allowed, policy.slo_p95_ms)
+        return Decision(
+            point=best.name,
+            rule="overload",
+            reason=f"{asked} exceeds every allowed point within p95 {policy.slo_p95_ms:.0f} ms: "
+            f"{_stay_or_step(state.point, best.name)}",
+        )
+    best = points.cheapest(able, load.rps)
+    here = points.find(able, state.point)
+    spare = points.usable_rps(best, policy.slo_p95_ms) / demand - 1.0 if demand > 0.0 else None
+    fits = f"{asked} fits {best.name}" + (f" with {min(spare, 9.99):.0%} to spare" if spare is not None else "")
+    if here is None:
+        return Decision(
+            point=best.name,
+            rule="capacity",
+            reason=f"{fits}: step up from {state.point}"
+            if points.find(allowed, state.point)
+            else f"{fits}: leave {state.point}, which the policy doesn't allow",
+        )
+    return _keep_or_save(state, load, policy, here, best, fits, now_s)
+
+
+def _stay_or_step(here: str, there: str) -> str:
+    return f"stay at {here}" if here == there else f"step up from {here} to {there}"
+
+
+def _keep_or_save(
+    state: GovernorState,
+    load: Load,
+    policy: Policy,
+    here: OperatingPoint,
+    best: OperatingPoint,
+    fits: str,
+    now_s: float,
+) -> Decision:
+    saving_w = points.watts_at(here, load.rps) - points.watts_at(best, load.rps)
+    if best.name == here.name or saving_w <= 0.0:
+        return Decision(
+            point=here.name, rule="cheapest", reason=f"{fits}, the cheapest at {load.rps:.0f} rps: stay"
+        )
+    held_s = now_s - state.since_s
+    if held_s < policy.min_dwell_s:
+        return Decision(
+            point=here.name,
+            rule="dwell",
+            reason=f"{fits} and would save {saving_w:.1f} W: stay at {here.name}, "
+            f"{held_s:.0f} s of {policy.min_dwell_s:.0f} s dwell since last switch",
+        )
+    # It is worth a switch if the saving over one dwell, the least it will last, repays it.
+    if saving_w * max(policy.min_dwell_s, 1.0) < policy.switch_cost_j:
+        return Decision(
+            point=here.name,
+            rule="not_worth_it",
+            reason=f"{fits} but saves only {saving_w:.2f} W: stay at {here.name}",
+        )
+    return Decision(
+        point=best.name,
+        rule="saving",
+        reason=f"{fits} and saves {saving_w:.1f} W: step down from {here.name}, "
+        f"{held_s:.0f} s since last switch",
+    )

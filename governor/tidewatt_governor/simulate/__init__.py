@@ -1,0 +1,1 @@
+"""A simulated board in virtual time: what the real one would do, from documented parameters."""

@@ -1,0 +1,71 @@
+"""Messages to bytes and back, and the reasons for which bytes are refused."""
+
+from enum import Enum
+from typing import TypeVar
+
+import msgspec
+
+from tidewatt_wire.messages import SCHEMA_MAJOR, Message
+
+#: A report of a board with ten modes is under 1 kB, a birth under 4 kB, a policy set of a
+#: large fleet under 64 kB. Anything larger than this is an accident or an attack.
+MAX_BYTES = 256 * 1024
+
+M = TypeVar("M", bound=Message)
+
+
+class RefusalReason(str, Enum):
+    """Why a payload was refused; the value is the metric label."""
+
+    TOO_BIG = "too_big"
+    MALFORMED = "malformed"
+    UNKNOWN_MAJOR = "unknown_major"
+    INVALID = "invalid"
+    WRONG_TOPIC = "wrong_topic"
+
+
+class Refused(ValueError):
+    """A payload that was not taken, with the reason to count and a sentence to log."""
+
+    def __init__(self, reason: RefusalReason, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+
+
+class _Envelope(msgspec.Struct):
+    schema: str
+
+
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+_DECODERS: dict[type[Message], msgspec.json.Decoder[Message]] = {}
+
+
+def encode(message: Message) -> bytes:
+    """The message as deterministic JSON: the same value gives the same bytes."""
+    return _ENCODER.encode(message)
+
+
+def decode(kind: type[M], payload: bytes | bytearray | memoryview) -> M:
+    """The message in `payload`; raises Refused with a reason that can be counted."""
+    if len(payload) > MAX_BYTES:
+        raise Refused(RefusalReason.TOO_BIG, f"{kind.__name__} of {len(payload)} bytes; at most {MAX_BYTES} are read")
+    try:
+        envelope = _ENVELOPE.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(RefusalReason.MALFORMED, f"{kind.__name__} is not a JSON message: {error}") from error
+    major = envelope.schema.partition(".")[0]
+    if major != str(SCHEMA_MAJOR):
+        raise Refused(
+            RefusalReason.UNKNOWN_MAJOR,
+            f"{kind.__name__} has schema {envelope.schema[:20]!r}; this side reads major version {SCHEMA_MAJOR}",
+        )
+    decoder = _DECODERS.get(kind)
+    if decoder is None:
+        decoder = _DECODERS[kind] = msgspec.json.Decoder(kind)
+    try:
+        message = decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(RefusalReason.INVALID, f"{kind.__name__} is invalid: {error}") from error
+    assert isinstance(message, kind)  # noqa: S101 - the decoder was built for this kind
+    return message

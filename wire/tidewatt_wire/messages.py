@@ -1,0 +1,181 @@
+"""The messages, as typed values. One JSON object each (ADR 0003).
+
+Rules of evolution: within a major version fields are only added, each with a default;
+unknown fields are ignored by the reader; another major version is refused (see codec).
+Missing is not zero: a quantity that was not measured is null.
+
+Fields carry their unit in the name: `_mj` millijoules, `_ms` milliseconds, `_at_ms`
+milliseconds since 1970 UTC, `_rps` requests per second, `_c` degrees Celsius.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+SCHEMA_MAJOR = 1
+SCHEMA = f"{SCHEMA_MAJOR}.0"
+
+#: Up to 2^53: exact in SQLite, PostgreSQL and JavaScript alike.
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+UnixMs = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+NonNegative = Annotated[float, msgspec.Meta(ge=0)]
+Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=63)]
+
+Control = Literal["observe", "enforce"]
+Cause = Literal["stopped", "lost"]
+OutcomeKind = Literal["unchanged", "applied", "observed", "needs_reboot", "refused", "rolled_back", "drifted"]
+AckStatus = Literal["applied", "refused"]
+
+
+class OperatingPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A power mode with its caps, and what the board can do and draws in it.
+
+    Power is idle_watts + joules_per_request x requests/s. Latency rises with utilisation
+    u = requests/s / capacity_rps as p95 = light_p95_ms x (1 + queueing x u^4 / (1 - u)).
+    """
+
+    name: Identifier
+    mode_id: Count
+    capacity_rps: Positive
+    idle_watts: NonNegative
+    joules_per_request: NonNegative
+    light_p95_ms: Positive
+    queueing: NonNegative
+    measured: bool = False
+
+
+class Counters(msgspec.Struct, frozen=True, kw_only=True):
+    """What a device has counted since its counter epoch began; none ever decreases."""
+
+    energy_mj: Count = 0
+    requests: Count = 0
+    violating_ms: Count = 0
+    unmeasured_ms: Count = 0
+    switches: Count = 0
+    mode_ms: dict[str, Count] = {}
+
+
+class Gauges(msgspec.Struct, frozen=True, kw_only=True):
+    """The device at the moment of the report; null where nothing was measured."""
+
+    point: str | None = None
+    watts: float | None = None
+    requests_rps: float | None = None
+    p95_ms: float | None = None
+    temperature_c: float | None = None
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The last decision: the operating point, the rule that bound, and the reason in one sentence."""
+
+    point: str
+    rule: str
+    reason: str
+    outcome: OutcomeKind
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """What every message begins with."""
+
+    schema: str = SCHEMA
+
+
+class Birth(Message, frozen=True, kw_only=True):
+    """A session begins: who the device is and what it can do. Retained."""
+
+    device: Identifier
+    session: str
+    epoch: str
+    at_ms: UnixMs
+    version: str
+    board: str
+    control: Control
+    labels: dict[str, str] = {}
+    points: list[OperatingPoint] = []
+    vendor_default: str | None = None
+
+
+class Report(Message, frozen=True, kw_only=True):
+    """Cumulative counters and present state; `seq` rises by one within a session."""
+
+    device: Identifier
+    session: str
+    epoch: str
+    seq: Count
+    at_ms: UnixMs
+    counters: Counters
+    gauges: Gauges
+    verdict: Verdict | None = None
+
+
+class Will(Message, frozen=True, kw_only=True):
+    """A session ended: by the agent's own word (stopped) or the broker's (lost). Retained.
+
+    Matched to its birth by session, so a stale will never buries a device that came back.
+    """
+
+    device: Identifier
+    session: str
+    epoch: str
+    cause: Cause
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The promise and the limits a device decides within."""
+
+    slo_p95_ms: Positive = 60.0
+    """Latency promise: the 95th percentile stays at or below this."""
+    headroom: NonNegative = 0.15
+    """Share by which capacity must exceed the demand planned for."""
+    demand_window_s: Positive = 600.0
+    """Demand is the highest rate seen in this window: the best model-free rule on real traces."""
+    min_dwell_s: NonNegative = 120.0
+    """No step down sooner than this after the last switch."""
+    switch_cost_j: NonNegative = 30.0
+    """Energy a switch must earn back within the dwell before a step down is worth it."""
+    allowed_points: list[str] | None = None
+    """Operating points the governor may choose; null allows all."""
+    safe_point: str | None = None
+    """Where to stand when the load is unknown; null means the vendor default."""
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A policy for the devices whose labels match every pair in `match`."""
+
+    match: dict[str, str] = {}
+    policy: Policy = Policy()
+
+
+class PolicySet(Message, frozen=True, kw_only=True):
+    """The fleet's policy: ordered rules, the first that matches a device's labels holds. Retained."""
+
+    fleet: Identifier
+    revision: Count
+    issued_at_ms: UnixMs
+    rules: list[Rule]
+
+
+class Ack(Message, frozen=True, kw_only=True):
+    """A device's answer to a policy set. Retained."""
+
+    device: Identifier
+    revision: Count
+    status: AckStatus
+    at_ms: UnixMs
+    reason: str = ""
+
+
+class DispatchTable(Message, frozen=True, kw_only=True):
+    """Routing weights, as parts of their sum. Retained; useless after `expires_at_ms`.
+
+    `epoch` never decreases while a coordinator lives; a router keeps the newest, and past
+    expiry falls back to its safe table (equal shares).
+    """
+
+    fleet: Identifier
+    epoch: Count
+    issued_at_ms: UnixMs
+    expires_at_ms: UnixMs
+    weights: dict[str, Count]
+    reason: str = ""

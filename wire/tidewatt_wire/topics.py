@@ -1,0 +1,80 @@
+"""Every MQTT topic, built and parsed here and nowhere else.
+
+A device owns what lies below its own id, so a broker can hold it to that with one ACL
+pattern. The major schema version stands in the topic: a breaking change is a new tree.
+
+    tidewatt/v1/<fleet>/policy                  policy set, retained, coordinator -> devices
+    tidewatt/v1/<fleet>/dispatch                dispatch table, retained, coordinator -> routers
+    tidewatt/v1/<fleet>/device/<device>/birth   retained, device -> coordinator
+    tidewatt/v1/<fleet>/device/<device>/report  device -> coordinator
+    tidewatt/v1/<fleet>/device/<device>/will    retained, broker or device -> coordinator
+    tidewatt/v1/<fleet>/device/<device>/ack     retained, device -> coordinator
+"""
+
+import re
+from typing import Literal, get_args
+
+import msgspec
+
+ROOT = "tidewatt/v1"
+
+FleetKind = Literal["policy", "dispatch"]
+DeviceKind = Literal["birth", "report", "will", "ack"]
+
+#: Names of fleets, devices, sites: safe in a topic, a URL, a file name and a hostname.
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
+_NAME = re.compile(NAME_PATTERN)
+
+
+class FleetTopic(msgspec.Struct, frozen=True):
+    """A topic that the whole fleet shares."""
+
+    fleet: str
+    kind: FleetKind
+
+    def __str__(self) -> str:
+        """The topic as MQTT writes it."""
+        return f"{ROOT}/{self.fleet}/{self.kind}"
+
+
+class DeviceTopic(msgspec.Struct, frozen=True):
+    """A topic that one device owns."""
+
+    fleet: str
+    device: str
+    kind: DeviceKind
+
+    def __str__(self) -> str:
+        """The topic as MQTT writes it."""
+        return f"{ROOT}/{self.fleet}/device/{self.device}/{self.kind}"
+
+
+Topic = FleetTopic | DeviceTopic
+
+
+def check_name(name: str, what: str) -> str:
+    """Return `name`, or raise ValueError with one sentence that says which name is bad and why."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"{what} {name!r} is not a name: use 1 to 63 letters, digits, '.', '_' or '-', "
+            "beginning with a letter or digit"
+        )
+    return name
+
+
+def every_device(fleet: str, kind: DeviceKind) -> str:
+    """The subscription filter for one kind of message from all devices of a fleet."""
+    return f"{ROOT}/{fleet}/device/+/{kind}"
+
+
+def parse(topic: str) -> Topic:
+    """The parsed form of `topic`; ValueError names what is wrong with a foreign one."""
+    parts = topic.split("/")
+    if "/".join(parts[:2]) != ROOT:
+        raise ValueError(f"topic {topic!r} does not begin with {ROOT}/")
+    match parts[2:]:
+        case [fleet, ("policy" | "dispatch") as kind]:
+            return FleetTopic(check_name(fleet, "fleet"), kind)
+        case [fleet, "device", device, kind] if kind in get_args(DeviceKind):
+            return DeviceTopic(check_name(fleet, "fleet"), check_name(device, "device"), kind)
+    raise ValueError(f"topic {topic!r} is none of Tidewatt's; see the list in tidewatt_wire.topics")
