@@ -7,10 +7,10 @@ from importlib import resources
 from typing import Annotated
 
 import msgspec
-from tidewatt_wire.documents import DocumentError, parse_toml
-from tidewatt_wire.messages import OperatingPoint
 
 from tidewatt_governor import points
+from tidewatt_wire.documents import DocumentError, parse_toml
+from tidewatt_wire.messages import OperatingPoint
 
 Hertz = Annotated[int, msgspec.Meta(gt=0)]
 
@@ -63,7 +63,9 @@ def parse_profile(text: str, *, name: str) -> BoardProfile:
     if len(set(names)) != len(names) or not names:
         raise DocumentError(f"{name}: points need distinct names and there must be at least one")
     if profile.vendor_default not in names:
-        raise DocumentError(f"{name}: vendor_default {profile.vendor_default!r} is none of {', '.join(names)}")
+        raise DocumentError(
+            f"{name}: vendor_default {profile.vendor_default!r} is none of {', '.join(names)}"
+        )
     if missing := sorted(set(names) - set(profile.caps)):
         raise DocumentError(f"{name}: caps are missing for {', '.join(missing)}")
     return profile
@@ -80,4 +82,6 @@ def load_profile(name: str) -> BoardProfile:
     if name not in shipped_profiles():
         raise DocumentError(f"no board profile {name!r}; shipped ones: {', '.join(shipped_profiles())}")
     file = f"{name}.toml"
-    return parse_profile(resources.files("tidewatt_governor.data").joinpath(file).read_text("utf-8"), name=file)
+    return parse_profile(
+        resources.files("tidewatt_governor.data").joinpath(file).read_text("utf-8"), name=file
+    )

@@ -15,10 +15,10 @@ traces no model-free rule does better, and a forecaster may later only raise it.
 from collections.abc import Sequence
 
 import msgspec
-from tidewatt_wire.messages import OperatingPoint, Policy
 
 from tidewatt_governor import points
 from tidewatt_governor.sample import Load
+from tidewatt_wire.messages import OperatingPoint, Policy
 
 MINUTE_S = 60.0
 
@@ -95,7 +95,10 @@ def _remember(state: GovernorState, load: Load, policy: Policy, now_s: float) ->
 def _stand_safe(
     state: GovernorState, policy: Policy, allowed: list[OperatingPoint], vendor_default: str
 ) -> Decision:
-    for name, origin in ((policy.safe_point, "the policy's safe point"), (vendor_default, "the vendor default")):
+    for name, origin in (
+        (policy.safe_point, "the policy's safe point"),
+        (vendor_default, "the vendor default"),
+    ):
         if name is not None and points.find(allowed, name):
             return Decision(
                 point=name,
@@ -136,7 +139,9 @@ def _choose(
     best = points.cheapest(able, load.rps)
     here = points.find(able, state.point)
     spare = points.usable_rps(best, policy.slo_p95_ms) / demand - 1.0 if demand > 0.0 else None
-    fits = f"{asked} fits {best.name}" + (f" with {min(spare, 9.99):.0%} to spare" if spare is not None else "")
+    fits = f"{asked} fits {best.name}" + (
+        f" with {min(spare, 9.99):.0%} to spare" if spare is not None else ""
+    )
     if here is None:
         return Decision(
             point=best.name,

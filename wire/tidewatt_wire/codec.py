@@ -49,7 +49,9 @@ def encode(message: Message) -> bytes:
 def decode(kind: type[M], payload: bytes | bytearray | memoryview) -> M:
     """The message in `payload`; raises Refused with a reason that can be counted."""
     if len(payload) > MAX_BYTES:
-        raise Refused(RefusalReason.TOO_BIG, f"{kind.__name__} of {len(payload)} bytes; at most {MAX_BYTES} are read")
+        raise Refused(
+            RefusalReason.TOO_BIG, f"{kind.__name__} of {len(payload)} bytes; at most {MAX_BYTES} are read"
+        )
     try:
         envelope = _ENVELOPE.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

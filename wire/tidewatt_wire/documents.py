@@ -54,8 +54,8 @@ def environment_overrides(environ: Mapping[str, str], prefix: str) -> dict[str, 
     }
 
 
-def to_toml(value: msgspec.Struct) -> str:
-    """The struct as TOML, tables after plain keys, nothing hidden; None is left out."""
+def to_toml(value: msgspec.Struct | Mapping[str, Any]) -> str:
+    """The struct or table as TOML, tables after plain keys, nothing hidden; None is left out."""
     document: dict[str, Any] = msgspec.to_builtins(value)
     return "\n".join(_toml_lines(document, "")).strip() + "\n"
 

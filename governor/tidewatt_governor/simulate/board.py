@@ -9,10 +9,10 @@ every step adds power x time, and nothing else does.
 import math
 
 import msgspec
-from tidewatt_wire.messages import OperatingPoint
 
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_governor.points import FULL, p95_at
+from tidewatt_wire.messages import OperatingPoint
 
 #: Histogram bounds of the simulated application, seconds: fine around the promises that
 #: people make (10 to 100 ms), so that the interpolated p95 is near the truth.

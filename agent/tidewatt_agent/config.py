@@ -1,0 +1,118 @@
+"""The agent's one TOML file: few keys, each with unit, default and reason."""
+
+import socket
+from typing import Annotated, Literal
+
+import msgspec
+
+from tidewatt_governor.boards import shipped_profiles
+from tidewatt_wire.clock import Timebase
+from tidewatt_wire.documents import DocumentError, parse_toml
+from tidewatt_wire.topics import check_name
+
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Agent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who this agent is and how often it works."""
+
+    fleet: str = "default"
+    device: str = ""
+    """Empty means the host name."""
+    control: Literal["observe", "enforce"] = "observe"
+    """Observe says what it would do and changes nothing: the default until enabled."""
+    tick_s: Seconds = 1.0
+    """Seconds between decisions; also tegrastats' interval."""
+    report_s: Seconds = 10.0
+    """Seconds between reports to the coordinator."""
+    gap_s: Seconds = 10.0
+    """A silence of the power reading longer than this is counted as unmeasured, never filled."""
+
+
+class Board(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which board this is and how its mode is set."""
+
+    profile: str = "orin-nano-super"
+    """Operating points of a shipped board profile."""
+    actuator_socket: str = ""
+    """Unix socket that takes mode changes; empty means this board can only be observed."""
+
+
+class Tegrastats(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The power and temperature reader."""
+
+    command: list[str] = msgspec.field(default_factory=lambda: ["tegrastats"])
+    """Started once, with --interval; never with --stop, which would end other people's."""
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the application counts its requests (Prometheus exposition format)."""
+
+    url: str = ""
+    """For example http://127.0.0.1:8000/metrics; empty means the load is not known."""
+    counter: str = "akidb_requests_total"
+    histogram: str = "akidb_request_seconds"
+    """Latency histogram in seconds, without the _bucket suffix; empty means none."""
+    labels: dict[str, str] = {}
+    """Only series that carry all of these labels are summed."""
+    timeout_s: Seconds = 2.0
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The MQTT 5 broker."""
+
+    broker: str = ""
+    """mqtt://host:port; empty means the agent works alone."""
+
+
+class Metrics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The agent's own Prometheus endpoint."""
+
+    listen: str = "127.0.0.1:9750"
+    """host:port; empty means none."""
+
+
+class Journal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every tick as one JSON line, for `tidewatt-agent replay`."""
+
+    path: str = ""
+    """Empty means none."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    agent: Agent = Agent()
+    labels: dict[str, str] = {}
+    board: Board = Board()
+    tegrastats: Tegrastats = msgspec.field(default_factory=Tegrastats)
+    load: Load = Load()
+    link: Link = Link()
+    metrics: Metrics = Metrics()
+    journal: Journal = Journal()
+    clock: Timebase | None = None
+    """A virtual timebase, for simulated boards only."""
+
+    @property
+    def device(self) -> str:
+        """The device's id: as configured, else the host name."""
+        return self.agent.device or socket.gethostname().partition(".")[0]
+
+
+def parse_config(text: str, *, name: str, overrides: dict[str, str] | None = None) -> Config:
+    """The configuration in `text`; DocumentError names what is wrong in file `name`."""
+    config = parse_toml(text, Config, name=name, overrides=overrides)
+    try:
+        check_name(config.agent.fleet, "agent.fleet")
+        check_name(config.device, "agent.device")
+    except ValueError as error:
+        raise DocumentError(f"{name}: {error}") from error
+    if config.board.profile not in shipped_profiles():
+        raise DocumentError(
+            f"{name}: board.profile {config.board.profile!r} is unknown; shipped: {', '.join(shipped_profiles())}"
+        )
+    if config.agent.control == "enforce" and not config.board.actuator_socket:
+        raise DocumentError(f'{name}: agent.control = "enforce" needs board.actuator_socket')
+    if not config.tegrastats.command:
+        raise DocumentError(f"{name}: tegrastats.command is empty; the usual one is ['tegrastats']")
+    return config

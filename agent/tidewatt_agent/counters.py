@@ -1,0 +1,60 @@
+"""What the device has counted: energy, requests, time per mode, violations. Pure.
+
+Conservation: energy is what every power reading stood for and nothing else; time in modes
+adds up to the time lived; nothing ever decreases; a gap is counted, never filled.
+"""
+
+import msgspec
+
+from tidewatt_governor.sample import Load
+from tidewatt_wire.messages import Counters
+from tidewatt_wire.units import MILLIJOULES_PER_JOULE, MILLISECONDS_PER_SECOND
+
+
+class Tally(msgspec.Struct, frozen=True, kw_only=True):
+    """Counters with the fractions that don't yet make a whole millijoule."""
+
+    counters: Counters = Counters()
+    energy_rest_mj: float = 0.0
+    last_power_s: float | None = None
+    """When the last power reading came, monotonic seconds."""
+
+
+def add_power(tally: Tally, watts: float | None, at_s: float, gap_s: float) -> Tally:
+    """Count a power reading in watts: it stands for the time since the one before it.
+
+    tegrastats prints a mean of its interval. A silence longer than `gap_s`, or a reading
+    without a power rail, is counted as unmeasured.
+    """
+    if tally.last_power_s is None:
+        return msgspec.structs.replace(tally, last_power_s=at_s)
+    seconds = max(0.0, at_s - tally.last_power_s)
+    if watts is None or seconds > gap_s:
+        return msgspec.structs.replace(
+            tally, counters=_unmeasured(tally.counters, seconds), last_power_s=at_s
+        )
+    energy = tally.energy_rest_mj + watts * seconds * MILLIJOULES_PER_JOULE
+    whole = max(0, int(energy))
+    counters = msgspec.structs.replace(tally.counters, energy_mj=tally.counters.energy_mj + whole)
+    return msgspec.structs.replace(tally, counters=counters, energy_rest_mj=energy - whole, last_power_s=at_s)
+
+
+def add_tick(
+    tally: Tally, *, point: str, elapsed_ms: int, load: Load | None, violating: bool, switched: bool
+) -> Tally:
+    """Count one tick's time and requests: `elapsed_ms` in mode `point`, violating the SLO or not."""
+    before = tally.counters
+    counters = msgspec.structs.replace(
+        before,
+        requests=before.requests + (load.requests if load else 0),
+        violating_ms=before.violating_ms + (elapsed_ms if violating else 0),
+        switches=before.switches + int(switched),
+        mode_ms={**before.mode_ms, point: before.mode_ms.get(point, 0) + elapsed_ms},
+    )
+    return msgspec.structs.replace(tally, counters=counters)
+
+
+def _unmeasured(counters: Counters, seconds: float) -> Counters:
+    return msgspec.structs.replace(
+        counters, unmeasured_ms=counters.unmeasured_ms + round(seconds * MILLISECONDS_PER_SECOND)
+    )

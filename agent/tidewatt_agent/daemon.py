@@ -1,0 +1,172 @@
+"""Everything the agent is, in order. The loop sleeps, the tick works.
+
+The watchdog is fed from the tick, so a tick that hangs is a restart; a restart and a clean
+stop both leave the board in the mode it was found in.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+import uuid
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TextIO
+
+import msgspec
+import sdnotify
+
+from tidewatt_agent import VERSION, metrics
+from tidewatt_agent.config import Config
+from tidewatt_agent.hands import FoldedHands, Hands, SocketHands
+from tidewatt_agent.link import BrokerAddress, Link
+from tidewatt_agent.load.endpoint import Endpoint
+from tidewatt_agent.policies import Policies
+from tidewatt_agent.stopping import stop_asked
+from tidewatt_agent.tegrastats.child import TegrastatsChild
+from tidewatt_agent.tick import Identity, Tick, TickRecord
+from tidewatt_governor.boards import BoardProfile, load_profile
+from tidewatt_wire.clock import Clock
+from tidewatt_wire.messages import Birth
+
+log = logging.getLogger(__name__)
+
+#: An agent ticks at most this often in real time, however fast virtual time runs.
+MOST_TICKS_PER_REAL_SECOND = 10.0
+#: Real seconds that a clean stop may take to hand in the last report.
+GOODBYE_S = 3.0
+
+
+async def run(config: Config, *, until_eof: bool = False) -> None:
+    """Be the agent until asked to stop. Raises OSError or ValueError for a bad set-up."""
+    clock = Clock(time.monotonic, time.time, config.clock)
+    tick_s = max(config.agent.tick_s, clock.speed / MOST_TICKS_PER_REAL_SECOND)
+    identity = Identity(config.device, uuid.uuid4().hex, uuid.uuid4().hex)
+    profile = load_profile(config.board.profile)
+    policies = Policies(config.agent.fleet, config.device, config.labels)
+
+    reader = TegrastatsChild(config.tegrastats.command, tick_s, clock)
+    load = Endpoint(config.load) if config.load.url else None
+    hands = _hands(config, profile)
+    link = _link(config, identity, profile, clock, policies)
+    shown = metrics.AgentMetrics(VERSION, profile.name, reader.counts, link)
+    if config.metrics.listen:
+        metrics.serve(shown, config.metrics.listen)
+
+    with _journal(config.journal.path) as journal:
+        tick = Tick(
+            identity, profile, clock, reader, load, hands, policies,
+            gap_s=max(config.agent.gap_s, 3.0 * tick_s), journal=lambda record: _write(journal, record),
+        )  # fmt: skip
+        tasks = [asyncio.create_task(_eternal("tegrastats", reader.run()))]
+        if link:
+            tasks.append(asyncio.create_task(_eternal("link", link.run())))
+        ticking = asyncio.create_task(_loop(config, clock, tick_s, tick, link, shown))
+        try:
+            await _until_told_or_broken([*tasks, ticking], until_eof=until_eof)
+        finally:
+            sdnotify.SystemdNotifier().notify("STOPPING=1")
+            await _end([ticking])
+            await _last_words(tick, hands, link)
+            await _end(tasks)
+            await hands.close()
+            if load:
+                load.close()
+
+
+async def _last_words(tick: Tick, hands: Hands, link: Link | None) -> None:
+    """Hand in what was counted since the last report, and put the board back."""
+    report = await tick()
+    await hands.restore()
+    if link and link.connected:
+        link.send(report)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(link.flushed(), GOODBYE_S)
+
+
+async def _end(tasks: "list[asyncio.Task[None]]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _loop(
+    config: Config, clock: Clock, tick_s: float, tick: Tick, link: Link | None, shown: metrics.AgentMetrics
+) -> None:
+    systemd = sdnotify.SystemdNotifier()
+    next_tick_s = next_report_s = clock.monotonic_s()
+    ready = False
+    while True:
+        report = await tick()
+        shown.show(report)
+        now_s = clock.monotonic_s()
+        if link and now_s >= next_report_s:
+            link.send(report)
+            next_report_s += config.agent.report_s * max(
+                1, (now_s - next_report_s) // config.agent.report_s + 1
+            )
+        systemd.notify("WATCHDOG=1" if ready else "READY=1\nWATCHDOG=1")
+        ready = True
+        next_tick_s = max(next_tick_s + tick_s, now_s)
+        await asyncio.sleep(clock.real_seconds(next_tick_s - now_s))
+
+
+def _hands(config: Config, profile: BoardProfile) -> Hands:
+    board = (
+        SocketHands(config.board.actuator_socket, profile.points) if config.board.actuator_socket else None
+    )
+    if board and config.agent.control == "enforce":
+        return board
+    return FoldedHands(board)
+
+
+def _link(
+    config: Config, identity: Identity, profile: BoardProfile, clock: Clock, policies: Policies
+) -> Link | None:
+    if not config.link.broker:
+        return None
+
+    def birth() -> Birth:
+        return Birth(
+            device=identity.device,
+            session=identity.session,
+            epoch=identity.epoch,
+            at_ms=clock.now_ms(),
+            version=VERSION,
+            board=profile.name,
+            control=config.agent.control,
+            labels=config.labels,
+            points=profile.points,
+            vendor_default=profile.vendor_default,
+        )
+
+    return Link(
+        BrokerAddress.parse(config.link.broker),
+        config.agent.fleet,
+        birth,
+        lambda payload: policies.offer(payload, clock.now_ms()),
+    )
+
+
+async def _until_told_or_broken(tasks: list["asyncio.Task[None]"], *, until_eof: bool) -> None:
+    told = asyncio.create_task(stop_asked(until_eof=until_eof))
+    done, _ = await asyncio.wait([told, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    for task in done - {told}:
+        task.result()
+
+
+async def _eternal(name: str, work: Coroutine[object, object, None]) -> None:
+    # A task that should never end and does is an error with a name.
+    await work
+    raise RuntimeError(f"the {name} task ended by itself")
+
+
+def _journal(path: str) -> TextIO:
+    return Path(path or os.devnull).open("a", encoding="utf-8", buffering=1)
+
+
+def _write(journal: TextIO, record: TickRecord) -> None:
+    if journal.name != os.devnull:
+        journal.write(msgspec.json.encode(record).decode() + "\n")

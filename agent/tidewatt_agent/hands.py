@@ -1,0 +1,142 @@
+"""The hands: what sets the board's mode and reads it back.
+
+The agent asks over a Unix socket in a closed vocabulary, one JSON object a line:
+
+    {"op": "modes"}               -> {"modes": {"15W": 0, ...}}
+    {"op": "state"}               -> {"mode_id": 1}
+    {"op": "set_mode", "id": 3}   -> {} or {"error": "sentence"}
+
+An answer with "error" is a refusal. A switch counts only when reading back shows it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from tidewatt_wire.messages import OperatingPoint, OutcomeKind
+
+log = logging.getLogger(__name__)
+
+ANSWER_TIMEOUT_S = 5.0
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of a decision, and where the board stands now (None: not known)."""
+
+    kind: OutcomeKind
+    point: str | None
+    detail: str = ""
+
+
+class Hands(Protocol):
+    """What the tick needs of an actuator."""
+
+    async def look(self) -> str | None:
+        """The name of the operating point in force, None when it can't be read."""
+
+    async def go_to(self, point: str) -> Outcome:
+        """Bring the board to `point` and say what really happened."""
+
+    async def restore(self) -> None:
+        """Put back the mode found at the first look, if this agent changed it."""
+
+    async def close(self) -> None:
+        """Let go of the board."""
+
+
+class BoardUnreachableError(OSError):
+    """The actuator's socket didn't answer as it should."""
+
+
+class SocketHands:
+    """An actuator behind a Unix socket."""
+
+    def __init__(self, path: str, points: Sequence[OperatingPoint]) -> None:
+        self._path = path
+        self._ids = {point.name: point.mode_id for point in points}
+        self._names = {point.mode_id: point.name for point in points}
+        self._stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._found: str | None = None
+        self._changed = False
+
+    async def look(self) -> str | None:
+        """See Hands.look; a failure is logged, not raised."""
+        try:
+            answer = await self._ask({"op": "state"})
+        except BoardUnreachableError as error:
+            log.warning("board: %s", error)
+            return None
+        point = self._names.get(answer.get("mode_id"))  # type: ignore[arg-type] # any JSON may come
+        if self._found is None:
+            self._found = point
+        return point
+
+    async def go_to(self, point: str) -> Outcome:
+        """See Hands.go_to: write, then read back, and believe only what is read."""
+        try:
+            answer = await self._ask({"op": "set_mode", "id": self._ids[point]})
+        except BoardUnreachableError as error:
+            return Outcome("refused", await self.look(), str(error))
+        stands = await self.look()
+        if "error" in answer:
+            return Outcome("refused", stands, str(answer["error"]))
+        if stands != point:
+            return Outcome("refused", stands, f"asked for {point}, the board stands at {stands}")
+        self._changed = True
+        return Outcome("applied", stands)
+
+    async def restore(self) -> None:
+        """See Hands.restore."""
+        if self._changed and self._found is not None:
+            outcome = await self.go_to(self._found)
+            log.info("restored %s: %s", self._found, outcome.kind)
+
+    async def close(self) -> None:
+        """Close the socket."""
+        if self._stream:
+            self._stream[1].close()
+            self._stream = None
+
+    async def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        try:
+            if self._stream is None:
+                self._stream = await asyncio.open_unix_connection(self._path)
+            reader, writer = self._stream
+            writer.write(msgspec.json.encode(question) + b"\n")
+            line = await asyncio.wait_for(reader.readline(), ANSWER_TIMEOUT_S)
+            if not line:
+                raise BoardUnreachableError(f"{self._path} closed the connection")
+            return msgspec.json.decode(line, type=dict[str, Any])
+        except (OSError, asyncio.TimeoutError, msgspec.DecodeError, ValueError) as error:
+            await self.close()
+            if isinstance(error, BoardUnreachableError):
+                raise
+            raise BoardUnreachableError(
+                f"no answer from {self._path}: {error or type(error).__name__}"
+            ) from error
+
+
+class FoldedHands:
+    """Observe mode: looks where it can, says what it would do, changes nothing."""
+
+    def __init__(self, inner: Hands | None) -> None:
+        self._inner = inner
+
+    async def look(self) -> str | None:
+        """See Hands.look; None on a board without an actuator."""
+        return await self._inner.look() if self._inner else None
+
+    async def go_to(self, point: str) -> Outcome:
+        """Nothing is done: the outcome is `observed`."""
+        return Outcome("observed", await self.look(), f"would go to {point}")
+
+    async def restore(self) -> None:
+        """There is nothing to restore."""
+
+    async def close(self) -> None:
+        """See Hands.close."""
+        if self._inner:
+            await self._inner.close()

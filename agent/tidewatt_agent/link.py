@@ -1,0 +1,154 @@
+"""The link to the coordinator: MQTT 5, birth and last will, QoS 1, reconnecting for ever.
+
+Reports wait in a bounded queue while the broker is away. Counters are cumulative, so when
+the queue is full the oldest report goes: totals stay exact, only detail in time is lost.
+"""
+
+import asyncio
+import logging
+import random
+import urllib.parse
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+import aiomqtt
+
+from tidewatt_wire.codec import encode
+from tidewatt_wire.messages import Ack, Birth, Report, Will
+from tidewatt_wire.topics import DeviceKind, DeviceTopic, FleetTopic
+
+log = logging.getLogger(__name__)
+
+DEFAULT_PORT = 1883
+KEEPALIVE_S = 15
+FIRST_BACKOFF_S = 0.5
+LONGEST_BACKOFF_S = 30.0
+#: An hour of reports at the default 10 s.
+MOST_WAITING = 360
+
+
+class BrokerAddress(NamedTuple):
+    """Where the broker listens."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, url: str) -> "BrokerAddress":
+        """From mqtt://host[:port]; ValueError otherwise."""
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme != "mqtt" or not parts.hostname:
+            raise ValueError(f"broker {url!r} is not an mqtt://host:port URL")
+        return cls(parts.hostname, parts.port or DEFAULT_PORT)
+
+
+class Link:
+    """The device's half of the conversation. `send` never blocks; `run` never ends by itself."""
+
+    def __init__(
+        self,
+        broker: BrokerAddress,
+        fleet: str,
+        birth: Callable[[], Birth],
+        on_policy: Callable[[bytes], Ack | None],
+    ) -> None:
+        self._broker, self._fleet = broker, fleet
+        self._birth, self._on_policy = birth, on_policy
+        self._device = birth().device
+        self._waiting: deque[Report] = deque(maxlen=MOST_WAITING)
+        self._news = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.connected = False
+        self.connections = 0
+        self.dropped = 0
+
+    def send(self, report: Report) -> None:
+        """Queue a report; it leaves as soon as there is a connection."""
+        self.dropped += len(self._waiting) == MOST_WAITING
+        self._waiting.append(report)
+        self._empty.clear()
+        self._news.set()
+
+    async def flushed(self) -> None:
+        """Return when the broker has acknowledged every report queued so far."""
+        await self._empty.wait()
+
+    async def run(self) -> None:
+        """Stay connected for ever; ends only by cancellation, and then says goodbye."""
+        backoff_s = FIRST_BACKOFF_S
+        while True:
+            connections = self.connections
+            try:
+                await self._one_connection()
+            except aiomqtt.MqttError as error:
+                log.warning("link: %s; trying again in %.1f s", error, backoff_s)
+            finally:
+                self.connected = False
+            if self.connections > connections:
+                backoff_s = FIRST_BACKOFF_S
+            # Jitter, so that a fleet does not come back all at once.
+            await asyncio.sleep(backoff_s * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+            backoff_s = min(LONGEST_BACKOFF_S, backoff_s * 2.0)
+
+    async def _one_connection(self) -> None:
+        birth = self._birth()
+        async with aiomqtt.Client(
+            self._broker.host,
+            self._broker.port,
+            protocol=aiomqtt.ProtocolVersion.V5,
+            identifier=f"tidewatt-{self._fleet}-{self._device}",
+            keepalive=KEEPALIVE_S,
+            clean_start=True,
+            will=aiomqtt.Will(self._topic("will"), encode(_will(birth, lost=True)), qos=1, retain=True),
+        ) as client:
+            await client.subscribe(str(FleetTopic(self._fleet, "policy")), qos=1)
+            await client.publish(self._topic("birth"), encode(birth), qos=1, retain=True)
+            self.connected = True
+            self.connections += 1
+            log.info("link: connected to %s:%d", self._broker.host, self._broker.port)
+            halves = {asyncio.create_task(self._send_all(client)), asyncio.create_task(self._listen(client))}
+            try:
+                done, _ = await asyncio.wait(halves, return_when=asyncio.FIRST_COMPLETED)
+                for half in done:
+                    half.result()
+            except asyncio.CancelledError:
+                await client.publish(
+                    self._topic("will"), encode(_will(birth, lost=False)), qos=1, retain=True
+                )
+                raise
+            finally:
+                for half in halves:
+                    half.cancel()
+                await asyncio.gather(*halves, return_exceptions=True)
+
+    async def _send_all(self, client: aiomqtt.Client) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while self._waiting:
+                report = self._waiting[0]
+                await client.publish(self._topic("report"), encode(report), qos=1)
+                # Only an acknowledged report leaves the queue; a full queue may have dropped it itself.
+                if self._waiting and self._waiting[0] is report:
+                    self._waiting.popleft()
+            self._empty.set()
+
+    async def _listen(self, client: aiomqtt.Client) -> None:
+        async for message in client.messages:
+            ack = self._on_policy(bytes(message.payload))  # type: ignore[arg-type] # bytes on a live message
+            if ack is not None:
+                await client.publish(self._topic("ack"), encode(ack), qos=1, retain=True)
+
+    def _topic(self, kind: DeviceKind) -> str:
+        return str(DeviceTopic(self._fleet, self._device, kind))
+
+
+def _will(birth: Birth, *, lost: bool) -> Will:
+    return Will(
+        device=birth.device,
+        session=birth.session,
+        epoch=birth.epoch,
+        cause="lost" if lost else "stopped",
+    )

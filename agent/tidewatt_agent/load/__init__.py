@@ -1,0 +1,1 @@
+"""How the agent learns what its application is asked for."""

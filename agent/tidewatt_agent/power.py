@@ -1,0 +1,42 @@
+"""Which rails make up the board's power: the per-board rule.
+
+Rails overlap (VDD_IN contains VDD_CPU_GPU_CV and VDD_SOC), so they are never simply summed
+where the board measures its input.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from tidewatt_governor.sample import Rail
+
+#: Rails that measure the board's input: Nano; TX1, TX2, Xavier NX, Orin NX, Orin Nano; Thor.
+INPUT_RAILS = ("POM_5V_IN", "VDD_IN", "VIN")
+#: A channel that is wired to nothing.
+UNCONNECTED = "NC"
+
+Provenance = Literal["measured", "sum", "none"]
+
+
+class TotalPower(msgspec.Struct, frozen=True):
+    """Board power in watts and where it comes from; None and `none` where nothing tells."""
+
+    watts: float | None
+    provenance: Provenance
+
+
+def total_watts(rails: Sequence[Rail]) -> TotalPower:
+    """The board's power: its input rail, else the sum of its rails.
+
+    The sum stands for AGX Xavier and AGX Orin, which have no input rail (VIN_SYS_5V0 is a
+    rail like the others), and for Thor captures without VIN. On AGX Orin under JetPack 5
+    whether VDDQ_VDD2_1V8AO is fed from VIN_SYS_5V0 is not established, so that sum may be
+    too high by it (0.3 W in the capture at hand).
+    """
+    for name in INPUT_RAILS:
+        for rail in rails:
+            if rail.name == name:
+                return TotalPower(rail.now, "measured")
+    connected = [rail.now for rail in rails if rail.name != UNCONNECTED]
+    return TotalPower(sum(connected), "sum") if connected else TotalPower(None, "none")

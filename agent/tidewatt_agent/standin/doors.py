@@ -1,0 +1,150 @@
+"""The doors of the stand-in boards: tegrastats stream, actuator socket, application page."""
+
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tidewatt_agent.standin import tegrastats
+from tidewatt_agent.standin.room import Room
+from tidewatt_governor.simulate.printing import application_metrics, tegrastats_line
+from tidewatt_wire.clock import Clock
+
+#: Real seconds between two lines at the least, however fast virtual time runs.
+SHORTEST_INTERVAL_S = 0.1
+LONGEST_INTERVAL_MS = 3_600_000
+
+
+class BoardDoors(msgspec.Struct, frozen=True):
+    """Where an agent enters one board: the same three doors as on a real one."""
+
+    tegrastats: list[str]
+    """The command that prints tegrastats lines."""
+    actuator_socket: str
+    metrics_url: str
+
+
+class Doors:
+    """Serves every board of a room; `open` and `close` once each."""
+
+    def __init__(self, room: Room, clock: Clock, folder: Path) -> None:
+        self._room, self._clock, self._folder = room, clock, folder
+        self._servers: list[asyncio.AbstractServer] = []
+
+    async def open(self, host: str, port: int) -> dict[str, BoardDoors]:
+        """Listen, and say where each board's doors are; OSError if a port or path is taken."""
+        for device in self._room.boards:
+            self._servers.append(
+                await asyncio.start_unix_server(
+                    lambda r, w, d=device: self._guard(self._tegrastats(d, r, w), w),  # type: ignore[misc]
+                    self._path(device, "tegrastats"),
+                )
+            )
+            self._servers.append(
+                await asyncio.start_unix_server(
+                    lambda r, w, d=device: self._guard(self._actuator(d, r, w), w),  # type: ignore[misc]
+                    self._path(device, "actuator"),
+                )
+            )
+        page = await asyncio.start_server(lambda r, w: self._guard(self._page(r, w), w), host, port)
+        self._servers.append(page)
+        port = page.sockets[0].getsockname()[1]
+        return {
+            device: BoardDoors(
+                tegrastats=[
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    tegrastats.__file__,
+                    str(self._path(device, "tegrastats")),
+                ],
+                actuator_socket=str(self._path(device, "actuator")),
+                metrics_url=f"http://{host}:{port}/{device}/metrics",
+            )
+            for device in self._room.boards
+        }
+
+    def close(self) -> None:
+        """Stop listening."""
+        for server in self._servers:
+            server.close()
+
+    def _path(self, device: str, door: str) -> Path:
+        return self._folder / f"{device}.{door}"
+
+    async def _guard(self, talk: Any, writer: asyncio.StreamWriter) -> None:
+        # A peer that goes away in the middle of a talk ends the talk, nothing else.
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError):
+                await talk
+        finally:
+            writer.close()
+
+    async def _tegrastats(
+        self, device: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """The peer says its interval in virtual ms, then gets a line per interval."""
+        interval_ms = min(LONGEST_INTERVAL_MS, max(1, int(await reader.readline())))
+        pause_s = max(SHORTEST_INTERVAL_S, self._clock.real_seconds(interval_ms / 1000.0))
+        state = self._room.boards[device].state
+        first_energy_j = energy_j = state.energy_j
+        first_s = at_s = state.clock_s
+        while True:
+            await asyncio.sleep(pause_s)
+            self._room.advance(self._clock.now_ms())
+            state = self._room.boards[device].state
+            if state.clock_s <= at_s:
+                continue
+            line = tegrastats_line(
+                state,
+                self._room.profile,
+                self._room.now_ms,
+                watts=(state.energy_j - energy_j) / (state.clock_s - at_s),
+                average_watts=(state.energy_j - first_energy_j) / (state.clock_s - first_s),
+            )
+            energy_j, at_s = state.energy_j, state.clock_s
+            writer.write(line.encode() + b"\n")
+            await writer.drain()
+
+    async def _actuator(
+        self, device: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        while line := await reader.readline():
+            self._room.advance(self._clock.now_ms())
+            writer.write(msgspec.json.encode(self._answer(device, line)) + b"\n")
+            await writer.drain()
+
+    def _answer(self, device: str, line: bytes) -> dict[str, Any]:
+        points = self._room.profile.points
+        try:
+            question = msgspec.json.decode(line, type=dict[str, Any])
+        except (msgspec.DecodeError, ValueError):
+            return {"error": "that is not a JSON object"}
+        match question:
+            case {"op": "modes"}:
+                return {"modes": {point.name: point.mode_id for point in points}}
+            case {"op": "state"}:
+                stands = self._room.boards[device].state.point
+                return {"mode_id": self._room.profile.point(stands).mode_id}
+            case {"op": "set_mode", "id": int(mode_id)}:
+                refusal = self._room.set_mode(device, mode_id)
+                return {"error": refusal} if refusal else {}
+        return {"error": "unknown request; there are modes, state and set_mode with an id"}
+
+    async def _page(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """HTTP/1.1 with keep-alive: GET /<device>/metrics."""
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            device = head.split(b" ", 2)[1].decode().strip("/").partition("/")[0]
+            self._room.advance(self._clock.now_ms())
+            board = self._room.boards.get(device)
+            body = application_metrics(board.state).encode() if board else b"no such board\n"
+            status = b"200 OK" if board else b"404 Not Found"
+            writer.write(
+                b"HTTP/1.1 " + status + b"\r\nContent-Type: text/plain; version=0.0.4\r\n"
+                b"Content-Length: " + str(len(body)).encode() + b"\r\n\r\n" + body
+            )
+            await writer.drain()

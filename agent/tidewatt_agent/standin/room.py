@@ -1,0 +1,84 @@
+"""The boards and the traffic, in virtual time. No I/O: `advance` is told the time and the weights."""
+
+import math
+import random
+from collections.abc import Mapping
+
+import msgspec
+
+from tidewatt_governor.boards import BoardProfile
+from tidewatt_governor.simulate import board as simulated
+from tidewatt_governor.simulate.board import BoardState
+from tidewatt_governor.traffic import Trace
+from tidewatt_wire.messages import DispatchTable
+
+
+class StandinBoard(msgspec.Struct, kw_only=True):
+    """One board; `state` is replaced as time goes on."""
+
+    state: BoardState
+    chance: random.Random
+
+
+class Room:
+    """The boards by device id, and the fleet's traffic, shared out by the dispatch table in force.
+
+    Without a table, or past its expiry, every board gets the same share: the safe table.
+    Arrivals are a Poisson process with the trace's rate, seeded, so a day can be repeated.
+    """
+
+    def __init__(
+        self, devices: list[str], profile: BoardProfile, trace: Trace, start_ms: int, seed: int
+    ) -> None:
+        self.profile, self.trace = profile, trace
+        self.now_ms = start_ms
+        self.table: DispatchTable | None = None
+        self.boards = {
+            device: StandinBoard(
+                state=simulated.switched_on(profile),
+                chance=random.Random(f"{seed}/{device}"),  # noqa: S311 - simulation
+            )
+            for device in devices
+        }
+
+    def offer(self, table: DispatchTable) -> None:
+        """Take a dispatch table unless it is older than the one held."""
+        if self.table is None or table.epoch >= self.table.epoch:
+            self.table = table
+
+    def shares(self, at_ms: int) -> Mapping[str, float]:
+        """The share of the traffic that each board gets at that time; they add up to 1."""
+        weights = dict.fromkeys(self.boards, 0)
+        if self.table and at_ms < self.table.expires_at_ms:
+            weights |= {name: weight for name, weight in self.table.weights.items() if name in weights}
+        total = sum(weights.values())
+        if total == 0:
+            return dict.fromkeys(self.boards, 1.0 / len(self.boards))
+        return {name: weight / total for name, weight in weights.items()}
+
+    def advance(self, to_ms: int) -> None:
+        """Let every board live until `to_ms` under the trace's traffic."""
+        for seconds, fleet_rps in self.trace.pieces(self.now_ms, to_ms):
+            shares = self.shares(self.now_ms)
+            for device, board in self.boards.items():
+                rps = _poisson_rate(fleet_rps * shares[device], seconds, board.chance)
+                board.state = simulated.advance(board.state, self.profile, seconds, rps)
+        self.now_ms = max(self.now_ms, to_ms)
+
+    def set_mode(self, device: str, mode_id: int) -> str | None:
+        """Switch a board's mode; a sentence if it can't be done."""
+        board = self.boards[device]
+        for point in self.profile.points:
+            if point.mode_id == mode_id:
+                board.state = simulated.set_point(board.state, self.profile, point.name)
+                return None
+        known = ", ".join(str(point.mode_id) for point in self.profile.points)
+        return f"request for bad power mode {mode_id}; this board has {known}"
+
+
+def _poisson_rate(rps: float, seconds: float, chance: random.Random) -> float:
+    # The normal limit of Poisson counts: at the tens of requests a second of this demo it is exact enough.
+    mean = rps * seconds
+    if mean <= 0.0:
+        return 0.0
+    return max(0.0, chance.gauss(mean, math.sqrt(mean))) / seconds

@@ -1,0 +1,102 @@
+"""The machine room as a process: boards, traffic, and the proxy that shares it out.
+
+It reads one TOML file, follows the dispatch table on MQTT as a real proxy would, prints one
+line of JSON that says where its boards' doors are, and lives until SIGTERM or the end of
+its standard input.
+"""
+
+import asyncio
+import logging
+import time
+from pathlib import Path
+
+import aiomqtt
+import msgspec
+
+from tidewatt_agent.link import BrokerAddress
+from tidewatt_agent.standin.doors import Doors
+from tidewatt_agent.standin.room import Room
+from tidewatt_agent.stopping import stop_asked
+from tidewatt_governor.boards import load_profile
+from tidewatt_governor.traffic import parse_trace, scaled, shipped_day
+from tidewatt_wire.clock import Clock, Timebase
+from tidewatt_wire.codec import Refused, decode
+from tidewatt_wire.messages import DispatchTable
+from tidewatt_wire.topics import FleetTopic
+
+log = logging.getLogger(__name__)
+
+#: Real seconds between two advances when nobody looks in.
+STEP_S = 0.1
+
+
+class RoomConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the machine room holds."""
+
+    fleet: str
+    devices: list[str]
+    folder: str
+    """Where the boards' sockets are made."""
+    clock: Timebase
+    broker: str = ""
+    """mqtt://host:port of the dispatch table; empty means equal shares."""
+    profile: str = "orin-nano-super"
+    trace: str = ""
+    """A `timestamp,requests_per_minute` CSV file; empty means the bundled day."""
+    peak_rps_per_board: float = 300.0
+    """The trace's 99.5th percentile, per board."""
+    seed: int = 1
+    page: str = "127.0.0.1:0"
+    """host:port of the applications' metrics pages; port 0 takes a free one."""
+
+
+async def run(config: RoomConfig) -> None:
+    """Be the machine room until SIGTERM or SIGINT."""
+    trace = (
+        parse_trace(Path(config.trace).read_text("utf-8"), name=config.trace)
+        if config.trace
+        else shipped_day()
+    )
+    clock = Clock(time.monotonic, time.time, config.clock)
+    room = Room(
+        config.devices,
+        load_profile(config.profile),
+        scaled(trace, config.peak_rps_per_board * len(config.devices)),
+        clock.now_ms(),
+        config.seed,
+    )
+    doors = Doors(room, clock, Path(config.folder))
+    host, _, port = config.page.rpartition(":")
+    boards = await doors.open(host, int(port))
+    print(msgspec.json.encode(boards).decode(), flush=True)  # noqa: T201 - the ready line
+
+    tasks = [asyncio.create_task(_live(room, clock))]
+    if config.broker:
+        tasks.append(asyncio.create_task(_follow_dispatch(config, room)))
+    await stop_asked(until_eof=True)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    doors.close()
+
+
+async def _live(room: Room, clock: Clock) -> None:
+    while True:
+        room.advance(clock.now_ms())
+        await asyncio.sleep(STEP_S)
+
+
+async def _follow_dispatch(config: RoomConfig, room: Room) -> None:
+    broker = BrokerAddress.parse(config.broker)
+    while True:
+        try:
+            async with aiomqtt.Client(*broker, protocol=aiomqtt.ProtocolVersion.V5) as client:
+                await client.subscribe(str(FleetTopic(config.fleet, "dispatch")), qos=1)
+                async for message in client.messages:
+                    try:
+                        room.offer(decode(DispatchTable, bytes(message.payload)))  # type: ignore[arg-type]
+                    except Refused as error:
+                        log.warning("dispatch table refused: %s", error)
+        except aiomqtt.MqttError as error:
+            log.warning("dispatch: %s", error)
+            await asyncio.sleep(1.0)

@@ -1,0 +1,1 @@
+"""NVIDIA's tegrastats: its lines, and the child process that prints them."""

@@ -1,0 +1,121 @@
+"""tegrastats as one long-lived child process, restarted with backoff when it dies or goes silent.
+
+`--stop` is never used: it would end every tegrastats of the machine, other people's too.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Sequence
+
+import msgspec
+
+from tidewatt_agent.tegrastats.parse import NotTegrastats, parse_line
+from tidewatt_governor.sample import Sample
+from tidewatt_wire.clock import Clock
+
+log = logging.getLogger(__name__)
+
+FIRST_BACKOFF_S = 1.0
+LONGEST_BACKOFF_S = 60.0
+#: The child is taken for dead after this many silent intervals, but not before SHORTEST_SILENCE_S.
+SILENT_INTERVALS = 10
+SHORTEST_SILENCE_S = 5.0
+#: A healthy line is under 600 characters; a "line" beyond this isn't one.
+LONGEST_LINE = 16_384
+#: Readings that a stalled tick may leave waiting: a quarter of an hour at 1 Hz.
+MOST_WAITING = 900
+
+
+class TimedSample(msgspec.Struct, frozen=True):
+    """A sample and the agent's own monotonic clock when its line came."""
+
+    at_s: float
+    sample: Sample
+
+
+class ReaderCounts(msgspec.Struct, kw_only=True):
+    """What the reader met; each only grows."""
+
+    lines: int = 0
+    skipped: int = 0
+    unknown_tokens: int = 0
+    starts: int = 0
+
+
+class TegrastatsChild:
+    """The reader. `take` empties what came since; `run` never ends by itself."""
+
+    def __init__(self, command: Sequence[str], interval_s: float, clock: Clock) -> None:
+        self._command = [*command, "--interval", str(round(interval_s * 1000))]
+        self._silence_s = max(SHORTEST_SILENCE_S, clock.real_seconds(interval_s) * SILENT_INTERVALS)
+        self._clock = clock
+        self._waiting: deque[TimedSample] = deque(maxlen=MOST_WAITING)
+        self.counts = ReaderCounts()
+
+    def take(self) -> list[TimedSample]:
+        """The samples since the last take, oldest first; empty when none came."""
+        taken = list(self._waiting)
+        self._waiting.clear()
+        return taken
+
+    async def run(self) -> None:
+        """Keep a tegrastats running for ever; ends only by cancellation."""
+        backoff_s = FIRST_BACKOFF_S
+        while True:
+            lines_before = self.counts.lines
+            why = await self._one_life()
+            if self.counts.lines > lines_before:
+                backoff_s = FIRST_BACKOFF_S
+            log.warning("tegrastats %s; starting it again in %.0f s", why, backoff_s)
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(LONGEST_BACKOFF_S, backoff_s * 2.0)
+
+    async def _one_life(self) -> str:
+        """Run the child until it ends; returns how it ended."""
+        self.counts.starts += 1
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                limit=LONGEST_LINE,
+            )
+        except OSError as error:
+            return f"can't be started: {self._command[0]}: {error.strerror}"
+        assert child.stdout is not None  # noqa: S101 - asked for a pipe above
+        try:
+            return await self._read(child.stdout)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+            await child.wait()
+
+    async def _read(self, output: asyncio.StreamReader) -> str:
+        while True:
+            try:
+                line = await asyncio.wait_for(output.readline(), self._silence_s)
+            except asyncio.TimeoutError:
+                return f"was silent for {self._silence_s:.0f} s"
+            except ValueError:
+                self.counts.skipped += 1  # longer than LONGEST_LINE: the stream dropped it
+                continue
+            if not line.endswith(b"\n"):
+                # End of file. A last line without its newline was cut: its last number may
+                # have lost digits, so it is not believed.
+                self.counts.skipped += bool(line)
+                return "ended"
+            self._take_line(line.decode("utf-8", "replace"))
+
+    def _take_line(self, line: str) -> None:
+        self.counts.lines += 1
+        try:
+            sample = parse_line(line)
+        except NotTegrastats as error:
+            self.counts.skipped += 1
+            log.debug("tegrastats: skipped a line: %s", error)
+            return
+        self.counts.unknown_tokens += len(sample.unknown)
+        self._waiting.append(TimedSample(self._clock.monotonic_s(), sample))

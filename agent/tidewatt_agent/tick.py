@@ -1,0 +1,183 @@
+"""One tick: read, decide, act, count. It never sleeps and can be called from a test."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from tidewatt_agent.counters import Tally, add_power, add_tick
+from tidewatt_agent.hands import Hands, Outcome
+from tidewatt_agent.policies import Policies
+from tidewatt_agent.power import total_watts
+from tidewatt_agent.tegrastats.child import TimedSample
+from tidewatt_governor.boards import BoardProfile
+from tidewatt_governor.decide import Decision, GovernorState, decide, moved
+from tidewatt_governor.points import find, usable_rps
+from tidewatt_governor.sample import Load, Sample
+from tidewatt_wire.clock import Clock
+from tidewatt_wire.messages import Gauges, OperatingPoint, Policy, Report, Verdict
+
+#: The sensor that stands for the board: the junction, else what older boards print.
+HOTTEST_SENSORS = ("tj", "thermal", "gpu", "cpu", "GPU", "CPU")
+
+
+class Reader(Protocol):
+    """Where samples come from."""
+
+    def take(self) -> list[TimedSample]:
+        """The samples since the last take, oldest first."""
+
+
+class LoadReader(Protocol):
+    """Where the load comes from."""
+
+    async def read(self, now_s: float) -> Load | None:
+        """The load since the last good read, None when it isn't known."""
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Who reports: the device, this run of the agent, and this life of its counters."""
+
+    device: str
+    session: str
+    epoch: str
+
+
+class TickRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a decision was made from, and the decision: one line of a journal."""
+
+    at_ms: int
+    now_s: float
+    stands: str
+    load: Load | None
+    watts: float | None
+    policy: Policy
+    decision: Decision
+    outcome: Outcome
+
+
+class Tick:
+    """The governed board: readers in, hands out, counters kept between ticks."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        profile: BoardProfile,
+        clock: Clock,
+        reader: Reader,
+        load: LoadReader | None,
+        hands: Hands,
+        policies: Policies,
+        gap_s: float,
+        journal: Callable[[TickRecord], None] = lambda _record: None,
+    ) -> None:
+        self._identity, self._profile, self._clock = identity, profile, clock
+        self._reader, self._load, self._hands = reader, load, hands
+        self._policies, self._gap_s, self._journal = policies, gap_s, journal
+        self._state = GovernorState(point=profile.vendor_default, since_s=float("-inf"))
+        self._tally = Tally()
+        self._watts: float | None = None
+        self._temperature_c: float | None = None
+        self._wanted: str | None = None
+        self._last_s: float | None = None
+        self._seq = 0
+
+    async def __call__(self) -> Report:
+        """Do one tick and return the report that stands for it."""
+        now_s, at_ms, policy = self._clock.monotonic_s(), self._clock.now_ms(), self._policies.policy
+        self._measure(now_s)
+        load = await self._load.read(now_s) if self._load else None
+        stands = await self._hands.look()
+        drifted = stands is not None and self._wanted not in (None, stands)
+        self._state = moved(self._state, stands or self._state.point, now_s)
+        self._state, decision = decide(
+            self._state, load, policy, self._profile.points, self._profile.vendor_default, now_s
+        )
+        was = self._state.point
+        outcome = await self._act(decision, was, drifted=drifted)
+        self._state = moved(self._state, outcome.point or was, now_s)
+        self._count(was, now_s, load, policy, outcome)
+        self._journal(
+            TickRecord(
+                at_ms=at_ms,
+                now_s=now_s,
+                stands=was,
+                load=load,
+                watts=self._watts,
+                policy=policy,
+                decision=decision,
+                outcome=outcome,
+            )
+        )
+        return self._report(at_ms, load, decision, outcome)
+
+    def _measure(self, now_s: float) -> None:
+        timed = self._reader.take()
+        for at_s, sample in ((one.at_s, one.sample) for one in timed):
+            self._watts = total_watts(sample.rails).watts
+            self._temperature_c = _temperature(sample)
+            self._tally = add_power(self._tally, self._watts, at_s, self._gap_s)
+        last_s = self._tally.last_power_s
+        if not timed and last_s is not None and now_s - last_s > self._gap_s:
+            # Silence: what was true then is not what is true now.
+            self._watts = self._temperature_c = None
+
+    async def _act(self, decision: Decision, stands: str, *, drifted: bool) -> Outcome:
+        if decision.point == stands:
+            self._wanted = stands
+            return Outcome("drifted" if drifted else "unchanged", stands)
+        outcome = await self._hands.go_to(decision.point)
+        self._wanted = outcome.point if outcome.kind == "applied" else None
+        return outcome
+
+    def _count(self, was: str, now_s: float, load: Load | None, policy: Policy, outcome: Outcome) -> None:
+        elapsed_s = 0.0 if self._last_s is None else max(0.0, now_s - self._last_s)
+        self._last_s = now_s
+        self._tally = add_tick(
+            self._tally,
+            point=was,
+            elapsed_ms=round(elapsed_s * 1000),
+            load=load,
+            violating=_violating(load, find(self._profile.points, was), policy),
+            switched=outcome.kind == "applied",
+        )
+
+    def _report(self, at_ms: int, load: Load | None, decision: Decision, outcome: Outcome) -> Report:
+        self._seq += 1
+        p95_ms = load.p95_ms if load else None
+        return Report(
+            device=self._identity.device,
+            session=self._identity.session,
+            epoch=self._identity.epoch,
+            seq=self._seq,
+            at_ms=at_ms,
+            counters=self._tally.counters,
+            gauges=Gauges(
+                point=self._state.point,
+                watts=self._watts,
+                requests_rps=load.rps if load else None,
+                p95_ms=None if p95_ms == float("inf") else p95_ms,
+                temperature_c=self._temperature_c,
+            ),
+            verdict=Verdict(
+                point=decision.point, rule=decision.rule, reason=decision.reason, outcome=outcome.kind
+            ),
+        )
+
+
+def _violating(load: Load | None, point: OperatingPoint | None, policy: Policy) -> bool:
+    """Whether the promise was broken over the interval: by measured p95, else by the point's model."""
+    if load is None:
+        return False
+    if load.p95_ms is not None:
+        return load.p95_ms > policy.slo_p95_ms
+    return point is not None and load.rps > usable_rps(point, policy.slo_p95_ms)
+
+
+def _temperature(sample: Sample) -> float | None:
+    for name in HOTTEST_SENSORS:
+        with contextlib.suppress(KeyError):
+            if reading := sample.temperatures[name]:
+                return reading.now
+    return None

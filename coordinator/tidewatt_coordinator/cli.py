@@ -1,0 +1,134 @@
+"""The `tidewatt` command.
+
+Exit codes: 0 done, 1 it failed while working, 2 the command line or a file is wrong.
+"""
+
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from tidewatt_coordinator import VERSION
+from tidewatt_coordinator.config import Config, host_port, parse_config
+from tidewatt_coordinator.ledger.store import LedgerError
+from tidewatt_governor.traffic import TraceError
+from tidewatt_wire.documents import DocumentError, environment_overrides, to_toml
+
+DEFAULT_CONFIG = Path("/etc/tidewatt/coordinator.toml")
+FAILED, WRONG = 1, 2
+
+app = typer.Typer(
+    help="Tidewatt: run a fleet of Jetsons at the least cost that keeps the latency promise.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+config_app = typer.Typer(help="Print or validate the configuration.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+ConfigFile = Annotated[Path, typer.Option("--config", help="The coordinator's TOML file.")]
+
+
+def main() -> None:
+    """Run the command and exit; every failure is one sentence."""
+    logging.basicConfig(
+        level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    try:
+        app()
+    except (DocumentError, TraceError, LedgerError, ValueError) as error:
+        _complain(str(error))
+        sys.exit(WRONG)
+    except FileNotFoundError as error:
+        _complain(f"{error.filename}: {error.strerror}")
+        sys.exit(WRONG)
+    except ModuleNotFoundError as error:
+        _complain(f"the Python module {error.name!r} is missing; `make run` installs what is needed")
+        sys.exit(FAILED)
+    except (OSError, RuntimeError) as error:
+        _complain(str(error))
+        sys.exit(FAILED)
+
+
+def _complain(sentence: str) -> None:
+    print(f"tidewatt: {sentence}", file=sys.stderr)
+
+
+@app.callback(invoke_without_command=True)
+def about(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Run a fleet of Jetsons at the least cost that keeps the latency promise."""
+    if version:
+        print(f"tidewatt {VERSION}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    devices: Annotated[
+        int, typer.Option(min=1, max=50, help="Simulated boards, each with a real agent.")
+    ] = 5,
+    speed: Annotated[float, typer.Option(min=0.1, max=3600, help="Virtual seconds per real second.")] = 60.0,
+    once: Annotated[bool, typer.Option("--once", help="End with the day and print the summary.")] = False,
+    trace: Annotated[
+        Path | None,
+        typer.Option(help="timestamp,requests_per_minute CSV; default: the bundled day.", dir_okay=False),
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the summary to this file.", dir_okay=False)] = None,
+    listen: Annotated[str, typer.Option(help="host:port of the page.")] = "127.0.0.1:8080",
+    broker_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of the embedded broker; default: a free one.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated arrivals.")] = 1,
+) -> None:
+    """Run a fleet of simulated boards through a real day of traffic, every process a real one."""
+    from tidewatt_coordinator.demo.run import Options  # noqa: PLC0415 - other commands start fast
+    from tidewatt_coordinator.demo.run import run as run_demo  # noqa: PLC0415
+
+    host_port(listen)
+    if json is not None and not json.resolve().parent.is_dir():
+        raise FileNotFoundError(2, "No such directory", str(json.parent))
+    options = Options(
+        devices=devices,
+        speed=speed,
+        once=once,
+        trace=trace,
+        json=json,
+        listen=listen,
+        broker_port=broker_port,
+        seed=seed,
+    )
+    if not asyncio.run(run_demo(options, Console())):
+        _complain("the ledger's energy is not the devices' energy: this is a defect, please report it")
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def serve(config: ConfigFile = DEFAULT_CONFIG) -> None:
+    """Be the coordinator, until stopped."""
+    from tidewatt_coordinator.app import serve as serve_coordinator  # noqa: PLC0415
+
+    logging.getLogger("tidewatt_coordinator").setLevel(logging.INFO)
+    asyncio.run(serve_coordinator(_read(config)))
+
+
+@config_app.command("print")
+def config_print(config: ConfigFile = DEFAULT_CONFIG) -> None:
+    """Print the configuration in force, defaults included."""
+    print(to_toml(_read(config)), end="")
+
+
+@config_app.command("validate")
+def config_validate(config: ConfigFile = DEFAULT_CONFIG) -> None:
+    """Say what is wrong with a configuration file."""
+    _read(config)
+    print(f"{config}: good")
+
+
+def _read(path: Path) -> Config:
+    overrides = environment_overrides(os.environ, "TIDEWATT")
+    return parse_config(path.read_text("utf-8"), name=str(path), overrides=overrides)

@@ -1,0 +1,96 @@
+"""The coordinator's one TOML file: few keys, each with unit, default and reason."""
+
+import urllib.parse
+from typing import Annotated
+
+import msgspec
+
+from tidewatt_wire.clock import Timebase
+from tidewatt_wire.documents import DocumentError, parse_toml
+from tidewatt_wire.messages import Rule
+from tidewatt_wire.topics import check_name
+
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Coordinator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which fleet, and where people look at it."""
+
+    fleet: str = "default"
+    listen: str = "127.0.0.1:8080"
+    """host:port of the REST API and the page."""
+
+
+class Broker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The MQTT 5 broker."""
+
+    url: str = ""
+    """mqtt://host:port of an external broker; empty starts the embedded one, for laptops and demos only."""
+    embedded_port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 1883
+    """The embedded broker listens here, on 127.0.0.1 only."""
+
+
+class Ledger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where energy, requests and money are kept."""
+
+    url: str = "sqlite:///tidewatt.db"
+    """SQLAlchemy URL."""
+    bucket_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 300
+    """Length of a time bucket in seconds. Fixed for the life of a ledger."""
+    tariff: str = ""
+    """Electricity price file; empty means the shipped flat one."""
+
+
+class Dispatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The routing weights."""
+
+    every_s: Seconds = 10.0
+    """Seconds between tables."""
+    valid_s: Seconds = 120.0
+    """A table is void this long after it was made; routers then share equally."""
+    stale_after_s: Seconds = 60.0
+    """A device that has not reported for this long gets no traffic."""
+    fill: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.85
+    """Share of a backend's usable capacity that is planned on: minute averages hide bursts."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    coordinator: Coordinator = Coordinator()
+    broker: Broker = Broker()
+    ledger: Ledger = Ledger()
+    dispatch: Dispatch = Dispatch()
+    policy: list[Rule] = msgspec.field(default_factory=lambda: [Rule()])
+    """Ordered rules; the first whose labels match a device holds for it."""
+    clock: Timebase | None = None
+    """A virtual timebase, for simulated fleets only."""
+
+
+def parse_config(text: str, *, name: str, overrides: dict[str, str] | None = None) -> Config:
+    """The configuration in `text`; DocumentError names what is wrong in file `name`."""
+    config = parse_toml(text, Config, name=name, overrides=overrides)
+    try:
+        check_name(config.coordinator.fleet, "coordinator.fleet")
+        host_port(config.coordinator.listen)
+        if config.broker.url:
+            broker_address(config.broker.url)
+    except ValueError as error:
+        raise DocumentError(f"{name}: {error}") from error
+    return config
+
+
+def host_port(listen: str) -> tuple[str, int]:
+    """host:port taken apart; ValueError if it is none."""
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:  # noqa: PLR2004 - TCP ports
+        raise ValueError(f"listen {listen!r} is not host:port")
+    return host, int(port)
+
+
+def broker_address(url: str) -> tuple[str, int]:
+    """mqtt://host:port taken apart; ValueError if it is none."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme != "mqtt" or not parts.hostname:
+        raise ValueError(f"broker.url {url!r} is not an mqtt://host:port URL")
+    return parts.hostname, parts.port or 1883

@@ -1,0 +1,1 @@
+"""Dated data files: prices with their source."""

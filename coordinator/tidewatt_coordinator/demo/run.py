@@ -1,0 +1,230 @@
+"""The demo, in order: choose ports, start the coordinator, the machine room, the agents, and
+let the day pass.
+
+Nothing is short-circuited: the figures at the end went through tegrastats lines, the
+application's metrics, MQTT and the ledger.
+"""
+
+import asyncio
+import contextlib
+import json
+import signal
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from tidewatt_coordinator import broker
+from tidewatt_coordinator.app import Coordinator, running
+from tidewatt_coordinator.config import Broker, Config, Dispatch, Ledger
+from tidewatt_coordinator.config import Coordinator as CoordinatorConfig
+from tidewatt_coordinator.demo import summary
+from tidewatt_coordinator.demo.processes import (
+    BoardDoors,
+    Child,
+    agent_config,
+    room_config,
+    stop,
+    write_toml,
+)
+from tidewatt_coordinator.web.models import FleetNow
+from tidewatt_governor.traffic import Trace, TraceError, parse_trace, shipped_day
+from tidewatt_wire.clock import Timebase
+
+FLEET = "demo"
+DAY_MS = 86_400_000
+#: The agents' own limit, said again here because the summary tells what it led to.
+MOST_TICKS_PER_REAL_SECOND = 10.0
+#: Real seconds given to every process to come up before the day begins.
+LEAD_S = 2.0
+LEAD_PER_DEVICE_S = 0.4
+BUCKET_S = 60
+REFRESH_S = 0.5
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What the user asked for."""
+
+    devices: int
+    speed: float
+    once: bool
+    trace: Path | None
+    json: Path | None
+    listen: str
+    broker_port: int | None
+    seed: int
+
+
+class DemoError(RuntimeError):
+    """The demo can't begin, or broke; one sentence."""
+
+
+async def run(options: Options, console: Console) -> bool:
+    """Run the demo until the day is over (--once) or Ctrl-C. False if conservation didn't hold."""
+    trace = _read_trace(options.trace)
+    asked_to_stop = _on_signals()
+    lead_s = LEAD_S + LEAD_PER_DEVICE_S * options.devices
+    timebase = Timebase(trace.start_ms, time.monotonic() + lead_s, options.speed)
+    end_ms = trace.end_ms
+    port = options.broker_port or broker.free_port()
+    devices = [f"jetson-{number:02d}" for number in range(1, options.devices + 1)]
+
+    def progress(now_ms: int) -> float:
+        return min(1.0, max(0.0, (now_ms - trace.start_ms) / (end_ms - trace.start_ms)))
+
+    with tempfile.TemporaryDirectory(prefix="tidewatt-") as name:
+        folder = Path(name)
+        config = _coordinator_config(options, port, folder, timebase)
+        async with (
+            running(config, progress) as coordinator,
+            _children(devices, folder, timebase, port, options) as children,
+        ):
+            console.print(f"page: http://{options.listen}   Ctrl-C stops", highlight=False)
+            await _watch(coordinator, children, options, end_ms, progress, asked_to_stop, console)
+            await stop(children[1:])
+            await _settle(coordinator)
+            now = await asyncio.to_thread(coordinator.now)
+            kept = summary.conservation(coordinator.fleet, now)
+    return _conclude(options, now, kept, asked_to_stop.is_set(), console)
+
+
+def _read_trace(path: Path | None) -> Trace:
+    if path is None:
+        return shipped_day()
+    trace = parse_trace(path.read_text("utf-8"), name=str(path))
+    if max(trace.rps) <= 0.0:
+        raise TraceError(f"{path}: there is no traffic in it")
+    return trace
+
+
+def _on_signals() -> asyncio.Event:
+    asked = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked.set)
+    return asked
+
+
+def _coordinator_config(options: Options, port: int, folder: Path, timebase: Timebase) -> Config:
+    # A report takes a tick and the way; at high speed both are long in virtual time.
+    tick_s = tick_seconds(options.speed)
+    return Config(
+        coordinator=CoordinatorConfig(fleet=FLEET, listen=options.listen),
+        broker=Broker(embedded_port=port),
+        ledger=Ledger(url=f"sqlite:///{folder / 'ledger.db'}", bucket_s=BUCKET_S),
+        dispatch=Dispatch(
+            every_s=max(10.0, tick_s), valid_s=max(120.0, 12 * tick_s), stale_after_s=max(60.0, 20 * tick_s)
+        ),
+        clock=timebase,
+    )
+
+
+def tick_seconds(speed: float) -> float:
+    """The agents' virtual tick: 1 s, stretched so that no agent ticks more than ten times a real second."""
+    return max(1.0, speed / MOST_TICKS_PER_REAL_SECOND)
+
+
+@contextlib.asynccontextmanager
+async def _children(
+    devices: list[str], folder: Path, timebase: Timebase, port: int, options: Options
+) -> AsyncIterator[list[Child]]:
+    """The machine room, then the agents; all are stopped in the end, whatever happens."""
+    url = f"mqtt://{broker.HOST}:{port}"
+    trace = str(options.trace.resolve()) if options.trace else ""
+    children: list[Child] = []
+    try:
+        config = room_config(FLEET, devices, folder, timebase, url, trace, options.seed)
+        room = await Child.start("room", ["simulate", str(write_toml(folder / "room.toml", config))], folder)
+        children.append(room)
+        doors = msgspec.json.decode(await room.ready_line(), type=dict[str, BoardDoors])
+        for device in devices:
+            config = agent_config(FLEET, device, doors[device], timebase, url)
+            path = write_toml(folder / f"{device}.toml", config)
+            arguments = ["run", "--until-eof", "--config", str(path)]
+            children.append(await Child.start(device, arguments, folder))
+        yield children
+    finally:
+        await stop(children)
+
+
+async def _watch(
+    coordinator: Coordinator,
+    children: list[Child],
+    options: Options,
+    end_ms: int,
+    progress: Any,
+    asked_to_stop: asyncio.Event,
+    console: Console,
+) -> None:
+    """Show the day passing until it is over or somebody asks to stop."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        day = bar.add_task("the day begins", total=1.0)
+        while not asked_to_stop.is_set():
+            for child in children:
+                child.check()
+            now_ms = coordinator.clock.now_ms()
+            if now_ms >= end_ms and options.once:
+                return
+            _show(bar, day, await asyncio.to_thread(coordinator.now), progress(now_ms))
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(asked_to_stop.wait(), REFRESH_S)
+
+
+def _show(bar: Progress, day: TaskID, now: FleetNow, share: float) -> None:
+    modes: dict[str, int] = {}
+    for device in now.devices:
+        if device.point:
+            modes[device.point] = modes.get(device.point, 0) + 1
+    against = now.policies.get("max_freq")
+    saving = against.saving_share if against else None
+    clock = time.strftime("%H:%M", time.gmtime(now.now_ms / 1000))
+    sentence = (
+        f"{clock}  {now.online}/{len(now.devices)} online  "
+        f"{_or_dash(now.requests_rps, '.0f')} rps  {_or_dash(now.watts, '.1f')} W  "
+        + " ".join(f"{count}x{mode}" for mode, count in sorted(modes.items()))
+        + (f"  saves {saving:.1%} of MaxFreq" if saving is not None else "")
+    )
+    bar.update(day, completed=share, description=sentence)
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+async def _settle(coordinator: Coordinator) -> None:
+    """Wait, within reason, until the last report of every device that said goodbye is in the ledger."""
+    for _ in range(50):
+        if all(device.will is not None for device in coordinator.fleet.devices.values()):
+            break
+        await asyncio.sleep(0.1)
+    await coordinator.ingest.merge()
+
+
+def _conclude(
+    options: Options, now: FleetNow, kept: summary.Conservation, interrupted: bool, console: Console
+) -> bool:
+    tick_s = tick_seconds(options.speed)
+    console.print(summary.table(now))
+    console.print(
+        f"{options.devices} devices at {options.speed:g}x"
+        + (f", the virtual tick stretched from 1 s to {tick_s:g} s" if tick_s > 1.0 else "")
+        + f"; energy: devices {kept.devices_mj / 1000:,.3f} J, ledger {kept.ledger_mj / 1000:,.3f} J"
+        + ("" if kept.holds else ": THEY DIFFER"),
+        highlight=False,
+    )
+    if options.json:
+        set_up = {
+            "devices": options.devices,
+            "speed": options.speed,
+            "tick_s": tick_s,
+            "trace": str(options.trace) if options.trace else "bundled day",
+            "seed": options.seed,
+            "complete": not interrupted,
+        }
+        options.json.write_text(json.dumps(summary.document(now, kept, set_up), indent=2) + "\n", "utf-8")
+    return kept.holds

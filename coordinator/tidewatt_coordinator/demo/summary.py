@@ -1,0 +1,80 @@
+"""What the day came to: the table on the terminal and the JSON file."""
+
+from typing import Any
+
+import msgspec
+from rich.table import Table
+
+from tidewatt_coordinator.fleet import Fleet
+from tidewatt_coordinator.web.models import FleetNow
+from tidewatt_wire.units import MILLIJOULES_PER_JOULE, joules
+
+NAMES = {
+    "tidewatt": "Tidewatt (measured)",
+    "max_freq": "MaxFreq",
+    "vendor_default": "vendor default",
+    "best_fixed": "best fixed",
+}
+
+
+class Conservation(msgspec.Struct, frozen=True):
+    """The devices' own counters beside the ledger's, in millijoules."""
+
+    devices_mj: int
+    ledger_mj: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether they agree to the joule."""
+        return abs(self.devices_mj - self.ledger_mj) < MILLIJOULES_PER_JOULE
+
+
+def conservation(fleet: Fleet, now: FleetNow) -> Conservation:
+    """What every device last said it had counted, beside the ledger's sum."""
+    devices_mj = sum(device.report.counters.energy_mj for device in fleet.devices.values() if device.report)
+    return Conservation(devices_mj, round(now.energy_joules * MILLIJOULES_PER_JOULE))
+
+
+def document(now: FleetNow, kept: Conservation, set_up: dict[str, Any]) -> dict[str, Any]:
+    """The summary as `--json` writes it."""
+    return {
+        "simulated": True,
+        **set_up,
+        "currency": now.currency,
+        "price_per_kwh": float(now.price_per_kwh),
+        "devices_energy_joules": joules(kept.devices_mj),
+        "ledger_energy_joules": joules(kept.ledger_mj),
+        "requests": now.requests,
+        "unmeasured_seconds": now.unmeasured_seconds,
+        "model_error_share": now.model_error_share,
+        "policies": {
+            name: {
+                "energy_wh": policy.energy_wh,
+                "cost_usd": float(policy.cost),
+                "violating_minutes": policy.violating_minutes,
+                "switches": policy.switches,
+                "estimated": policy.estimated,
+                "point": policy.point,
+            }
+            for name, policy in now.policies.items()
+        },
+    }
+
+
+def table(now: FleetNow) -> Table:
+    """The summary as the terminal shows it."""
+    shown = Table(title="The day (simulated boards, real traffic)", title_justify="left")
+    shown.add_column("policy")
+    for heading in ("energy", "cost", "out of promise", "switches", "Tidewatt saves"):
+        shown.add_column(heading, justify="right")
+    for name, policy in now.policies.items():
+        saving = policy.saving_share
+        shown.add_row(
+            NAMES[name] + (f" {policy.point}" if policy.point else ""),
+            f"{policy.energy_wh:,.1f} Wh",
+            f"{policy.cost:.4f} {now.currency}",
+            f"{policy.violating_minutes:,.1f} min",
+            f"{policy.switches:,}",
+            "" if saving is None else f"{saving:.1%}",
+        )
+    return shown

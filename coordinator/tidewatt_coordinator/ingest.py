@@ -1,0 +1,134 @@
+"""MQTT in: births, reports, wills and acks, into the fleet view and the ledger.
+
+Reports are merged in batches, in a worker thread. The session outlives a short absence of
+the coordinator, so the broker keeps what came meanwhile; whatever it loses all the same is
+in the next report's cumulative counters.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+
+import aiomqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from tidewatt_coordinator.fleet import Fleet
+from tidewatt_coordinator.ledger.store import Ledger
+from tidewatt_wire.codec import RefusalReason, Refused, decode
+from tidewatt_wire.messages import Ack, Birth, Report, Will
+from tidewatt_wire.topics import DeviceTopic, every_device, parse
+
+log = logging.getLogger(__name__)
+
+#: Real seconds that reports may wait to be merged together.
+BATCH_S = 0.2
+SESSION_EXPIRY_S = 3600
+RETRY_S = 1.0
+
+
+class Ingest:
+    """Takes what devices say. `run` never ends by itself."""
+
+    def __init__(self, broker: tuple[str, int], fleet_name: str, fleet: Fleet, ledger: Ledger) -> None:
+        self._broker, self._fleet_name = broker, fleet_name
+        self._fleet, self._ledger = fleet, ledger
+        self._waiting: list[Report] = []
+        self.messages: Counter[str] = Counter()
+        """Messages taken, by kind."""
+        self.refused: Counter[str] = Counter()
+        """Messages refused, by reason."""
+        self.connected = False
+
+    async def run(self) -> None:
+        """Listen and merge for ever; ends only by cancellation, with nothing left unmerged."""
+        merging = asyncio.create_task(self._merge_for_ever())
+        try:
+            await asyncio.gather(self._listen_for_ever(), merging)
+        finally:
+            merging.cancel()
+            await asyncio.gather(merging, return_exceptions=True)
+            await self.merge()
+
+    def take(self, topic: str, payload: bytes) -> None:
+        """Take one message; a bad one is counted by reason and logged, never raised."""
+        try:
+            self._take(topic, payload)
+        except Refused as error:
+            self.refused[error.reason.value] += 1
+            log.warning("refused a message on %s: %s", topic[:200], error)
+
+    async def merge(self) -> None:
+        """Merge the waiting reports into the ledger."""
+        batch, self._waiting = self._waiting, []
+        if batch:
+            try:
+                await asyncio.to_thread(self._ledger.take, batch)
+            except BaseException:
+                self._waiting = batch + self._waiting
+                raise
+
+    def _take(self, topic: str, payload: bytes) -> None:
+        try:
+            at = parse(topic)
+        except ValueError as error:
+            raise Refused(RefusalReason.WRONG_TOPIC, str(error)) from error
+        if not isinstance(at, DeviceTopic) or at.fleet != self._fleet_name:
+            raise Refused(
+                RefusalReason.WRONG_TOPIC, f"{topic} is no device topic of fleet {self._fleet_name}"
+            )
+        kinds: dict[str, type[Birth | Report | Will | Ack]] = {
+            "birth": Birth,
+            "report": Report,
+            "will": Will,
+            "ack": Ack,
+        }
+        message = decode(kinds[at.kind], payload)
+        if message.device != at.device:
+            raise Refused(
+                RefusalReason.WRONG_TOPIC, f"device {message.device!r} spoke on the topic of {at.device!r}"
+            )
+        self.messages[at.kind] += 1
+        match message:
+            case Birth():
+                self._fleet.born(message)
+            case Report():
+                self._fleet.reported(message)
+                self._waiting.append(message)
+            case Will():
+                self._fleet.ended(message)
+            case Ack():
+                self._fleet.acknowledged(message)
+
+    async def _merge_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(BATCH_S)
+            await self.merge()
+
+    async def _listen_for_ever(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except aiomqtt.MqttError as error:
+                log.warning("ingest: %s; trying again in %.0f s", error, RETRY_S)
+            finally:
+                self.connected = False
+            await asyncio.sleep(RETRY_S)
+
+    async def _listen(self) -> None:
+        host, port = self._broker
+        session = Properties(PacketTypes.CONNECT)
+        session.SessionExpiryInterval = SESSION_EXPIRY_S
+        async with aiomqtt.Client(
+            host,
+            port,
+            protocol=aiomqtt.ProtocolVersion.V5,
+            identifier=f"tidewatt-{self._fleet_name}-ingest",
+            clean_start=False,
+            properties=session,
+        ) as client:
+            for kind in ("birth", "will", "ack", "report"):
+                await client.subscribe(every_device(self._fleet_name, kind), qos=1)  # type: ignore[arg-type]
+            self.connected = True
+            async for message in client.messages:
+                self.take(str(message.topic), bytes(message.payload))  # type: ignore[arg-type]

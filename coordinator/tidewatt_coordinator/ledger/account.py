@@ -1,0 +1,77 @@
+"""One account of the fleet: measured totals, their cost, and what the baselines would have cost."""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+import msgspec
+
+from tidewatt_coordinator.ledger.arithmetic import COUNTERS, slices
+from tidewatt_coordinator.ledger.baselines import Baselines, DeviceModel, Stretch, compare
+from tidewatt_coordinator.ledger.store import Ledger, Life
+from tidewatt_coordinator.ledger.tariff import Tariff
+
+REQUESTS = COUNTERS.index("requests")
+
+
+class DeviceAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """What one device has used so far, exactly as counted."""
+
+    device: str
+    energy_mj: int
+    requests: int
+    violating_ms: int
+    unmeasured_ms: int
+    switches: int
+    cost: Decimal
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """The fleet's account. `baselines` is None until a device with a model has reported."""
+
+    devices: list[DeviceAccount]
+    currency: str
+    price_per_kwh: Decimal
+    baselines: Baselines | None
+
+    def total(self, counter: str) -> int:
+        """The fleet's sum of one counter."""
+        return sum(getattr(device, counter) for device in self.devices)
+
+    @property
+    def cost(self) -> Decimal:
+        """The fleet's cost: the sum of its devices' costs."""
+        return sum((device.cost for device in self.devices), Decimal(0))
+
+
+def account(ledger: Ledger, tariff: Tariff, models: Mapping[str, DeviceModel]) -> Account:
+    """Read the ledger and draw up the account."""
+    devices = [
+        DeviceAccount(
+            device=total.device,
+            cost=tariff.cost(total.values[0]),
+            **dict(zip(COUNTERS, total.values, strict=True)),
+        )
+        for total in ledger.totals()
+    ]
+    fleet: dict[str, tuple[DeviceModel, list[Stretch]]] = {}
+    if models:
+        for life in ledger.lives():
+            if model := models.get(life.device):
+                fleet.setdefault(life.device, (model, []))[1].extend(stretches(life, ledger.bucket_ms))
+    return Account(
+        devices=devices,
+        currency=tariff.currency,
+        price_per_kwh=tariff.price_per_kwh,
+        baselines=compare(fleet) if fleet else None,
+    )
+
+
+def stretches(life: Life, bucket_ms: int) -> Iterable[Stretch]:
+    """A device's buckets as requests and time per mode."""
+    modes: dict[int, dict[str, int]] = {}
+    for mode, spans in life.modes.items():
+        for piece in slices(spans, bucket_ms):
+            if piece.values[0]:
+                modes.setdefault(piece.start_ms, {})[mode] = piece.values[0]
+    for piece in slices(life.spans, bucket_ms):
+        yield Stretch(piece.values[REQUESTS], modes.get(piece.start_ms, {}))

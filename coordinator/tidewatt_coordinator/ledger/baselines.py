@@ -1,0 +1,119 @@
+"""What the same requests would have cost under a fixed power mode. Pure.
+
+For every bucket the ledger knows how many requests a device took and how long it lived in
+it. A baseline keeps one mode all the time; its energy follows from that mode's operating
+point, so it is an estimate from the model, and says so. `modelled_mj` is the same model on
+the modes that were really used: its ratio to the measured energy says how far to trust it.
+
+A fixed mode violates the promise in a bucket whose mean rate exceeds what the mode carries
+within the latency promise; minute means hide bursts, so the count is a lower bound.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from tidewatt_governor.points import find, strongest, usable_rps, watts_at
+from tidewatt_wire.messages import OperatingPoint
+from tidewatt_wire.units import MILLIJOULES_PER_JOULE, MILLISECONDS_PER_SECOND
+
+
+class Stretch(msgspec.Struct, frozen=True):
+    """What a device did in one bucket: requests, and milliseconds lived in each mode."""
+
+    requests: int
+    mode_ms: dict[str, int]
+
+    @property
+    def lived_ms(self) -> int:
+        """How long the device was there in this bucket."""
+        return sum(self.mode_ms.values())
+
+    @property
+    def rps(self) -> float:
+        """Mean request rate while it was there."""
+        return self.requests * MILLISECONDS_PER_SECOND / self.lived_ms if self.lived_ms else 0.0
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """Energy in millijoules and time out of the promise in milliseconds."""
+
+    energy_mj: int
+    violating_ms: int
+
+
+class DeviceModel(msgspec.Struct, frozen=True):
+    """What a device said of itself at birth, and the promise it is under."""
+
+    points: list[OperatingPoint]
+    vendor_default: str
+    slo_p95_ms: float
+
+
+class Baselines(msgspec.Struct, frozen=True):
+    """The fixed-mode outcomes of a fleet, and the model's account of what really happened."""
+
+    max_freq: Outcome
+    vendor_default: Outcome
+    best_fixed: Outcome
+    best_fixed_point: str
+    modelled_mj: int
+
+
+def fixed(stretches: Iterable[Stretch], point: OperatingPoint, slo_p95_ms: float) -> Outcome:
+    """The outcome of staying at `point`."""
+    energy_j, violating_ms = 0.0, 0
+    limit = usable_rps(point, slo_p95_ms)
+    for stretch in stretches:
+        energy_j += watts_at(point, stretch.rps) * stretch.lived_ms / MILLISECONDS_PER_SECOND
+        violating_ms += stretch.lived_ms if stretch.rps > limit else 0
+    return Outcome(round(energy_j * MILLIJOULES_PER_JOULE), violating_ms)
+
+
+def modelled(stretches: Iterable[Stretch], points: Sequence[OperatingPoint]) -> int:
+    """The model's energy, in millijoules, of the modes really used."""
+    energy_j = 0.0
+    for stretch in stretches:
+        for mode, ms in stretch.mode_ms.items():
+            if point := find(points, mode):
+                energy_j += watts_at(point, stretch.rps) * ms / MILLISECONDS_PER_SECOND
+    return round(energy_j * MILLIJOULES_PER_JOULE)
+
+
+def compare(fleet: Mapping[str, tuple[DeviceModel, Sequence[Stretch]]]) -> Baselines:
+    """The baselines of a fleet, by device. Raises ValueError if it is empty.
+
+    The best fixed mode is chosen with hindsight, one for the whole fleet: among the modes
+    that every device has, the fewest violations, then the least energy.
+    """
+    if not fleet:
+        raise ValueError("no device has a model yet")
+    shared = set.intersection(*({point.name for point in model.points} for model, _ in fleet.values()))
+    by_point = {name: _fleet_fixed(fleet, dict.fromkeys(fleet, name)) for name in sorted(shared)}
+    best = min(by_point, key=lambda name: (by_point[name].violating_ms, by_point[name].energy_mj), default="")
+    return Baselines(
+        max_freq=_fleet_fixed(
+            fleet,
+            {name: strongest(model.points, model.slo_p95_ms).name for name, (model, _) in fleet.items()},
+        ),
+        vendor_default=_fleet_fixed(
+            fleet, {name: model.vendor_default for name, (model, _) in fleet.items()}
+        ),
+        best_fixed=by_point.get(best, Outcome(0, 0)),
+        best_fixed_point=best,
+        modelled_mj=sum(modelled(stretches, model.points) for model, stretches in fleet.values()),
+    )
+
+
+def _fleet_fixed(
+    fleet: Mapping[str, tuple[DeviceModel, Sequence[Stretch]]], chosen: Mapping[str, str]
+) -> Outcome:
+    energy_mj = violating_ms = 0
+    for device, (model, stretches) in fleet.items():
+        point = find(model.points, chosen[device])
+        if point is None:
+            continue
+        outcome = fixed(stretches, point, model.slo_p95_ms)
+        energy_mj += outcome.energy_mj
+        violating_ms += outcome.violating_ms
+    return Outcome(energy_mj, violating_ms)

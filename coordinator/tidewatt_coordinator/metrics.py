@@ -1,0 +1,65 @@
+"""The coordinator's own Prometheus metrics, read from its parts when scraped."""
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from tidewatt_coordinator.fleet import Fleet
+from tidewatt_coordinator.ingest import Ingest
+from tidewatt_coordinator.ledger.arithmetic import COUNTERS
+from tidewatt_coordinator.ledger.store import Ledger
+from tidewatt_coordinator.publisher import Publisher
+from tidewatt_wire.units import joules
+
+
+class CoordinatorMetrics(Collector):
+    """What Prometheus sees of the fleet's side."""
+
+    def __init__(
+        self, ingest: Ingest, fleet: Fleet, ledger: Ledger, publisher: Publisher, now_ms: Callable[[], int]
+    ) -> None:
+        self._ingest, self._fleet, self._ledger = ingest, fleet, ledger
+        self._publisher, self._now_ms = publisher, now_ms
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric family."""
+        messages = CounterMetricFamily("tidewatt_ingest_messages", "Messages taken", labels=["kind"])
+        for kind, count in sorted(self._ingest.messages.items()):
+            messages.add_metric([kind], count)
+        yield messages
+        refused = CounterMetricFamily("tidewatt_ingest_refused", "Messages refused", labels=["reason"])
+        for reason, count in sorted(self._ingest.refused.items()):
+            refused.add_metric([reason], count)
+        yield refused
+        yield GaugeMetricFamily(
+            "tidewatt_ingest_connected", "1 while the broker is connected", self._ingest.connected
+        )
+        devices = GaugeMetricFamily("tidewatt_fleet_devices", "Known devices", labels=["status"])
+        now_ms = self._now_ms()
+        statuses = [self._fleet.status(name, now_ms) for name in list(self._fleet.devices)]
+        for status in sorted(set(statuses)):
+            devices.add_metric([status], statuses.count(status))
+        yield devices
+        if self._publisher.table:
+            yield GaugeMetricFamily(
+                "tidewatt_dispatch_expires_timestamp_seconds",
+                "When the dispatch table is void",
+                self._publisher.table.expires_at_ms / 1000.0,
+            )
+        yield from self._ledger_families()
+
+    def _ledger_families(self) -> Iterator[Metric]:
+        totals = self._ledger.totals()
+        energy = CounterMetricFamily(
+            "tidewatt_ledger_energy_joules", "Energy in the ledger", labels=["device"]
+        )
+        requests = CounterMetricFamily(
+            "tidewatt_ledger_requests", "Requests in the ledger", labels=["device"]
+        )
+        for total in totals:
+            values = dict(zip(COUNTERS, total.values, strict=True))
+            energy.add_metric([total.device], joules(values["energy_mj"]))
+            requests.add_metric([total.device], values["requests"])
+        yield energy
+        yield requests

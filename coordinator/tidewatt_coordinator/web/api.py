@@ -1,0 +1,89 @@
+"""The REST API and the page, as a FastAPI application."""
+
+import threading
+import time
+from collections.abc import Callable
+from importlib import resources
+
+from fastapi import FastAPI, HTTPException, Response
+from fastapi.responses import HTMLResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from tidewatt_coordinator import VERSION
+from tidewatt_coordinator.publisher import Publisher
+from tidewatt_coordinator.web.models import Dispatch, FleetNow
+
+#: Real seconds for which a drawn-up account is shown again: many viewers cost as much as one.
+ACCOUNT_KEPT_S = 1.0
+
+_FILES = {
+    "page.js": "text/javascript",
+    "page.css": "text/css",
+    "icon.svg": "image/svg+xml",
+}
+
+
+def build(fleet_now: Callable[[], FleetNow], publisher: Publisher, registry: CollectorRegistry) -> FastAPI:
+    """The application; `fleet_now` draws up the fleet's state and is called at most once a second."""
+    app = FastAPI(title="Tidewatt coordinator", version=VERSION, docs_url="/docs", redoc_url=None)
+    current = _kept(fleet_now)
+
+    @app.get("/healthz")
+    def healthz() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "ok", "version": VERSION}
+
+    @app.get("/v1/fleet")
+    def fleet() -> FleetNow:
+        """The fleet as it stands, its totals, and the comparison with the baselines."""
+        return current()
+
+    @app.get("/v1/dispatch")
+    def dispatch() -> Dispatch:
+        """The dispatch table last published; 404 before the first."""
+        table = publisher.table
+        if table is None:
+            raise HTTPException(404, "no dispatch table has been published yet")
+        return Dispatch(
+            epoch=table.epoch,
+            issued_at_ms=table.issued_at_ms,
+            expires_at_ms=table.expires_at_ms,
+            weights=table.weights,
+            reason=table.reason,
+        )
+
+    @app.get("/metrics", response_class=Response)
+    def metrics() -> Response:
+        """Prometheus exposition."""
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/", response_class=HTMLResponse)
+    def page() -> str:
+        """The page."""
+        return _file("page.html").decode()
+
+    @app.get("/static/{name}", response_class=Response)
+    def static(name: str) -> Response:
+        """A part of the page."""
+        if name not in _FILES:
+            raise HTTPException(404, "no such file")
+        return Response(_file(name), media_type=_FILES[name], headers={"Cache-Control": "no-cache"})
+
+    return app
+
+
+def _file(name: str) -> bytes:
+    return resources.files("tidewatt_coordinator.web.static").joinpath(name).read_bytes()
+
+
+def _kept(draw_up: Callable[[], FleetNow]) -> Callable[[], FleetNow]:
+    lock = threading.Lock()
+    kept: list[tuple[float, FleetNow]] = []
+
+    def current() -> FleetNow:
+        with lock:
+            if not kept or time.monotonic() - kept[0][0] >= ACCOUNT_KEPT_S:
+                kept[:] = [(time.monotonic(), draw_up())]
+            return kept[0][1]
+
+    return current

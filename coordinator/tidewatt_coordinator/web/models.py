@@ -1,0 +1,80 @@
+"""The shapes of the REST API. Money is a decimal string; missing is null, never zero."""
+
+from decimal import Decimal
+
+from pydantic import BaseModel
+
+
+class DeviceNow(BaseModel):
+    """A device as it stands. Units stand in the names; `reason` is the last decision's sentence."""
+
+    device: str
+    status: str
+    board: str | None
+    control: str | None
+    labels: dict[str, str]
+    point: str | None
+    watts: float | None
+    requests_rps: float | None
+    p95_ms: float | None
+    temperature_c: float | None
+    reason: str | None
+    rule: str | None
+    outcome: str | None
+    weight: float | None
+    policy_revision: int | None
+    policy_status: str | None
+    energy_joules: float | None
+    switches: int | None
+    violating_minutes: float | None
+    reported_at_ms: int | None
+
+
+class PolicyOutcome(BaseModel):
+    """What one way of running the fleet used. `estimated` is true where a model says so, not a meter."""
+
+    energy_wh: float
+    cost: Decimal
+    violating_minutes: float
+    switches: int
+    saving_share: float | None
+    """The share of this policy's energy that Tidewatt saved against it; null for Tidewatt itself."""
+    estimated: bool
+    point: str | None
+
+
+class FleetNow(BaseModel):
+    """The fleet as it stands, its totals from the ledger, and the comparison."""
+
+    fleet: str
+    now_ms: int
+    version: str
+    progress: float | None
+    """Share of a replayed day that has passed; null on a real fleet."""
+    speed: float
+    devices: list[DeviceNow]
+    online: int
+    watts: float | None
+    requests_rps: float | None
+    energy_joules: float
+    requests: int
+    cost: Decimal
+    currency: str
+    price_per_kwh: Decimal
+    switches: int
+    violating_minutes: float
+    unmeasured_seconds: float
+    policies: dict[str, PolicyOutcome]
+    model_error_share: float | None
+    """(modelled - measured) / measured energy of what really ran: how far to trust the estimates."""
+    dispatch_reason: str | None
+
+
+class Dispatch(BaseModel):
+    """The dispatch table in force."""
+
+    epoch: int
+    issued_at_ms: int
+    expires_at_ms: int
+    weights: dict[str, int]
+    reason: str

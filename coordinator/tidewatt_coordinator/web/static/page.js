@@ -1,0 +1,106 @@
+// Polls /v1/fleet once a second and shows it. What is not known is shown as a dash, never as zero.
+const NONE = "–";
+const POLICY_NAMES = { tidewatt: "Tidewatt", max_freq: "MaxFreq", vendor_default: "Vendor default", best_fixed: "Best fixed mode" };
+const at = (id) => document.getElementById(id);
+
+const number = (value, digits = 0) =>
+  value === null || value === undefined ? NONE : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+
+function element(tag, text, className) {
+  const made = document.createElement(tag);
+  if (text !== undefined) made.textContent = text;
+  if (className) made.className = className;
+  return made;
+}
+
+function quantity(id, value, unit, digits) {
+  at(id).replaceChildren(number(value, digits), " ", element("small", unit));
+}
+
+function row(cells) {
+  const made = element("tr");
+  made.append(...cells);
+  return made;
+}
+
+function savingCell(share) {
+  const cell = element("td");
+  if (share === null) return cell;
+  const box = element("div", undefined, share < 0 ? "saving loss" : "saving");
+  const bar = element("span", undefined, "bar");
+  bar.style.width = `${Math.min(100, Math.abs(share) * 100)}%`;
+  box.append(element("span", `${number(share * 100, 1)} %`), bar);
+  cell.append(box);
+  return cell;
+}
+
+function policyRow([name, policy], currency) {
+  const title = element("th", POLICY_NAMES[name] ?? name);
+  title.scope = "row";
+  if (policy.point) title.append(" ", element("span", policy.point, "soft"));
+  title.append(" ", element("span", policy.estimated ? "estimated" : "measured", "soft"));
+  return row([
+    title,
+    element("td", `${number(policy.energy_wh, 1)} Wh`, "number"),
+    element("td", `${Number(policy.cost).toFixed(4)} ${currency}`, "number"),
+    element("td", `${number(policy.violating_minutes, 1)} min`, "number"),
+    element("td", number(policy.switches), "number"),
+    savingCell(policy.saving_share),
+  ]);
+}
+
+function deviceRow(device) {
+  const name = element("th", device.device);
+  name.scope = "row";
+  if (device.status !== "online") name.append(" ", element("span", device.status, "away"));
+  if (device.control === "observe") name.append(" ", element("span", "observe", "note"));
+  const mode = element("td");
+  mode.append(device.point ? element("span", device.point, "mode") : NONE);
+  return row([
+    name,
+    mode,
+    element("td", `${number(device.watts, 2)} W`, "number"),
+    element("td", `${number(device.requests_rps)} /s`, "number"),
+    element("td", `${number(device.p95_ms, 1)} ms`, "number"),
+    element("td", `${number(device.temperature_c, 1)} °C`, "number"),
+    element("td", device.weight === null ? NONE : `${number(device.weight * 100, 1)} %`, "number"),
+    element("td", device.reason ?? NONE, "reason"),
+  ]);
+}
+
+function show(fleet) {
+  at("fleet").textContent = fleet.fleet;
+  at("now").textContent = new Date(fleet.now_ms).toISOString().slice(0, 19).replace("T", " ") + " UTC";
+  at("speed").textContent = fleet.speed === 1 ? "" : `simulated, ${number(fleet.speed)}x real time`;
+  at("progress").hidden = fleet.progress === null;
+  at("progress").value = fleet.progress ?? 0;
+  quantity("watts", fleet.watts, "W", 1);
+  quantity("rps", fleet.requests_rps, "/s", 0);
+  quantity("energy", fleet.energy_joules / 3600, "Wh", 1);
+  at("cost").replaceChildren(Number(fleet.cost).toFixed(4), " ", element("small", fleet.currency));
+  quantity("requests", fleet.requests, "", 0);
+  quantity("violating", fleet.violating_minutes, "min", 1);
+  at("policies").tBodies[0].replaceChildren(...Object.entries(fleet.policies).map((entry) => policyRow(entry, fleet.currency)));
+  at("fit").textContent =
+    fleet.model_error_share === null
+      ? "Estimates begin when a device has reported."
+      : `Estimates come from the operating-point model on the ledger's requests; on what really ran it is ${number(Math.abs(fleet.model_error_share) * 100, 1)} % ${fleet.model_error_share < 0 ? "below" : "above"} the measured energy.`;
+  at("online").textContent = `${fleet.online} of ${fleet.devices.length} online`;
+  at("devices").tBodies[0].replaceChildren(...fleet.devices.map(deviceRow));
+  at("dispatch").textContent = fleet.dispatch_reason ? `Dispatch: ${fleet.dispatch_reason}.` : "";
+}
+
+async function poll() {
+  const notice = at("connection");
+  try {
+    const answer = await fetch("/v1/fleet");
+    if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+    show(await answer.json());
+    notice.hidden = true;
+  } catch (error) {
+    notice.textContent = `The coordinator doesn't answer (${error.message}); what is shown is old.`;
+    notice.hidden = false;
+  }
+  setTimeout(poll, 1000);
+}
+poll();

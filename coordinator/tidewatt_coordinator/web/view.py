@@ -1,0 +1,129 @@
+"""From the fleet view and the ledger's account to what the API shows."""
+
+from collections.abc import Mapping
+
+from tidewatt_coordinator import VERSION
+from tidewatt_coordinator.fleet import Device, Fleet
+from tidewatt_coordinator.ledger.account import Account
+from tidewatt_coordinator.ledger.baselines import Outcome
+from tidewatt_coordinator.ledger.tariff import Tariff
+from tidewatt_coordinator.web.models import DeviceNow, FleetNow, PolicyOutcome
+from tidewatt_wire.clock import Clock
+from tidewatt_wire.messages import DispatchTable, PolicySet
+from tidewatt_wire.units import joules, minutes, seconds, watt_hours
+
+
+def fleet_now(
+    fleet: Fleet,
+    account: Account,
+    tariff: Tariff,
+    policies: PolicySet,
+    table: DispatchTable | None,
+    clock: Clock,
+    progress: float | None,
+) -> FleetNow:
+    """The whole fleet at this moment."""
+    now_ms = clock.now_ms()
+    parts = table.weights if table and table.expires_at_ms > now_ms else {}
+    devices = [
+        device_now(name, device, fleet.status(name, now_ms), parts)
+        for name, device in sorted(fleet.devices.items())
+    ]
+    present = [device for device in devices if device.status == "online"]
+    return FleetNow(
+        fleet=policies.fleet,
+        now_ms=now_ms,
+        version=VERSION,
+        progress=progress,
+        speed=clock.speed,
+        devices=devices,
+        online=len(present),
+        watts=_sum([device.watts for device in present]),
+        requests_rps=_sum([device.requests_rps for device in present]),
+        energy_joules=joules(account.total("energy_mj")),
+        requests=account.total("requests"),
+        cost=account.cost,
+        currency=account.currency,
+        price_per_kwh=account.price_per_kwh,
+        switches=account.total("switches"),
+        violating_minutes=minutes(account.total("violating_ms")),
+        unmeasured_seconds=seconds(account.total("unmeasured_ms")),
+        policies=policy_outcomes(account, tariff),
+        model_error_share=_model_error(account),
+        dispatch_reason=table.reason if table else None,
+    )
+
+
+def device_now(name: str, device: Device, status: str, parts: Mapping[str, int]) -> DeviceNow:
+    """One device; a silent or lost one shows no live figures, because none are known."""
+    birth, report, ack = device.birth, device.report, device.ack
+    gauges = report.gauges if report and status == "online" else None
+    verdict = report.verdict if report else None
+    total = sum(parts.values())
+    return DeviceNow(
+        device=name,
+        status=status,
+        board=birth.board if birth else None,
+        control=birth.control if birth else None,
+        labels=birth.labels if birth else {},
+        point=gauges.point if gauges else None,
+        watts=gauges.watts if gauges else None,
+        requests_rps=gauges.requests_rps if gauges else None,
+        p95_ms=gauges.p95_ms if gauges else None,
+        temperature_c=gauges.temperature_c if gauges else None,
+        reason=verdict.reason if verdict else None,
+        rule=verdict.rule if verdict else None,
+        outcome=verdict.outcome if verdict else None,
+        weight=parts.get(name, 0) / total if total else None,
+        policy_revision=ack.revision if ack else None,
+        policy_status=ack.status if ack else None,
+        energy_joules=joules(report.counters.energy_mj) if report else None,
+        switches=report.counters.switches if report else None,
+        violating_minutes=minutes(report.counters.violating_ms) if report else None,
+        reported_at_ms=report.at_ms if report else None,
+    )
+
+
+def policy_outcomes(account: Account, tariff: Tariff) -> dict[str, PolicyOutcome]:
+    """Tidewatt as measured, and the baselines as estimated, by name."""
+    measured = Outcome(account.total("energy_mj"), account.total("violating_ms"))
+    shown = {
+        "tidewatt": PolicyOutcome(
+            energy_wh=watt_hours(measured.energy_mj),
+            cost=account.cost,
+            violating_minutes=minutes(measured.violating_ms),
+            switches=account.total("switches"),
+            saving_share=None,
+            estimated=False,
+            point=None,
+        )
+    }
+    if account.baselines is None:
+        return shown
+    for name, outcome, point in (
+        ("max_freq", account.baselines.max_freq, None),
+        ("vendor_default", account.baselines.vendor_default, None),
+        ("best_fixed", account.baselines.best_fixed, account.baselines.best_fixed_point),
+    ):
+        shown[name] = PolicyOutcome(
+            energy_wh=watt_hours(outcome.energy_mj),
+            cost=tariff.cost(outcome.energy_mj),
+            violating_minutes=minutes(outcome.violating_ms),
+            switches=0,
+            saving_share=1.0 - measured.energy_mj / outcome.energy_mj if outcome.energy_mj else None,
+            estimated=True,
+            point=point,
+        )
+    return shown
+
+
+def _model_error(account: Account) -> float | None:
+    measured = account.total("energy_mj")
+    if account.baselines is None or measured == 0:
+        return None
+    return account.baselines.modelled_mj / measured - 1.0
+
+
+def _sum(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None

@@ -1,0 +1,1 @@
+"""Real traffic, bundled under the licence in NOTICE."""
