@@ -109,7 +109,8 @@ def parse_config(text: str, *, name: str, overrides: dict[str, str] | None = Non
         raise DocumentError(f"{name}: {error}") from error
     if config.board.profile not in shipped_profiles():
         raise DocumentError(
-            f"{name}: board.profile {config.board.profile!r} is unknown; shipped: {', '.join(shipped_profiles())}"
+            f"{name}: board.profile {config.board.profile!r} is unknown; "
+            f"shipped: {', '.join(shipped_profiles())}"
         )
     if config.agent.control == "enforce" and not config.board.actuator_socket:
         raise DocumentError(f'{name}: agent.control = "enforce" needs board.actuator_socket')

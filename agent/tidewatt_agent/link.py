@@ -137,7 +137,7 @@ class Link:
 
     async def _listen(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:
-            ack = self._on_policy(bytes(message.payload))  # type: ignore[arg-type] # bytes on a live message
+            ack = self._on_policy(bytes(message.payload))
             if ack is not None:
                 await client.publish(self._topic("ack"), encode(ack), qos=1, retain=True)
 

@@ -67,7 +67,10 @@ class AgentMetrics(Collector):
 
 
 def serve(metrics: AgentMetrics, listen: str) -> None:
-    """Serve on host:port for the life of the process; OSError says the port is taken, ValueError that it is none."""
+    """Serve on host:port for the life of the process.
+
+    Raises OSError if the port is taken, ValueError if `listen` is no host:port.
+    """
     host, _, port = listen.rpartition(":")
     if not host or not port.isdigit():
         raise ValueError(f"metrics.listen {listen!r} is not host:port")
@@ -103,9 +106,7 @@ def _counters(report: Report) -> Iterator[Metric]:
     yield _counter("tidewatt_energy_joules", "Energy measured", joules(so_far.energy_mj))
     yield _counter("tidewatt_requests", "Requests counted by the application", so_far.requests)
     yield _counter("tidewatt_slo_violating_seconds", "Time out of the promise", seconds(so_far.violating_ms))
-    yield _counter(
-        "tidewatt_unmeasured_seconds", "Time without a power reading", seconds(so_far.unmeasured_ms)
-    )
+    yield _counter("tidewatt_unmeasured_seconds", "Time without power reading", seconds(so_far.unmeasured_ms))
     yield _counter("tidewatt_switches", "Power mode switches done", so_far.switches)
     modes = CounterMetricFamily("tidewatt_mode_seconds", "Time spent in each power mode", labels=["mode"])
     for mode, ms in sorted(so_far.mode_ms.items()):

@@ -54,7 +54,7 @@ def weigh(backends: Sequence[Backend], demand_rps: float, fill: float) -> Weight
     used = sum(1 for share in placed.values() if share > 0.0)
     return Weights(
         largest_remainder(placed),
-        f"demand {demand_rps:.0f} rps fits the {used} cheapest of {len(able)} backends at {fill:.0%} of capacity",
+        f"demand {demand_rps:.0f} rps fits the {used} cheapest of {len(able)} backends at {fill:.0%} full",
     )
 
 

@@ -117,7 +117,7 @@ class Ingest:
 
     async def _listen(self) -> None:
         host, port = self._broker
-        session = Properties(PacketTypes.CONNECT)
+        session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         session.SessionExpiryInterval = SESSION_EXPIRY_S
         async with aiomqtt.Client(
             host,
@@ -128,7 +128,7 @@ class Ingest:
             properties=session,
         ) as client:
             for kind in ("birth", "will", "ack", "report"):
-                await client.subscribe(every_device(self._fleet_name, kind), qos=1)  # type: ignore[arg-type]
+                await client.subscribe(every_device(self._fleet_name, kind), qos=1)
             self.connected = True
             async for message in client.messages:
-                self.take(str(message.topic), bytes(message.payload))  # type: ignore[arg-type]
+                self.take(str(message.topic), bytes(message.payload))

@@ -87,7 +87,7 @@ class Publisher:
     async def _one_connection(self) -> None:
         host, port = self._broker
         fleet = self._policies.fleet
-        expiry = Properties(PacketTypes.PUBLISH)
+        expiry = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         # The broker forgets a table that nobody should use any more; at the least a second.
         expiry.MessageExpiryInterval = math.ceil(self._clock.real_seconds(self._settings.valid_s))
         pause_s = max(SHORTEST_PAUSE_S, self._clock.real_seconds(self._settings.every_s))

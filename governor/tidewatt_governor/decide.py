@@ -8,7 +8,7 @@ Invariants (each is a property test):
 - a point outside the policy's allowed ones is never chosen;
 - deciding again with the same input changes nothing.
 
-Demand is planned as the highest one-minute rate of the recent window plus a margin: on real
+Demand is planned as the highest one-minute mean rate of the recent window plus a margin: on real
 traces no model-free rule does better, and a forecaster may later only raise it.
 """
 
@@ -21,21 +21,30 @@ from tidewatt_governor.sample import Load
 from tidewatt_wire.messages import OperatingPoint, Policy
 
 MINUTE_S = 60.0
+#: A minute counts towards the demand when it holds this many seconds: single seconds are
+#: mostly chance (150 rps come as 126 to 174), and a burst still shows within these.
+TELLING_S = 10.0
 
 
-class Peak(msgspec.Struct, frozen=True):
-    """The highest rate seen in one minute (`minute` counts from the clock's origin)."""
+class Minute(msgspec.Struct, frozen=True):
+    """The requests of one minute (`minute` counts from the clock's origin) and the seconds they took."""
 
     minute: int
-    rps: float
+    requests: int
+    seconds: float
+
+    @property
+    def rps(self) -> float:
+        """Mean rate in requests/s."""
+        return self.requests / self.seconds
 
 
 class GovernorState(msgspec.Struct, frozen=True, kw_only=True):
-    """What the governor remembers: where the board stands, since when, and recent peaks."""
+    """What the governor remembers: where the board stands, since when, and the recent minutes."""
 
     point: str
     since_s: float
-    peaks: tuple[Peak, ...] = ()
+    minutes: tuple[Minute, ...] = ()
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,8 +73,9 @@ def decide(
     if load is None:
         return state, _stand_safe(state, policy, allowed, vendor_default)
     state = _remember(state, load, policy, now_s)
-    demand = max(peak.rps for peak in state.peaks) * (1.0 + policy.headroom)
-    return state, _choose(state, load, policy, allowed, demand, now_s)
+    telling = [one for one in state.minutes if one.seconds >= TELLING_S] or [state.minutes[-1]]
+    demand = max(minute.rps for minute in telling) * (1.0 + policy.headroom)
+    return state, _choose(state, policy, allowed, demand, telling[-1].rps, now_s)
 
 
 def moved(state: GovernorState, point: str, now_s: float) -> GovernorState:
@@ -86,10 +96,12 @@ def _allowed(board: Sequence[OperatingPoint], policy: Policy) -> list[OperatingP
 def _remember(state: GovernorState, load: Load, policy: Policy, now_s: float) -> GovernorState:
     minute = int(now_s // MINUTE_S)
     oldest = minute - int(policy.demand_window_s // MINUTE_S)
-    kept = [peak for peak in state.peaks if oldest < peak.minute < minute]
-    present = next((peak.rps for peak in state.peaks if peak.minute == minute), 0.0)
-    peaks = (*kept, Peak(minute, max(present, load.rps)))
-    return msgspec.structs.replace(state, peaks=peaks)
+    kept = [one for one in state.minutes if oldest < one.minute < minute]
+    requests, seconds = load.requests, load.interval_s
+    if state.minutes and state.minutes[-1].minute == minute:
+        requests += state.minutes[-1].requests
+        seconds += state.minutes[-1].seconds
+    return msgspec.structs.replace(state, minutes=(*kept, Minute(minute, requests, seconds)))
 
 
 def _stand_safe(
@@ -119,10 +131,10 @@ def _hold_or_go(here: str, there: str) -> str:
 
 def _choose(
     state: GovernorState,
-    load: Load,
     policy: Policy,
     allowed: list[OperatingPoint],
     demand: float,
+    rps: float,
     now_s: float,
 ) -> Decision:
     minutes = policy.demand_window_s / MINUTE_S
@@ -136,8 +148,14 @@ def _choose(
             reason=f"{asked} exceeds every allowed point within p95 {policy.slo_p95_ms:.0f} ms: "
             f"{_stay_or_step(state.point, best.name)}",
         )
-    best = points.cheapest(able, load.rps)
+    best = points.cheapest(able, rps)
     here = points.find(able, state.point)
+    if here is not None:
+        # Hysteresis: staying needs the headroom, moving down needs a little more.
+        roomy = demand * (1.0 + policy.hysteresis)
+        best = points.cheapest(
+            [here, *(one for one in able if points.usable_rps(one, policy.slo_p95_ms) >= roomy)], rps
+        )
     spare = points.usable_rps(best, policy.slo_p95_ms) / demand - 1.0 if demand > 0.0 else None
     fits = f"{asked} fits {best.name}" + (
         f" with {min(spare, 9.99):.0%} to spare" if spare is not None else ""
@@ -150,7 +168,7 @@ def _choose(
             if points.find(allowed, state.point)
             else f"{fits}: leave {state.point}, which the policy doesn't allow",
         )
-    return _keep_or_save(state, load, policy, here, best, fits, now_s)
+    return _keep_or_save(state, policy, here, best, rps, fits, now_s)
 
 
 def _stay_or_step(here: str, there: str) -> str:
@@ -159,17 +177,17 @@ def _stay_or_step(here: str, there: str) -> str:
 
 def _keep_or_save(
     state: GovernorState,
-    load: Load,
     policy: Policy,
     here: OperatingPoint,
     best: OperatingPoint,
+    rps: float,
     fits: str,
     now_s: float,
 ) -> Decision:
-    saving_w = points.watts_at(here, load.rps) - points.watts_at(best, load.rps)
+    saving_w = points.watts_at(here, rps) - points.watts_at(best, rps)
     if best.name == here.name or saving_w <= 0.0:
         return Decision(
-            point=here.name, rule="cheapest", reason=f"{fits}, the cheapest at {load.rps:.0f} rps: stay"
+            point=here.name, rule="cheapest", reason=f"{fits}, the cheapest at {rps:.0f} rps: stay"
         )
     held_s = now_s - state.since_s
     if held_s < policy.min_dwell_s:

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from importlib import resources
+from itertools import pairwise
 
 import msgspec
 
@@ -70,7 +71,7 @@ def parse_trace(text: str, *, name: str) -> Trace:
     if len(parsed) < 2:  # noqa: PLR2004 - two rows make a step
         raise TraceError(f"{name}: at least two rows are needed to know the step")
     step_ms = parsed[1][0] - parsed[0][0]
-    for number, ((before, _), (after, _)) in enumerate(zip(parsed, parsed[1:], strict=False), start=3):
+    for number, ((before, _), (after, _)) in enumerate(pairwise(parsed), start=3):
         if after - before != step_ms or step_ms <= 0:
             raise TraceError(
                 f"{name}: line {number}: {(after - before) / 1000:.0f} s after the line before, "

@@ -60,7 +60,7 @@ def decode(kind: type[M], payload: bytes | bytearray | memoryview) -> M:
     if major != str(SCHEMA_MAJOR):
         raise Refused(
             RefusalReason.UNKNOWN_MAJOR,
-            f"{kind.__name__} has schema {envelope.schema[:20]!r}; this side reads major version {SCHEMA_MAJOR}",
+            f"{kind.__name__} has schema {envelope.schema[:20]!r}; this side reads version {SCHEMA_MAJOR}",
         )
     decoder = _DECODERS.get(kind)
     if decoder is None:

@@ -128,6 +128,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Latency promise: the 95th percentile stays at or below this."""
     headroom: NonNegative = 0.15
     """Share by which capacity must exceed the demand planned for."""
+    hysteresis: NonNegative = 0.03
+    """Further share by which a point must exceed the demand before it is worth stepping down to."""
     demand_window_s: Positive = 600.0
     """Demand is the highest rate seen in this window: the best model-free rule on real traces."""
     min_dwell_s: NonNegative = 120.0

@@ -12,7 +12,7 @@ pattern. The major schema version stands in the topic: a breaking change is a ne
 """
 
 import re
-from typing import Literal, get_args
+from typing import Literal
 
 import msgspec
 
@@ -75,6 +75,6 @@ def parse(topic: str) -> Topic:
     match parts[2:]:
         case [fleet, ("policy" | "dispatch") as kind]:
             return FleetTopic(check_name(fleet, "fleet"), kind)
-        case [fleet, "device", device, kind] if kind in get_args(DeviceKind):
+        case [fleet, "device", device, ("birth" | "report" | "will" | "ack") as kind]:
             return DeviceTopic(check_name(fleet, "fleet"), check_name(device, "device"), kind)
     raise ValueError(f"topic {topic!r} is none of Tidewatt's; see the list in tidewatt_wire.topics")

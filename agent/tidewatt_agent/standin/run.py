@@ -94,7 +94,7 @@ async def _follow_dispatch(config: RoomConfig, room: Room) -> None:
                 await client.subscribe(str(FleetTopic(config.fleet, "dispatch")), qos=1)
                 async for message in client.messages:
                     try:
-                        room.offer(decode(DispatchTable, bytes(message.payload)))  # type: ignore[arg-type]
+                        room.offer(decode(DispatchTable, bytes(message.payload)))
                     except Refused as error:
                         log.warning("dispatch table refused: %s", error)
         except aiomqtt.MqttError as error:

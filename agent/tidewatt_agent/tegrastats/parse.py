@@ -32,9 +32,11 @@ SENSOR_OFF_C = -256.0
 _BARE = "NVENC|NVDEC|NVJPG|MSENC|VIC|OFA|NVDLA|PVA|APE|SE|TSEC|VDE|NVCSI|ISP|VI|CVNAS|AXI"
 
 
-class NotTegrastats(ValueError):  # noqa: N818 - it says what the line is
+class NotTegrastats(ValueError):
     """The line is no tegrastats line, or was cut off before its end."""
 
+
+_DEGREES = r"-?\d{1,6}(?:\.\d{1,9})?"
 
 # Every alternative begins and ends at white space, so a damaged token never matches in part.
 # The outer group's name is the handler's.
@@ -45,7 +47,7 @@ _FIELD = re.compile(
                    (?: \s* \( (lfb|cached) \s+ (?:(\d{{1,9}})x)? (\d{{1,12}})(kB|MB|GB) \) )? )
     | (?P<cores>   CPU \s* \[ ([^\[\]]*) \] (?: @(\d{{1,9}}) )? )
     | (?P<mts>     MTS \s+ fg \s+ (\d{{1,3}})% \s+ bg \s+ (\d{{1,3}})% )
-    | (?P<heat>    ([A-Za-z][\w.-]*) @ (-?\d{{1,6}}(?:\.\d{{1,9}})?) C (?: / (-?\d{{1,6}}(?:\.\d{{1,9}})?) C )? )
+    | (?P<heat>    ([A-Za-z][\w.-]*) @ ({_DEGREES}) C (?: / ({_DEGREES}) C )? )
     | (?P<rail>    ([A-Za-z]\w*) \s+ (?: (-?\d{{1,12}})mW/(-?\d{{1,12}})mW (?: /(-?\d{{1,12}})mW )?
                                        | (-?\d{{1,12}})/(-?\d{{1,12}}) ) )
     | (?P<clock>   ([A-Z]\w*) \s+ (?: (off)

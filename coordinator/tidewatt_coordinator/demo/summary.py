@@ -64,16 +64,16 @@ def document(now: FleetNow, kept: Conservation, set_up: dict[str, Any]) -> dict[
 def table(now: FleetNow) -> Table:
     """The summary as the terminal shows it."""
     shown = Table(title="The day (simulated boards, real traffic)", title_justify="left")
-    shown.add_column("policy")
-    for heading in ("energy", "cost", "out of promise", "switches", "Tidewatt saves"):
-        shown.add_column(heading, justify="right")
+    shown.add_column("policy", no_wrap=True)
+    for heading in ("Wh", now.currency, "violating min", "switches", "saved"):
+        shown.add_column(heading, justify="right", no_wrap=True)
     for name, policy in now.policies.items():
         saving = policy.saving_share
         shown.add_row(
             NAMES[name] + (f" {policy.point}" if policy.point else ""),
-            f"{policy.energy_wh:,.1f} Wh",
-            f"{policy.cost:.4f} {now.currency}",
-            f"{policy.violating_minutes:,.1f} min",
+            f"{policy.energy_wh:,.1f}",
+            f"{policy.cost:.4f}",
+            f"{policy.violating_minutes:,.1f}",
             f"{policy.switches:,}",
             "" if saving is None else f"{saving:.1%}",
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 from alembic import command
 from alembic.config import Config as AlembicConfig
-from sqlalchemy import Column, Connection, Engine, Table, create_engine, event, func, select
+from sqlalchemy import Column, Connection, Engine, RowMapping, Table, create_engine, event, func, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import ArgumentError, OperationalError
 
@@ -180,11 +180,11 @@ def _in_order(table: Table):  # type: ignore[no-untyped-def] # noqa: ANN202 - SQ
     return select(table).order_by(table.c.device, table.c.epoch, table.c.bucket_ms)
 
 
-def _life_key(row: Mapping[str, object]) -> tuple[str, str]:
+def _life_key(row: RowMapping) -> tuple[str, str]:
     return str(row["device"]), str(row["epoch"])
 
 
-def _span(row: Mapping[str, int], counters: Sequence[str]) -> Span:
+def _span(row: RowMapping, counters: Sequence[str]) -> Span:
     return Span(
         row["first_ms"],
         row["last_ms"],
