@@ -31,8 +31,6 @@ def usable_rps(point: OperatingPoint, slo_p95_ms: float) -> float:
     if point.light_p95_ms > slo_p95_ms:
         return 0.0
     low, high = 0.0, point.capacity_rps * FULL
-    if point.queueing == 0.0:
-        return high
     for _ in range(40):
         middle = (low + high) / 2.0
         if p95_at(point, middle) <= slo_p95_ms:

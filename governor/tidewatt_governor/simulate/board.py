@@ -91,7 +91,8 @@ def _step(state: BoardState, profile: BoardProfile, dt: float, rps: float) -> Bo
     waiting = state.backlog + arrived
     served = min(waiting, capacity * serving_s)
     backlog = waiting - served
-    shed = max(0.0, backlog - capacity * physics.queue_limit_s)
+    # The application turns newcomers away; who already waits, waits on.
+    shed = min(arrived, max(0.0, backlog - capacity * physics.queue_limit_s))
     backlog -= shed
 
     leakage = 1.0 + physics.leakage_per_c * max(0.0, state.temperature_c - physics.leakage_from_c)

@@ -1,0 +1,103 @@
+"""The hands believe only what they read back, and give the board back as they found it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from tidewatt_agent.hands import FoldedHands, SocketHands
+from tidewatt_governor.boards import BoardProfile
+
+
+class Actuator:
+    """A board's actuator that fails on command."""
+
+    def __init__(self) -> None:
+        self.mode_id = 1
+        self.fault = ""
+        self.switches: list[int] = []
+
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            if self.fault == "hangs up":
+                break
+            writer.write(self.answer(json.loads(line)))
+            await writer.drain()
+        writer.close()
+
+    def answer(self, question: dict[str, Any]) -> bytes:
+        if self.fault == "babbles":
+            return b"\xff not json\n"
+        if question["op"] == "state":
+            return json.dumps({"mode_id": self.mode_id if self.fault != "strange mode" else 77}).encode() + b"\n"
+        if self.fault == "refuses":
+            return b'{"error": "the GPU is busy"}\n'
+        self.switches.append(question["id"])
+        if self.fault != "lies":
+            self.mode_id = question["id"]
+        return b"{}\n"
+
+
+@pytest_asyncio.fixture
+async def board(tmp_path: Path, profile: BoardProfile) -> AsyncIterator[tuple[Actuator, SocketHands]]:
+    actuator = Actuator()
+    path = tmp_path / "board.sock"
+    server = await asyncio.start_unix_server(actuator.talk, path)
+    hands = SocketHands(str(path), profile.points)
+    yield actuator, hands
+    await hands.close()
+    server.close()
+
+
+async def test_a_switch_is_applied_and_given_back(board: tuple[Actuator, SocketHands]) -> None:
+    actuator, hands = board
+    assert await hands.look() == "25W"
+    outcome = await hands.go_to("7W")
+    assert (outcome.kind, outcome.point) == ("applied", "7W")
+    assert actuator.mode_id == 3
+    await hands.restore()
+    assert actuator.mode_id == 1
+
+
+async def test_nothing_changed_is_nothing_restored(board: tuple[Actuator, SocketHands]) -> None:
+    actuator, hands = board
+    await hands.look()
+    actuator.mode_id = 2  # somebody else's doing
+    await hands.restore()
+    assert actuator.switches == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "point", "detail"),
+    [
+        ("refuses", "25W", "the GPU is busy"),
+        ("lies", "25W", "asked for 7W, the board stands at 25W"),
+        ("hangs up", None, "no answer|closed the connection"),
+        ("babbles", None, "no answer"),
+        ("strange mode", None, "asked for 7W, the board stands at None"),
+    ],
+)
+async def test_a_failed_switch_is_never_recorded_as_done(
+    board: tuple[Actuator, SocketHands], fault: str, point: str | None, detail: str
+) -> None:
+    actuator, hands = board
+    await hands.look()
+    actuator.fault = fault
+    outcome = await hands.go_to("7W")
+    assert (outcome.kind, outcome.point) == ("refused", point)
+    assert any(part in outcome.detail for part in detail.split("|"))
+    actuator.fault = ""
+    assert await hands.look() is not None, "the next look works again"
+
+
+async def test_folded_hands_change_nothing(board: tuple[Actuator, SocketHands]) -> None:
+    actuator, hands = board
+    folded = FoldedHands(hands)
+    outcome = await folded.go_to("7W")
+    await folded.restore()
+    assert (outcome.kind, outcome.point, outcome.detail) == ("observed", "25W", "would go to 7W")
+    assert actuator.switches == []
+    assert await FoldedHands(None).look() is None

@@ -1,0 +1,158 @@
+"""The application's load: from its own metrics page, over real HTTP; unknown is never zero."""
+
+import asyncio
+import http.server
+import threading
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tidewatt_agent.config import Load as LoadConfig
+from tidewatt_agent.load.endpoint import Endpoint
+from tidewatt_agent.load.exposition import Reading, Unreadable, load_between, parse_page
+
+PAGE = """\
+# TYPE akidb_requests_total counter
+akidb_requests_total{cluster="jetson",code="200"} 100
+akidb_requests_total{cluster="jetson",code="503"} 5
+akidb_requests_total{cluster="cloud",code="200"} 1000
+akidb_requests_total_created 7
+# TYPE akidb_request_seconds histogram
+akidb_request_seconds_bucket{cluster="jetson",le="0.01"} 50
+akidb_request_seconds_bucket{cluster="jetson",le="0.02"} 100
+akidb_request_seconds_bucket{cluster="jetson",le="+Inf"} 105
+other_metric 3
+"""
+
+
+def test_matching_series_are_summed() -> None:
+    reading = parse_page(PAGE, "akidb_requests_total", "akidb_request_seconds", {"cluster": "jetson"})
+    assert reading == Reading(105.0, ((0.01, 50.0), (0.02, 100.0), (float("inf"), 105.0)))
+    assert parse_page(PAGE, "akidb_requests_total", "", {}).requests == 1105.0
+
+
+@pytest.mark.parametrize("page", ["", "<html>", "akidb_requests_total{", "akidb_requests_total NaN\n", "x 1\n"])
+def test_a_page_without_the_counter_says_so(page: str) -> None:
+    with pytest.raises(Unreadable, match="akidb_requests_total|exposition"):
+        parse_page(page, "akidb_requests_total", "", {})
+
+
+@given(st.text(max_size=200), st.booleans())
+@settings(derandomize=True, deadline=None, max_examples=300)
+def test_any_page_is_read_or_refused(page: str, named: bool) -> None:
+    text = f"akidb_requests_total{page}" if named else page
+    try:
+        assert parse_page(text, "akidb_requests_total", "h", {}).requests >= 0
+    except Unreadable:
+        pass
+
+
+def test_differences() -> None:
+    before = Reading(100.0, ((0.01, 0.0), (0.02, 0.0), (float("inf"), 0.0)))
+    after = Reading(200.0, ((0.01, 90.0), (0.02, 100.0), (float("inf"), 100.0)))
+    load = load_between(before, after, 10.0)
+    assert (load.requests, load.rps) == (100, 10.0)
+    assert load.p95_ms == pytest.approx(15.0)
+    assert load_between(after, after, 10.0).p95_ms is None, "no requests, no latency"
+    with pytest.raises(ValueError, match="holds no load"):
+        load_between(before, after, 0.0)
+
+
+def test_a_restart_of_the_application_counts_from_zero() -> None:
+    before = Reading(1000.0, ((0.01, 900.0), (float("inf"), 1000.0)))
+    after = Reading(30.0, ((0.01, 30.0), (float("inf"), 30.0)))
+    load = load_between(before, after, 10.0)
+    assert load.requests == 30
+    assert load.p95_ms == pytest.approx(9.5)
+
+
+@given(st.lists(st.floats(0, 1e9), min_size=2, max_size=20))
+@settings(derandomize=True, deadline=None)
+def test_whole_requests_add_up(totals: list[float]) -> None:
+    totals.sort()
+    counted = sum(
+        load_between(Reading(a), Reading(b), 1.0).requests for a, b in zip(totals, totals[1:], strict=False)
+    )
+    assert counted == int(totals[-1]) - int(totals[0])
+
+
+class Application(http.server.BaseHTTPRequestHandler):
+    """An application whose answers the test chooses."""
+
+    protocol_version = "HTTP/1.1"
+    status = 200
+    requests = 0
+    hang_up = False
+
+    def do_GET(self) -> None:
+        body = f"akidb_requests_total {type(self).requests}\n".encode()
+        self.send_response(type(self).status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.close_connection = type(self).hang_up
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def application() -> Iterator[tuple[type[Application], str]]:
+    handler = type("ThisApplication", (Application,), {})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield handler, f"http://127.0.0.1:{server.server_port}/metrics"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+async def test_over_http_with_failures(
+    application: tuple[type[Application], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    app, url = application
+    endpoint = Endpoint(LoadConfig(url=url, histogram=""))
+    caplog.set_level("INFO")
+    assert await endpoint.read(0.0) is None, "one reading is no rate"
+    app.requests = 50
+    load = await endpoint.read(10.0)
+    assert load is not None
+    assert (load.requests, load.rps) == (50, 5.0)
+
+    app.status = 500
+    assert await endpoint.read(20.0) is None
+    assert await endpoint.read(30.0) is None
+    assert caplog.text.count("gives no load: HTTP 500") == 1, "the first failure is news, the next is not"
+
+    app.status, app.requests, app.hang_up = 200, 90, True
+    load = await endpoint.read(40.0)
+    assert load is not None
+    assert (load.requests, load.interval_s) == (40, 30.0), "what was served meanwhile is counted"
+    assert "answers again" in caplog.text
+
+    app.requests = 91
+    load = await endpoint.read(50.0)
+    assert load is not None, "a connection that the server closed is opened again"
+    endpoint.close()
+
+
+async def test_an_application_that_is_down_gives_no_load() -> None:
+    server = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    endpoint = Endpoint(LoadConfig(url=f"http://127.0.0.1:{port}/metrics"))
+    assert await endpoint.read(0.0) is None
+    server.close()
+    await server.wait_closed()
+    assert await endpoint.read(1.0) is None
+    endpoint.close()
+
+
+@pytest.mark.parametrize("url", ["https://x/", "localhost:80", "file:///etc/passwd", "http://"])
+def test_a_url_that_is_not_http_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="is not an http:// URL"):
+        Endpoint(LoadConfig(url=url))

@@ -1,0 +1,200 @@
+"""The tegrastats reader on real lines of every board family, and on damaged ones."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tidewatt_agent.tegrastats.parse import NotTegrastats, parse_line
+from tidewatt_governor.sample import Clocked, Core, Memory, Rail, Sample, Temperature
+
+MB = 1024 * 1024
+ROWS = [
+    row.split("\t")
+    for row in Path(__file__).with_name("tegrastats_lines.tsv").read_text("utf-8").splitlines()
+    if not row.startswith(("#", "board\t"))
+]
+LINES = [line for _, _, line in ROWS]
+
+
+def line_of(board: str, release: str = "") -> Sample:
+    return next(parse_line(line) for b, r, line in ROWS if b.startswith(board) and release in r)
+
+
+def test_there_are_fifty_lines() -> None:
+    assert len(LINES) == 50
+
+
+@pytest.mark.parametrize("line", LINES, ids=[f"{b} {r}"[:40] for b, r, _ in ROWS])
+def test_every_field_of_a_real_line_is_accounted_for(line: str) -> None:
+    sample = parse_line(line + "\n")
+    assert sample.unknown == ()
+    assert sample.ram is not None
+    assert sample.cores
+    # Count from the text, not by the parser's own means.
+    assert len(sample.temperatures) == len(re.findall(r"\S+@-?[\d.]+C", line))
+    assert len(sample.rails) == len(re.findall(r"(?<!RAM)(?<!SWAP) \d+(?:mW)?/\d+(?:mW)?(?:/\d+mW)?(?= |$)", line))
+    assert len(sample.gpus) == line.count("GR3D")
+    assert ("SWAP" in line) == (sample.swap is not None)
+    assert ("IRAM" in line) == (sample.iram is not None)
+
+
+def test_nano_under_sudo() -> None:
+    nano = line_of("Nano", "JP4")
+    assert nano.stamp is None
+    assert nano.ram == Memory(1180 * MB, 3965 * MB)
+    assert (nano.free_blocks, nano.largest_free_block) == (1, 2 * MB)
+    assert (nano.swap, nano.swap_cached) == (Memory(149 * MB, 1024 * MB), 7 * MB)
+    assert (nano.iram, nano.iram_largest_free_block) == (Memory(0, 252 * 1024), 252 * 1024)
+    assert nano.cores is not None
+    assert nano.cores[1] == Core(0.33, 1_036_000_000)
+    assert nano.emc == Clocked(use=0.10, hertz=(1_600_000_000,))
+    assert nano.gpus == {"GR3D": Clocked(use=0.0, hertz=(76_000_000,))}
+    assert nano.engines["NVENC"] == Clocked(hertz=(716_000_000,))
+    assert nano.rails[0] == Rail("POM_5V_IN", 4.52, 4.68)
+    assert nano.temperatures["thermal"] == Temperature(59.75)
+
+
+def test_without_root_missing_is_missing() -> None:
+    xavier = line_of("AGX Xavier 16GB", "WITHOUT sudo")
+    assert xavier.emc is None, "EMC_FREQ 0% is no measurement"
+    assert xavier.gpus == {"GR3D": Clocked(use=0.04)}
+    assert xavier.engines == {}
+    assert xavier.cores is not None
+    assert xavier.cores[4:] == (None,) * 4
+    assert [rail.name for rail in xavier.rails] == ["GPU", "CPU", "SOC", "CV", "VDDRQ", "SYS5V"]
+    assert xavier.temperatures["GPU"] == Temperature(26.5), "a temperature and a rail share the name"
+    assert line_of("TX2 NX").rails == ()
+    assert line_of("AGX Orin 64GB", "non-sudo").emc is None
+
+
+def test_tx2_engines_and_blocks() -> None:
+    tx2 = line_of("TX2", "L4T 28/31")
+    assert tx2.mts == {"fg": 0.0, "bg": 0.0}
+    assert (tx2.free_blocks, tx2.largest_free_block) == (1, 512 * 1024)
+    assert tx2.engines == {"APE": Clocked(hertz=(150_000_000,))}
+
+
+def test_orin_shapes() -> None:
+    nano = line_of("Orin Nano 8GB", "JetPack 6.x")
+    assert nano.stamp == "11-15-2024 08:38:09"
+    assert nano.gpus == {"GR3D": Clocked(use=0.63, hertz=(621_000_000,))}
+    assert nano.engines["VIC"] == Clocked(on=False)
+    agx = line_of("AGX Orin 64GB", "JetPack 6.2.1")
+    assert agx.gpus == {"GR3D": Clocked(use=0.0, hertz=(0, 0))}
+    assert agx.engines["NVENC"] == Clocked(use=0.79, hertz=(166_000_000,))
+    old = line_of("AGX Orin 64GB", "JetPack 5.x")
+    assert set(old.gpus) == {"GR3D", "GR3D2"}
+    assert old.temperatures["GPU"] is None, "-256 C is a sensor that is off"
+    assert [rail.name for rail in old.rails].count("NC") == 2, "rail names repeat"
+
+
+def test_thor_and_jetpack_7_2() -> None:
+    thor = line_of("AGX Thor", "JetPack 7.2")
+    assert thor.gpus == {"GR3D": Clocked(hertz=(314_000_000,) * 3)}
+    assert thor.engines["NVENC0"] == Clocked(hertz=(1_556_000_000,))
+    assert thor.engines["VIC"] == Clocked(use=0.59, hertz=(423_000_000,))
+    assert thor.temperatures["cpu"] == Temperature(34.312, 34.843)
+    assert thor.rails[1] == Rail("VDD_CPU_SOC_MSS", 7.953, 8.332, 8.710)
+    assert line_of("AGX Thor", "non-sudo").gpus == {}
+
+
+def test_shapes_that_no_line_here_has() -> None:
+    sample = parse_line(
+        "RAM 1/2MB   CPU [3%,off]@1500  NVENC      off  NVDEC    off gpu@50C cold@-5.5C XX 7 FOO bar "
+        "EMC_FREQ 12% EDP limit 0 tj@1C tj@2C"
+    )
+    assert sample.cores == (Core(0.03, 1_500_000_000), None)
+    assert sample.emc == Clocked(use=0.12)
+    assert sample.engines == {"NVENC": Clocked(on=False), "NVDEC": Clocked(on=False)}
+    assert sample.temperatures == {"gpu": Temperature(50.0), "cold": Temperature(-5.5), "tj": Temperature(1.0)}
+    assert sample.unknown == ("XX", "7", "FOO", "bar", "EDP", "limit", "0", "tj@2C")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "\n", "hello", "RAM", "RAM 1180/MB CPU", "NVPM ERROR: bad input!", "RAM 1/2MB CPU [3%@1,4%", "\x00" * 50],
+)
+def test_what_is_no_line_is_refused(text: str) -> None:
+    with pytest.raises(NotTegrastats):
+        parse_line(text)
+
+
+def values(sample: Sample) -> list[float]:
+    """Every number in the sample, in the unit the line prints."""
+    found: list[float] = []
+    for memory in (sample.ram, sample.swap, sample.iram):
+        found += [memory.used, memory.total] if memory else []
+    found += [n for n in (sample.largest_free_block, sample.free_blocks, sample.swap_cached) if n is not None]
+    for core in sample.cores or ():
+        if core:
+            found += [core.use * 100, (core.hertz or 0) / 1e6]
+    for clocked in (*sample.gpus.values(), *sample.engines.values(), *([sample.emc] if sample.emc else [])):
+        found += [clocked.use * 100] if clocked.use is not None else []
+        found += [hertz / 1e6 for hertz in clocked.hertz]
+    for heat in sample.temperatures.values():
+        found += [n for n in (heat.now, heat.highest) if n is not None] if heat else []
+    for rail in sample.rails:
+        found += [n * 1000 for n in (rail.now, rail.average, rail.highest) if n is not None]
+    return [*found, *(share * 100 for share in sample.mts.values())]
+
+
+def numbers(text: str) -> set[float]:
+    """Every number that stands in the text, as itself and as kB and MB."""
+    plain = {round(float(n), 6) for n in re.findall(r"-?\d+(?:\.\d+)?", text)}
+    plain |= {round(float(n), 6) for n in re.findall(r"\d+(?:\.\d+)?", text)} | {0.0}
+    return plain | {n * 1024 for n in plain} | {n * MB for n in plain} | {n * 1024 * MB for n in plain}
+
+
+@given(st.sampled_from(LINES), st.data())
+@settings(derandomize=True, deadline=None, max_examples=600)
+def test_a_damaged_line_never_raises_and_never_invents(line: str, data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, len(line)))
+    length = data.draw(st.integers(0, 12))
+    junk = data.draw(st.text(alphabet="0123456789%@[]/,.- mWCMBkoffRAMPU\x00é", max_size=6))
+    damaged = line[:place] + junk + line[place + length :]
+    try:
+        sample = parse_line(damaged)
+    except NotTegrastats:
+        return
+    allowed = numbers(damaged)
+    assert all(round(value, 6) in allowed for value in values(sample))
+
+
+@given(st.text(max_size=300))
+@settings(derandomize=True, deadline=None, max_examples=300)
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        parse_line(text)
+    except NotTegrastats:
+        return
+
+
+@given(st.sampled_from(LINES), st.integers(0, 60), st.from_regex(r"\?[a-z?]{1,8}", fullmatch=True))
+@settings(derandomize=True, deadline=None, max_examples=200)
+def test_a_strange_token_is_kept_and_hurts_nothing_but_its_neighbours(line: str, after: int, token: str) -> None:
+    tokens = line.split()
+    after = min(after, len(tokens))
+    with_it = " ".join([*tokens[:after], token, *tokens[after:]])
+    try:
+        sample = parse_line(with_it)
+    except NotTegrastats:
+        pytest.fail("one strange token made the line unreadable")
+    assert token in " ".join(sample.unknown)
+    assert len(sample.rails) >= len(parse_line(line).rails) - 1
+
+
+@given(st.sampled_from(LINES), st.integers(0, 590))
+@settings(derandomize=True, deadline=None, max_examples=300)
+def test_what_is_kept_as_unknown_is_all_that_was_not_read(line: str, cut: int) -> None:
+    """Without its unknown tokens, a line that lost its beginning reads the same and has none."""
+    try:
+        sample = parse_line(line[cut:])
+    except NotTegrastats:
+        return
+    left = line[cut:].split()
+    for token in sample.unknown:
+        left.remove(token)
+    assert parse_line(" ".join(left)) == msgspec.structs.replace(sample, unknown=())

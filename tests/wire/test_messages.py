@@ -1,0 +1,89 @@
+"""Messages of every released version decode for ever, and today's encode to the golden bytes."""
+
+from pathlib import Path
+
+import pytest
+from tidewatt_wire.codec import decode, encode
+from tidewatt_wire.messages import (
+    Ack,
+    Birth,
+    Counters,
+    DispatchTable,
+    Gauges,
+    Message,
+    OperatingPoint,
+    Policy,
+    PolicySet,
+    Report,
+    Rule,
+    Verdict,
+    Will,
+)
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "v1"
+
+MESSAGES: dict[str, Message] = {
+    "birth": Birth(
+        device="roof-3",
+        session="5e55",
+        epoch="e90c",
+        at_ms=1_763_700_000_000,
+        version="0.1.0",
+        board="orin-nano-super",
+        control="observe",
+        labels={"site": "berlin"},
+        points=[
+            OperatingPoint(
+                name="15W",
+                mode_id=0,
+                capacity_rps=220.0,
+                idle_watts=4.0,
+                joules_per_request=0.036,
+                light_p95_ms=22.0,
+                queueing=0.3,
+            )
+        ],
+        vendor_default="15W",
+    ),
+    "report": Report(
+        device="roof-3",
+        session="5e55",
+        epoch="e90c",
+        seq=7,
+        at_ms=1_763_700_070_000,
+        counters=Counters(energy_mj=812_345, requests=9_001, violating_ms=0, switches=1, mode_ms={"15W": 70_000}),
+        gauges=Gauges(point="15W", watts=11.6, requests_rps=128.6, p95_ms=None, temperature_c=47.5),
+        verdict=Verdict(point="15W", rule="cheapest", reason="demand 150 rps fits 15W: stay", outcome="unchanged"),
+    ),
+    "will": Will(device="roof-3", session="5e55", epoch="e90c", cause="lost"),
+    "policy_set": PolicySet(
+        fleet="berlin",
+        revision=12,
+        issued_at_ms=1_763_700_000_000,
+        rules=[
+            Rule(match={"site": "berlin"}, policy=Policy(slo_p95_ms=50.0, allowed_points=["7W", "15W"])),
+            Rule(),
+        ],
+    ),
+    "ack": Ack(device="roof-3", revision=11, status="refused", at_ms=1_763_700_000_500, reason="older than 12"),
+    "dispatch_table": DispatchTable(
+        fleet="berlin",
+        epoch=1_763_700_000_000,
+        issued_at_ms=1_763_700_000_000,
+        expires_at_ms=1_763_700_120_000,
+        weights={"roof-3": 7_000, "roof-4": 3_000},
+        reason="demand 180 rps fits the 2 cheapest of 2 backends at 85% full",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_golden(name: str) -> None:
+    golden = (GOLDEN / f"{name}.json").read_bytes().strip()
+    message = MESSAGES[name]
+    assert encode(message) == golden
+    assert decode(type(message), golden) == message
+
+
+def test_every_golden_file_is_tested() -> None:
+    assert {file.stem for file in GOLDEN.glob("*.json")} == set(MESSAGES)
