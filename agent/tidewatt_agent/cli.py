@@ -148,6 +148,3 @@ def _simulate(options: argparse.Namespace) -> int:
     asyncio.run(run(config))
     return 0
 
-
-if __name__ == "__main__":
-    main()

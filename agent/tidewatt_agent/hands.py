@@ -10,6 +10,7 @@ An answer with "error" is a refusal. A switch counts only when reading back show
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -96,9 +97,11 @@ class SocketHands:
 
     async def close(self) -> None:
         """Close the socket."""
-        if self._stream:
-            self._stream[1].close()
-            self._stream = None
+        stream, self._stream = self._stream, None
+        if stream:
+            stream[1].close()
+            with contextlib.suppress(OSError):
+                await stream[1].wait_closed()
 
     async def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
         try:

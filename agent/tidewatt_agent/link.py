@@ -125,7 +125,7 @@ class Link:
 
     async def _send_all(self, client: aiomqtt.Client) -> None:
         while True:
-            await self._news.wait()
+            # What an earlier connection left comes first, without waiting for news.
             self._news.clear()
             while self._waiting:
                 report = self._waiting[0]
@@ -134,6 +134,7 @@ class Link:
                 if self._waiting and self._waiting[0] is report:
                     self._waiting.popleft()
             self._empty.set()
+            await self._news.wait()
 
     async def _listen(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:

@@ -6,6 +6,8 @@ absent series, never a zero.
 
 import logging
 from collections.abc import Iterator
+from threading import Thread
+from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
@@ -66,8 +68,8 @@ class AgentMetrics(Collector):
         yield family
 
 
-def serve(metrics: AgentMetrics, listen: str) -> None:
-    """Serve on host:port for the life of the process.
+def serve(metrics: AgentMetrics, listen: str) -> "Serving":
+    """Serve on host:port until closed.
 
     Raises OSError if the port is taken, ValueError if `listen` is no host:port.
     """
@@ -77,10 +79,24 @@ def serve(metrics: AgentMetrics, listen: str) -> None:
     registry = CollectorRegistry()
     registry.register(metrics)
     try:
-        start_http_server(int(port), addr=host, registry=registry)
+        server, thread = start_http_server(int(port), addr=host, registry=registry)
     except OSError as error:
         raise OSError(f"metrics.listen {listen}: {error.strerror}") from error
     log.info("metrics on http://%s/metrics", listen)
+    return Serving(server, thread)
+
+
+class Serving:
+    """The endpoint while it is served."""
+
+    def __init__(self, server: WSGIServer, thread: Thread) -> None:
+        self._server, self._thread = server, thread
+
+    def close(self) -> None:
+        """Stop serving and give the port back."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
 
 
 def _gauges(report: Report) -> Iterator[Metric]:

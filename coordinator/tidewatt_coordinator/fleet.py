@@ -26,14 +26,17 @@ class Device(msgspec.Struct, kw_only=True):
 
     def status(self, now_ms: int, stale_after_ms: int) -> Status:
         """Online, silent (no report for too long), stopped (its own word) or lost (the broker's)."""
-        session = self.report.session if self.report else self.birth.session if self.birth else None
-        if self.will and self.will.session == session:
-            return "stopped" if self.will.cause == "stopped" else "lost"
-        heard_ms = max(
-            self.report.at_ms if self.report else 0,
-            self.birth.at_ms if self.birth else 0,
-        )
-        return "online" if now_ms - heard_ms <= stale_after_ms else "silent"
+        heard = [message for message in (self.birth, self.report) if message]
+        if not heard:
+            return "silent" if self.will is None else _ended(self.will)
+        latest = max(heard, key=lambda message: message.at_ms)
+        if self.will and self.will.session == latest.session:
+            return _ended(self.will)
+        return "online" if now_ms - latest.at_ms <= stale_after_ms else "silent"
+
+
+def _ended(will: Will) -> Status:
+    return "stopped" if will.cause == "stopped" else "lost"
 
 
 class Fleet:

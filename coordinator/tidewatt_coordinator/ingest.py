@@ -12,6 +12,7 @@ from collections import Counter
 import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from sqlalchemy.exc import SQLAlchemyError
 
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ledger.store import Ledger
@@ -39,6 +40,8 @@ class Ingest:
         self.refused: Counter[str] = Counter()
         """Messages refused, by reason."""
         self.connected = False
+        self.failing = False
+        """Whether the last merge failed."""
 
     async def run(self) -> None:
         """Listen and merge for ever; ends only by cancellation, with nothing left unmerged."""
@@ -103,7 +106,17 @@ class Ingest:
     async def _merge_for_ever(self) -> None:
         while True:
             await asyncio.sleep(BATCH_S)
-            await self.merge()
+            try:
+                await self.merge()
+            except (SQLAlchemyError, OSError) as error:
+                # The reports wait; the next round tries again. Only the first failure is news.
+                if not self.failing:
+                    log.error("ledger: %s; reports wait", str(error).partition("\n")[0])  # noqa: TRY400
+                self.failing = True
+            else:
+                if self.failing:
+                    log.warning("ledger: recovered")
+                self.failing = False
 
     async def _listen_for_ever(self) -> None:
         while True:

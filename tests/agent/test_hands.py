@@ -19,14 +19,17 @@ class Actuator:
         self.mode_id = 1
         self.fault = ""
         self.switches: list[int] = []
+        self.talks: set[asyncio.Task[Any]] = set()
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.talks.add(asyncio.current_task())  # type: ignore[arg-type] # there is one
         while line := await reader.readline():
             if self.fault == "hangs up":
                 break
             writer.write(self.answer(json.loads(line)))
             await writer.drain()
         writer.close()
+        await writer.wait_closed()
 
     def answer(self, question: dict[str, Any]) -> bytes:
         if self.fault == "babbles":
@@ -49,6 +52,7 @@ async def board(tmp_path: Path, profile: BoardProfile) -> AsyncIterator[tuple[Ac
     hands = SocketHands(str(path), profile.points)
     yield actuator, hands
     await hands.close()
+    await asyncio.gather(*actuator.talks)
     server.close()
 
 

@@ -11,6 +11,7 @@ from tidewatt_agent.tegrastats.parse import NotTegrastats, parse_line
 from tidewatt_governor.sample import Clocked, Core, Memory, Rail, Sample, Temperature
 
 MB = 1024 * 1024
+BASE = "RAM 1180/3965MB (lfb 1x2MB) CPU [30%@1036]"
 ROWS = [
     row.split("\t")
     for row in Path(__file__).with_name("tegrastats_lines.tsv").read_text("utf-8").splitlines()
@@ -198,3 +199,17 @@ def test_what_is_kept_as_unknown_is_all_that_was_not_read(line: str, cut: int) -
     for token in sample.unknown:
         left.remove(token)
     assert parse_line(" ".join(left)) == msgspec.structs.replace(sample, unknown=())
+
+
+def test_a_memory_field_that_lost_its_unit_is_no_rail() -> None:
+    for field in ("SWAP 0/1913", "IRAM 0/252", "RAM 1689/3825"):
+        assert list(parse_line(f"{BASE} {field}").unknown) == field.split()
+
+
+def test_an_absurd_clock_in_brackets_is_no_value() -> None:
+    field = f"GR3D_FREQ @[{'9' * 400}]"
+    assert list(parse_line(f"{BASE} {field}").unknown) == field.split()
+
+
+def test_a_highest_of_minus_256_is_no_reading() -> None:
+    assert parse_line(f"{BASE} x@40C/-256C").temperatures == {"x": Temperature(40.0)}

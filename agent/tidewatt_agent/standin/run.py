@@ -72,7 +72,9 @@ async def run(config: RoomConfig) -> None:
 
     tasks = [asyncio.create_task(_live(room, clock))]
     if config.broker:
-        tasks.append(asyncio.create_task(_follow_dispatch(config, room)))
+        tasks.append(
+            asyncio.create_task(follow_dispatch(BrokerAddress.parse(config.broker), config.fleet, room))
+        )
     await stop_asked(until_eof=True)
     for task in tasks:
         task.cancel()
@@ -86,12 +88,12 @@ async def _live(room: Room, clock: Clock) -> None:
         await asyncio.sleep(STEP_S)
 
 
-async def _follow_dispatch(config: RoomConfig, room: Room) -> None:
-    broker = BrokerAddress.parse(config.broker)
+async def follow_dispatch(broker: BrokerAddress, fleet: str, room: Room) -> None:
+    """Hand every dispatch table of the fleet to the room, for ever."""
     while True:
         try:
             async with aiomqtt.Client(*broker, protocol=aiomqtt.ProtocolVersion.V5) as client:
-                await client.subscribe(str(FleetTopic(config.fleet, "dispatch")), qos=1)
+                await client.subscribe(str(FleetTopic(fleet, "dispatch")), qos=1)
                 async for message in client.messages:
                     try:
                         room.offer(decode(DispatchTable, bytes(message.payload)))

@@ -8,196 +8,276 @@ The line is a sequence of fields, most of which may be absent, in about this ord
 
     clocks and engines    P%   P%@F   P%@[F,F]   @F   @[F,F,F]   F   off
     temperatures          name@T C   name@T C/Tmax C     (-256: the sensor is off)
-    rails, in mW          NAME now/avg   NAMEnowmW/avgmW   ...   now/avg/max from JetPack 7.2
+    rails, in mW          NAME now/avg   NAME nowmW/avgmW   ...   now/avg/max from JetPack 7.2
 
-Frequencies are MHz. Every field is taken whole or not at all: text that is no field is kept
-in Sample.unknown, token by token, so nothing is dropped and nothing is guessed. A repeated
-field (but for rails, whose names repeat) is kept there too.
+Frequencies are MHz. A cursor walks the tokens (runs of white space part them); a token's
+name, or else the shape of the token after it, says which field begins there. Every field is
+taken whole or not at all: a token that begins no field is kept in Sample.unknown, so nothing
+is dropped and nothing is guessed. A repeated field (but for rails, whose names repeat) is
+kept there too. An engine's bare frequency has no mark of its own, so only names of known
+engines may carry one.
 
-What can't be seen from the grammar: a last number that lost digits because the line was
-cut. Callers pass only lines that ended in a newline. Form and quirks: captures of many
-boards; the shape `CPU [X%,Y%]@Z` is documented by NVIDIA and was never captured.
+Not measurements, all the same: PMIC's temperature is a constant (100 or 50), kept as printed.
+`EMC_FREQ 0%` without a clock is what the line says without root: it is taken, and leaves emc None.
+
+A CPU field that never closes means a cut line, which is refused. What can't be seen from the
+grammar is a last number that lost digits (`VDD_IN 4067/40`): callers pass only lines that
+ended in a newline. Form and quirks: captures of many boards; the shape `CPU [X%,Y%]@Z` is
+documented by NVIDIA and was never captured.
 """
 
 import re
 from collections.abc import Callable
-from typing import Any
+from functools import lru_cache
 
 from tidewatt_governor.sample import Clocked, Core, Memory, Rail, Sample, Temperature
 
 MHZ = 1_000_000
 BYTES = {"kB": 1024, "MB": 1024 * 1024, "GB": 1024**3}
 SENSOR_OFF_C = -256.0
-#: Names that carry a bare frequency; any other name before a bare number is not understood.
-_BARE = "NVENC|NVDEC|NVJPG|MSENC|VIC|OFA|NVDLA|PVA|APE|SE|TSEC|VDE|NVCSI|ISP|VI|CVNAS|AXI"
+#: Fields are short, and so are the runs of tokens that hold them; the longest is MTS.
+_MEMORY_TOKENS = 4
+_MTS_TOKENS = 5
+#: Distinct cores and clocks remembered: a board prints few (101 percents of some tens of clocks).
+_REMEMBERED = 8192
+
+_AMOUNT = r"(\d{1,12})/(\d{1,12})(kB|MB|GB)"
+_SIZE = r"(\d{1,12})(kB|MB|GB)"
+_DEGREES = r"(-?\d{1,6}(?:\.\d{1,9})?)C"
+_CLOCKS = r"\d{1,9}|\[\d{1,9}(?:,\d{1,9}){0,63}\]"
+_BARE_NAMES = "NVENC|NVDEC|NVJPG|MSENC|VIC|OFA|NVDLA|PVA|APE|SE|TSEC|VDE|NVCSI|ISP|VI|CVNAS|AXI"
+
+_DATE = re.compile(r"\d\d-\d\d-\d{4}", re.ASCII)
+_TIME = re.compile(r"\d\d:\d\d:\d\d", re.ASCII)
+_RAM = re.compile(rf"RAM {_AMOUNT}(?: ?\(lfb (\d{{1,9}})x{_SIZE}\))?(?!\S)", re.ASCII)
+_SWAP = re.compile(rf"SWAP {_AMOUNT}(?: ?\(cached {_SIZE}\))?(?!\S)", re.ASCII)
+_IRAM = re.compile(rf"IRAM {_AMOUNT}(?: ?\(lfb {_SIZE}\))?(?!\S)", re.ASCII)
+_CORES = re.compile(r"\[([^\[\]]*)\](?:@(\d{1,9}))?", re.ASCII)
+_CORE = re.compile(r"(off)|(\d{1,3})%(?:@(\d{1,9}))?", re.ASCII)
+_MTS = re.compile(r"MTS fg (\d{1,3})% bg (\d{1,3})%", re.ASCII)
+_HEAT = re.compile(rf"([A-Za-z][\w.-]*)@{_DEGREES}(?:/{_DEGREES})?", re.ASCII)
+_RAIL_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
+_MILLIWATTS = re.compile(r"(-?\d{1,12})(mW)?/(-?\d{1,12})(?(2)mW(?:/(-?\d{1,12})mW)?)", re.ASCII)
+_CLOCK_NAME = re.compile(rf"(?P<bare>(?:{_BARE_NAMES})\d*(?:_\w+)?)|[A-Z]\w*", re.ASCII)
+_CLOCK = re.compile(
+    rf"(?P<off>off)|(?P<use>\d{{1,3}})%(?:@(?P<of>{_CLOCKS}))?|@(?P<at>{_CLOCKS})|(?P<bare>\d{{1,9}})",
+    re.ASCII,
+)
 
 
 class NotTegrastats(ValueError):
     """The line is no tegrastats line, or was cut off before its end."""
 
 
-_DEGREES = r"-?\d{1,6}(?:\.\d{1,9})?"
+class _Reading:
+    """The fields taken so far; it becomes a Sample."""
 
-# Every alternative begins and ends at white space, so a damaged token never matches in part.
-# The outer group's name is the handler's.
-_FIELD = re.compile(
-    rf"""(?<!\S)(?:
-      (?P<stamp>   \d\d-\d\d-\d{{4}} \s+ \d\d:\d\d:\d\d )
-    | (?P<memory>  (RAM|SWAP|IRAM) \s+ (\d{{1,12}})/(\d{{1,12}})(kB|MB|GB)
-                   (?: \s* \( (lfb|cached) \s+ (?:(\d{{1,9}})x)? (\d{{1,12}})(kB|MB|GB) \) )? )
-    | (?P<cores>   CPU \s* \[ ([^\[\]]*) \] (?: @(\d{{1,9}}) )? )
-    | (?P<mts>     MTS \s+ fg \s+ (\d{{1,3}})% \s+ bg \s+ (\d{{1,3}})% )
-    | (?P<heat>    ([A-Za-z][\w.-]*) @ ({_DEGREES}) C (?: / ({_DEGREES}) C )? )
-    | (?P<rail>    ([A-Za-z]\w*) \s+ (?: (-?\d{{1,12}})mW/(-?\d{{1,12}})mW (?: /(-?\d{{1,12}})mW )?
-                                       | (-?\d{{1,12}})/(-?\d{{1,12}}) ) )
-    | (?P<clock>   ([A-Z]\w*) \s+ (?: (off)
-                                    | (\d{{1,3}})% (?: @ (\d{{1,9}} | \[[\d,]*\]) )?
-                                    | @ (\d{{1,9}} | \[[\d,]*\]) ) )
-    | (?P<bare>    ((?:{_BARE})\d*(?:_\w+)?) \s+ (\d{{1,9}}) )
-    )(?!\S)""",
-    re.VERBOSE | re.ASCII,
-)
-_CORE = re.compile(r"(off)|(\d{1,3})%(?:@(\d{1,9}))?", re.ASCII)
-_CUT_CPU = re.compile(r"(?<!\S)CPU\s*\[[^\]]*$")
+    def __init__(self) -> None:
+        self.stamp: str | None = None
+        self.ram: Memory | None = None
+        self.free_blocks: int | None = None
+        self.largest_free_block: int | None = None
+        self.swap: Memory | None = None
+        self.swap_cached: int | None = None
+        self.iram: Memory | None = None
+        self.iram_largest_free_block: int | None = None
+        self.cores: tuple[Core | None, ...] | None = None
+        self.clocks: dict[str, Clocked] = {}
+        self.gpus: dict[str, Clocked] = {}
+        self.mts: dict[str, float] = {}
+        self.temperatures: dict[str, Temperature | None] = {}
+        self.rails: list[Rail] = []
 
 
 def parse_line(line: str) -> Sample:
     """The sample in a whole line; NotTegrastats if there is none in it."""
-    if _CUT_CPU.search(line):
-        raise NotTegrastats("the line breaks off inside its CPU field")
-    fields: dict[str, Any] = {"gpus": {}, "engines": {}, "temperatures": {}, "mts": {}, "rails": []}
+    tokens = line.split()
+    reading = _Reading()
     unknown: list[str] = []
-    end = 0
-    for found in _FIELD.finditer(line):
-        if found.start() > end:
-            unknown += line[end : found.start()].split()
-        end = found.end()
-        # A handler answers False when the field is no field after all, or came before.
-        if not _HANDLERS[found.lastgroup or ""](found, fields):
-            unknown += found.group().split()
-    unknown += line[end:].split()
-    if "ram" not in fields and "cores" not in fields:
+    at, end = 0, len(tokens)
+    while at < end:
+        token = tokens[at]
+        take = _NAMED.get(token)
+        if take is None:
+            take = _heat if "@" in token else _stamp if token[0].isdigit() else _pair
+        taken = take(tokens, at, reading)
+        if not taken:
+            unknown.append(token)
+            taken = 1
+        at += taken
+    if reading.ram is None and reading.cores is None:
         raise NotTegrastats("neither a RAM nor a CPU field is in the line")
-    fields["rails"] = tuple(fields["rails"])
-    return Sample(unknown=tuple(unknown), **fields)
-
-
-def _stamp(found: "re.Match[str]", fields: dict[str, Any]) -> bool:
-    return _set_once(fields, "stamp", " ".join(found["stamp"].split()))
-
-
-def _memory(found: "re.Match[str]", fields: dict[str, Any]) -> bool:
-    # Groups by number: named ones would shift what re calls the last group.
-    which, used, total, unit, note, blocks, size, size_unit = found.group(*_numbers("memory", 8))
-    name = which.lower()
-    if name in fields:
-        return False
-    fields[name] = Memory(int(used) * BYTES[unit], int(total) * BYTES[unit])
-    if note is None:
-        return True
-    size_bytes = int(size) * BYTES[size_unit]
-    if name == "ram" and note == "lfb" and blocks is not None:
-        fields["free_blocks"], fields["largest_free_block"] = int(blocks), size_bytes
-    elif name == "swap" and note == "cached" and blocks is None:
-        fields["swap_cached"] = size_bytes
-    elif name == "iram" and note == "lfb" and blocks is None:
-        fields["iram_largest_free_block"] = size_bytes
-    else:
-        del fields[name]
-        return False
-    return True
-
-
-def _cores(found: "re.Match[str]", fields: dict[str, Any]) -> bool:
-    entries, shared = found.group(*_numbers("cores", 2))
-    cores: list[Core | None] = []
-    for entry in entries.split(","):
-        core = _CORE.fullmatch(entry.strip())
-        if core is None:
-            return False
-        off, use, own = core.groups()
-        megahertz = own or shared
-        cores.append(None if off else Core(int(use) / 100, int(megahertz) * MHZ if megahertz else None))
-    return _set_once(fields, "cores", tuple(cores))
-
-
-def _mts(found: "re.Match[str]", fields: dict[str, Any]) -> bool:
-    foreground, background = found.group(*_numbers("mts", 2))
-    if fields["mts"]:
-        return False
-    fields["mts"] = {"fg": int(foreground) / 100, "bg": int(background) / 100}
-    return True
-
-
-def _heat(found: "re.Match[str]", fields: dict[str, Any]) -> bool:
-    name, now, highest = found.group(*_numbers("heat", 3))
-    off = float(now) == SENSOR_OFF_C
-    reading = None if off else Temperature(float(now), float(highest) if highest else None)
-    return _set_once(fields["temperatures"], name, reading)
-
-
-def _rail(found: "re.Match[str]", fields: dict[str, Any]) -> bool:
-    name, now, average, highest, bare_now, bare_average = found.group(*_numbers("rail", 6))
-    fields["rails"].append(
-        Rail(
-            name,
-            int(now or bare_now) / 1000,
-            int(average or bare_average) / 1000,
-            int(highest) / 1000 if highest else None,
-        )
-    )
-    return True
-
-
-def _clock(found: "re.Match[str]", fields: dict[str, Any]) -> bool:
-    name, off, use, clocks, only_clocks = found.group(*_numbers("clock", 5))
-    try:
-        reading = Clocked(
-            on=off is None,
-            use=int(use) / 100 if use else None,
-            hertz=_megahertz(clocks or only_clocks),
-        )
-    except ValueError:  # an empty place in the bracket
-        return False
-    short = name.removesuffix("_FREQ")
-    if short == "EMC":
+    emc = reading.clocks.pop("EMC", None)
+    return Sample(
+        stamp=reading.stamp,
+        ram=reading.ram,
+        largest_free_block=reading.largest_free_block,
+        free_blocks=reading.free_blocks,
+        swap=reading.swap,
+        swap_cached=reading.swap_cached,
+        iram=reading.iram,
+        iram_largest_free_block=reading.iram_largest_free_block,
+        cores=reading.cores,
         # Without root the line says `EMC_FREQ 0%`, which is not a measurement.
-        unmeasured = reading.use == 0.0 and not reading.hertz
-        return _set_once(fields, "emc", None if unmeasured else reading)
-    return _set_once(fields["gpus" if short.startswith("GR3D") else "engines"], short, reading)
+        emc=None if emc is not None and emc.use == 0.0 and not emc.hertz else emc,
+        gpus=reading.gpus,
+        engines=reading.clocks,
+        mts=reading.mts,
+        temperatures=reading.temperatures,
+        rails=tuple(reading.rails),
+        unknown=tuple(unknown),
+    )
 
 
-def _bare(found: "re.Match[str]", fields: dict[str, Any]) -> bool:
-    name, megahertz = found.group(*_numbers("bare", 2))
-    return _set_once(fields["engines"], name.removesuffix("_FREQ"), Clocked(hertz=(int(megahertz) * MHZ,)))
+# Each taker answers how many tokens its field has, 0 when no field (or a repeated one) begins at `at`.
 
 
-def _megahertz(text: str | None) -> tuple[int, ...]:
-    if not text:
-        return ()
-    return tuple(int(one) * MHZ for one in text.strip("[]").split(","))
+def _stamp(tokens: list[str], at: int, reading: _Reading) -> int:
+    both = tokens[at : at + 2]
+    if reading.stamp is not None or len(both) < 2:  # noqa: PLR2004 - a date and a time
+        return 0
+    if not _DATE.fullmatch(both[0]) or not _TIME.fullmatch(both[1]):
+        return 0
+    reading.stamp = " ".join(both)
+    return 2
 
 
-def _set_once(fields: dict[str, Any], name: str, value: object) -> bool:
-    if name in fields:
-        return False
-    fields[name] = value
-    return True
+def _ram(tokens: list[str], at: int, reading: _Reading) -> int:
+    found = _RAM.match(" ".join(tokens[at : at + _MEMORY_TOKENS]))
+    if found is None or reading.ram is not None:
+        return 0
+    used, total, unit, blocks, size, size_unit = found.groups()
+    reading.ram = Memory(int(used) * BYTES[unit], int(total) * BYTES[unit])
+    if size:
+        reading.free_blocks, reading.largest_free_block = int(blocks), int(size) * BYTES[size_unit]
+    return found.group().count(" ") + 1
 
 
-def _numbers(handler: str, count: int) -> range:
-    """The numbers of the groups inside a handler's group."""
-    first = _FIELD.groupindex[handler] + 1
-    return range(first, first + count)
+def _swap(tokens: list[str], at: int, reading: _Reading) -> int:
+    found = _SWAP.match(" ".join(tokens[at : at + _MEMORY_TOKENS]))
+    if found is None or reading.swap is not None:
+        return 0
+    used, total, unit, size, size_unit = found.groups()
+    reading.swap = Memory(int(used) * BYTES[unit], int(total) * BYTES[unit])
+    if size:
+        reading.swap_cached = int(size) * BYTES[size_unit]
+    return found.group().count(" ") + 1
 
 
-_HANDLERS: dict[str, Callable[["re.Match[str]", dict[str, Any]], bool]] = {
-    "stamp": _stamp,
-    "memory": _memory,
-    "cores": _cores,
-    "mts": _mts,
-    "heat": _heat,
-    "rail": _rail,
-    "clock": _clock,
-    "bare": _bare,
+def _iram(tokens: list[str], at: int, reading: _Reading) -> int:
+    found = _IRAM.match(" ".join(tokens[at : at + _MEMORY_TOKENS]))
+    if found is None or reading.iram is not None:
+        return 0
+    used, total, unit, size, size_unit = found.groups()
+    reading.iram = Memory(int(used) * BYTES[unit], int(total) * BYTES[unit])
+    if size:
+        reading.iram_largest_free_block = int(size) * BYTES[size_unit]
+    return found.group().count(" ") + 1
+
+
+def _cpu(tokens: list[str], at: int, reading: _Reading) -> int:
+    """The cores, or AGX Xavier's rail of that name."""
+    if at + 1 == len(tokens) or tokens[at + 1][0] != "[":
+        return _pair(tokens, at, reading)
+    last = at + 1
+    while "]" not in tokens[last]:  # white space inside the brackets
+        last += 1
+        if last == len(tokens):
+            raise NotTegrastats("the line breaks off inside its CPU field")
+    found = _CORES.fullmatch(" ".join(tokens[at + 1 : last + 1]))
+    if found is None or reading.cores is not None:
+        return 0
+    entries, shared = found.groups()
+    try:
+        reading.cores = tuple([_core(entry, shared) for entry in entries.split(",")])
+    except ValueError:
+        return 0
+    return last + 1 - at
+
+
+@lru_cache(_REMEMBERED)
+def _core(entry: str, shared: str | None) -> Core | None:
+    found = _CORE.fullmatch(entry.strip())
+    if found is None:
+        raise ValueError(entry)
+    off, use, own = found.groups()
+    megahertz = own or shared
+    return None if off else Core(int(use) / 100, int(megahertz) * MHZ if megahertz else None)
+
+
+def _mts(tokens: list[str], at: int, reading: _Reading) -> int:
+    found = _MTS.fullmatch(" ".join(tokens[at : at + _MTS_TOKENS]))
+    if found is None or reading.mts:
+        return 0
+    reading.mts = {"fg": int(found[1]) / 100, "bg": int(found[2]) / 100}
+    return _MTS_TOKENS
+
+
+def _heat(tokens: list[str], at: int, reading: _Reading) -> int:
+    found = _HEAT.fullmatch(tokens[at])
+    if found is None:
+        return 0
+    name, now, highest = found.groups()
+    if name in reading.temperatures:
+        return 0
+    reading.temperatures[name] = (
+        None if float(now) == SENSOR_OFF_C else Temperature(float(now), _known(highest))
+    )
+    return 1
+
+
+def _known(degrees: str | None) -> float | None:
+    return None if degrees is None or float(degrees) == SENSOR_OFF_C else float(degrees)
+
+
+def _pair(tokens: list[str], at: int, reading: _Reading) -> int:
+    """A name and its value: a rail where the value has a slash, else a clock."""
+    if at + 1 == len(tokens):
+        return 0
+    name, value = tokens[at], tokens[at + 1]
+    if "/" in value:
+        return _rail(name, value, reading)
+    reads = _clock(name, value)
+    if reads is None:
+        return 0
+    short, clocked = reads
+    clocks = reading.gpus if short.startswith("GR3D") else reading.clocks
+    if short in clocks:
+        return 0
+    clocks[short] = clocked
+    return 2
+
+
+def _rail(name: str, value: str, reading: _Reading) -> int:
+    found = _MILLIWATTS.fullmatch(value)
+    if found is None or not _RAIL_NAME.fullmatch(name):
+        return 0
+    now, _, average, highest = found.groups()
+    reading.rails.append(
+        Rail(name, int(now) / 1000, int(average) / 1000, int(highest) / 1000 if highest else None)
+    )
+    return 2
+
+
+@lru_cache(_REMEMBERED)
+def _clock(name: str, value: str) -> tuple[str, Clocked] | None:
+    """The name without _FREQ and what it reads; None when it is no clock."""
+    named, found = _CLOCK_NAME.fullmatch(name), _CLOCK.fullmatch(value)
+    if named is None or found is None or (found["bare"] and not named["bare"]):
+        return None
+    use, clocks = found["use"], found["of"] or found["at"] or found["bare"]
+    return name.removesuffix("_FREQ"), Clocked(
+        on=found["off"] is None,
+        use=int(use) / 100 if use else None,
+        hertz=tuple(int(one) * MHZ for one in clocks.strip("[]").split(",")) if clocks else (),
+    )
+
+
+#: Fields that begin with a name of their own. What is named here and not whole is never a rail.
+_NAMED: dict[str, Callable[[list[str], int, _Reading], int]] = {
+    "RAM": _ram,
+    "SWAP": _swap,
+    "IRAM": _iram,
+    "CPU": _cpu,
+    "MTS": _mts,
 }

@@ -1,11 +1,11 @@
 """One account of the fleet: measured totals, their cost, and what the baselines would have cost."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
 import msgspec
 
-from tidewatt_coordinator.ledger.arithmetic import COUNTERS, slices
+from tidewatt_coordinator.ledger.arithmetic import COUNTERS, Span, bucket_of, slices
 from tidewatt_coordinator.ledger.baselines import Baselines, DeviceModel, Stretch, compare
 from tidewatt_coordinator.ledger.store import Ledger, Life
 from tidewatt_coordinator.ledger.tariff import Tariff
@@ -66,12 +66,27 @@ def account(ledger: Ledger, tariff: Tariff, models: Mapping[str, DeviceModel]) -
     )
 
 
-def stretches(life: Life, bucket_ms: int) -> Iterable[Stretch]:
+def stretches(life: Life, bucket_ms: int) -> Iterator[Stretch]:
     """A device's buckets as requests and time per mode."""
     modes: dict[int, dict[str, int]] = {}
-    for mode, spans in life.modes.items():
-        for piece in slices(spans, bucket_ms):
+    for mode in life.modes:
+        for piece in slices(_mode_spans(life, mode, bucket_ms), bucket_ms):
             if piece.values[0]:
                 modes.setdefault(piece.start_ms, {})[mode] = piece.values[0]
     for piece in slices(life.spans, bucket_ms):
         yield Stretch(piece.values[REQUESTS], modes.get(piece.start_ms, {}))
+
+
+def _mode_spans(life: Life, mode: str, bucket_ms: int) -> Iterator[Span]:
+    """The spans of one mode's time, with the zeros that reports leave out until a mode is first used."""
+    known = {bucket_of(span.first_ms, bucket_ms): span for span in life.modes[mode]}
+    before = (0,)
+    for whole in life.spans:
+        span = known.get(bucket_of(whole.first_ms, bucket_ms))
+        if span is None:
+            yield Span(whole.first_ms, whole.last_ms, before, before)
+            continue
+        if span.first_ms > whole.first_ms:  # the mode was first used inside this bucket
+            span = Span(whole.first_ms, span.last_ms, before, span.greatest)
+        yield span
+        before = span.greatest

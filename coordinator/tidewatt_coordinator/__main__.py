@@ -1,0 +1,5 @@
+"""`python -m tidewatt_coordinator` is `tidewatt`."""
+
+from tidewatt_coordinator.cli import main
+
+main()

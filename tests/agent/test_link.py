@@ -1,0 +1,126 @@
+"""The link over a real broker: birth, reports, policy, goodbye; nothing lost while it is away."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+import aiomqtt
+import pytest
+from tidewatt_agent.link import BrokerAddress, Link
+from tidewatt_wire.codec import decode, encode
+from tidewatt_wire.messages import Ack, Birth, Counters, Gauges, PolicySet, Report, Will
+from tidewatt_wire.topics import DeviceTopic, FleetTopic, parse
+
+BIRTH = Birth(
+    device="d1", session="s1", epoch="e1", at_ms=1, version="0", board="b", control="observe"
+)
+
+
+def report(seq: int) -> Report:
+    return Report(
+        device="d1", session="s1", epoch="e1", seq=seq, at_ms=seq, counters=Counters(), gauges=Gauges()
+    )
+
+
+class Ear:
+    """Hears everything the device says."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, bytes]] = []
+
+    def of(self, kind: str) -> list[bytes]:
+        return [payload for topic, payload in self.heard if topic.endswith("/" + kind)]
+
+
+@contextlib.asynccontextmanager
+async def listening(address: tuple[str, int]) -> AsyncIterator[tuple[Ear, aiomqtt.Client]]:
+    ear = Ear()
+    async with aiomqtt.Client(*address, protocol=aiomqtt.ProtocolVersion.V5) as client:
+        await client.subscribe("#", qos=1)
+
+        async def listen() -> None:
+            async for message in client.messages:
+                ear.heard.append((str(message.topic), bytes(message.payload)))
+
+        task = asyncio.create_task(listen())
+        try:
+            yield ear, client
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def linked(address: tuple[str, int], acks: list[bytes] | None = None) -> AsyncIterator[Link]:
+    def on_policy(payload: bytes) -> Ack | None:
+        if acks is not None:
+            acks.append(payload)
+        return Ack(device="d1", revision=1, status="applied", at_ms=1)
+
+    link = Link(BrokerAddress(*address), "f", lambda: BIRTH, on_policy)
+    task = asyncio.create_task(link.run())
+    try:
+        yield link
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(true: Callable[[], object]) -> None:
+    async def poll() -> None:
+        while not true():
+            await asyncio.sleep(0.005)
+
+    await asyncio.wait_for(poll(), 20)
+
+
+async def test_a_session_from_birth_to_goodbye(mosquitto) -> None:  # type: ignore[no-untyped-def] # conftest's class
+    async with listening(mosquitto.address) as (ear, client):
+        offered: list[bytes] = []
+        async with linked(mosquitto.address, offered) as link:
+            link.send(report(1))
+            link.send(report(2))
+            await asyncio.wait_for(link.flushed(), 10)
+            policy = encode(PolicySet(fleet="f", revision=1, issued_at_ms=0, rules=[]))
+            await client.publish(str(FleetTopic("f", "policy")), policy, qos=1, retain=True)
+            await until(lambda: ear.of("ack"))
+            assert offered == [policy]
+            assert link.connected
+        await until(lambda: ear.of("will"))
+        assert [decode(Report, payload).seq for payload in ear.of("report")] == [1, 2]
+        assert decode(Birth, ear.of("birth")[0]) == BIRTH
+        will = decode(Will, ear.of("will")[0])
+        assert (will.cause, will.session) == ("stopped", "s1")
+        assert all(isinstance(parse(topic), DeviceTopic | FleetTopic) for topic, _ in ear.heard)
+        assert not link.connected
+
+
+async def test_what_could_not_be_sent_waits_for_the_broker(mosquitto) -> None:  # type: ignore[no-untyped-def]
+    async with linked(mosquitto.address) as link:
+        await until(lambda: link.connected)
+        mosquitto.kill()
+        await until(lambda: not link.connected)
+        for seq in range(5):
+            link.send(report(seq))
+        mosquitto.start()
+        async with listening(mosquitto.address) as (ear, _):
+            await asyncio.wait_for(link.flushed(), 20)
+            await until(lambda: len(ear.of("report")) + 0 >= 1)
+            assert link.connections == 2
+            await until(lambda: ear.of("birth"))
+
+
+async def test_a_full_queue_gives_up_the_oldest() -> None:
+    link = Link(BrokerAddress("127.0.0.1", 1), "f", lambda: BIRTH, lambda _payload: None)
+    for seq in range(365):
+        link.send(report(seq))
+    assert link.dropped == 5
+    assert [link._waiting[0].seq, link._waiting[-1].seq] == [5, 364]
+
+
+def test_broker_addresses() -> None:
+    assert BrokerAddress.parse("mqtt://broker.example:18830") == ("broker.example", 18830)
+    assert BrokerAddress.parse("mqtt://broker.example") == ("broker.example", 1883)
+    for url in ("broker:1883", "http://x", "mqtt://", "mqtt://x:99999"):
+        with pytest.raises(ValueError, match="not an mqtt://|out of range"):
+            BrokerAddress.parse(url)

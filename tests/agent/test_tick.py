@@ -1,0 +1,155 @@
+"""A tick with the world in our hands: what is unknown stays unknown, and deeds are what the board shows."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from tidewatt_agent.hands import Outcome
+from tidewatt_agent.policies import Policies
+from tidewatt_agent.replay import JournalError, replay
+from tidewatt_agent.tegrastats.child import TimedSample
+from tidewatt_agent.tegrastats.parse import parse_line
+from tidewatt_agent.tick import Identity, Tick, TickRecord
+from tidewatt_governor.boards import BoardProfile
+from tidewatt_governor.sample import Load
+from tidewatt_wire.clock import Clock
+from tidewatt_wire.messages import Counters
+
+
+class World:
+    """A reader, a load and hands that do as told."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.lines: list[str] = []
+        self.load: Load | None = None
+        self.stands: str | None = "25W"
+        self.obeys = True
+        self.asked: list[str] = []
+
+    def take(self) -> list[TimedSample]:
+        taken = [TimedSample(self.clock.monotonic_s(), parse_line(line)) for line in self.lines]
+        self.lines = []
+        return taken
+
+    async def read(self, now_s: float) -> Load | None:
+        return self.load
+
+    async def look(self) -> str | None:
+        return self.stands
+
+    async def go_to(self, point: str) -> Outcome:
+        self.asked.append(point)
+        if not self.obeys:
+            return Outcome("refused", self.stands, "no")
+        self.stands = point
+        return Outcome("applied", point)
+
+    async def restore(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+def line(watts: float) -> str:
+    return f"RAM 1/2MB (lfb 1x2MB) CPU [3%@100] tj@50.5C VDD_IN {round(watts * 1000)}mW/1mW"
+
+
+@pytest.fixture
+def world(clock: Clock) -> World:
+    return World(clock)
+
+
+@pytest.fixture
+def journal() -> list[TickRecord]:
+    return []
+
+
+@pytest.fixture
+def tick(world: World, profile: BoardProfile, journal: list[TickRecord]) -> Tick:
+    identity = Identity("d", "s", "e")
+    policies = Policies("f", "d", {})
+    return Tick(identity, profile, world.clock, world, world, world, policies, 10.0, journal.append)
+
+
+async def test_nothing_known_is_nothing_reported(tick: Tick, world: World) -> None:
+    world.stands = None
+    report = await tick()
+    assert report.counters == Counters(mode_ms={"25W": 0})
+    assert report.gauges.watts is None
+    assert report.gauges.requests_rps is None
+    assert report.gauges.temperature_c is None
+    assert report.verdict is not None
+    assert report.verdict.reason == "load unknown: hold the vendor default 25W"
+    assert world.asked == []
+
+
+async def test_counted_and_decided(tick: Tick, world: World, clock) -> None:  # type: ignore[no-untyped-def]
+    world.lines = [line(10)]
+    await tick()
+    for _ in range(12):
+        clock.move(10.0)
+        world.lines = [line(12)]
+        world.load = Load(requests=1000, interval_s=10.0, p95_ms=70.0)
+        report = await tick()
+    assert report.counters.energy_mj == 12 * 12 * 10 * 1000
+    assert report.counters.requests == 12_000
+    assert report.counters.violating_ms == 120_000, "p95 over the promise of 60 ms"
+    assert report.counters.switches == 1
+    assert world.asked == ["15W"]
+    assert sum(report.counters.mode_ms.values()) == 120_000
+    assert report.gauges.temperature_c == 50.5
+    assert report.seq == 13
+
+
+async def test_silence_of_the_sensor_is_not_zero_watts(tick: Tick, world: World, clock) -> None:  # type: ignore[no-untyped-def]
+    world.lines = [line(10)]
+    await tick()
+    clock.move(5.0)
+    assert (await tick()).gauges.watts == 10.0
+    clock.move(6.0)
+    assert (await tick()).gauges.watts is None
+    world.lines = [line(10)]
+    report = await tick()
+    assert (report.counters.energy_mj, report.counters.unmeasured_ms) == (0, 11_000)
+
+
+async def test_a_refused_switch_is_not_counted(tick: Tick, world: World, clock) -> None:  # type: ignore[no-untyped-def]
+    world.load, world.obeys = Load(requests=100, interval_s=10.0), False
+    report = await tick()
+    assert report.verdict is not None
+    assert (report.verdict.point, report.verdict.outcome) == ("7W", "refused")
+    assert report.gauges.point == "25W"
+    assert report.counters.switches == 0
+
+
+async def test_somebody_elses_switch_is_seen(tick: Tick, world: World, clock) -> None:  # type: ignore[no-untyped-def]
+    world.load = Load(requests=2500, interval_s=10.0)
+    await tick()
+    world.stands = "MAXN_SUPER"
+    clock.move(1.0)
+    report = await tick()
+    assert report.verdict is not None
+    assert report.verdict.outcome == "drifted"
+    assert report.gauges.point == "MAXN_SUPER"
+    assert report.counters.switches == 0
+
+
+async def test_a_journal_replays_to_the_same_decisions(
+    tick: Tick, world: World, clock, journal: list[TickRecord], profile: BoardProfile, tmp_path: Path  # type: ignore[no-untyped-def]
+) -> None:
+    for minute in range(120):
+        world.load = None if minute % 17 == 0 else Load(requests=(minute * 377) % 18_000, interval_s=60.0)
+        world.obeys = minute % 5 != 0
+        await tick()
+        clock.move(60.0)
+    lines = [msgspec.json.encode(record).decode() for record in journal]
+    replayed = list(replay(lines, profile))
+    assert len(replayed) == 120
+    assert all(one.same for one in replayed)
+    assert len({one.decision.point for one in replayed}) > 1
+    assert replayed[1].sentence().endswith(replayed[1].decision.reason)
+
+    other = lines[3].replace(journal[3].decision.reason, "something else")
+    assert not list(replay([*lines[:3], other], profile))[3].same
+    with pytest.raises(JournalError, match="line 2 is not a tick record"):
+        list(replay([lines[0], "{}"], profile))

@@ -1,0 +1,83 @@
+"""The `tidewatt` command, the right way and the wrong ways: one sentence and an exit code."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tidewatt_coordinator.config import parse_config
+
+
+def tidewatt(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    program = [sys.executable, "-m", "tidewatt_coordinator", *arguments]
+    return subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+
+
+def one_sentence(done: "subprocess.CompletedProcess[str]", code: int, *parts: str) -> None:
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("tidewatt: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    for part in parts:
+        assert part in done.stderr
+
+
+def test_config(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text('[broker]\nurl = "mqtt://b:1"\n[[policy]]\nmatch = {site = "a"}\npolicy = {slo_p95_ms = 20.0}\n')
+    assert tidewatt("config", "validate", "--config", str(file)).stdout == f"{file}: good\n"
+    printed = tidewatt("config", "print", "--config", str(file)).stdout
+    assert parse_config(printed, name="printed") == parse_config(file.read_text(), name="file")
+    one_sentence(
+        tidewatt("serve", "--config", str(tmp_path / "none.toml")), 2, "none.toml: No such file or directory"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[broker]\nulr = ''", "unknown key 'broker.ulr'; did you mean 'url'?"),
+        ("[[policy]]\npolicy = {slo_ms = 1}", "unknown key 'policy.policy.slo_ms'; did you mean 'slo_p95_ms'?"),
+        ("[broker]\nurl = 'http://b'", "is not an mqtt://host:port URL"),
+        ("[coordinator]\nlisten = '8080'", "listen '8080' is not host:port"),
+        ("[dispatch]\nfill = 2.0", "dispatch.fill: Expected `float` <= 1.0"),
+        ("[coordinator]\nfleet = ''", "coordinator.fleet '' is not a name"),
+    ],
+)
+def test_wrong_configs(tmp_path: Path, text: str, sentence: str) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(text)
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the sentence is compared
+        parse_config(text, name="c.toml")
+    assert str(caught.value).startswith("c.toml: ")
+    assert sentence in str(caught.value)
+
+
+def test_a_taken_port_is_one_sentence() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        one_sentence(
+            tidewatt("run", "--listen", f"127.0.0.1:{port}"), 1, f"127.0.0.1:{port} is not free", "another port"
+        )
+
+
+def test_wrong_arguments(tmp_path: Path) -> None:
+    one_sentence(tidewatt("run", "--listen", "8080"), 2, "listen '8080' is not host:port")
+    one_sentence(tidewatt("run", "--trace", str(tmp_path / "none.csv")), 2, "none.csv: No such file")
+    bad = tmp_path / "bad.csv"
+    bad.write_text("a,b\n1,2\n")
+    one_sentence(tidewatt("run", "--trace", str(bad)), 2, "bad.csv: line 1 must be")
+    one_sentence(tidewatt("run", "--json", str(tmp_path / "no" / "out.json")), 2, "No such directory")
+    for arguments in (["run", "--devices", "0"], ["run", "--speed", "x"], ["run", "--sped", "2"], ["fly"]):
+        done = tidewatt(*arguments)
+        assert done.returncode == 2
+        assert "Error" in done.stderr
+
+
+def test_version_and_help() -> None:
+    assert tidewatt("--version").stdout.startswith("tidewatt 0.")
+    for arguments in ([], ["--help"], ["run", "--help"]):
+        assert "Usage" in tidewatt(*arguments).stdout

@@ -1,0 +1,179 @@
+"""What devices say, in any order and any state of health, becomes the fleet view and the ledger."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tidewatt_coordinator.config import Dispatch
+from tidewatt_coordinator.fleet import Fleet
+from tidewatt_coordinator.ingest import Ingest
+from tidewatt_coordinator.ledger.store import Ledger
+from tidewatt_coordinator.publisher import Publisher, policy_set
+from tidewatt_governor.boards import BoardProfile
+from tidewatt_wire.clock import Clock
+from tidewatt_wire.codec import encode
+from tidewatt_wire.messages import (
+    Ack,
+    Birth,
+    Counters,
+    Gauges,
+    Message,
+    Policy,
+    PolicySet,
+    Report,
+    Rule,
+    Will,
+)
+from tidewatt_wire.topics import DeviceTopic
+
+PROFILE_POLICIES = PolicySet(fleet="f", revision=1, issued_at_ms=0, rules=[Rule()])
+
+
+def birth(profile: BoardProfile, session: str = "s1", at_ms: int = 1000, device: str = "a") -> Birth:
+    return Birth(
+        device=device,
+        session=session,
+        epoch="e",
+        at_ms=at_ms,
+        version="0",
+        board="b",
+        control="enforce",
+        labels={"site": "x"},
+        points=profile.points,
+        vendor_default="25W",
+    )
+
+
+def report(session: str = "s1", at_ms: int = 2000, seq: int = 1, energy_mj: int = 5, device: str = "a") -> Report:
+    return Report(
+        device=device,
+        session=session,
+        epoch="e",
+        seq=seq,
+        at_ms=at_ms,
+        counters=Counters(energy_mj=energy_mj),
+        gauges=Gauges(requests_rps=40.0),
+    )
+
+
+def will(session: str = "s1", cause: str = "lost") -> Will:
+    return Will(device="a", session=session, epoch="e", cause=cause)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    ledger = Ledger(f"sqlite:///{tmp_path / 'l.db'}", 60_000)
+    yield ledger
+    ledger.close()
+
+
+def test_status(profile: BoardProfile) -> None:
+    fleet = Fleet(stale_after_ms=60_000)
+    fleet.born(birth(profile))
+    assert fleet.status("a", 2_000) == "online"
+    fleet.reported(report(at_ms=50_000))
+    assert fleet.status("a", 110_000) == "online"
+    assert fleet.status("a", 110_001) == "silent"
+    fleet.ended(will(cause="stopped"))
+    assert fleet.status("a", 60_000) == "stopped"
+    fleet.ended(will())
+    assert fleet.status("a", 60_000) == "lost"
+
+
+def test_a_stale_will_does_not_bury_a_device_that_came_back(profile: BoardProfile) -> None:
+    fleet = Fleet(60_000)
+    fleet.ended(will("s1"))
+    fleet.born(birth(profile, "s2", at_ms=5_000))
+    fleet.reported(report("s2", at_ms=6_000))
+    assert fleet.status("a", 7_000) == "online"
+    fleet.born(birth(profile, "s1", at_ms=1_000))  # retained and late
+    assert fleet.devices["a"].birth == birth(profile, "s2", at_ms=5_000)
+
+
+def test_a_device_that_came_back_and_has_not_reported_yet_is_online(profile: BoardProfile) -> None:
+    fleet = Fleet(60_000)
+    fleet.born(birth(profile, "s1", at_ms=1_000))
+    fleet.reported(report("s1", at_ms=2_000))
+    fleet.ended(will("s1"))
+    fleet.born(birth(profile, "s2", at_ms=5_000))
+    assert fleet.status("a", 6_000) == "online"
+
+
+def test_only_online_devices_are_backends_and_demand(profile: BoardProfile) -> None:
+    fleet = Fleet(60_000)
+    for device in ("a", "b"):
+        fleet.born(birth(profile, device=device))
+        fleet.reported(report(device=device))
+    assert [one.name for one in fleet.backends(PROFILE_POLICIES, 0.15, 3_000)] == ["a", "b"]
+    assert fleet.demand_rps(3_000) == 80.0
+    fleet.ended(will())
+    assert [one.name for one in fleet.backends(PROFILE_POLICIES, 0.15, 3_000)] == ["b"]
+    assert fleet.demand_rps(3_000) == 40.0
+    assert fleet.backends(PROFILE_POLICIES, 0.15, 10**9) == []
+    narrow = PolicySet(
+        fleet="f", revision=1, issued_at_ms=0, rules=[Rule(policy=Policy(allowed_points=["7W"]))]
+    )
+    wide = fleet.backends(PROFILE_POLICIES, 0.15, 3_000)[0].usable_rps
+    assert fleet.backends(narrow, 0.15, 3_000)[0].usable_rps < wide / 3
+
+
+async def test_ingest_takes_good_messages_and_counts_bad_ones(ledger: Ledger, profile: BoardProfile) -> None:
+    fleet = Fleet(60_000)
+    ingest = Ingest(("127.0.0.1", 1), "f", fleet, ledger)
+
+    def say(message: Message, kind: str, device: str = "a", fleet_name: str = "f") -> None:
+        ingest.take(str(DeviceTopic(fleet_name, device, kind)), encode(message))  # type: ignore[arg-type]
+
+    say(birth(profile), "birth")
+    say(report(energy_mj=10), "report")
+    say(report(energy_mj=30, at_ms=3_000, seq=2), "report")
+    say(report(energy_mj=10), "report")
+    say(Ack(device="a", revision=1, status="applied", at_ms=1), "ack")
+    say(will("other"), "will")
+    say(report(energy_mj=999), "report", device="b")
+    say(report(energy_mj=999), "report", fleet_name="g")
+    ingest.take("tidewatt/v1/f/device/a/report", b"garbage")
+    ingest.take("tidewatt/v1/f/device/a/report", encode(report()).replace(b'"1.0"', b'"3.0"'))
+    ingest.take("somewhere/else", b"{}")
+    await ingest.merge()
+    await ingest.merge()
+
+    assert [total.values[0] for total in ledger.totals()] == [30]
+    assert ingest.messages == {"birth": 1, "report": 3, "ack": 1, "will": 1}
+    assert ingest.refused == {"wrong_topic": 3, "malformed": 1, "unknown_major": 1}
+    assert fleet.devices["a"].report == report(energy_mj=30, at_ms=3_000, seq=2)
+    assert set(fleet.devices) == {"a"}
+
+
+async def test_a_ledger_that_fails_loses_nothing(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    ingest = Ingest(("127.0.0.1", 1), "f", Fleet(60_000), ledger)
+    ingest.take(str(DeviceTopic("f", "a", "report")), encode(report(energy_mj=10)))
+
+    def full(_reports: object) -> None:
+        raise OSError("disk full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(ledger, "take", full)
+        with pytest.raises(OSError, match="disk full"):
+            await ingest.merge()
+    await ingest.merge()
+    assert ledger.totals()[0].values[0] == 10
+
+
+def test_policy_revisions_rise_when_the_rules_change_and_only_then(ledger: Ledger) -> None:
+    first = policy_set("f", [Rule()], ledger, 1_000_000_000)
+    assert first.revision == 1_000_000
+    assert policy_set("f", [Rule()], ledger, 2_000_000_000).revision == 1_000_000
+    changed = [Rule(policy=Policy(slo_p95_ms=10.0))]
+    assert policy_set("f", changed, ledger, 1_000).revision == 1_000_001, "even if the clock fell back"
+
+
+def test_tables_have_rising_epochs_and_an_expiry(profile: BoardProfile, clock: Clock) -> None:
+    fleet = Fleet(10**12)
+    fleet.born(birth(profile, at_ms=clock.now_ms()))
+    fleet.reported(report(at_ms=clock.now_ms()))
+    publisher = Publisher(("127.0.0.1", 1), PROFILE_POLICIES, fleet, 0.15, Dispatch(valid_s=30.0), clock)
+    first, second = publisher.next_table(), publisher.next_table()
+    assert second.epoch > first.epoch
+    assert second.expires_at_ms == clock.now_ms() + 30_000
+    assert second.weights == {"a": 10_000}
