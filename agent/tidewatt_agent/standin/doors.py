@@ -76,9 +76,10 @@ class Doors:
         return self._folder / f"{device}.{door}"
 
     async def _guard(self, talk: Any, writer: asyncio.StreamWriter) -> None:
-        # A peer that goes away in the middle of a talk ends the talk, nothing else.
+        # A peer that goes away in the middle of a talk ends the talk, nothing else. So does our
+        # own end, which asyncio would otherwise log as an error of this callback.
         try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError):
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError, asyncio.CancelledError):
                 await talk
         finally:
             writer.close()

@@ -91,7 +91,8 @@ class TegrastatsChild:
         finally:
             with contextlib.suppress(ProcessLookupError):
                 child.kill()
-            await child.wait()
+            # Read what is left, so that the pipe is closed before the loop is.
+            await child.communicate()
 
     async def _read(self, output: asyncio.StreamReader) -> str:
         while True:

@@ -1,0 +1,211 @@
+"""The agent as systemd runs it: a real process beside a machine room, told to stop, killed, observing."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tidewatt_wire.documents import to_toml
+
+TIMEOUT_S = 30
+
+
+def wait_for(true: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline:
+        found = true()
+        if found:
+            return found
+        time.sleep(0.02)
+    pytest.fail(f"waited {TIMEOUT_S} s in vain for {what}")
+
+
+class Systemd:
+    """The notification socket, read all the time, as systemd does."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self.heard: list[str] = []
+        self._thread = threading.Thread(target=self._listen)
+        self._thread.start()
+
+    def _listen(self) -> None:
+        while message := self._socket.recv(4096).decode():
+            self.heard += message.split("\n")
+
+    def close(self) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", str(self.path))
+        self._thread.join()
+        self._socket.close()
+
+
+class Bench:
+    """A machine room with one board, and a place to run agents."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.systemd = Systemd(folder / "notify")
+        self._processes: list[subprocess.Popen[bytes]] = []
+        # Twenty virtual seconds a real one: a tick of 2 s, ten ticks a second.
+        self.clock = {"origin_unix_ms": 1_525_219_200_000 + 21 * 3_600_000, "origin_monotonic_s": time.monotonic(), "speed": 20.0}
+        room = {"fleet": "f", "devices": ["b1"], "folder": str(folder), "clock": self.clock}
+        process = self._start("room", ["simulate", str(self._write("room.toml", room))])
+        assert process.stdout is not None
+        self.board: dict[str, Any] = json.loads(process.stdout.readline())["b1"]
+
+    def _write(self, name: str, document: dict[str, Any]) -> Path:
+        path = self.folder / name
+        path.write_text(to_toml(document))
+        return path
+
+    def _start(self, name: str, arguments: list[str]) -> "subprocess.Popen[bytes]":
+        with (self.folder / f"{name}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tidewatt_agent", *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={"NOTIFY_SOCKET": str(self.systemd.path), "PATH": "/usr/bin:/bin"},
+            )
+        self._processes.append(process)
+        return process
+
+    def agent(self, control: str = "enforce", broker: str = "", metrics: str = "") -> "subprocess.Popen[bytes]":
+        document = {
+            "agent": {"fleet": "f", "device": "b1", "control": control, "report_s": 2.0},
+            "board": {"actuator_socket": self.board["actuator_socket"]},
+            "tegrastats": {"command": self.board["tegrastats"]},
+            "load": {"url": self.board["metrics_url"]},
+            "link": {"broker": broker},
+            "metrics": {"listen": metrics},
+            "journal": {"path": str(self.folder / "journal.jsonl")},
+            "clock": self.clock,
+        }
+        return self._start("agent", ["run", "--config", str(self._write("agent.toml", document))])
+
+    def ask(self, **question: Any) -> dict[str, Any]:
+        with socket.socket(socket.AF_UNIX) as board:
+            board.connect(self.board["actuator_socket"])
+            board.sendall(json.dumps(question).encode() + b"\n")
+            answer: dict[str, Any] = json.loads(board.makefile().readline())
+            return answer
+
+    def mode(self) -> int:
+        found: int = self.ask(op="state")["mode_id"]
+        return found
+
+    def log(self) -> str:
+        return (self.folder / "agent.log").read_text()
+
+    def journal(self) -> list[dict[str, Any]]:
+        path = self.folder / "journal.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def close(self) -> None:
+        for process in reversed(self._processes):
+            process.terminate()
+            process.wait(10)
+            for pipe in (process.stdin, process.stdout):
+                if pipe:
+                    pipe.close()
+        self.systemd.close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    try:
+        yield bench
+    finally:
+        bench.close()
+
+
+def test_ready_watchdog_stopping_and_the_board_given_back(bench: Bench) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        listen = f"127.0.0.1:{probe.getsockname()[1]}"
+    assert bench.mode() == 1
+    agent = bench.agent(metrics=listen)
+    wait_for(lambda: bench.systemd.heard.count("WATCHDOG=1") >= 5, "five ticks")
+    assert bench.systemd.heard[0] == "READY=1"
+    wait_for(lambda: bench.mode() == 3, "the quiet of 21:00 to bring the board to 7W")
+
+    with urllib.request.urlopen(f"http://{listen}/metrics") as answer:
+        page = answer.read().decode()
+    assert 'tidewatt_power_mode_info{mode="7W"} 1.0' in page
+    assert "tidewatt_energy_joules_total" in page
+
+    agent.terminate()
+    assert agent.wait(10) == 0
+    assert bench.systemd.heard[-1] == "STOPPING=1"
+    assert bench.mode() == 1, "a clean stop gives the board back as it was found"
+    assert "Traceback" not in bench.log()
+
+    program = [sys.executable, "-m", "tidewatt_agent", "replay", str(bench.folder / "journal.jsonl")]
+    replayed = subprocess.run(program, capture_output=True, text=True, check=True)
+    assert "step down from 25W" in replayed.stdout
+    assert replayed.stdout.count("\n") == len(bench.journal())
+
+
+def test_observing_it_says_what_it_would_do_and_changes_nothing(bench: Bench) -> None:
+    bench.agent(control="observe")
+    record = wait_for(
+        lambda: next((one for one in bench.journal() if one["outcome"]["kind"] == "observed"), None),
+        "a decision to move",
+    )
+    assert record["outcome"]["detail"] == "would go to 7W"
+    assert record["decision"]["reason"].endswith("since last switch")
+    assert bench.mode() == 1
+
+
+def test_the_application_going_away_is_no_load_known(bench: Bench) -> None:
+    agent = bench.agent()
+    wait_for(lambda: bench.mode() == 3, "7W")
+    # The room holds the application and the board: without it nothing is known and nothing breaks.
+    bench._processes[0].terminate()
+    bench._processes[0].wait(10)
+    wait_for(lambda: bench.journal()[-1]["decision"]["rule"] == "no_load_known", "the load to be unknown")
+    assert bench.journal()[-1]["load"] is None
+    assert agent.poll() is None, "the agent lives on"
+    agent.terminate()
+    assert agent.wait(10) == 0
+
+
+def test_a_killed_agent_is_seen_by_the_broker(bench: Bench, mosquitto) -> None:  # type: ignore[no-untyped-def]
+    listener = subprocess.Popen(
+        ["mosquitto_sub", "-p", str(mosquitto.port), "-t", "tidewatt/v1/f/device/+/will", "-C", "1"],
+        stdout=subprocess.PIPE,
+    )
+    agent = bench.agent(broker=mosquitto.url)
+    wait_for(lambda: "connected to" in bench.log(), "the link")
+    agent.send_signal(signal.SIGKILL)
+    out, _ = listener.communicate(timeout=TIMEOUT_S)
+    assert json.loads(out)["cause"] == "lost"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"load": {"url": "ftp://x"}}, "load.url 'ftp://x' is not an http:// URL"),
+        ({"link": {"broker": "x:1883"}}, "broker 'x:1883' is not an mqtt://host:port URL"),
+        ({"metrics": {"listen": "nonsense"}}, "metrics.listen 'nonsense' is not host:port"),
+    ],
+)
+def test_a_bad_set_up_is_one_sentence(tmp_path: Path, change: dict[str, Any], sentence: str) -> None:
+    file = tmp_path / "agent.toml"
+    file.write_text(to_toml({"agent": {"device": "a"}, **change}))
+    program = [sys.executable, "-m", "tidewatt_agent", "run", "--config", str(file)]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert done.stderr == f"tidewatt-agent: {sentence}\n"
