@@ -1,0 +1,134 @@
+"""The footprint of one agent at 1 Hz, beside prometheus-node-exporter on the same machine.
+
+Both run at the same time for the same minute, and both look at their machine once a second:
+the agent by its own tick (and is scraped every 15 s), the exporter because it is scraped.
+The agent has a simulated board behind real doors, an application to read, and a broker to
+report to. Only its own process is counted: tegrastats is NVIDIA's, room and broker the world.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+from tidewatt_coordinator.broker import embedded, free_port
+from tidewatt_wire.documents import to_toml
+
+from benchmarks.results import Result, publish
+
+SECONDS = int(os.environ.get("BENCH_SECONDS", "60"))
+WARM_UP_S = 10
+SCRAPED_EVERY_S = 15
+#: From the footprint targets of the product: an agent without a forecaster.
+RSS_MB, CPU_MS, CPU_RATIO = 38.0, 2.5, 0.3
+
+
+@contextlib.contextmanager
+def process(*arguments: str, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A child process for as long as the context lasts."""
+    with log.open("wb") as errors:
+        child = subprocess.Popen(
+            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
+        )
+    try:
+        yield child
+    finally:
+        child.terminate()
+        child.wait(10)
+
+
+def agent_config(folder: Path, board: dict[str, object], broker: tuple[str, int], port: int) -> Path:
+    """The agent's configuration: everything on, one tick a second."""
+    path = folder / "agent.toml"
+    document = {
+        "agent": {"fleet": "bench", "device": "b1", "control": "enforce"},
+        "board": {"actuator_socket": board["actuator_socket"]},
+        "tegrastats": {"command": board["tegrastats"]},
+        "load": {"url": board["metrics_url"]},
+        "link": {"broker": f"mqtt://{broker[0]}:{broker[1]}"},
+        "metrics": {"listen": f"127.0.0.1:{port}"},
+    }
+    path.write_text(to_toml(document))
+    return path
+
+
+def measure(processes: dict[str, psutil.Process], pages: dict[str, int]) -> dict[str, tuple[float, float]]:
+    """Peak RSS in MB and CPU milliseconds per second of each process; `pages` are scraped every so many s."""
+    before = {name: sum(one.cpu_times()[:2]) for name, one in processes.items()}
+    peak = dict.fromkeys(processes, 0.0)
+    start = time.monotonic()
+    for second in range(1, SECONDS + 1):
+        for page, every_s in pages.items():
+            if second % every_s:
+                continue
+            with urllib.request.urlopen(page, timeout=5) as answer:
+                answer.read()
+        for name, one in processes.items():
+            peak[name] = max(peak[name], one.memory_info().rss / 1e6)
+        time.sleep(max(0.0, start + second - time.monotonic()))
+    elapsed = time.monotonic() - start
+    return {
+        name: (peak[name], (sum(one.cpu_times()[:2]) - before[name]) * 1000 / elapsed)
+        for name, one in processes.items()
+    }
+
+
+def main() -> None:
+    """Measure and publish."""
+    exporter = shutil.which("prometheus-node-exporter", path=os.environ["PATH"] + ":/usr/sbin")
+    if exporter is None:
+        sys.exit("bench-agent: the peer is missing: apt install prometheus-node-exporter")
+    peer_port, agent_port = free_port(), free_port()
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidewatt-bench-")))
+        broker = stack.enter_context(embedded(free_port()))
+        command = [sys.executable, "-m", "tidewatt_agent"]
+        timebase = {"origin_unix_ms": int(time.time() * 1000), "origin_monotonic_s": time.monotonic()}
+        room_file = folder / "room.toml"
+        room_file.write_text(
+            to_toml({"fleet": "bench", "devices": ["b1"], "folder": str(folder), "clock": timebase})
+        )
+        room = stack.enter_context(process(*command, "simulate", str(room_file), log=folder / "room.log"))
+        assert room.stdout is not None  # noqa: S101 - asked for a pipe
+        board = json.loads(room.stdout.readline())["b1"]
+        config = agent_config(folder, board, broker, agent_port)
+        agent = stack.enter_context(
+            process(*command, "run", "--config", str(config), log=folder / "agent.log")
+        )
+        peer = stack.enter_context(
+            process(exporter, f"--web.listen-address=127.0.0.1:{peer_port}", log=folder / "peer.log")
+        )
+        time.sleep(WARM_UP_S)
+        figures = measure(
+            {"agent": psutil.Process(agent.pid), "peer": psutil.Process(peer.pid)},
+            {
+                f"http://127.0.0.1:{agent_port}/metrics": SCRAPED_EVERY_S,
+                f"http://127.0.0.1:{peer_port}/metrics": 1,
+            },
+        )
+    (rss, cpu), (peer_rss, peer_cpu) = figures["agent"], figures["peer"]
+    beside = "node_exporter at 1 Hz"
+    met = publish(
+        "agent",
+        [
+            Result.judged("agent RSS, peak", rss, "MB", target=RSS_MB, against="limit"),
+            Result.judged("agent CPU", cpu, "ms/s", target=CPU_MS, against="limit"),
+            Result.judged("agent CPU / peer CPU", cpu / peer_cpu, "ratio", target=CPU_RATIO, against=beside),
+            Result.judged("agent RSS / peer RSS", rss / peer_rss, "ratio", against=beside),
+            Result.judged("peer RSS, peak", peer_rss, "MB", against=beside),
+            Result.judged("peer CPU", peer_cpu, "ms/s", against=beside),
+        ],
+    )
+    sys.exit(0 if met else 1)
+
+
+if __name__ == "__main__":
+    main()
