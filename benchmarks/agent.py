@@ -19,10 +19,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-from tidewatt_coordinator.broker import embedded, free_port
-from tidewatt_wire.documents import to_toml
 
 from benchmarks.results import Result, publish
+from tidewatt_coordinator.broker import embedded, free_port
+from tidewatt_wire.documents import to_toml
 
 SECONDS = int(os.environ.get("BENCH_SECONDS", "60"))
 WARM_UP_S = 10
@@ -35,9 +35,7 @@ RSS_MB, CPU_MS, CPU_RATIO = 38.0, 2.5, 0.3
 def process(*arguments: str, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """A child process for as long as the context lasts."""
     with log.open("wb") as errors:
-        child = subprocess.Popen(
-            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
-        )
+        child = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
     try:
         yield child
     finally:

@@ -147,4 +147,3 @@ def _simulate(options: argparse.Namespace) -> int:
     config = parse_toml(options.file.read_text("utf-8"), RoomConfig, name=str(options.file))
     asyncio.run(run(config))
     return 0
-

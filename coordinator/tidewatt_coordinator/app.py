@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
+import sdnotify
 import uvicorn
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -121,7 +122,10 @@ async def serve(config: Config) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with running(config):
         log.info("coordinator on http://%s", config.coordinator.listen)
+        systemd = sdnotify.SystemdNotifier()
+        systemd.notify("READY=1")
         await stop.wait()
+        systemd.notify("STOPPING=1")
 
 
 async def _eternal(name: str, work: Coroutine[object, object, None]) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tidewatt_agent.cli import main
 from tidewatt_agent.config import parse_config
 

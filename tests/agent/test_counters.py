@@ -2,6 +2,7 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tidewatt_agent.counters import Tally, add_power, add_tick
 from tidewatt_governor.sample import Load
 
@@ -38,7 +39,9 @@ def test_a_clock_that_steps_back_takes_nothing_away() -> None:
     assert add_power(tally, 5.0, 50.0, 10.0).counters == tally.counters
 
 
-@given(st.lists(st.tuples(st.sampled_from(["7W", "15W"]), st.integers(0, 60_000), st.booleans()), max_size=30))
+@given(
+    st.lists(st.tuples(st.sampled_from(["7W", "15W"]), st.integers(0, 60_000), st.booleans()), max_size=30)
+)
 @settings(derandomize=True, deadline=None)
 def test_time_in_modes_adds_up(ticks: list[tuple[str, int, bool]]) -> None:
     tally = Tally()

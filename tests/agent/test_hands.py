@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+
 from tidewatt_agent.hands import FoldedHands, SocketHands
 from tidewatt_governor.boards import BoardProfile
 
@@ -35,7 +36,9 @@ class Actuator:
         if self.fault == "babbles":
             return b"\xff not json\n"
         if question["op"] == "state":
-            return json.dumps({"mode_id": self.mode_id if self.fault != "strange mode" else 77}).encode() + b"\n"
+            return (
+                json.dumps({"mode_id": self.mode_id if self.fault != "strange mode" else 77}).encode() + b"\n"
+            )
         if self.fault == "refuses":
             return b'{"error": "the GPU is busy"}\n'
         self.switches.append(question["id"])

@@ -2,18 +2,18 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import aiomqtt
 import pytest
+from tests.world import Mosquitto, until
+
 from tidewatt_agent.link import BrokerAddress, Link
 from tidewatt_wire.codec import decode, encode
 from tidewatt_wire.messages import Ack, Birth, Counters, Gauges, PolicySet, Report, Will
 from tidewatt_wire.topics import DeviceTopic, FleetTopic, parse
 
-BIRTH = Birth(
-    device="d1", session="s1", epoch="e1", at_ms=1, version="0", board="b", control="observe"
-)
+BIRTH = Birth(device="d1", session="s1", epoch="e1", at_ms=1, version="0", board="b", control="observe")
 
 
 def report(seq: int) -> Report:
@@ -66,15 +66,7 @@ async def linked(address: tuple[str, int], acks: list[bytes] | None = None) -> A
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def until(true: Callable[[], object]) -> None:
-    async def poll() -> None:
-        while not true():
-            await asyncio.sleep(0.005)
-
-    await asyncio.wait_for(poll(), 20)
-
-
-async def test_a_session_from_birth_to_goodbye(mosquitto) -> None:  # type: ignore[no-untyped-def] # conftest's class
+async def test_a_session_from_birth_to_goodbye(mosquitto: Mosquitto) -> None:
     async with listening(mosquitto.address) as (ear, client):
         offered: list[bytes] = []
         async with linked(mosquitto.address, offered) as link:
@@ -95,7 +87,7 @@ async def test_a_session_from_birth_to_goodbye(mosquitto) -> None:  # type: igno
         assert not link.connected
 
 
-async def test_what_could_not_be_sent_waits_for_the_broker(mosquitto) -> None:  # type: ignore[no-untyped-def]
+async def test_what_could_not_be_sent_waits_for_the_broker(mosquitto: Mosquitto) -> None:
     async with linked(mosquitto.address) as link:
         await until(lambda: link.connected)
         mosquitto.kill()

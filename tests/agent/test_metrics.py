@@ -6,6 +6,7 @@ import urllib.request
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+
 from tidewatt_agent.metrics import AgentMetrics, serve
 from tidewatt_agent.tegrastats.child import ReaderCounts
 from tidewatt_wire.messages import Counters, Gauges, Report, Verdict
@@ -16,7 +17,9 @@ REPORT = Report(
     epoch="e",
     seq=1,
     at_ms=1,
-    counters=Counters(energy_mj=1500, requests=7, violating_ms=2500, switches=1, mode_ms={"7W": 4000, "25W": 1}),
+    counters=Counters(
+        energy_mj=1500, requests=7, violating_ms=2500, switches=1, mode_ms={"7W": 4000, "25W": 1}
+    ),
     gauges=Gauges(point="7W", watts=4.5),
     verdict=Verdict(point="7W", rule="saving", reason="r", outcome="applied"),
 )

@@ -1,6 +1,7 @@
 """A device takes good policy sets and answers bad ones; the last good one stays."""
 
 import pytest
+
 from tidewatt_agent.policies import Policies
 from tidewatt_wire.codec import encode
 from tidewatt_wire.messages import Policy, PolicySet, Rule

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from tidewatt_agent.power import total_watts
 from tidewatt_agent.tegrastats.parse import parse_line
 from tidewatt_governor.sample import Rail

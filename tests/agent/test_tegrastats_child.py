@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.world import until
+
 from tidewatt_agent.tegrastats import child
 from tidewatt_agent.tegrastats.child import TegrastatsChild, TimedSample
 from tidewatt_wire.clock import Clock
@@ -36,14 +38,6 @@ async def reading(folder: Path, program: str, interval_s: float = 0.05) -> Async
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def until(true: Callable[[], bool]) -> None:
-    async def poll() -> None:
-        while not true():
-            await asyncio.sleep(0.005)
-
-    await asyncio.wait_for(poll(), 20)
-
-
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child, "FIRST_BACKOFF_S", 0.01)
@@ -51,10 +45,13 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_lines_come_with_our_own_clock_and_the_wanted_interval(tmp_path: Path) -> None:
-    program = f"say({LINE!r} + '\\n'); (pathlib.Path(__file__).parent / 'args').write_text(' '.join(sys.argv[1:]))\ntime.sleep(60)"
+    program = (
+        f"say({LINE!r} + '\\n')\n"
+        "(pathlib.Path(__file__).parent / 'args').write_text(' '.join(sys.argv[1:]))\ntime.sleep(60)"
+    )
     async with reading(tmp_path, program, 1.5) as reader:
         taken: list[TimedSample] = []
-        await until(lambda: bool(taken.extend(reader.take()) or taken))
+        await until(lambda: taken or taken.extend(reader.take()))  # type: ignore[func-returns-value]
         await until((tmp_path / "args").exists)
         assert taken[0].sample.rails[0].now == 5.0
         assert abs(taken[0].at_s - time.monotonic()) < 20

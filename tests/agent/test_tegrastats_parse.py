@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tidewatt_agent.tegrastats.parse import NotTegrastats, parse_line
 from tidewatt_governor.sample import Clocked, Core, Memory, Rail, Sample, Temperature
 
@@ -36,7 +37,9 @@ def test_every_field_of_a_real_line_is_accounted_for(line: str) -> None:
     assert sample.cores
     # Count from the text, not by the parser's own means.
     assert len(sample.temperatures) == len(re.findall(r"\S+@-?[\d.]+C", line))
-    assert len(sample.rails) == len(re.findall(r"(?<!RAM)(?<!SWAP) \d+(?:mW)?/\d+(?:mW)?(?:/\d+mW)?(?= |$)", line))
+    assert len(sample.rails) == len(
+        re.findall(r"(?<!RAM)(?<!SWAP) \d+(?:mW)?/\d+(?:mW)?(?:/\d+mW)?(?= |$)", line)
+    )
     assert len(sample.gpus) == line.count("GR3D")
     assert ("SWAP" in line) == (sample.swap is not None)
     assert ("IRAM" in line) == (sample.iram is not None)
@@ -110,13 +113,26 @@ def test_shapes_that_no_line_here_has() -> None:
     assert sample.cores == (Core(0.03, 1_500_000_000), None)
     assert sample.emc == Clocked(use=0.12)
     assert sample.engines == {"NVENC": Clocked(on=False), "NVDEC": Clocked(on=False)}
-    assert sample.temperatures == {"gpu": Temperature(50.0), "cold": Temperature(-5.5), "tj": Temperature(1.0)}
+    assert sample.temperatures == {
+        "gpu": Temperature(50.0),
+        "cold": Temperature(-5.5),
+        "tj": Temperature(1.0),
+    }
     assert sample.unknown == ("XX", "7", "FOO", "bar", "EDP", "limit", "0", "tj@2C")
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "\n", "hello", "RAM", "RAM 1180/MB CPU", "NVPM ERROR: bad input!", "RAM 1/2MB CPU [3%@1,4%", "\x00" * 50],
+    [
+        "",
+        "\n",
+        "hello",
+        "RAM",
+        "RAM 1180/MB CPU",
+        "NVPM ERROR: bad input!",
+        "RAM 1/2MB CPU [3%@1,4%",
+        "\x00" * 50,
+    ],
 )
 def test_what_is_no_line_is_refused(text: str) -> None:
     with pytest.raises(NotTegrastats):
@@ -175,7 +191,9 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 @given(st.sampled_from(LINES), st.integers(0, 60), st.from_regex(r"\?[a-z?]{1,8}", fullmatch=True))
 @settings(derandomize=True, deadline=None, max_examples=200)
-def test_a_strange_token_is_kept_and_hurts_nothing_but_its_neighbours(line: str, after: int, token: str) -> None:
+def test_a_strange_token_is_kept_and_hurts_nothing_but_its_neighbours(
+    line: str, after: int, token: str
+) -> None:
     tokens = line.split()
     after = min(after, len(tokens))
     with_it = " ".join([*tokens[:after], token, *tokens[after:]])

@@ -1,9 +1,9 @@
 """A tick with the world in our hands: what is unknown stays unknown, and deeds are what the board shows."""
 
-from pathlib import Path
-
 import msgspec
 import pytest
+from tests.world import HandClock
+
 from tidewatt_agent.hands import Outcome
 from tidewatt_agent.policies import Policies
 from tidewatt_agent.replay import JournalError, replay
@@ -83,7 +83,7 @@ async def test_nothing_known_is_nothing_reported(tick: Tick, world: World) -> No
     assert world.asked == []
 
 
-async def test_counted_and_decided(tick: Tick, world: World, clock) -> None:  # type: ignore[no-untyped-def]
+async def test_counted_and_decided(tick: Tick, world: World, clock: HandClock) -> None:
     world.lines = [line(10)]
     await tick()
     for _ in range(12):
@@ -101,7 +101,7 @@ async def test_counted_and_decided(tick: Tick, world: World, clock) -> None:  # 
     assert report.seq == 13
 
 
-async def test_silence_of_the_sensor_is_not_zero_watts(tick: Tick, world: World, clock) -> None:  # type: ignore[no-untyped-def]
+async def test_silence_of_the_sensor_is_not_zero_watts(tick: Tick, world: World, clock: HandClock) -> None:
     world.lines = [line(10)]
     await tick()
     clock.move(5.0)
@@ -113,7 +113,7 @@ async def test_silence_of_the_sensor_is_not_zero_watts(tick: Tick, world: World,
     assert (report.counters.energy_mj, report.counters.unmeasured_ms) == (0, 11_000)
 
 
-async def test_a_refused_switch_is_not_counted(tick: Tick, world: World, clock) -> None:  # type: ignore[no-untyped-def]
+async def test_a_refused_switch_is_not_counted(tick: Tick, world: World) -> None:
     world.load, world.obeys = Load(requests=100, interval_s=10.0), False
     report = await tick()
     assert report.verdict is not None
@@ -122,7 +122,7 @@ async def test_a_refused_switch_is_not_counted(tick: Tick, world: World, clock) 
     assert report.counters.switches == 0
 
 
-async def test_somebody_elses_switch_is_seen(tick: Tick, world: World, clock) -> None:  # type: ignore[no-untyped-def]
+async def test_somebody_elses_switch_is_seen(tick: Tick, world: World, clock: HandClock) -> None:
     world.load = Load(requests=2500, interval_s=10.0)
     await tick()
     world.stands = "MAXN_SUPER"
@@ -135,7 +135,7 @@ async def test_somebody_elses_switch_is_seen(tick: Tick, world: World, clock) ->
 
 
 async def test_a_journal_replays_to_the_same_decisions(
-    tick: Tick, world: World, clock, journal: list[TickRecord], profile: BoardProfile, tmp_path: Path  # type: ignore[no-untyped-def]
+    tick: Tick, world: World, clock: HandClock, journal: list[TickRecord], profile: BoardProfile
 ) -> None:
     for minute in range(120):
         world.load = None if minute % 17 == 0 else Load(requests=(minute * 377) % 18_000, interval_s=60.0)

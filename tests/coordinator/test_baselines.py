@@ -1,6 +1,7 @@
 """Baselines: what the same requests would have used in one mode all the time."""
 
 import pytest
+
 from tidewatt_coordinator.ledger.baselines import DeviceModel, Outcome, Stretch, compare, fixed, modelled
 from tidewatt_governor.boards import BoardProfile
 
@@ -13,9 +14,7 @@ def test_a_fixed_mode_follows_its_operating_point(profile: BoardProfile) -> None
     assert fixed([hour], point, 60.0) == Outcome(round((4.0 + 100 * 0.03636) * 3600 * 1000), 0)
     assert fixed([hour], profile.point("7W"), 60.0).violating_ms == 0
     assert fixed([Stretch(150 * 3600, {"7W": HOUR_MS})], profile.point("7W"), 60.0).violating_ms == HOUR_MS
-    assert modelled([hour], profile.points) == pytest.approx(
-        (3.5 + 2.917 + 4.8 + 3.697) * 1800 * 1000, abs=2
-    )
+    assert modelled([hour], profile.points) == pytest.approx((3.5 + 2.917 + 4.8 + 3.697) * 1800 * 1000, abs=2)
 
 
 def test_the_best_fixed_mode_keeps_the_promise_first(profile: BoardProfile) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tidewatt_coordinator.config import parse_config
 
 
@@ -25,7 +26,9 @@ def one_sentence(done: "subprocess.CompletedProcess[str]", code: int, *parts: st
 
 def test_config(tmp_path: Path) -> None:
     file = tmp_path / "c.toml"
-    file.write_text('[broker]\nurl = "mqtt://b:1"\n[[policy]]\nmatch = {site = "a"}\npolicy = {slo_p95_ms = 20.0}\n')
+    file.write_text(
+        '[broker]\nurl = "mqtt://b:1"\n[[policy]]\nmatch = {site = "a"}\npolicy = {slo_p95_ms = 20.0}\n'
+    )
     assert tidewatt("config", "validate", "--config", str(file)).stdout == f"{file}: good\n"
     printed = tidewatt("config", "print", "--config", str(file)).stdout
     assert parse_config(printed, name="printed") == parse_config(file.read_text(), name="file")
@@ -38,7 +41,10 @@ def test_config(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ("[broker]\nulr = ''", "unknown key 'broker.ulr'; did you mean 'url'?"),
-        ("[[policy]]\npolicy = {slo_ms = 1}", "unknown key 'policy.policy.slo_ms'; did you mean 'slo_p95_ms'?"),
+        (
+            "[[policy]]\npolicy = {slo_ms = 1}",
+            "unknown key 'policy.policy.slo_ms'; did you mean 'slo_p95_ms'?",
+        ),
         ("[broker]\nurl = 'http://b'", "is not an mqtt://host:port URL"),
         ("[coordinator]\nlisten = '8080'", "listen '8080' is not host:port"),
         ("[dispatch]\nfill = 2.0", "dispatch.fill: Expected `float` <= 1.0"),
@@ -60,7 +66,10 @@ def test_a_taken_port_is_one_sentence() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         one_sentence(
-            tidewatt("run", "--listen", f"127.0.0.1:{port}"), 1, f"127.0.0.1:{port} is not free", "another port"
+            tidewatt("run", "--listen", f"127.0.0.1:{port}"),
+            1,
+            f"127.0.0.1:{port} is not free",
+            "another port",
         )
 
 

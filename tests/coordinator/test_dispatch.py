@@ -1,7 +1,10 @@
 """Weights: whole, stable, cheap first, and in proportion within a tier."""
 
+import random
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tidewatt_coordinator.dispatch import PARTS, Backend, largest_remainder, weigh
 
 backends = st.lists(
@@ -19,7 +22,7 @@ backends = st.lists(
 @given(backends, st.floats(0, 20_000), st.floats(0.1, 1.0), st.randoms(use_true_random=False))
 @settings(derandomize=True, deadline=None, max_examples=300)
 def test_weights_are_whole_and_do_not_depend_on_order(
-    some: list[Backend], demand: float, fill: float, chance  # type: ignore[no-untyped-def]
+    some: list[Backend], demand: float, fill: float, chance: random.Random
 ) -> None:
     weights = weigh(some, demand, fill)
     able = {backend.name for backend in some if backend.usable_rps > 0}

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tidewatt_coordinator.config import Dispatch
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ingest import Ingest
@@ -44,7 +45,9 @@ def birth(profile: BoardProfile, session: str = "s1", at_ms: int = 1000, device:
     )
 
 
-def report(session: str = "s1", at_ms: int = 2000, seq: int = 1, energy_mj: int = 5, device: str = "a") -> Report:
+def report(
+    session: str = "s1", at_ms: int = 2000, seq: int = 1, energy_mj: int = 5, device: str = "a"
+) -> Report:
     return Report(
         device=device,
         session=session,

@@ -1,7 +1,10 @@
 """Conservation: whatever order, duplication or loss, the ledger says what the device counted."""
 
+import random
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tidewatt_coordinator.ledger.arithmetic import (
     LONGEST_SPREAD_MS,
     Span,
@@ -39,7 +42,9 @@ def book(reports: list[tuple[int, tuple[int, int]]]) -> list[Span]:
 
 @given(histories(), st.randoms(use_true_random=False))
 @settings(derandomize=True, deadline=None)
-def test_order_and_duplicates_do_not_matter(history: list[tuple[int, tuple[int, int]]], chance) -> None:  # type: ignore[no-untyped-def]
+def test_order_and_duplicates_do_not_matter(
+    history: list[tuple[int, tuple[int, int]]], chance: random.Random
+) -> None:
     delivered = history + [chance.choice(history) for _ in range(10)]
     chance.shuffle(delivered)
     assert book(delivered) == book(history)

@@ -8,6 +8,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
+
 from tidewatt_coordinator.ledger.account import account, stretches
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS
 from tidewatt_coordinator.ledger.baselines import DeviceModel
@@ -139,7 +140,13 @@ def test_time_in_modes_stands_in_the_buckets_it_was_spent_in(url: str) -> None:
     def at(second: int, **mode_s: int) -> Report:
         counters = Counters(requests=second, mode_ms={mode: s * 1000 for mode, s in mode_s.items()})
         return Report(
-            device="a", session="s", epoch="e", seq=second, at_ms=second * 1000, counters=counters, gauges=Gauges()
+            device="a",
+            session="s",
+            epoch="e",
+            seq=second,
+            at_ms=second * 1000,
+            counters=counters,
+            gauges=Gauges(),
         )
 
     ledger.take([at(0, x=0), at(30, x=30), at(60, x=60), at(90, x=60, y=30), at(240, x=60, y=30, z=150)])

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+
 from tidewatt_coordinator.app import Coordinator
 from tidewatt_coordinator.config import Config, Ledger
 from tidewatt_coordinator.web import api
@@ -15,6 +16,7 @@ from tidewatt_wire.clock import Timebase
 from tidewatt_wire.messages import Birth, Counters, Gauges, Report, Verdict
 
 NOW_MS = 1_763_700_000_000
+REASON = "fits <b>15W</b>: stay"
 
 
 @pytest.fixture
@@ -51,20 +53,35 @@ def client(coordinator: Coordinator) -> Browser:
 def speak(coordinator: Coordinator, profile: BoardProfile) -> None:
     coordinator.fleet.born(
         Birth(
-            device="roof-1", session="s", epoch="e", at_ms=NOW_MS - 60_000, version="0", board=profile.name,
-            control="enforce", labels={"site": "x"}, points=profile.points, vendor_default="25W",
-        )  # fmt: skip
+            device="roof-1",
+            session="s",
+            epoch="e",
+            at_ms=NOW_MS - 60_000,
+            version="0",
+            board=profile.name,
+            control="enforce",
+            labels={"site": "x"},
+            points=profile.points,
+            vendor_default="25W",
+        )
     )
     for minute in range(3):
         report = Report(
-            device="roof-1", session="s", epoch="e", seq=minute, at_ms=NOW_MS - (2 - minute) * 60_000,
+            device="roof-1",
+            session="s",
+            epoch="e",
+            seq=minute,
+            at_ms=NOW_MS - (2 - minute) * 60_000,
             counters=Counters(
-                energy_mj=minute * 480_000, requests=minute * 6000, violating_ms=minute * 1500, switches=minute,
+                energy_mj=minute * 480_000,
+                requests=minute * 6000,
+                violating_ms=minute * 1500,
+                switches=minute,
                 mode_ms={"15W": minute * 60_000},
             ),
             gauges=Gauges(point="15W", watts=8.0, requests_rps=100.0, temperature_c=41.5),
-            verdict=Verdict(point="15W", rule="cheapest", reason="fits <b>15W</b>: stay", outcome="unchanged"),
-        )  # fmt: skip
+            verdict=Verdict(point="15W", rule="cheapest", reason=REASON, outcome="unchanged"),
+        )
         coordinator.fleet.reported(report)
         coordinator.ledger.take([report])
 
@@ -84,7 +101,12 @@ def test_the_fleet_as_it_stands(client: Browser, coordinator: Coordinator, profi
     speak(coordinator, profile)
     coordinator.publisher.next_table()
     fleet = client.get("/v1/fleet").json()
-    assert (fleet["online"], fleet["watts"], fleet["requests_rps"], fleet["progress"]) == (1, 8.0, 100.0, 0.25)
+    assert (fleet["online"], fleet["watts"], fleet["requests_rps"], fleet["progress"]) == (
+        1,
+        8.0,
+        100.0,
+        0.25,
+    )
     assert fleet["energy_joules"] == 960.0
     assert fleet["cost"] == "0.00004"
     assert fleet["violating_minutes"] == 0.05
@@ -93,18 +115,25 @@ def test_the_fleet_as_it_stands(client: Browser, coordinator: Coordinator, profi
     assert device["temperature_c"] == 41.5
     assert device["p95_ms"] is None
     assert device["weight"] == 1.0
-    assert device["reason"] == "fits <b>15W</b>: stay"
+    assert device["reason"] == REASON
     policies = fleet["policies"]
     assert set(policies) == {"tidewatt", "max_freq", "vendor_default", "best_fixed"}
     assert policies["tidewatt"] == {
-        "energy_wh": pytest.approx(960 / 3600), "cost": "0.00004", "violating_minutes": 0.05, "switches": 2,
-        "saving_share": None, "estimated": False, "point": None,
-    }  # fmt: skip
+        "energy_wh": pytest.approx(960 / 3600),
+        "cost": "0.00004",
+        "violating_minutes": 0.05,
+        "switches": 2,
+        "saving_share": None,
+        "estimated": False,
+        "point": None,
+    }
     assert policies["best_fixed"]["point"] == "7W" or policies["best_fixed"]["point"] == "15W"
     assert policies["vendor_default"]["estimated"] is True
     expected_wh = (4.8 + 100 * 0.03697) * 120 / 3600
     assert policies["vendor_default"]["energy_wh"] == pytest.approx(expected_wh, rel=1e-6)
-    assert policies["vendor_default"]["saving_share"] == pytest.approx(1 - (960 / 3600) / expected_wh, rel=1e-6)
+    assert policies["vendor_default"]["saving_share"] == pytest.approx(
+        1 - (960 / 3600) / expected_wh, rel=1e-6
+    )
     assert client.get("/v1/dispatch").json()["weights"] == {"roof-1": 10_000}
 
 

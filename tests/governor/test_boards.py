@@ -1,6 +1,7 @@
 """Board profiles: every shipped one is whole, and a broken one says what is missing."""
 
 import pytest
+
 from tidewatt_governor.boards import load_profile, parse_profile, shipped_profiles
 from tidewatt_governor.policy import resolve
 from tidewatt_wire.documents import DocumentError, to_toml
@@ -28,7 +29,10 @@ def test_wrong_profiles_say_why() -> None:
 
 def test_the_first_rule_that_matches_holds() -> None:
     strict, loose = Policy(slo_p95_ms=20.0), Policy(slo_p95_ms=200.0)
-    rules = [Rule(match={"site": "a", "tier": "gold"}, policy=strict), Rule(match={"site": "a"}, policy=loose)]
+    rules = [
+        Rule(match={"site": "a", "tier": "gold"}, policy=strict),
+        Rule(match={"site": "a"}, policy=loose),
+    ]
     policies = PolicySet(fleet="f", revision=1, issued_at_ms=0, rules=rules)
     assert resolve(policies, {"site": "a", "tier": "gold", "rack": "1"}) == strict
     assert resolve(policies, {"site": "a"}) == loose

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tidewatt_governor.boards import BoardProfile, load_profile
 from tidewatt_governor.decide import Decision, GovernorState, Minute, decide, moved
 from tidewatt_governor.points import usable_rps
@@ -78,7 +79,9 @@ def test_more_demand_never_gives_less_capacity(
 
 @given(states, loads, policies)
 @settings(derandomize=True, deadline=None, max_examples=300)
-def test_demand_is_met_whenever_an_allowed_point_can(state: GovernorState, load: Load, policy: Policy) -> None:
+def test_demand_is_met_whenever_an_allowed_point_can(
+    state: GovernorState, load: Load, policy: Policy
+) -> None:
     allowed = [n for n in NAMES if policy.allowed_points is None or n in policy.allowed_points] or NAMES
     decision = once(state, load, policy)
     demand = load.rps * (1 + policy.headroom)
@@ -112,7 +115,7 @@ def test_bounded_noise_does_not_make_it_flap(noise: list[float], rate: float) ->
         switches += decision.point != state.point
         state = moved(state, decision.point, now_s)
     # Noise may make it step down and find that too tight once; it may not go to and fro.
-    assert switches <= 3  # noqa: PLR2004
+    assert switches <= 3
 
 
 def test_up_at_once_down_after_the_dwell() -> None:

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tidewatt_governor.points import cheapest, p95_at, strongest, usable_rps, watts_at
 from tidewatt_wire.messages import OperatingPoint
 
@@ -20,7 +21,9 @@ points = st.builds(
 
 @given(points, st.floats(0, 2e4), st.floats(0, 2e4))
 @settings(derandomize=True, deadline=None)
-def test_more_load_never_costs_less_nor_answers_faster(point: OperatingPoint, one: float, other: float) -> None:
+def test_more_load_never_costs_less_nor_answers_faster(
+    point: OperatingPoint, one: float, other: float
+) -> None:
     low, high = sorted((one, other))
     assert watts_at(point, low) <= watts_at(point, high)
     assert p95_at(point, low) <= p95_at(point, high)

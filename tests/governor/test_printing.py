@@ -2,6 +2,7 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tidewatt_agent.load.exposition import load_between, parse_page
 from tidewatt_agent.power import total_watts
 from tidewatt_agent.tegrastats.parse import parse_line
@@ -31,11 +32,11 @@ def test_lines_are_read_whole(mode: str, rps: float, seconds: float) -> None:
 def test_metrics_give_back_the_rate_and_the_latency() -> None:
     before = advance(switched_on(BOARD), BOARD, 60.0, 200.0)
     after = advance(before, BOARD, 60.0, 200.0)
-    readings = [
+    first, second = (
         parse_page(application_metrics(state), "akidb_requests_total", "akidb_request_seconds", {})
         for state in (before, after)
-    ]
-    load = load_between(*readings, 60.0)
+    )
+    load = load_between(first, second, 60.0)
     assert load.requests == 12_000
     assert load.p95_ms is not None
     assert abs(load.p95_ms - p95_at(BOARD.point("25W"), 200.0)) < 2.5  # half a bucket

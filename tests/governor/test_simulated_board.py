@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tidewatt_governor.boards import load_profile
 from tidewatt_governor.points import watts_at
 from tidewatt_governor.simulate.board import advance, set_point, switched_on

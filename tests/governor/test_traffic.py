@@ -1,8 +1,11 @@
 """Traces: what is read, what is refused, and that no request is lost between steps."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tidewatt_governor.traffic import Trace, TraceError, parse_trace, scaled, shipped_day
 
 HEAD = "timestamp,requests_per_minute\n"
@@ -23,11 +26,7 @@ def test_pieces_hold_every_request(rates: list[float], cuts: list[int]) -> None:
     trace = Trace(0, 60_000, tuple(rates))
     cuts = sorted(cuts)
     whole = sum(seconds * rate for seconds, rate in trace.pieces(cuts[0], cuts[-1]))
-    parts = sum(
-        seconds * rate
-        for start, end in zip(cuts, cuts[1:], strict=False)
-        for seconds, rate in trace.pieces(start, end)
-    )
+    parts = sum(seconds * rate for start, end in pairwise(cuts) for seconds, rate in trace.pieces(start, end))
     assert parts == pytest.approx(whole)
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.world import Mosquitto
+
 from tidewatt_wire.documents import to_toml
 
 TIMEOUT_S = 30
@@ -58,7 +60,11 @@ class Bench:
         self.systemd = Systemd(folder / "notify")
         self._processes: list[subprocess.Popen[bytes]] = []
         # Twenty virtual seconds a real one: a tick of 2 s, ten ticks a second.
-        self.clock = {"origin_unix_ms": 1_525_219_200_000 + 21 * 3_600_000, "origin_monotonic_s": time.monotonic(), "speed": 20.0}
+        self.clock = {
+            "origin_unix_ms": 1_525_219_200_000 + 21 * 3_600_000,
+            "origin_monotonic_s": time.monotonic(),
+            "speed": 20.0,
+        }
         room = {"fleet": "f", "devices": ["b1"], "folder": str(folder), "clock": self.clock}
         process = self._start("room", ["simulate", str(self._write("room.toml", room))])
         assert process.stdout is not None
@@ -81,7 +87,9 @@ class Bench:
         self._processes.append(process)
         return process
 
-    def agent(self, control: str = "enforce", broker: str = "", metrics: str = "") -> "subprocess.Popen[bytes]":
+    def agent(
+        self, control: str = "enforce", broker: str = "", metrics: str = ""
+    ) -> "subprocess.Popen[bytes]":
         document = {
             "agent": {"fleet": "f", "device": "b1", "control": control, "report_s": 2.0},
             "board": {"actuator_socket": self.board["actuator_socket"]},
@@ -182,7 +190,7 @@ def test_the_application_going_away_is_no_load_known(bench: Bench) -> None:
     assert agent.wait(10) == 0
 
 
-def test_a_killed_agent_is_seen_by_the_broker(bench: Bench, mosquitto) -> None:  # type: ignore[no-untyped-def]
+def test_a_killed_agent_is_seen_by_the_broker(bench: Bench, mosquitto: Mosquitto) -> None:
     listener = subprocess.Popen(
         ["mosquitto_sub", "-p", str(mosquitto.port), "-t", "tidewatt/v1/f/device/+/will", "-C", "1"],
         stdout=subprocess.PIPE,

@@ -121,7 +121,9 @@ def test_a_day_once(trace: Path, tmp_path: Path, demos: list[Demo]) -> None:
     assert summary["simulated"] is True
     assert summary["complete"] is True
     assert summary["devices_energy_joules"] == pytest.approx(summary["ledger_energy_joules"], abs=1.0)
-    assert summary["devices_energy_joules"] > 2 * 4.0 * MINUTES * 60 * 0.9, "two boards draw at least their idle watts"
+    assert summary["devices_energy_joules"] > 2 * 4.0 * MINUTES * 60 * 0.9, (
+        "two boards draw at least their idle watts"
+    )
     assert set(summary["policies"]) == {"tidewatt", "max_freq", "vendor_default", "best_fixed"}
     for policy in summary["policies"].values():
         assert {"energy_wh", "cost_usd", "violating_minutes", "switches"} <= set(policy)
@@ -159,9 +161,7 @@ def test_an_agent_that_dies_is_named(trace: Path, demos: list[Demo]) -> None:
     demos.append(demo)
     demo.until(lambda fleet: fleet["online"] == 1)
     children = demo.children()
-    agent = next(
-        pid for pid in children if b"jetson-01.toml" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    )
+    agent = next(pid for pid in children if b"jetson-01.toml" in Path(f"/proc/{pid}/cmdline").read_bytes())
     os.kill(agent, signal.SIGKILL)
     code, _, errors = demo.end()
     assert code == 1

@@ -6,10 +6,11 @@ loses everything it held. Only the boards and the clock are simulated.
 """
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.world import HandClock, Mosquitto, until
+
 from tidewatt_agent.hands import Outcome
 from tidewatt_agent.link import BrokerAddress, Link
 from tidewatt_agent.load.exposition import Reading, load_between, parse_page
@@ -89,10 +90,17 @@ class Agent:
 
         def birth() -> Birth:
             return Birth(
-                device=device, session=identity.session, epoch=identity.epoch, at_ms=clock.now_ms(), version="0",
-                board="orin-nano-super", control="enforce", labels={"site": "demo"}, points=room.profile.points,
+                device=device,
+                session=identity.session,
+                epoch=identity.epoch,
+                at_ms=clock.now_ms(),
+                version="0",
+                board="orin-nano-super",
+                control="enforce",
+                labels={"site": "demo"},
+                points=room.profile.points,
                 vendor_default=room.profile.vendor_default,
-            )  # fmt: skip
+            )
 
         self.link = Link(broker, "f", birth, lambda payload: self.policies.offer(payload, clock.now_ms()))
 
@@ -101,19 +109,13 @@ class Agent:
         self.link.send(self.last)
 
 
-async def until(true: Callable[[], object]) -> None:
-    async def poll() -> None:
-        while not true():
-            await asyncio.sleep(0.005)
-
-    await asyncio.wait_for(poll(), 30)
-
-
-async def test_eight_hours(mosquitto, clock, profile: BoardProfile, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+async def test_eight_hours(
+    mosquitto: Mosquitto, clock: HandClock, profile: BoardProfile, tmp_path: Path
+) -> None:
     # The evening's ebb and the rise after it: 16:00 to 24:00.
     trace = scaled(shipped_day(), 300.0 * len(DEVICES))
     start_ms = trace.start_ms + 16 * 3_600_000
-    clock._timebase = type(clock._timebase)(start_ms, 0.0)
+    clock.begin(start_ms)
     broker = BrokerAddress(*mosquitto.address)
 
     room = Room(DEVICES, profile, trace, start_ms, seed=1)
@@ -141,7 +143,9 @@ async def test_eight_hours(mosquitto, clock, profile: BoardProfile, tmp_path: Pa
                 await agent.live()
             if minute == DIES:
                 mosquitto.kill()
-                await until(lambda: not ingest.connected and not any(agent.link.connected for agent in agents))
+                await until(
+                    lambda: not ingest.connected and not any(agent.link.connected for agent in agents)
+                )
             if minute == LIVES_AGAIN:
                 mosquitto.start()
                 # What agents send before the coordinator is back is lost in the broker; the
@@ -150,9 +154,8 @@ async def test_eight_hours(mosquitto, clock, profile: BoardProfile, tmp_path: Pa
             if DIES <= minute <= LIVES_AGAIN:
                 continue
             await until(lambda: all(fleet.devices[agent.device].report == agent.last for agent in agents))
-            if minute % 60 == 59:  # noqa: PLR2004 - once an hour
-                made_ms = clock.now_ms()
-                await until(lambda at=made_ms: room.table is not None and room.table.issued_at_ms >= at)
+            if minute % 60 == 59:
+                await until(lambda: room.table and room.table.issued_at_ms >= clock.now_ms())
         last = {agent.device: agent.last for agent in agents if agent.last}
         await ingest.merge()
     finally:
@@ -175,8 +178,9 @@ async def test_eight_hours(mosquitto, clock, profile: BoardProfile, tmp_path: Pa
         assert report.counters.unmeasured_ms == 0
         # The promise to the users, minutes of switching included.
         assert report.counters.violating_ms <= 0.005 * MINUTES * 60_000
-        assert fleet.devices[device].ack is not None
-        assert fleet.devices[device].ack.revision == 7
+        ack = fleet.devices[device].ack
+        assert ack is not None
+        assert (ack.status, ack.revision) == ("applied", 7)
         assert report.verdict is not None
         assert report.verdict.reason
     # The traffic came by the published weights.

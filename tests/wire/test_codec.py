@@ -3,7 +3,8 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tidewatt_wire.codec import MAX_BYTES, Refused, RefusalReason, decode, encode
+
+from tidewatt_wire.codec import MAX_BYTES, RefusalReason, Refused, decode, encode
 from tidewatt_wire.messages import Ack, Counters, Gauges, Report
 
 REPORT = Report(device="a", session="s", epoch="e", seq=1, at_ms=5, counters=Counters(), gauges=Gauges())

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import msgspec
 import pytest
+
 from tidewatt_wire.documents import DocumentError, environment_overrides, parse_toml, to_toml
 
 
@@ -27,7 +28,10 @@ def sentence(text: str) -> str:
 
 
 def test_unknown_keys_name_the_nearest_valid_one_wherever_they_stand() -> None:
-    assert sentence("[inner]\nlisten = 'a'\nprot = 2") == "x.toml: unknown key 'inner.prot'; did you mean 'port'?"
+    assert (
+        sentence("[inner]\nlisten = 'a'\nprot = 2")
+        == "x.toml: unknown key 'inner.prot'; did you mean 'port'?"
+    )
     assert "did you mean 'inner'?" in sentence("[iner]\n")
     assert "'many.lisen'; did you mean 'listen'?" in sentence("[[many]]\nlisen = 'b'")
     assert "'maybe.prt'; did you mean 'port'?" in sentence("[maybe]\nprt = 1")
@@ -47,7 +51,9 @@ def test_free_tables_take_any_key() -> None:
 def test_environment_wins_over_the_file_and_is_checked_like_it() -> None:
     environ = {"APP__INNER__PORT": "7", "APPLE": "1", "APP__INNER__LISTEN": "b"}
     overrides = environment_overrides(environ, "APP")
-    assert parse_toml("[inner]\nport = 3", Outer, name="x", overrides=overrides).inner == Inner(listen="b", port=7)
+    assert parse_toml("[inner]\nport = 3", Outer, name="x", overrides=overrides).inner == Inner(
+        listen="b", port=7
+    )
     with pytest.raises(DocumentError, match="unknown key 'inner.prot'; did you mean 'port'"):
         parse_toml("", Outer, name="x", overrides={"inner.prot": "7"})
     with pytest.raises(DocumentError, match="unknown key"):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from tidewatt_wire.codec import decode, encode
 from tidewatt_wire.messages import (
     Ack,
@@ -51,9 +52,13 @@ MESSAGES: dict[str, Message] = {
         epoch="e90c",
         seq=7,
         at_ms=1_763_700_070_000,
-        counters=Counters(energy_mj=812_345, requests=9_001, violating_ms=0, switches=1, mode_ms={"15W": 70_000}),
+        counters=Counters(
+            energy_mj=812_345, requests=9_001, violating_ms=0, switches=1, mode_ms={"15W": 70_000}
+        ),
         gauges=Gauges(point="15W", watts=11.6, requests_rps=128.6, p95_ms=None, temperature_c=47.5),
-        verdict=Verdict(point="15W", rule="cheapest", reason="demand 150 rps fits 15W: stay", outcome="unchanged"),
+        verdict=Verdict(
+            point="15W", rule="cheapest", reason="demand 150 rps fits 15W: stay", outcome="unchanged"
+        ),
     ),
     "will": Will(device="roof-3", session="5e55", epoch="e90c", cause="lost"),
     "policy_set": PolicySet(
@@ -65,7 +70,9 @@ MESSAGES: dict[str, Message] = {
             Rule(),
         ],
     ),
-    "ack": Ack(device="roof-3", revision=11, status="refused", at_ms=1_763_700_000_500, reason="older than 12"),
+    "ack": Ack(
+        device="roof-3", revision=11, status="refused", at_ms=1_763_700_000_500, reason="older than 12"
+    ),
     "dispatch_table": DispatchTable(
         fleet="berlin",
         epoch=1_763_700_000_000,

@@ -5,6 +5,7 @@ from typing import get_args
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tidewatt_wire.topics import (
     NAME_PATTERN,
     DeviceKind,

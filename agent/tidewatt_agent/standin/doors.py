@@ -79,7 +79,9 @@ class Doors:
         # A peer that goes away in the middle of a talk ends the talk, nothing else. So does our
         # own end, which asyncio would otherwise log as an error of this callback.
         try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError, asyncio.CancelledError):
+            with contextlib.suppress(
+                OSError, asyncio.IncompleteReadError, ValueError, asyncio.CancelledError
+            ):
                 await talk
         finally:
             writer.close()

@@ -80,7 +80,7 @@ def stretches(life: Life, bucket_ms: int) -> Iterator[Stretch]:
 def _mode_spans(life: Life, mode: str, bucket_ms: int) -> Iterator[Span]:
     """The spans of one mode's time, with the zeros that reports leave out until a mode is first used."""
     known = {bucket_of(span.first_ms, bucket_ms): span for span in life.modes[mode]}
-    before = (0,)
+    before: tuple[int, ...] = (0,)
     for whole in life.spans:
         span = known.get(bucket_of(whole.first_ms, bucket_ms))
         if span is None:

@@ -1,0 +1,74 @@
+"""The edge of the tests' world: a real broker that can be killed, a clock in our hands, and waiting."""
+
+import asyncio
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tidewatt_wire.clock import Clock, Timebase
+
+
+async def until(true: Callable[[], object]) -> None:
+    """Return as soon as `true()`; fail after half a minute. For what real processes do in their own time."""
+
+    async def poll() -> None:
+        while not true():
+            await asyncio.sleep(0.005)
+
+    await asyncio.wait_for(poll(), 30)
+
+
+class Mosquitto:
+    """A real broker on a free port, that can be killed and started again on the same one."""
+
+    def __init__(self, program: str, folder: Path) -> None:
+        self._program, self._folder = program, folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.address = ("127.0.0.1", self.port)
+        self.url = f"mqtt://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        config = self._folder / "mosquitto.conf"
+        config.write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_dest none\n"
+        )
+        self._process = subprocess.Popen([self._program, "-c", str(config)])
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                socket.create_connection(self.address, timeout=1).close()
+            except OSError:
+                assert time.monotonic() < deadline, "mosquitto did not come up"
+                assert self._process.poll() is None, "mosquitto ended at once"
+                time.sleep(0.01)
+            else:
+                return
+
+    def kill(self) -> None:
+        if self._process:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+class HandClock(Clock):
+    """A clock that only the test moves; what waits in real time waits hardly at all."""
+
+    def __init__(self, start_ms: int) -> None:
+        self.real_s = 0.0
+        super().__init__(lambda: self.real_s, lambda: 0.0, Timebase(start_ms, 0.0))
+        self.speed = 1e6
+
+    def begin(self, start_ms: int) -> None:
+        """Make the present moment `start_ms`."""
+        self._timebase = Timebase(start_ms, self.real_s)
+
+    def move(self, seconds: float) -> None:
+        """Let time pass."""
+        self.real_s += seconds
