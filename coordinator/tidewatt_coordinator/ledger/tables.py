@@ -1,5 +1,7 @@
 """What the ledger stores. Made and changed only by the migrations; a test holds the two together."""
 
+from typing import Any
+
 from sqlalchemy import BigInteger, Column, MetaData, String, Table, Text
 
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS
@@ -7,7 +9,7 @@ from tidewatt_coordinator.ledger.arithmetic import COUNTERS
 metadata = MetaData()
 
 
-def _key() -> list[Column[object]]:
+def _key() -> list[Column[Any]]:
     return [
         Column("device", String(63), primary_key=True),
         Column("epoch", String(64), primary_key=True),

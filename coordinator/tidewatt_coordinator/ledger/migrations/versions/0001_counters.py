@@ -1,5 +1,7 @@
 """Counters by device, epoch and bucket; time by mode; facts; refusals."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -45,7 +47,7 @@ def downgrade() -> None:
         op.drop_table(table)
 
 
-def _key() -> list[sa.Column[object]]:
+def _key() -> list[sa.Column[Any]]:
     return [
         sa.Column("device", sa.String(63), primary_key=True),
         sa.Column("epoch", sa.String(64), primary_key=True),
