@@ -77,9 +77,14 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
 
 async def _last_words(tick: Tick, hands: Hands, link: Link | None) -> None:
     """Hand in what was counted since the last report, and put the board back."""
-    report = await tick()
+    report = None
+    try:
+        report = await tick()
+    except Exception:
+        # Whatever broke the tick may break it again; the board is given back all the same.
+        log.exception("the last tick failed")
     await hands.restore()
-    if link and link.connected:
+    if report and link and link.connected:
         link.send(report)
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(link.flushed(), GOODBYE_S)

@@ -73,7 +73,7 @@ def run(
         int, typer.Option(min=1, max=50, help="Simulated boards, each with a real agent.")
     ] = 5,
     speed: Annotated[float, typer.Option(min=0.1, max=3600, help="Virtual seconds per real second.")] = 60.0,
-    once: Annotated[bool, typer.Option("--once", help="End with the day and print the summary.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="End with the day; else it begins anew.")] = False,
     trace: Annotated[
         Path | None,
         typer.Option(help="timestamp,requests_per_minute CSV; default: the bundled day.", dir_okay=False),

@@ -83,6 +83,7 @@ def parse_config(text: str, *, name: str, overrides: dict[str, str] | None = Non
 def host_port(listen: str) -> tuple[str, int]:
     """host:port taken apart; ValueError if it is none."""
     host, _, port = listen.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")  # an IPv6 address
     if not host or not port.isdigit() or not 0 < int(port) < 65536:  # noqa: PLR2004 - TCP ports
         raise ValueError(f"listen {listen!r} is not host:port")
     return host, int(port)

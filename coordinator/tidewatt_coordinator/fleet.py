@@ -3,6 +3,7 @@ money and energy are the ledger's.
 """
 
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Literal
 
 import msgspec
@@ -66,6 +67,10 @@ class Fleet:
         """A device answered a policy set."""
         self._device(ack.device).ack = ack
 
+    def known(self) -> list[tuple[str, Device]]:
+        """All devices by name; a copy, because the API reads from other threads."""
+        return sorted(self.devices.items(), key=itemgetter(0))
+
     def status(self, name: str, now_ms: int) -> Status:
         """A device's status; KeyError if it is unknown."""
         return self.devices[name].status(now_ms, self.stale_after_ms)
@@ -86,7 +91,7 @@ class Fleet:
         """The devices that can be sent traffic now."""
         return [
             _backend(name, _allowed(birth, policy := resolve(policies, birth.labels)), policy, price_per_kwh)
-            for name, birth in sorted(self._births().items())
+            for name, birth in self._births().items()
             if birth.points and self.status(name, now_ms) == "online"
         ]
 
@@ -94,12 +99,12 @@ class Fleet:
         """The requests/s that online devices last reported, summed."""
         return sum(
             device.report.gauges.requests_rps or 0.0
-            for name, device in self.devices.items()
+            for name, device in self.known()
             if device.report and self.status(name, now_ms) == "online"
         )
 
     def _births(self) -> Mapping[str, Birth]:
-        return {name: device.birth for name, device in self.devices.items() if device.birth}
+        return {name: device.birth for name, device in self.known() if device.birth}
 
     def _device(self, name: str) -> Device:
         return self.devices.setdefault(name, Device())

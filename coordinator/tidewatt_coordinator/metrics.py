@@ -37,7 +37,7 @@ class CoordinatorMetrics(Collector):
         )
         devices = GaugeMetricFamily("tidewatt_fleet_devices", "Known devices", labels=["status"])
         now_ms = self._now_ms()
-        statuses = [self._fleet.status(name, now_ms) for name in list(self._fleet.devices)]
+        statuses = [self._fleet.status(name, now_ms) for name, _ in self._fleet.known()]
         for status in sorted(set(statuses)):
             devices.add_metric([status], statuses.count(status))
         yield devices

@@ -19,11 +19,15 @@ class TraceError(ValueError):
 
 
 class Trace(msgspec.Struct, frozen=True):
-    """Rates in requests/s, each for one step of `step_ms`, beginning at `start_ms` (Unix, UTC)."""
+    """Rates in requests/s, each for one step of `step_ms`, beginning at `start_ms` (Unix, UTC).
+
+    With `repeat` the trace begins anew when it is over.
+    """
 
     start_ms: int
     step_ms: int
     rps: tuple[float, ...]
+    repeat: bool = False
 
     @property
     def end_ms(self) -> int:
@@ -31,8 +35,10 @@ class Trace(msgspec.Struct, frozen=True):
         return self.start_ms + self.step_ms * len(self.rps)
 
     def rps_at(self, at_ms: int) -> float:
-        """The rate at that time; 0 before the beginning and after the end."""
+        """The rate at that time; 0 before the beginning and after the end, unless it repeats."""
         index = (at_ms - self.start_ms) // self.step_ms
+        if self.repeat and index >= 0:
+            index %= len(self.rps)
         return self.rps[index] if 0 <= index < len(self.rps) else 0.0
 
     def pieces(self, from_ms: int, to_ms: int) -> Iterator[tuple[float, float]]:

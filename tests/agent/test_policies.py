@@ -27,6 +27,11 @@ def test_applied_and_superseded(policies: Policies) -> None:
     assert policies.policy.slo_p95_ms == 30.0
 
 
+def test_a_field_from_a_later_minor_version_is_ignored(policies: Policies) -> None:
+    policies.offer(policy_set(3).replace(b'"slo_p95_ms"', b'"from_the_future":1,"slo_p95_ms"'), 0)
+    assert policies.policy.slo_p95_ms == 40.0
+
+
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
@@ -35,7 +40,6 @@ def test_applied_and_superseded(policies: Policies) -> None:
         (b"{}", "malformed"),
         (policy_set(9).replace(b'"1.0"', b'"2.0"'), "unknown_major"),
         (policy_set(9).replace(b"40.0", b"-1"), "invalid"),
-        (policy_set(9).replace(b'"slo_p95_ms"', b'"slo_p95"'), "invalid"),
     ],
 )
 def test_refused_with_the_reason_and_the_last_good_stays(

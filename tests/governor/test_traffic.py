@@ -30,6 +30,11 @@ def test_pieces_hold_every_request(rates: list[float], cuts: list[int]) -> None:
     assert parts == pytest.approx(whole)
 
 
+def test_it_begins_anew_where_wanted() -> None:
+    trace = Trace(0, 60_000, (1.0, 2.0), repeat=True)
+    assert [trace.rps_at(minute * 60_000) for minute in range(-1, 5)] == [0.0, 1.0, 2.0, 1.0, 2.0, 1.0]
+
+
 def test_it_reads_utc_and_offsets() -> None:
     trace = parse_trace(HEAD + "2026-01-01T01:00:00+01:00,60\n2026-01-01T00:01:00Z,120\n", name="x.csv")
     assert trace == Trace(1_767_225_600_000, 60_000, (1.0, 2.0))

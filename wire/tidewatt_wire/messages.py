@@ -121,7 +121,7 @@ class Will(Message, frozen=True, kw_only=True):
     cause: Cause
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """The promise and the limits a device decides within."""
 
     slo_p95_ms: Positive = 60.0
@@ -142,7 +142,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Where to stand when the load is unknown; null means the vendor default."""
 
 
-class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """A policy for the devices whose labels match every pair in `match`."""
 
     match: dict[str, str] = {}

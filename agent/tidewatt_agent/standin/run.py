@@ -45,6 +45,8 @@ class RoomConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """A `timestamp,requests_per_minute` CSV file; empty means the bundled day."""
     peak_rps_per_board: float = 300.0
     """The trace's 99.5th percentile, per board."""
+    repeat: bool = False
+    """Whether the trace begins anew when it is over."""
     seed: int = 1
     page: str = "127.0.0.1:0"
     """host:port of the applications' metrics pages; port 0 takes a free one."""
@@ -57,6 +59,7 @@ async def run(config: RoomConfig) -> None:
         if config.trace
         else shipped_day()
     )
+    trace = msgspec.structs.replace(trace, repeat=config.repeat)
     clock = Clock(time.monotonic, time.time, config.clock)
     room = Room(
         config.devices,

@@ -107,7 +107,15 @@ def write_toml(path: Path, document: Mapping[str, Any]) -> Path:
 
 
 def room_config(
-    fleet: str, devices: Sequence[str], folder: Path, timebase: Timebase, broker: str, trace: str, seed: int
+    fleet: str,
+    devices: Sequence[str],
+    folder: Path,
+    timebase: Timebase,
+    broker: str,
+    *,
+    trace: str,
+    repeat: bool,
+    seed: int,
 ) -> dict[str, Any]:
     """The machine room's configuration file."""
     return {
@@ -116,6 +124,7 @@ def room_config(
         "folder": str(folder),
         "broker": broker,
         "trace": trace,
+        "repeat": repeat,
         "seed": seed,
         "clock": msgspec.to_builtins(timebase),
     }

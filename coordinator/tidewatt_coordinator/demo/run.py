@@ -11,9 +11,8 @@ import json
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from rich.console import Console
@@ -37,7 +36,6 @@ from tidewatt_governor.traffic import Trace, TraceError, parse_trace, shipped_da
 from tidewatt_wire.clock import Timebase
 
 FLEET = "demo"
-DAY_MS = 86_400_000
 #: The agents' own limit, said again here because the summary tells what it led to.
 MOST_TICKS_PER_REAL_SECOND = 10.0
 #: Real seconds given to every process to come up before the day begins.
@@ -60,10 +58,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
 
 
-class DemoError(RuntimeError):
-    """The demo can't begin, or broke; one sentence."""
-
-
 async def run(options: Options, console: Console) -> bool:
     """Run the demo until the day is over (--once) or Ctrl-C. False if conservation didn't hold."""
     trace = _read_trace(options.trace)
@@ -75,7 +69,8 @@ async def run(options: Options, console: Console) -> bool:
     devices = [f"jetson-{number:02d}" for number in range(1, options.devices + 1)]
 
     def progress(now_ms: int) -> float:
-        return min(1.0, max(0.0, (now_ms - trace.start_ms) / (end_ms - trace.start_ms)))
+        days = max(0.0, (now_ms - trace.start_ms) / (end_ms - trace.start_ms))
+        return min(1.0, days) if options.once else days % 1.0
 
     with tempfile.TemporaryDirectory(prefix="tidewatt-") as name:
         folder = Path(name)
@@ -137,7 +132,9 @@ async def _children(
     trace = str(options.trace.resolve()) if options.trace else ""
     children: list[Child] = []
     try:
-        config = room_config(FLEET, devices, folder, timebase, url, trace, options.seed)
+        config = room_config(
+            FLEET, devices, folder, timebase, url, trace=trace, repeat=not options.once, seed=options.seed
+        )
         room = await Child.start("room", ["simulate", str(write_toml(folder / "room.toml", config))], folder)
         children.append(room)
         doors = msgspec.json.decode(await room.ready_line(), type=dict[str, BoardDoors])
@@ -156,7 +153,7 @@ async def _watch(
     children: list[Child],
     options: Options,
     end_ms: int,
-    progress: Any,
+    progress: Callable[[int], float],
     asked_to_stop: asyncio.Event,
     console: Console,
 ) -> None:

@@ -31,7 +31,7 @@ class Conservation(msgspec.Struct, frozen=True):
 
 def conservation(fleet: Fleet, now: FleetNow) -> Conservation:
     """What every device last said it had counted, beside the ledger's sum."""
-    devices_mj = sum(device.report.counters.energy_mj for device in fleet.devices.values() if device.report)
+    devices_mj = sum(device.report.counters.energy_mj for _, device in fleet.known() if device.report)
     return Conservation(devices_mj, round(now.energy_joules * MILLIJOULES_PER_JOULE))
 
 

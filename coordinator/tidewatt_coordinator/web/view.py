@@ -25,10 +25,7 @@ def fleet_now(
     """The whole fleet at this moment."""
     now_ms = clock.now_ms()
     parts = table.weights if table and table.expires_at_ms > now_ms else {}
-    devices = [
-        device_now(name, device, fleet.status(name, now_ms), parts)
-        for name, device in sorted(fleet.devices.items())
-    ]
+    devices = [device_now(name, device, fleet.status(name, now_ms), parts) for name, device in fleet.known()]
     present = [device for device in devices if device.status == "online"]
     return FleetNow(
         fleet=policies.fleet,
