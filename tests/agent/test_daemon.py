@@ -1,6 +1,7 @@
 """The end of the agent: whatever broke, the board is given back."""
 
 import pytest
+
 from tidewatt_agent.daemon import _last_words
 from tidewatt_agent.hands import Outcome
 
