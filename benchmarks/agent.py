@@ -53,6 +53,7 @@ def agent_config(folder: Path, board: dict[str, object], broker: tuple[str, int]
         "load": {"url": board["metrics_url"]},
         "link": {"broker": f"mqtt://{broker[0]}:{broker[1]}"},
         "metrics": {"listen": f"127.0.0.1:{port}"},
+        "state": {"folder": str(folder)},
     }
     path.write_text(to_toml(document))
     return path

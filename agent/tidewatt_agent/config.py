@@ -72,6 +72,13 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """host:port; empty means none."""
 
 
+class State(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What outlives the process."""
+
+    folder: str = "/var/lib/tidewatt"
+    """Counters are kept here, so that no joule is lost or counted twice; empty keeps nothing."""
+
+
 class Journal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every tick as one JSON line, for `tidewatt-agent replay`."""
 
@@ -89,6 +96,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     load: Load = Load()
     link: Link = Link()
     metrics: Metrics = Metrics()
+    state: State = State()
     journal: Journal = Journal()
     clock: Timebase | None = None
     """A virtual timebase, for simulated boards only."""

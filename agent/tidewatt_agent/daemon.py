@@ -19,6 +19,7 @@ import sdnotify
 
 from tidewatt_agent import VERSION, metrics
 from tidewatt_agent.config import Config
+from tidewatt_agent.counterfile import CounterFile, Kept
 from tidewatt_agent.hands import FoldedHands, Hands, SocketHands
 from tidewatt_agent.link import BrokerAddress, Link
 from tidewatt_agent.load.endpoint import Endpoint
@@ -42,7 +43,9 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
     """Be the agent until asked to stop. Raises OSError or ValueError for a bad set-up."""
     clock = Clock(time.monotonic, time.time, config.clock)
     tick_s = max(config.agent.tick_s, clock.speed / MOST_TICKS_PER_REAL_SECOND)
-    identity = Identity(config.device, uuid.uuid4().hex, uuid.uuid4().hex)
+    file = CounterFile(Path(config.state.folder, "counters.json") if config.state.folder else None)
+    kept = file.load()
+    identity = Identity(config.device, uuid.uuid4().hex, kept.epoch)
     profile = load_profile(config.board.profile)
     policies = Policies(config.agent.fleet, config.device, config.labels)
 
@@ -57,25 +60,26 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
     with _journal(config.journal.path) as journal:
         tick = Tick(
             identity, profile, clock, reader, load, hands, policies,
-            gap_s=max(config.agent.gap_s, 3.0 * tick_s), journal=lambda record: _write(journal, record),
+            gap_s=max(config.agent.gap_s, 3.0 * tick_s), counters=kept.counters,
+            journal=lambda record: _write(journal, record),
         )  # fmt: skip
         tasks = [asyncio.create_task(_eternal("tegrastats", reader.run()))]
         if link:
             tasks.append(asyncio.create_task(_eternal("link", link.run())))
-        ticking = asyncio.create_task(_loop(config, clock, tick_s, tick, link, shown))
+        ticking = asyncio.create_task(_loop(config, clock, tick_s, tick, file, link, shown))
         try:
             await _until_told_or_broken([*tasks, ticking], until_eof=until_eof)
         finally:
             sdnotify.SystemdNotifier().notify("STOPPING=1")
             await _end([ticking])
-            await _last_words(tick, hands, link)
+            await _last_words(tick, hands, file, link)
             await _end(tasks)
             await hands.close()
             if load:
                 load.close()
 
 
-async def _last_words(tick: Tick, hands: Hands, link: Link | None) -> None:
+async def _last_words(tick: Tick, hands: Hands, file: CounterFile, link: Link | None) -> None:
     """Hand in what was counted since the last report, and put the board back."""
     report = None
     try:
@@ -84,6 +88,8 @@ async def _last_words(tick: Tick, hands: Hands, link: Link | None) -> None:
         # Whatever broke the tick may break it again; the board is given back all the same.
         log.exception("the last tick failed")
     await hands.restore()
+    if report:
+        file.save(Kept(report.epoch, report.counters), 0.0)
     if report and link and link.connected:
         link.send(report)
         with contextlib.suppress(asyncio.TimeoutError):
@@ -97,7 +103,13 @@ async def _end(tasks: "list[asyncio.Task[None]]") -> None:
 
 
 async def _loop(
-    config: Config, clock: Clock, tick_s: float, tick: Tick, link: Link | None, shown: metrics.AgentMetrics
+    config: Config,
+    clock: Clock,
+    tick_s: float,
+    tick: Tick,
+    file: CounterFile,
+    link: Link | None,
+    shown: metrics.AgentMetrics,
 ) -> None:
     systemd = sdnotify.SystemdNotifier()
     next_tick_s = next_report_s = clock.monotonic_s()
@@ -106,7 +118,11 @@ async def _loop(
         report = await tick()
         shown.show(report)
         now_s = clock.monotonic_s()
-        if link and now_s >= next_report_s:
+        reporting = link is not None and now_s >= next_report_s
+        if reporting or file.due(now_s):
+            # Kept before it is told: the coordinator never knows more than the disk.
+            await asyncio.to_thread(file.save, Kept(report.epoch, report.counters), now_s)
+        if link and reporting:
             link.send(report)
             next_report_s += config.agent.report_s * max(
                 1, (now_s - next_report_s) // config.agent.report_s + 1

@@ -77,6 +77,8 @@ class SocketHands:
 
     async def go_to(self, point: str) -> Outcome:
         """See Hands.go_to: write, then read back, and believe only what is read."""
+        # Said before it is done: an answer that never comes must not hide a change.
+        self._changed = True
         try:
             answer = await self._ask({"op": "set_mode", "id": self._ids[point]})
         except BoardUnreachableError as error:
@@ -86,12 +88,11 @@ class SocketHands:
             return Outcome("refused", stands, str(answer["error"]))
         if stands != point:
             return Outcome("refused", stands, f"asked for {point}, the board stands at {stands}")
-        self._changed = True
         return Outcome("applied", stands)
 
     async def restore(self) -> None:
         """See Hands.restore."""
-        if self._changed and self._found is not None:
+        if self._changed and self._found is not None and await self.look() != self._found:
             outcome = await self.go_to(self._found)
             log.info("restored %s: %s", self._found, outcome.kind)
 
@@ -113,6 +114,10 @@ class SocketHands:
             if not line:
                 raise BoardUnreachableError(f"{self._path} closed the connection")
             return msgspec.json.decode(line, type=dict[str, Any])
+        except asyncio.CancelledError:
+            # The answer is still to come: on this connection it would be taken for the next one's.
+            await self.close()
+            raise
         except (OSError, asyncio.TimeoutError, msgspec.DecodeError, ValueError) as error:
             await self.close()
             if isinstance(error, BoardUnreachableError):

@@ -16,7 +16,7 @@ from tidewatt_governor.decide import Decision, GovernorState, decide, moved
 from tidewatt_governor.points import find, usable_rps
 from tidewatt_governor.sample import Load, Sample
 from tidewatt_wire.clock import Clock
-from tidewatt_wire.messages import Gauges, OperatingPoint, Policy, Report, Verdict
+from tidewatt_wire.messages import Counters, Gauges, OperatingPoint, Policy, Report, Verdict
 
 #: The sensor that stands for the board: the junction, else what older boards print.
 HOTTEST_SENSORS = ("tj", "thermal", "gpu", "cpu", "GPU", "CPU")
@@ -70,13 +70,14 @@ class Tick:
         hands: Hands,
         policies: Policies,
         gap_s: float,
+        counters: Counters = Counters(),  # noqa: B008 - frozen
         journal: Callable[[TickRecord], None] = lambda _record: None,
     ) -> None:
         self._identity, self._profile, self._clock = identity, profile, clock
         self._reader, self._load, self._hands = reader, load, hands
         self._policies, self._gap_s, self._journal = policies, gap_s, journal
         self._state = GovernorState(point=profile.vendor_default, since_s=float("-inf"))
-        self._tally = Tally()
+        self._tally = Tally(counters=counters)
         self._watts: float | None = None
         self._temperature_c: float | None = None
         self._wanted: str | None = None

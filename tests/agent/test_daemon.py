@@ -2,6 +2,7 @@
 
 import pytest
 
+from tidewatt_agent.counterfile import CounterFile
 from tidewatt_agent.daemon import _last_words
 from tidewatt_agent.hands import Outcome
 
@@ -28,6 +29,6 @@ async def test_a_broken_tick_does_not_keep_the_board(caplog: pytest.LogCaptureFi
         raise ZeroDivisionError
 
     hands = Hands()
-    await _last_words(tick, hands, None)  # type: ignore[arg-type] # a tick that fails
+    await _last_words(tick, hands, CounterFile(None), None)  # type: ignore[arg-type] # a tick that fails
     assert hands.restored
     assert "the last tick failed" in caplog.text

@@ -1,6 +1,7 @@
 """The hands believe only what they read back, and give the board back as they found it."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,18 +20,27 @@ class Actuator:
     def __init__(self) -> None:
         self.mode_id = 1
         self.fault = ""
+        self.delay: asyncio.Event | None = None
         self.switches: list[int] = []
         self.talks: set[asyncio.Task[Any]] = set()
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.talks.add(asyncio.current_task())  # type: ignore[arg-type] # there is one
+        with contextlib.suppress(OSError):  # a peer that hung up
+            await self.converse(reader, writer)
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
             if self.fault == "hangs up":
-                break
-            writer.write(self.answer(json.loads(line)))
+                return
+            answer = self.answer(json.loads(line))
+            if self.delay:
+                await self.delay.wait()
+            writer.write(answer)
             await writer.drain()
-        writer.close()
-        await writer.wait_closed()
 
     def answer(self, question: dict[str, Any]) -> bytes:
         if self.fault == "babbles":
@@ -98,6 +108,23 @@ async def test_a_failed_switch_is_never_recorded_as_done(
     assert any(part in outcome.detail for part in detail.split("|"))
     actuator.fault = ""
     assert await hands.look() is not None, "the next look works again"
+
+
+async def test_interrupted_in_a_switch_it_still_gives_the_board_back(
+    board: tuple[Actuator, SocketHands],
+) -> None:
+    actuator, hands = board
+    await hands.look()
+    actuator.delay = asyncio.Event()
+    switching = asyncio.create_task(hands.go_to("7W"))
+    while actuator.mode_id != 3:
+        await asyncio.sleep(0)
+    switching.cancel()
+    await asyncio.gather(switching, return_exceptions=True)
+    actuator.delay.set()
+    assert await hands.look() == "7W", "the lost answer is not taken for this one's"
+    await hands.restore()
+    assert actuator.mode_id == 1
 
 
 async def test_folded_hands_change_nothing(board: tuple[Actuator, SocketHands]) -> None:

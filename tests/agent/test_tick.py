@@ -68,7 +68,7 @@ def journal() -> list[TickRecord]:
 def tick(world: World, profile: BoardProfile, journal: list[TickRecord]) -> Tick:
     identity = Identity("d", "s", "e")
     policies = Policies("f", "d", {})
-    return Tick(identity, profile, world.clock, world, world, world, policies, 10.0, journal.append)
+    return Tick(identity, profile, world.clock, world, world, world, policies, 10.0, journal=journal.append)
 
 
 async def test_nothing_known_is_nothing_reported(tick: Tick, world: World) -> None:

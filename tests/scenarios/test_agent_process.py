@@ -97,6 +97,7 @@ class Bench:
             "load": {"url": self.board["metrics_url"]},
             "link": {"broker": broker},
             "metrics": {"listen": metrics},
+            "state": {"folder": str(self.folder)},
             "journal": {"path": str(self.folder / "journal.jsonl")},
             "clock": self.clock,
         }
@@ -188,6 +189,28 @@ def test_the_application_going_away_is_no_load_known(bench: Bench) -> None:
     assert agent.poll() is None, "the agent lives on"
     agent.terminate()
     assert agent.wait(10) == 0
+
+
+def test_counters_outlive_the_agent_however_it_dies(bench: Bench) -> None:
+    path = bench.folder / "counters.json"
+
+    def energy_mj() -> int:
+        if not path.exists():
+            return 0
+        found: int = json.loads(path.read_text())["counters"]["energy_mj"]
+        return found
+
+    def wait_for_more(than_mj: int) -> None:
+        wait_for(lambda: energy_mj() > than_mj, "the counters to go on")
+
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
+        before = energy_mj()
+        agent = bench.agent()
+        wait_for_more(before)
+        agent.send_signal(number)
+        agent.wait(10)
+        assert energy_mj() > before
+    assert "can't be read" not in bench.log()
 
 
 def test_a_killed_agent_is_seen_by_the_broker(bench: Bench, mosquitto: Mosquitto) -> None:

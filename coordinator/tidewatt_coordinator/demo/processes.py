@@ -142,5 +142,6 @@ def agent_config(
         "load": {"url": board.metrics_url, "labels": {"cluster": "jetson"}},
         "link": {"broker": broker},
         "metrics": {"listen": ""},
+        "state": {"folder": ""},
         "clock": msgspec.to_builtins(timebase),
     }
