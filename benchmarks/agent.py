@@ -50,7 +50,7 @@ def agent_config(folder: Path, board: dict[str, object], broker: tuple[str, int]
         "agent": {"fleet": "bench", "device": "b1", "control": "enforce"},
         "board": {"actuator_socket": board["actuator_socket"]},
         "tegrastats": {"command": board["tegrastats"]},
-        "load": {"url": board["metrics_url"]},
+        "load": [{"url": board["metrics_url"]}],
         "link": {"broker": f"mqtt://{broker[0]}:{broker[1]}"},
         "metrics": {"listen": f"127.0.0.1:{port}"},
         "state": {"folder": str(folder)},

@@ -46,10 +46,12 @@ class Tegrastats(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the application counts its requests (Prometheus exposition format)."""
+    """Where an application counts its requests. Several are summed; none means the load is not known."""
 
-    url: str = ""
-    """For example http://127.0.0.1:8000/metrics; empty means the load is not known."""
+    url: str
+    """For example http://127.0.0.1:8000/metrics."""
+    kind: Literal["prometheus", "triton", "vllm", "nginx"] = "prometheus"
+    """What answers: any Prometheus page by the names below, or a server whose names are known."""
     counter: str = "akidb_requests_total"
     histogram: str = "akidb_request_seconds"
     """Latency histogram in seconds, without the _bucket suffix; empty means none."""
@@ -93,7 +95,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     labels: dict[str, str] = {}
     board: Board = Board()
     tegrastats: Tegrastats = msgspec.field(default_factory=Tegrastats)
-    load: Load = Load()
+    load: list[Load] = []
     link: Link = Link()
     metrics: Metrics = Metrics()
     state: State = State()

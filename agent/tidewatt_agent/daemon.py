@@ -22,7 +22,7 @@ from tidewatt_agent.config import Config
 from tidewatt_agent.counterfile import CounterFile, Kept
 from tidewatt_agent.hands import FoldedHands, Hands, SocketHands
 from tidewatt_agent.link import BrokerAddress, Link
-from tidewatt_agent.load.endpoint import Endpoint
+from tidewatt_agent.load.endpoint import Applications
 from tidewatt_agent.policies import Policies
 from tidewatt_agent.stopping import stop_asked
 from tidewatt_agent.tegrastats.child import TegrastatsChild
@@ -50,7 +50,7 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
     policies = Policies(config.agent.fleet, config.device, config.labels)
 
     reader = TegrastatsChild(config.tegrastats.command, tick_s, clock)
-    load = Endpoint(config.load) if config.load.url else None
+    load = Applications(config.load) if config.load else None
     hands = _hands(config, profile)
     link = _link(config, identity, profile, clock, policies)
     shown = metrics.AgentMetrics(VERSION, profile.name, reader.counts, link)

@@ -22,7 +22,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 
 def test_config_validate_and_print(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "agent.toml"
-    file.write_text('[agent]\ndevice = "roof-1"\n[load]\nurl = "http://127.0.0.1:8000/metrics"\n')
+    file.write_text('[agent]\ndevice = "roof-1"\n[[load]]\nurl = "http://127.0.0.1:8000/metrics"\n')
     assert run(capsys, "config", "validate", "--config", str(file)) == (0, f"{file}: good\n", "")
     code, out, _ = run(capsys, "config", "print", "--config", str(file))
     assert code == 0

@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidewatt_agent.config import Load as LoadConfig
-from tidewatt_agent.load.endpoint import Endpoint
-from tidewatt_agent.load.exposition import Reading, Unreadable, load_between, parse_page
+from tidewatt_agent.load.endpoint import Applications, Endpoint
+from tidewatt_agent.load.pages import KNOWN, parse_exposition, parse_stub_status
+from tidewatt_agent.load.reading import Reading, Unreadable, load_between, together
+from tidewatt_governor.sample import Load
 
 PAGE = """\
 # TYPE akidb_requests_total counter
@@ -30,9 +32,9 @@ other_metric 3
 
 
 def test_matching_series_are_summed() -> None:
-    reading = parse_page(PAGE, "akidb_requests_total", "akidb_request_seconds", {"cluster": "jetson"})
+    reading = parse_exposition(PAGE, "akidb_requests_total", "akidb_request_seconds", {"cluster": "jetson"})
     assert reading == Reading(105.0, ((0.01, 50.0), (0.02, 100.0), (float("inf"), 105.0)))
-    assert parse_page(PAGE, "akidb_requests_total", "", {}).requests == 1105.0
+    assert parse_exposition(PAGE, "akidb_requests_total", "", {}).requests == 1105.0
 
 
 @pytest.mark.parametrize(
@@ -40,7 +42,7 @@ def test_matching_series_are_summed() -> None:
 )
 def test_a_page_without_the_counter_says_so(page: str) -> None:
     with pytest.raises(Unreadable, match="akidb_requests_total|exposition"):
-        parse_page(page, "akidb_requests_total", "", {})
+        parse_exposition(page, "akidb_requests_total", "", {})
 
 
 @given(st.text(max_size=200), st.booleans())
@@ -48,7 +50,7 @@ def test_a_page_without_the_counter_says_so(page: str) -> None:
 def test_any_page_is_read_or_refused(page: str, named: bool) -> None:
     text = f"akidb_requests_total{page}" if named else page
     with contextlib.suppress(Unreadable):
-        assert parse_page(text, "akidb_requests_total", "h", {}).requests >= 0
+        assert parse_exposition(text, "akidb_requests_total", "h", {}).requests >= 0
 
 
 def test_differences() -> None:
@@ -117,7 +119,7 @@ async def test_over_http_with_failures(
     application: tuple[type[Application], str], caplog: pytest.LogCaptureFixture
 ) -> None:
     app, url = application
-    endpoint = Endpoint(LoadConfig(url=url, histogram=""))
+    endpoint = Applications([LoadConfig(url=url, histogram="")])
     caplog.set_level("INFO")
     assert await endpoint.read(0.0) is None, "one reading is no rate"
     app.requests = 50
@@ -145,7 +147,7 @@ async def test_over_http_with_failures(
 async def test_an_application_that_is_down_gives_no_load() -> None:
     server = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    endpoint = Endpoint(LoadConfig(url=f"http://127.0.0.1:{port}/metrics"))
+    endpoint = Applications([LoadConfig(url=f"http://127.0.0.1:{port}/metrics")])
     assert await endpoint.read(0.0) is None
     server.close()
     await server.wait_closed()
@@ -157,3 +159,73 @@ async def test_an_application_that_is_down_gives_no_load() -> None:
 def test_a_url_that_is_not_http_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="is not an http:// URL"):
         Endpoint(LoadConfig(url=url))
+
+
+def test_servers_whose_names_are_known() -> None:
+    triton = (
+        'nv_inference_request_success{model="a",version="1"} 5\nnv_inference_request_success{model="b"} 7\n'
+    )
+    assert parse_exposition(triton, *KNOWN["triton"], {}).requests == 12.0
+    vllm = (
+        'vllm:request_success_total{finished_reason="stop",model_name="m"} 3\n'
+        'vllm:request_success_total{finished_reason="length",model_name="m"} 1\n'
+        'vllm:e2e_request_latency_seconds_bucket{le="0.3",model_name="m"} 3\n'
+        'vllm:e2e_request_latency_seconds_bucket{le="+Inf",model_name="m"} 4\n'
+    )
+    assert parse_exposition(vllm, *KNOWN["vllm"], {}) == Reading(4.0, ((0.3, 3.0), (float("inf"), 4.0)))
+
+
+def test_nginx_stub_status() -> None:
+    page = (
+        "Active connections: 291 \nserver accepts handled requests\n"
+        " 16630948 16630948 31070465 \nReading: 6 Writing: 179 Waiting: 106 \n"
+    )
+    assert parse_stub_status(page) == Reading(31_070_465.0)
+    for wrong in ("", page[:70], page.replace("requests", "nonsense"), "<html>404</html>"):
+        with pytest.raises(Unreadable, match="not nginx's stub_status page"):
+            parse_stub_status(wrong)
+
+
+def test_together_rates_add_up_and_the_worst_latency_counts() -> None:
+    one = Load(requests=100, interval_s=10.0, p95_ms=20.0)
+    other = Load(requests=50, interval_s=10.0, p95_ms=70.0)
+    unknown = Load(requests=1, interval_s=10.0)
+    assert together([one, other, unknown]) == Load(requests=151, interval_s=10.0, p95_ms=70.0)
+    assert together([unknown]).p95_ms is None
+
+
+async def test_one_application_away_is_no_load_known_and_nothing_is_lost(
+    application: tuple[type[Application], str],
+) -> None:
+    app, url = application
+    away = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 0)
+    port = away.sockets[0].getsockname()[1]
+    both = Applications(
+        [LoadConfig(url=url, histogram=""), LoadConfig(url=f"http://127.0.0.1:{port}/status", kind="nginx")]
+    )
+    assert await both.read(0.0) is None
+
+    away.close()
+    await away.wait_closed()
+    served = 0
+
+    async def stub_status(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = f"server accepts handled requests\n 1 1 {served} \n".encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+    back = await asyncio.start_server(stub_status, "127.0.0.1", port)
+    assert await both.read(10.0) is None, "the first reading of both together"
+    app.requests, served = 30, 12
+    load = await both.read(20.0)
+    assert load == Load(requests=42, interval_s=10.0)
+
+    app.status, app.requests, served = 500, 40, 20
+    assert await both.read(30.0) is None
+    app.status = 200
+    load = await both.read(40.0)
+    assert load == Load(requests=18, interval_s=20.0), "what both served meanwhile is counted once"
+    both.close()
+    back.close()

@@ -94,7 +94,7 @@ class Bench:
             "agent": {"fleet": "f", "device": "b1", "control": control, "report_s": 2.0},
             "board": {"actuator_socket": self.board["actuator_socket"]},
             "tegrastats": {"command": self.board["tegrastats"]},
-            "load": {"url": self.board["metrics_url"]},
+            "load": [{"url": self.board["metrics_url"]}],
             "link": {"broker": broker},
             "metrics": {"listen": metrics},
             "state": {"folder": str(self.folder)},
@@ -228,7 +228,7 @@ def test_a_killed_agent_is_seen_by_the_broker(bench: Bench, mosquitto: Mosquitto
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"load": {"url": "ftp://x"}}, "load.url 'ftp://x' is not an http:// URL"),
+        ({"load": [{"url": "ftp://x"}]}, "load.url 'ftp://x' is not an http:// URL"),
         ({"link": {"broker": "x:1883"}}, "broker 'x:1883' is not an mqtt://host:port URL"),
         ({"metrics": {"listen": "nonsense"}}, "metrics.listen 'nonsense' is not host:port"),
     ],

@@ -13,7 +13,8 @@ from tests.world import HandClock, Mosquitto, until
 
 from tidewatt_agent.hands import Outcome
 from tidewatt_agent.link import BrokerAddress, Link
-from tidewatt_agent.load.exposition import Reading, load_between, parse_page
+from tidewatt_agent.load.pages import parse_exposition
+from tidewatt_agent.load.reading import Reading, load_between
 from tidewatt_agent.policies import Policies
 from tidewatt_agent.standin.room import Room
 from tidewatt_agent.standin.run import follow_dispatch
@@ -61,7 +62,9 @@ class Door:
 
     async def read(self, now_s: float) -> Load | None:
         page = application_metrics(self._room.boards[self._device].state)
-        reading = parse_page(page, "akidb_requests_total", "akidb_request_seconds", {"cluster": "jetson"})
+        reading = parse_exposition(
+            page, "akidb_requests_total", "akidb_request_seconds", {"cluster": "jetson"}
+        )
         before, self._page = self._page, (now_s, reading)
         return load_between(before[1], reading, now_s - before[0]) if before else None
 

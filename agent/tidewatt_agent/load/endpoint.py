@@ -1,4 +1,4 @@
-"""The application's metrics endpoint, read once a tick.
+"""The applications' status pages, read once a tick.
 
 http.client in one worker thread: httpx would be the nicer client, but on the device its
 client object costs 10 MB of resident memory (ADR 0006).
@@ -8,10 +8,12 @@ import asyncio
 import http.client
 import logging
 import urllib.parse
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from tidewatt_agent.config import Load as LoadConfig
-from tidewatt_agent.load.exposition import Reading, Unreadable, load_between, parse_page
+from tidewatt_agent.load.pages import KNOWN, parse_exposition, parse_stub_status
+from tidewatt_agent.load.reading import Reading, Unreadable, load_between, together
 from tidewatt_governor.sample import Load
 
 log = logging.getLogger(__name__)
@@ -21,7 +23,7 @@ MAX_PAGE_BYTES = 4_000_000
 
 
 class Endpoint:
-    """One application's endpoint; remembers the last reading, so each read gives what came since."""
+    """One application's page over a connection that is kept. Blocking: for a worker thread."""
 
     def __init__(self, config: LoadConfig) -> None:
         """Raises ValueError for a URL that isn't http://host[:port]/path."""
@@ -32,37 +34,34 @@ class Endpoint:
         self._host, self._port = url.hostname, url.port or 80
         self._path = (url.path or "/") + (f"?{url.query}" if url.query else "")
         self._connection: http.client.HTTPConnection | None = None
-        self._thread = ThreadPoolExecutor(1, "load")
-        self._last: tuple[float, Reading] | None = None
         self._failing = False
 
-    async def read(self, now_s: float) -> Load | None:
-        """The load since the last good read (`now_s`: monotonic seconds); None when it isn't known."""
+    def read(self) -> Reading | None:
+        """What the application has counted, None when it can't be known; the first failure is logged."""
         try:
-            page = await asyncio.get_running_loop().run_in_executor(self._thread, self._fetch)
-            reading = parse_page(page, self._config.counter, self._config.histogram, self._config.labels)
+            reading = self._parse(self._fetch())
         except (OSError, http.client.HTTPException, Unreadable) as error:
-            self._log_failure(error)
+            # The first failure is news, the following ones are not.
+            if not self._failing:
+                log.warning("load: %s gives no load: %s", self._config.url, error or type(error).__name__)
+            self._failing = True
             return None
         if self._failing:
             log.info("load: %s answers again", self._config.url)
             self._failing = False
-        before, self._last = self._last, (now_s, reading)
-        if before is None or now_s <= before[0]:
-            return None
-        return load_between(before[1], reading, now_s - before[0])
+        return reading
 
     def close(self) -> None:
-        """Let go of the connection and the thread."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-        if self._connection:
-            self._connection.close()
+        """Let go of the connection."""
+        connection, self._connection = self._connection, None
+        if connection:
+            connection.close()
 
-    def _log_failure(self, error: Exception) -> None:
-        # The first failure is news, the following ones are not.
-        if not self._failing:
-            log.warning("load: %s gives no load: %s", self._config.url, error or type(error).__name__)
-        self._failing = True
+    def _parse(self, page: str) -> Reading:
+        if self._config.kind == "nginx":
+            return parse_stub_status(page)
+        counter, histogram = KNOWN.get(self._config.kind, (self._config.counter, self._config.histogram))
+        return parse_exposition(page, counter, histogram, self._config.labels)
 
     def _fetch(self) -> str:
         reused = self._connection is not None
@@ -83,9 +82,45 @@ class Endpoint:
             answer = self._connection.getresponse()
             body = answer.read(MAX_PAGE_BYTES)
         except (OSError, http.client.HTTPException):
-            self._connection.close()
-            self._connection = None
+            self.close()
             raise
         if answer.status != http.HTTPStatus.OK:
             raise Unreadable(f"HTTP {answer.status} {answer.reason}")
         return body.decode("utf-8", "replace")
+
+
+class Applications:
+    """The board's load: all its endpoints together, since the last time all of them answered.
+
+    With one of them away the load is not known, rather than lower; what was served meanwhile
+    is counted when it answers again.
+    """
+
+    def __init__(self, configs: Sequence[LoadConfig]) -> None:
+        """Raises ValueError for a bad URL."""
+        self._endpoints = [Endpoint(config) for config in configs]
+        self._thread = ThreadPoolExecutor(1, "load")
+        self._last: tuple[float, list[Reading]] | None = None
+
+    async def read(self, now_s: float) -> Load | None:
+        """The load since the last good read (`now_s`: monotonic seconds); None when it isn't known."""
+        readings = await asyncio.get_running_loop().run_in_executor(self._thread, self._read_all)
+        if readings is None:
+            return None
+        before, self._last = self._last, (now_s, readings)
+        if before is None or now_s <= before[0]:
+            return None
+        interval_s = now_s - before[0]
+        pairs = zip(before[1], readings, strict=True)
+        return together([load_between(then, now, interval_s) for then, now in pairs])
+
+    def close(self) -> None:
+        """Let go of the connections and the thread."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        for endpoint in self._endpoints:
+            endpoint.close()
+
+    def _read_all(self) -> list[Reading] | None:
+        readings = [endpoint.read() for endpoint in self._endpoints]
+        known = [reading for reading in readings if reading is not None]
+        return known if known and len(known) == len(readings) else None

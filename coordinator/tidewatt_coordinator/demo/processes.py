@@ -139,7 +139,7 @@ def agent_config(
         "labels": {"site": "demo"},
         "board": {"profile": "orin-nano-super", "actuator_socket": board.actuator_socket},
         "tegrastats": {"command": board.tegrastats},
-        "load": {"url": board.metrics_url, "labels": {"cluster": "jetson"}},
+        "load": [{"url": board.metrics_url, "labels": {"cluster": "jetson"}}],
         "link": {"broker": broker},
         "metrics": {"listen": ""},
         "state": {"folder": ""},

@@ -208,7 +208,7 @@ def _conclude(
     tick_s = tick_seconds(options.speed)
     console.print(summary.table(now))
     console.print(
-        f"{options.devices} devices at {options.speed:g}x"
+        f"{options.devices} device{'s' if options.devices > 1 else ''} at {options.speed:g}x"
         + (f", the virtual tick stretched from 1 s to {tick_s:g} s" if tick_s > 1.0 else "")
         + f"; energy: devices {kept.devices_mj / 1000:,.3f} J, ledger {kept.ledger_mj / 1000:,.3f} J"
         + ("" if kept.holds else ": THEY DIFFER"),
