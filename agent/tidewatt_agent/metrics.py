@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from threading import Thread
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -78,6 +78,7 @@ def serve(metrics: AgentMetrics, listen: str) -> "Serving":
         raise ValueError(f"metrics.listen {listen!r} is not host:port")
     registry = CollectorRegistry()
     registry.register(metrics)
+    ProcessCollector(registry=registry)  # the agent's own cost: process_resident_memory_bytes and the like
     try:
         server, thread = start_http_server(int(port), addr=host, registry=registry)
     except OSError as error:

@@ -61,7 +61,9 @@ def test_served_over_http_and_a_taken_port_says_so() -> None:
     server = serve(metrics, f"127.0.0.1:{port}")
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-            assert b"tidewatt_agent_info" in answer.read()
+            served = answer.read()
+        assert b"tidewatt_agent_info" in served
+        assert b"process_resident_memory_bytes" in served, "the agent's own cost"
         with pytest.raises(OSError, match=f"metrics.listen 127.0.0.1:{port}: Address already in use"):
             serve(metrics, f"127.0.0.1:{port}")
     finally:

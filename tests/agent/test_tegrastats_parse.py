@@ -105,6 +105,18 @@ def test_thor_and_jetpack_7_2() -> None:
     assert line_of("AGX Thor", "non-sudo").gpus == {}
 
 
+def test_the_shape_of_jetpack_2() -> None:
+    sample = parse_line(
+        "RAM 1313/3995MB (lfb 469x4MB) cpu [4%,off]@1224 EMC 10%@408 AVP 0%@80 "
+        "NVDEC 268 MSENC 268 GR3D 7%@76 EDP limit 0"
+    )
+    assert sample.cores == (Core(0.04, 1_224_000_000), None)
+    assert sample.emc == Clocked(use=0.1, hertz=(408_000_000,))
+    assert sample.gpus == {"GR3D": Clocked(use=0.07, hertz=(76_000_000,))}
+    assert set(sample.engines) == {"AVP", "NVDEC", "MSENC"}
+    assert sample.unknown == ("EDP", "limit", "0")
+
+
 def test_shapes_that_no_line_here_has() -> None:
     sample = parse_line(
         "RAM 1/2MB   CPU [3%,off]@1500  NVENC      off  NVDEC    off gpu@50C cold@-5.5C XX 7 FOO bar "

@@ -279,5 +279,6 @@ _NAMED: dict[str, Callable[[list[str], int, _Reading], int]] = {
     "SWAP": _swap,
     "IRAM": _iram,
     "CPU": _cpu,
+    "cpu": _cpu,  # L4T 24 and before, with one clock for all cores behind the bracket
     "MTS": _mts,
 }
