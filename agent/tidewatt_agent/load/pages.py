@@ -6,6 +6,7 @@ own names; nginx by its stub_status text.
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -28,25 +29,35 @@ def parse_exposition(page: str, counter: str, histogram: str, labels: Mapping[st
     """
     bucket = f"{histogram}_bucket" if histogram else None
     wanted = tuple(name for name in (counter, bucket) if name)
-    lines = [line for line in page.splitlines() if line.startswith(wanted)]
     requests: float | None = None
     buckets: dict[float, float] = {}
     try:
-        for family in text_string_to_metric_families("\n".join(lines) + "\n"):
-            for sample in family.samples:
-                if not labels.items() <= sample.labels.items():
-                    continue
-                if sample.name == counter:
-                    requests = (requests or 0.0) + sample.value
-                elif sample.name == bucket:
-                    bound = float(sample.labels["le"])
-                    buckets[bound] = buckets.get(bound, 0.0) + sample.value
+        for line in page.splitlines():
+            if not line.startswith(wanted):
+                continue
+            end = line.rfind("}") + 1 or line.find(" ")
+            name, own = _series(line[:end])
+            if not labels.items() <= own.items():
+                continue
+            if name == counter:
+                requests = (requests or 0.0) + float(line[end:].split()[0])
+            elif name == bucket:
+                bound = float(own["le"])
+                buckets[bound] = buckets.get(bound, 0.0) + float(line[end:].split()[0])
     except (ValueError, KeyError, IndexError) as error:
         raise Unreadable(f"not Prometheus exposition text: {error}") from error
     if requests is None or not 0.0 <= requests < float("inf"):
         chosen = "".join(f" {key}={value!r}" for key, value in labels.items())
         raise Unreadable(f"no usable series {counter}{chosen} on the page")
     return Reading(requests, tuple(sorted(buckets.items())))
+
+
+@lru_cache(maxsize=4096)
+def _series(text: str) -> tuple[str, dict[str, str]]:
+    """Name and labels of a series, by the library's parser: once, for they come again every second."""
+    (family,) = text_string_to_metric_families(f"{text} 0\n")
+    (sample,) = family.samples
+    return sample.name, sample.labels
 
 
 def parse_stub_status(page: str) -> Reading:
