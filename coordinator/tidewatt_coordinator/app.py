@@ -43,7 +43,7 @@ class Coordinator:
         self.policies: PolicySet = policy_set(
             config.coordinator.fleet, config.policy, self.ledger, self.clock.now_ms()
         )
-        self.ingest = Ingest(address, config.coordinator.fleet, self.fleet, self.ledger)
+        self.ingest = Ingest(address, config.coordinator.fleet, self.fleet, self.ledger, self.clock.now_ms)
         self.publisher = Publisher(
             address, self.policies, self.fleet, float(self.tariff.price_per_kwh), config.dispatch, self.clock
         )

@@ -24,6 +24,8 @@ class Device(msgspec.Struct, kw_only=True):
     report: Report | None = None
     will: Will | None = None
     ack: Ack | None = None
+    heard_ms: int = 0
+    """When it was last heard, by the coordinator's clock: devices' clocks may be far off."""
 
     def status(self, now_ms: int, stale_after_ms: int) -> Status:
         """Online, silent (no report for too long), stopped (its own word) or lost (the broker's)."""
@@ -33,7 +35,7 @@ class Device(msgspec.Struct, kw_only=True):
         latest = max(heard, key=lambda message: message.at_ms)
         if self.will and self.will.session == latest.session:
             return _ended(self.will)
-        return "online" if now_ms - latest.at_ms <= stale_after_ms else "silent"
+        return "online" if now_ms - self.heard_ms <= stale_after_ms else "silent"
 
 
 def _ended(will: Will) -> Status:
@@ -47,15 +49,17 @@ class Fleet:
         self.devices: dict[str, Device] = {}
         self.stale_after_ms = stale_after_ms
 
-    def born(self, birth: Birth) -> None:
+    def born(self, birth: Birth, now_ms: int) -> None:
         """A device's session began."""
         device = self._device(birth.device)
+        device.heard_ms = max(device.heard_ms, now_ms)
         if device.birth is None or birth.at_ms >= device.birth.at_ms:
             device.birth = birth
 
-    def reported(self, report: Report) -> None:
+    def reported(self, report: Report, now_ms: int) -> None:
         """A device reported."""
         device = self._device(report.device)
+        device.heard_ms = max(device.heard_ms, now_ms)
         if device.report is None or report.at_ms >= device.report.at_ms:
             device.report = report
 

@@ -8,6 +8,7 @@ in the next report's cumulative counters.
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Callable
 
 import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
@@ -26,13 +27,23 @@ log = logging.getLogger(__name__)
 BATCH_S = 0.2
 SESSION_EXPIRY_S = 3600
 RETRY_S = 1.0
+#: Refusals are logged once per topic and reason, and so many of those at the most.
+MOST_NEWS = 100
 
 
 class Ingest:
     """Takes what devices say. `run` never ends by itself."""
 
-    def __init__(self, broker: tuple[str, int], fleet_name: str, fleet: Fleet, ledger: Ledger) -> None:
-        self._broker, self._fleet_name = broker, fleet_name
+    def __init__(
+        self,
+        broker: tuple[str, int],
+        fleet_name: str,
+        fleet: Fleet,
+        ledger: Ledger,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._broker, self._fleet_name, self._now_ms = broker, fleet_name, now_ms
+        self._news: set[tuple[str, str]] = set()
         self._fleet, self._ledger = fleet, ledger
         self._waiting: list[Report] = []
         self.messages: Counter[str] = Counter()
@@ -59,7 +70,11 @@ class Ingest:
             self._take(topic, payload)
         except Refused as error:
             self.refused[error.reason.value] += 1
-            log.warning("refused a message on %s: %s", topic[:200], error)
+            # The first of its kind is news; a flood is only counted.
+            news = (error.reason.value, topic)
+            if news not in self._news and len(self._news) < MOST_NEWS:
+                self._news.add(news)
+                log.warning("refused a message on %s: %s", topic[:200], str(error)[:500])
 
     async def merge(self) -> None:
         """Merge the waiting reports into the ledger."""
@@ -94,9 +109,9 @@ class Ingest:
         self.messages[at.kind] += 1
         match message:
             case Birth():
-                self._fleet.born(message)
+                self._fleet.born(message, self._now_ms())
             case Report():
-                self._fleet.reported(message)
+                self._fleet.reported(message, self._now_ms())
                 self._waiting.append(message)
             case Will():
                 self._fleet.ended(message)

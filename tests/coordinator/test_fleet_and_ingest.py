@@ -72,9 +72,9 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 def test_status(profile: BoardProfile) -> None:
     fleet = Fleet(stale_after_ms=60_000)
-    fleet.born(birth(profile))
+    fleet.born(birth(profile), 1_000)
     assert fleet.status("a", 2_000) == "online"
-    fleet.reported(report(at_ms=50_000))
+    fleet.reported(report(at_ms=50_000), 50_000)
     assert fleet.status("a", 110_000) == "online"
     assert fleet.status("a", 110_001) == "silent"
     fleet.ended(will(cause="stopped"))
@@ -83,30 +83,49 @@ def test_status(profile: BoardProfile) -> None:
     assert fleet.status("a", 60_000) == "lost"
 
 
+def test_liveness_goes_by_our_clock_not_the_devices(profile: BoardProfile) -> None:
+    fleet = Fleet(60_000)
+    fleet.born(birth(profile, at_ms=0), 1_000)
+    fleet.reported(report(at_ms=2**53), 2_000)
+    assert fleet.status("a", 3_000) == "online"
+    assert fleet.status("a", 62_001) == "silent"
+
+
+def test_a_flood_of_refusals_is_counted_and_logged_once(
+    ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    ingest = Ingest(("127.0.0.1", 1), "f", Fleet(60_000), ledger, lambda: 0)
+    for number in range(500):
+        ingest.take("tidewatt/v1/f/device/a/report", b"garbage")
+        ingest.take(f"elsewhere/{number}", b"")
+    assert ingest.refused == {"malformed": 500, "wrong_topic": 500}
+    assert len(caplog.records) == 100
+
+
 def test_a_stale_will_does_not_bury_a_device_that_came_back(profile: BoardProfile) -> None:
     fleet = Fleet(60_000)
     fleet.ended(will("s1"))
-    fleet.born(birth(profile, "s2", at_ms=5_000))
-    fleet.reported(report("s2", at_ms=6_000))
+    fleet.born(birth(profile, "s2", at_ms=5_000), 5_000)
+    fleet.reported(report("s2", at_ms=6_000), 6_000)
     assert fleet.status("a", 7_000) == "online"
-    fleet.born(birth(profile, "s1", at_ms=1_000))  # retained and late
+    fleet.born(birth(profile, "s1", at_ms=1_000), 1_000)  # retained and late
     assert fleet.devices["a"].birth == birth(profile, "s2", at_ms=5_000)
 
 
 def test_a_device_that_came_back_and_has_not_reported_yet_is_online(profile: BoardProfile) -> None:
     fleet = Fleet(60_000)
-    fleet.born(birth(profile, "s1", at_ms=1_000))
-    fleet.reported(report("s1", at_ms=2_000))
+    fleet.born(birth(profile, "s1", at_ms=1_000), 1_000)
+    fleet.reported(report("s1", at_ms=2_000), 2_000)
     fleet.ended(will("s1"))
-    fleet.born(birth(profile, "s2", at_ms=5_000))
+    fleet.born(birth(profile, "s2", at_ms=5_000), 5_000)
     assert fleet.status("a", 6_000) == "online"
 
 
 def test_only_online_devices_are_backends_and_demand(profile: BoardProfile) -> None:
     fleet = Fleet(60_000)
     for device in ("a", "b"):
-        fleet.born(birth(profile, device=device))
-        fleet.reported(report(device=device))
+        fleet.born(birth(profile, device=device), 1_000)
+        fleet.reported(report(device=device), 2_000)
     assert [one.name for one in fleet.backends(PROFILE_POLICIES, 0.15, 3_000)] == ["a", "b"]
     assert fleet.demand_rps(3_000) == 80.0
     fleet.ended(will())
@@ -122,7 +141,7 @@ def test_only_online_devices_are_backends_and_demand(profile: BoardProfile) -> N
 
 async def test_ingest_takes_good_messages_and_counts_bad_ones(ledger: Ledger, profile: BoardProfile) -> None:
     fleet = Fleet(60_000)
-    ingest = Ingest(("127.0.0.1", 1), "f", fleet, ledger)
+    ingest = Ingest(("127.0.0.1", 1), "f", fleet, ledger, lambda: 3_000)
 
     def say(message: Message, kind: str, device: str = "a", fleet_name: str = "f") -> None:
         ingest.take(str(DeviceTopic(fleet_name, device, kind)), encode(message))  # type: ignore[arg-type]
@@ -149,7 +168,7 @@ async def test_ingest_takes_good_messages_and_counts_bad_ones(ledger: Ledger, pr
 
 
 async def test_a_ledger_that_fails_loses_nothing(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    ingest = Ingest(("127.0.0.1", 1), "f", Fleet(60_000), ledger)
+    ingest = Ingest(("127.0.0.1", 1), "f", Fleet(60_000), ledger, lambda: 3_000)
     ingest.take(str(DeviceTopic("f", "a", "report")), encode(report(energy_mj=10)))
 
     def full(_reports: object) -> None:
@@ -173,8 +192,8 @@ def test_policy_revisions_rise_when_the_rules_change_and_only_then(ledger: Ledge
 
 def test_tables_have_rising_epochs_and_an_expiry(profile: BoardProfile, clock: Clock) -> None:
     fleet = Fleet(10**12)
-    fleet.born(birth(profile, at_ms=clock.now_ms()))
-    fleet.reported(report(at_ms=clock.now_ms()))
+    fleet.born(birth(profile, at_ms=clock.now_ms()), clock.now_ms())
+    fleet.reported(report(at_ms=clock.now_ms()), clock.now_ms())
     publisher = Publisher(("127.0.0.1", 1), PROFILE_POLICIES, fleet, 0.15, Dispatch(valid_s=30.0), clock)
     first, second = publisher.next_table(), publisher.next_table()
     assert second.epoch > first.epoch

@@ -63,7 +63,8 @@ def speak(coordinator: Coordinator, profile: BoardProfile) -> None:
             labels={"site": "x"},
             points=profile.points,
             vendor_default="25W",
-        )
+        ),
+        NOW_MS,
     )
     for minute in range(3):
         report = Report(
@@ -82,7 +83,7 @@ def speak(coordinator: Coordinator, profile: BoardProfile) -> None:
             gauges=Gauges(point="15W", watts=8.0, requests_rps=100.0, temperature_c=41.5),
             verdict=Verdict(point="15W", rule="cheapest", reason=REASON, outcome="unchanged"),
         )
-        coordinator.fleet.reported(report)
+        coordinator.fleet.reported(report, NOW_MS)
         coordinator.ledger.take([report])
 
 
