@@ -17,7 +17,7 @@ from tidewatt_agent import VERSION
 from tidewatt_agent.config import Config, parse_config
 from tidewatt_governor.boards import load_profile, shipped_profiles
 from tidewatt_governor.traffic import TraceError
-from tidewatt_wire.documents import DocumentError, environment_overrides, parse_toml, to_toml
+from tidewatt_wire.documents import DocumentError, decode_text, environment_overrides, parse_toml, to_toml
 
 DEFAULT_CONFIG = "/etc/tidewatt/agent.toml"
 FAILED, WRONG = 1, 2
@@ -94,7 +94,7 @@ def _config_option(parser: argparse.ArgumentParser) -> None:
 def _read_config(options: argparse.Namespace) -> Config:
     path: Path = options.config
     overrides = environment_overrides(os.environ, "TIDEWATT_AGENT")
-    return parse_config(path.read_text("utf-8"), name=str(path), overrides=overrides)
+    return parse_config(decode_text(path.read_bytes(), str(path)), name=str(path), overrides=overrides)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -118,6 +118,8 @@ def _config_validate(options: argparse.Namespace) -> int:
 def _parse(_options: argparse.Namespace) -> int:
     from tidewatt_agent.tegrastats.parse import NotTegrastats, parse_line  # noqa: PLC0415
 
+    if sys.stdin is None:
+        raise ValueError("standard input is closed; lines come from there")
     refused = 0
     for number, raw in enumerate(sys.stdin.buffer, start=1):
         try:
@@ -134,16 +136,18 @@ def _replay(options: argparse.Namespace) -> int:
     from tidewatt_agent.replay import replay  # noqa: PLC0415
 
     different = 0
-    with options.journal.open(encoding="utf-8") as journal:
-        for replayed in replay(journal, load_profile(options.profile)):
-            print(replayed.sentence())
-            different += not replayed.same
+    journal = decode_text(options.journal.read_bytes(), str(options.journal))
+    for replayed in replay(journal.splitlines(), load_profile(options.profile)):
+        print(replayed.sentence())
+        different += not replayed.same
     return FAILED if different else 0
 
 
 def _simulate(options: argparse.Namespace) -> int:
     from tidewatt_agent.standin.run import RoomConfig, run  # noqa: PLC0415
 
-    config = parse_toml(options.file.read_text("utf-8"), RoomConfig, name=str(options.file))
+    config = parse_toml(
+        decode_text(options.file.read_bytes(), str(options.file)), RoomConfig, name=str(options.file)
+    )
     asyncio.run(run(config))
     return 0

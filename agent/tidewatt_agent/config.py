@@ -1,7 +1,8 @@
 """The agent's one TOML file: few keys, each with unit, default and reason."""
 
 import socket
-from typing import Annotated, Literal
+import urllib.parse
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
@@ -10,7 +11,9 @@ from tidewatt_wire.clock import Timebase
 from tidewatt_wire.documents import DocumentError, parse_toml
 from tidewatt_wire.topics import check_name
 
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
+DEFAULT_MQTT_PORT = 1883
+
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]
 
 
 class Agent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -124,6 +127,47 @@ def parse_config(text: str, *, name: str, overrides: dict[str, str] | None = Non
         )
     if config.agent.control == "enforce" and not config.board.actuator_socket:
         raise DocumentError(f'{name}: agent.control = "enforce" needs board.actuator_socket')
-    if not config.tegrastats.command:
+    try:
+        if config.link.broker:
+            broker_address(config.link.broker)
+        if config.metrics.listen:
+            host_port(config.metrics.listen)
+        for load in config.load:
+            http_url(load.url)
+    except ValueError as error:
+        raise DocumentError(f"{name}: {error}") from error
+    if not config.tegrastats.command or not config.tegrastats.command[0]:
         raise DocumentError(f"{name}: tegrastats.command is empty; the usual one is ['tegrastats']")
     return config
+
+
+class Address(NamedTuple):
+    """A host and a TCP port."""
+
+    host: str
+    port: int
+
+
+def broker_address(url: str) -> Address:
+    """From mqtt://host[:port]; ValueError otherwise."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme != "mqtt" or not parts.hostname or parts.port == 0:
+        raise ValueError(f"link.broker {url!r} is not an mqtt://host:port URL")
+    return Address(parts.hostname, parts.port or DEFAULT_MQTT_PORT)
+
+
+def host_port(listen: str) -> Address:
+    """From host:port; ValueError otherwise."""
+    host, _, port = listen.rpartition(":")
+    digits = port.isascii() and port.isdigit()
+    if not host or not digits or not 0 < int(port) < 65536:  # noqa: PLR2004 - TCP ports
+        raise ValueError(f"metrics.listen {listen!r} is not host:port")
+    return Address(host.removeprefix("[").removesuffix("]"), int(port))
+
+
+def http_url(url: str) -> urllib.parse.SplitResult:
+    """The parts of an http:// URL; ValueError otherwise."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme != "http" or not parts.hostname or parts.port == 0:
+        raise ValueError(f"load.url {url!r} is not an http:// URL")
+    return parts

@@ -18,10 +18,10 @@ import msgspec
 import sdnotify
 
 from tidewatt_agent import VERSION, metrics
-from tidewatt_agent.config import Config
+from tidewatt_agent.config import Config, broker_address
 from tidewatt_agent.counterfile import CounterFile, Kept
 from tidewatt_agent.hands import FoldedHands, Hands, SocketHands
-from tidewatt_agent.link import BrokerAddress, Link
+from tidewatt_agent.link import Link
 from tidewatt_agent.load.endpoint import Applications
 from tidewatt_agent.policies import Policies
 from tidewatt_agent.stopping import stop_asked
@@ -163,7 +163,7 @@ def _link(
         )
 
     return Link(
-        BrokerAddress.parse(config.link.broker),
+        broker_address(config.link.broker),
         config.agent.fleet,
         birth,
         lambda payload: policies.offer(payload, clock.now_ms()),

@@ -7,20 +7,18 @@ the queue is full the oldest report goes: totals stay exact, only detail in time
 import asyncio
 import logging
 import random
-import urllib.parse
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
 
 import aiomqtt
 
+from tidewatt_agent.config import Address
 from tidewatt_wire.codec import encode
 from tidewatt_wire.messages import Ack, Birth, Report, Will
 from tidewatt_wire.topics import DeviceKind, DeviceTopic, FleetTopic
 
 log = logging.getLogger(__name__)
 
-DEFAULT_PORT = 1883
 KEEPALIVE_S = 15
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
@@ -28,27 +26,12 @@ LONGEST_BACKOFF_S = 30.0
 MOST_WAITING = 360
 
 
-class BrokerAddress(NamedTuple):
-    """Where the broker listens."""
-
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, url: str) -> "BrokerAddress":
-        """From mqtt://host[:port]; ValueError otherwise."""
-        parts = urllib.parse.urlsplit(url)
-        if parts.scheme != "mqtt" or not parts.hostname:
-            raise ValueError(f"broker {url!r} is not an mqtt://host:port URL")
-        return cls(parts.hostname, parts.port or DEFAULT_PORT)
-
-
 class Link:
     """The device's half of the conversation. `send` never blocks; `run` never ends by itself."""
 
     def __init__(
         self,
-        broker: BrokerAddress,
+        broker: Address,
         fleet: str,
         birth: Callable[[], Birth],
         on_policy: Callable[[bytes], Ack | None],
@@ -103,13 +86,17 @@ class Link:
             clean_start=True,
             will=aiomqtt.Will(self._topic("will"), encode(_will(birth, lost=True)), qos=1, retain=True),
         ) as client:
-            await client.subscribe(str(FleetTopic(self._fleet, "policy")), qos=1)
-            await client.publish(self._topic("birth"), encode(birth), qos=1, retain=True)
-            self.connected = True
-            self.connections += 1
-            log.info("link: connected to %s:%d", self._broker.host, self._broker.port)
-            halves = {asyncio.create_task(self._send_all(client)), asyncio.create_task(self._listen(client))}
+            halves: set[asyncio.Task[None]] = set()
             try:
+                await client.subscribe(str(FleetTopic(self._fleet, "policy")), qos=1)
+                await client.publish(self._topic("birth"), encode(birth), qos=1, retain=True)
+                self.connected = True
+                self.connections += 1
+                log.info("link: connected to %s:%d", self._broker.host, self._broker.port)
+                halves = {
+                    asyncio.create_task(self._send_all(client)),
+                    asyncio.create_task(self._listen(client)),
+                }
                 done, _ = await asyncio.wait(halves, return_when=asyncio.FIRST_COMPLETED)
                 for half in done:
                     half.result()

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, start_http_se
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from tidewatt_agent.config import host_port
 from tidewatt_agent.link import Link
 from tidewatt_agent.tegrastats.child import ReaderCounts
 from tidewatt_wire.messages import Report
@@ -73,14 +74,12 @@ def serve(metrics: AgentMetrics, listen: str) -> "Serving":
 
     Raises OSError if the port is taken, ValueError if `listen` is no host:port.
     """
-    host, _, port = listen.rpartition(":")
-    if not host or not port.isdigit():
-        raise ValueError(f"metrics.listen {listen!r} is not host:port")
+    host, port = host_port(listen)
     registry = CollectorRegistry()
     registry.register(metrics)
     ProcessCollector(registry=registry)  # the agent's own cost: process_resident_memory_bytes and the like
     try:
-        server, thread = start_http_server(int(port), addr=host, registry=registry)
+        server, thread = start_http_server(port, addr=host, registry=registry)
     except OSError as error:
         raise OSError(f"metrics.listen {listen}: {error.strerror}") from error
     log.info("metrics on http://%s/metrics", listen)

@@ -10,7 +10,7 @@ from tidewatt_wire.documents import DocumentError, parse_toml
 from tidewatt_wire.messages import Rule
 from tidewatt_wire.topics import check_name
 
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]
 
 
 class Coordinator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,7 +84,8 @@ def host_port(listen: str) -> tuple[str, int]:
     """host:port taken apart; ValueError if it is none."""
     host, _, port = listen.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")  # an IPv6 address
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:  # noqa: PLR2004 - TCP ports
+    digits = port.isascii() and port.isdigit()
+    if not host.isascii() or not host or not digits or not 0 < int(port) < 65536:  # noqa: PLR2004 - TCP ports
         raise ValueError(f"listen {listen!r} is not host:port")
     return host, int(port)
 
@@ -92,6 +93,6 @@ def host_port(listen: str) -> tuple[str, int]:
 def broker_address(url: str) -> tuple[str, int]:
     """mqtt://host:port taken apart; ValueError if it is none."""
     parts = urllib.parse.urlsplit(url)
-    if parts.scheme != "mqtt" or not parts.hostname:
+    if parts.scheme != "mqtt" or not parts.hostname or parts.port == 0:
         raise ValueError(f"broker.url {url!r} is not an mqtt://host:port URL")
     return parts.hostname, parts.port or 1883

@@ -70,7 +70,10 @@ def parse_trace(text: str, *, name: str) -> Trace:
 
     Raises TraceError naming the line that is wrong.
     """
-    rows = list(csv.reader(text.splitlines()))
+    try:
+        rows = [row for row in csv.reader(text.splitlines()) if row]
+    except csv.Error as error:
+        raise TraceError(f"{name}: not a CSV file: {error}") from error
     if not rows or rows[0] != ["timestamp", "requests_per_minute"]:
         raise TraceError(f"{name}: line 1 must be 'timestamp,requests_per_minute'")
     parsed = [_row(row, f"{name}: line {number}") for number, row in enumerate(rows[1:], start=2)]
@@ -97,6 +100,8 @@ def _row(row: Sequence[str], where: str) -> tuple[int, float]:
         raise TraceError(f"{where}: {value} requests per minute is not a rate")
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
+    if moment.timestamp() < 0:
+        raise TraceError(f"{where}: {stamp} is before 1970")
     return round(moment.timestamp() * 1000), per_minute
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from tests.world import HandClock, Mosquitto, until
 
+from tidewatt_agent.config import Address
 from tidewatt_agent.hands import Outcome
-from tidewatt_agent.link import BrokerAddress, Link
+from tidewatt_agent.link import Link
 from tidewatt_agent.load.pages import parse_exposition
 from tidewatt_agent.load.reading import Reading, load_between
 from tidewatt_agent.policies import Policies
@@ -83,7 +84,7 @@ class Door:
 class Agent:
     """An agent's tick and link, as the daemon builds them."""
 
-    def __init__(self, room: Room, device: str, clock: Clock, broker: BrokerAddress) -> None:
+    def __init__(self, room: Room, device: str, clock: Clock, broker: Address) -> None:
         self.device = device
         identity = Identity(device, f"session-{device}", f"epoch-{device}")
         self.policies = Policies("f", device, {"site": "demo"})
@@ -119,7 +120,7 @@ async def test_eight_hours(
     trace = scaled(shipped_day(), 300.0 * len(DEVICES))
     start_ms = trace.start_ms + 16 * 3_600_000
     clock.begin(start_ms)
-    broker = BrokerAddress(*mosquitto.address)
+    broker = Address(*mosquitto.address)
 
     room = Room(DEVICES, profile, trace, start_ms, seed=1)
     agents = [Agent(room, device, clock, broker) for device in DEVICES]

@@ -5,6 +5,7 @@ numbers gives every process of a demo the same virtual time without a message.
 """
 
 from collections.abc import Callable
+from typing import Annotated
 
 import msgspec
 
@@ -16,7 +17,7 @@ class Timebase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     origin_unix_ms: int
     origin_monotonic_s: float
-    speed: float = 1.0
+    speed: Annotated[float, msgspec.Meta(gt=0, le=1e6)] = 1.0
     """Virtual seconds per real second."""
 
 

@@ -22,6 +22,7 @@ class RefusalReason(str, Enum):
     UNKNOWN_MAJOR = "unknown_major"
     INVALID = "invalid"
     WRONG_TOPIC = "wrong_topic"
+    FUTURE = "future"
 
 
 class Refused(ValueError):

@@ -33,7 +33,7 @@ def parse_toml(text: str, kind: type[S], *, name: str, overrides: Mapping[str, s
     """
     try:
         document: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # tomllib's own error is a ValueError
         raise DocumentError(f"{name}: not TOML: {error}") from error
     _refuse_unknown_keys(document, kind, name, "")
     for dotted, value in (overrides or {}).items():
@@ -42,6 +42,17 @@ def parse_toml(text: str, kind: type[S], *, name: str, overrides: Mapping[str, s
         return msgspec.convert(document, kind, strict=False)
     except msgspec.ValidationError as error:
         raise DocumentError(f"{name}: {_sentence(error)}") from error
+
+
+def decode_text(content: bytes, name: str) -> str:
+    """The text of a file that a person wrote: UTF-8, with or without a byte order mark.
+
+    Raises DocumentError naming the file if it is anything else.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DocumentError(f"{name}: not UTF-8 text (byte {error.start})") from error
 
 
 def environment_overrides(environ: Mapping[str, str], prefix: str) -> dict[str, str]:
@@ -139,6 +150,8 @@ def _set(document: dict[str, Any], kind: type[msgspec.Struct], dotted: str, valu
         if inner is None:
             raise DocumentError(f"{name}: {_unknown(dotted, key, _fields(here))}")
         here, table = inner, table.setdefault(key, {})
+        if not isinstance(table, dict):
+            raise DocumentError(f"{name}: {key!r} is not a table, so {dotted!r} can't be set")
     if last not in _fields(here):
         raise DocumentError(f"{name}: {_unknown(dotted, last, _fields(here))}")
     table[last] = value

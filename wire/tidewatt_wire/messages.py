@@ -18,8 +18,9 @@ SCHEMA = f"{SCHEMA_MAJOR}.0"
 #: Up to 2^53: exact in SQLite, PostgreSQL and JavaScript alike.
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 UnixMs = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-Positive = Annotated[float, msgspec.Meta(gt=0)]
-NonNegative = Annotated[float, msgspec.Meta(ge=0)]
+#: Real quantities of boards and policies lie far below a billion; beyond it lies only mischief.
+Positive = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
+NonNegative = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=63)]
 
 Control = Literal["observe", "enforce"]

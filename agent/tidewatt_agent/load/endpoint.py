@@ -7,11 +7,11 @@ client object costs 10 MB of resident memory (ADR 0006).
 import asyncio
 import http.client
 import logging
-import urllib.parse
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from tidewatt_agent.config import Load as LoadConfig
+from tidewatt_agent.config import http_url
 from tidewatt_agent.load.pages import KNOWN, parse_exposition, parse_stub_status
 from tidewatt_agent.load.reading import Reading, Unreadable, load_between, together
 from tidewatt_governor.sample import Load
@@ -27,11 +27,9 @@ class Endpoint:
 
     def __init__(self, config: LoadConfig) -> None:
         """Raises ValueError for a URL that isn't http://host[:port]/path."""
-        url = urllib.parse.urlsplit(config.url)
-        if url.scheme != "http" or not url.hostname:
-            raise ValueError(f"load.url {config.url!r} is not an http:// URL")
+        url = http_url(config.url)
         self._config = config
-        self._host, self._port = url.hostname, url.port or 80
+        self._host, self._port = url.hostname or "", url.port or http.client.HTTP_PORT
         self._path = (url.path or "/") + (f"?{url.query}" if url.query else "")
         self._connection: http.client.HTTPConnection | None = None
         self._failing = False

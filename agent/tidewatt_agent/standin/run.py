@@ -13,7 +13,7 @@ from pathlib import Path
 import aiomqtt
 import msgspec
 
-from tidewatt_agent.link import BrokerAddress
+from tidewatt_agent.config import Address, broker_address
 from tidewatt_agent.standin.doors import Doors
 from tidewatt_agent.standin.room import Room
 from tidewatt_agent.stopping import stop_asked
@@ -21,6 +21,7 @@ from tidewatt_governor.boards import load_profile
 from tidewatt_governor.traffic import parse_trace, scaled, shipped_day
 from tidewatt_wire.clock import Clock, Timebase
 from tidewatt_wire.codec import Refused, decode
+from tidewatt_wire.documents import decode_text
 from tidewatt_wire.messages import DispatchTable
 from tidewatt_wire.topics import FleetTopic
 
@@ -55,7 +56,7 @@ class RoomConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 async def run(config: RoomConfig) -> None:
     """Be the machine room until SIGTERM or SIGINT."""
     trace = (
-        parse_trace(Path(config.trace).read_text("utf-8"), name=config.trace)
+        parse_trace(decode_text(Path(config.trace).read_bytes(), config.trace), name=config.trace)
         if config.trace
         else shipped_day()
     )
@@ -75,9 +76,7 @@ async def run(config: RoomConfig) -> None:
 
     tasks = [asyncio.create_task(_live(room, clock))]
     if config.broker:
-        tasks.append(
-            asyncio.create_task(follow_dispatch(BrokerAddress.parse(config.broker), config.fleet, room))
-        )
+        tasks.append(asyncio.create_task(follow_dispatch(broker_address(config.broker), config.fleet, room)))
     await stop_asked(until_eof=True)
     for task in tasks:
         task.cancel()
@@ -91,7 +90,7 @@ async def _live(room: Room, clock: Clock) -> None:
         await asyncio.sleep(STEP_S)
 
 
-async def follow_dispatch(broker: BrokerAddress, fleet: str, room: Room) -> None:
+async def follow_dispatch(broker: Address, fleet: str, room: Room) -> None:
     """Hand every dispatch table of the fleet to the room, for ever."""
     while True:
         try:
@@ -99,9 +98,12 @@ async def follow_dispatch(broker: BrokerAddress, fleet: str, room: Room) -> None
                 await client.subscribe(str(FleetTopic(fleet, "dispatch")), qos=1)
                 async for message in client.messages:
                     try:
-                        room.offer(decode(DispatchTable, bytes(message.payload)))
+                        table = decode(DispatchTable, bytes(message.payload))
                     except Refused as error:
                         log.warning("dispatch table refused: %s", error)
+                        continue
+                    if table.fleet == fleet:
+                        room.offer(table)
         except aiomqtt.MqttError as error:
             log.warning("dispatch: %s", error)
             await asyncio.sleep(1.0)
