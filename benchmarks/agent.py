@@ -88,7 +88,7 @@ def main() -> None:
     peer_port, agent_port = free_port(), free_port()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidewatt-bench-")))
-        broker = stack.enter_context(embedded(free_port()))
+        broker = stack.enter_context(embedded(free_port())).address
         command = [sys.executable, "-m", "tidewatt_agent"]
         timebase = {"origin_unix_ms": int(time.time() * 1000), "origin_monotonic_s": time.monotonic()}
         room_file = folder / "room.toml"

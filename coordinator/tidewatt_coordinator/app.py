@@ -29,6 +29,9 @@ from tidewatt_wire.messages import PolicySet
 
 log = logging.getLogger(__name__)
 
+#: Real seconds between two looks at whether everything still lives.
+CHECK_EVERY_S = 0.5
+
 
 class Coordinator:
     """The parts of a running coordinator, built by `running` and by nobody else."""
@@ -54,6 +57,21 @@ class Coordinator:
         )
         self.web: FastAPI = api.build(self.now, self.publisher, registry)
 
+        self._tasks: list[asyncio.Task[None]] = []
+        self._own_broker: broker.EmbeddedBroker | None = None
+
+    def watch(self, tasks: "list[asyncio.Task[None]]", own_broker: broker.EmbeddedBroker | None) -> None:
+        """Remember what must not end."""
+        self._tasks, self._own_broker = tasks, own_broker
+
+    def check(self) -> None:
+        """Raise what broke if a task or the embedded broker has ended."""
+        if self._own_broker:
+            self._own_broker.check()
+        for task in self._tasks:
+            if task.done():
+                task.result()
+
     def account(self) -> Account:
         """The fleet's account, from the ledger."""
         return account(self.ledger, self.tariff, self.fleet.models(self.policies))
@@ -70,37 +88,38 @@ class Coordinator:
 async def running(
     config: Config, progress: Callable[[int], float] | None = None
 ) -> AsyncIterator[Coordinator]:
-    """A coordinator at work while the context lasts.
+    """A coordinator at work while the context lasts; `check` it now and then.
 
-    Raises broker.PortTakenError, LedgerError, DocumentError or OSError when it can't begin.
+    Raises broker.PortTakenError, BrokerEndedError, LedgerError, DocumentError or OSError when
+    it can't begin.
     """
     host, port = host_port(config.coordinator.listen)
-    broker.check_port_free(host, port, "coordinator.listen")
     with contextlib.ExitStack() as stack:
-        address = (
-            broker_address(config.broker.url)
-            if config.broker.url
-            else stack.enter_context(broker.embedded(config.broker.embedded_port))
-        )
+        listener = stack.enter_context(broker.listening_socket(host, port, "coordinator.listen"))
+        own_broker = None
+        if not config.broker.url:
+            own_broker = stack.enter_context(broker.embedded(config.broker.embedded_port))
+        address = own_broker.address if own_broker else broker_address(config.broker.url)
         coordinator = Coordinator(config, address, progress)
         stack.callback(coordinator.ledger.close)
         server = _Server(
-            uvicorn.Config(coordinator.web, host=host, port=port, log_level="warning", access_log=False)
+            uvicorn.Config(coordinator.web, log_level="warning", access_log=False, log_config=None)
         )
+        web = asyncio.create_task(_eternal("web", server.serve(sockets=[listener])))
         tasks = [
+            web,
             asyncio.create_task(_eternal("ingest", coordinator.ingest.run())),
             asyncio.create_task(_eternal("publisher", coordinator.publisher.run())),
-            asyncio.create_task(_eternal("web", server.serve())),
         ]
+        coordinator.watch(tasks, own_broker)
         try:
             while not server.started:
-                _raise_if_done(tasks)
+                coordinator.check()
                 await asyncio.sleep(0.01)
             yield coordinator
-            _raise_if_done(tasks)
         finally:
             server.should_exit = True
-            await asyncio.wait(tasks[2:], timeout=3.0)
+            await asyncio.wait([web], timeout=3.0)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -116,15 +135,18 @@ class _Server(uvicorn.Server):
 
 
 async def serve(config: Config) -> None:
-    """Be the coordinator until SIGTERM or SIGINT."""
+    """Be the coordinator until SIGTERM or SIGINT; raises what broke if a part of it ends."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with running(config):
+    async with running(config) as coordinator:
         log.info("coordinator on http://%s", config.coordinator.listen)
         systemd = sdnotify.SystemdNotifier()
         systemd.notify("READY=1")
-        await stop.wait()
+        while not stop.is_set():
+            coordinator.check()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(stop.wait(), CHECK_EVERY_S)
         systemd.notify("STOPPING=1")
 
 
@@ -132,9 +154,3 @@ async def _eternal(name: str, work: Coroutine[object, object, None]) -> None:
     # A task that should never end and does is an error with a name.
     await work
     raise RuntimeError(f"the {name} task ended by itself")
-
-
-def _raise_if_done(tasks: "list[asyncio.Task[None]]") -> None:
-    for task in tasks:
-        if task.done():
-            task.result()

@@ -3,9 +3,15 @@ authentication, nothing kept across restarts: a fleet in service uses a real bro
 """
 
 import contextlib
+import errno
 import logging
+import os
 import socket
+import subprocess
+import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,42 +42,95 @@ dynamic_filters = true
 """
 
 
+READY_S = 15.0
+
+
 class PortTakenError(OSError):
-    """A port that is wanted is in use; the sentence says which and what to do."""
+    """A port that is wanted can't be had; the sentence says which and what to do."""
+
+
+class BrokerEndedError(RuntimeError):
+    """The embedded broker is gone, and with it every message; one sentence."""
+
+
+class EmbeddedBroker:
+    """The broker's process and address."""
+
+    def __init__(self, port: int, config: Path) -> None:
+        self.address = (HOST, port)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tidewatt_coordinator.broker", str(config)],
+            stdin=subprocess.PIPE,  # it ends when this pipe closes, however we end
+            start_new_session=True,  # a signal to our group is ours to pass on, in order
+        )
+
+    def check(self) -> None:
+        """Raise BrokerEndedError if it has ended."""
+        status = self._process.poll()
+        if status is not None:
+            raise BrokerEndedError(f"the embedded broker ended with status {status}")
+
+    def wait_until_ready(self) -> None:
+        """Return when it accepts connections; BrokerEndedError if it doesn't in time."""
+        deadline = time.monotonic() + READY_S
+        while time.monotonic() < deadline:
+            self.check()
+            with contextlib.suppress(OSError), socket.create_connection(self.address, timeout=1.0):
+                return
+            time.sleep(0.02)
+        raise BrokerEndedError(f"the embedded broker was not ready within {READY_S:.0f} s")
+
+    def stop(self) -> None:
+        """End it and wait."""
+        self._process.terminate()
+        self._process.wait()
+        if self._process.stdin:
+            self._process.stdin.close()
 
 
 @contextlib.contextmanager
-def embedded(port: int) -> Iterator[tuple[str, int]]:
-    """Run the broker while the context lasts; gives its address.
+def embedded(port: int) -> Iterator[EmbeddedBroker]:
+    """Run the broker while the context lasts.
 
-    Raises PortTakenError if the port is in use, RuntimeError if the broker doesn't come up.
+    Raises PortTakenError if the port is in use, BrokerEndedError if the broker doesn't come up.
     """
     check_port_free(HOST, port, "broker.embedded_port")
     with tempfile.NamedTemporaryFile("w", prefix="tidewatt-broker-", suffix=".toml") as file:
         file.write(_RUMQTTD.format(host=HOST, port=port))
         file.flush()
-        broker = Broker(config_path=str(Path(file.name)))
+        broker = EmbeddedBroker(port, Path(file.name))
         try:
-            broker.start()
-        except OSError as error:  # taken between our look and its own
-            raise PortTakenError(f"broker.embedded_port: {error}") from error
-        log.info("embedded broker on %s:%d, for demos only", HOST, port)
-        try:
-            yield HOST, port
+            broker.wait_until_ready()
+            log.info("embedded broker on %s:%d, for demos only", HOST, port)
+            yield broker
         finally:
             broker.stop()
 
 
+def listening_socket(host: str, port: int, what: str) -> socket.socket:
+    """A socket that listens on host:port; PortTakenError if there can't be one. `what` names the setting."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except (OSError, UnicodeError) as error:
+        raise PortTakenError(f"{what}: {host!r} is no address of this machine: {error}") from error
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortTakenError(f"{what}: {host}:{port} is not free; choose another port") from error
+        raise PortTakenError(f"{what}: {host}:{port} can't be used: {error.strerror}") from error
+    return listener
+
+
 def check_port_free(host: str, port: int, what: str) -> None:
     """Raise PortTakenError if nothing can listen on host:port; `what` names the setting."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise PortTakenError(
-                f"{what}: {host}:{port} is not free ({error.strerror}); choose another port"
-            ) from error
+    listening_socket(host, port, what).close()
 
 
 def free_port() -> int:
@@ -80,3 +139,18 @@ def free_port() -> int:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _be_the_broker(config: str) -> None:
+    def end_with_parent() -> None:
+        sys.stdin.buffer.read()
+        os._exit(0)
+
+    # rumqttd logs every packet as an error span through Python's logging: nothing of it is news.
+    logging.getLogger("rumqttd").setLevel(logging.CRITICAL)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    Broker(config_path=config).run_forever()
+
+
+if __name__ == "__main__":
+    _be_the_broker(sys.argv[1])

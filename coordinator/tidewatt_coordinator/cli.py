@@ -12,12 +12,13 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from sqlalchemy.exc import SQLAlchemyError
 
 from tidewatt_coordinator import VERSION
 from tidewatt_coordinator.config import Config, host_port, parse_config
 from tidewatt_coordinator.ledger.store import LedgerError
 from tidewatt_governor.traffic import TraceError
-from tidewatt_wire.documents import DocumentError, environment_overrides, to_toml
+from tidewatt_wire.documents import DocumentError, decode_text, environment_overrides, to_toml
 
 DEFAULT_CONFIG = Path("/etc/tidewatt/coordinator.toml")
 FAILED, WRONG = 1, 2
@@ -50,8 +51,12 @@ def main() -> None:
     except ModuleNotFoundError as error:
         _complain(f"the Python module {error.name!r} is missing; `make run` installs what is needed")
         sys.exit(FAILED)
-    except (OSError, RuntimeError) as error:
-        _complain(str(error))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _complain(f"{where}{error.strerror or error}")
+        sys.exit(FAILED)
+    except (RuntimeError, SQLAlchemyError) as error:
+        _complain(str(error).partition("\n")[0])
         sys.exit(FAILED)
 
 
@@ -90,8 +95,10 @@ def run(
     from tidewatt_coordinator.demo.run import run as run_demo  # noqa: PLC0415
 
     host_port(listen)
-    if json is not None and not json.resolve().parent.is_dir():
-        raise FileNotFoundError(2, "No such directory", str(json.parent))
+    if json is not None:
+        if not json.resolve().parent.is_dir():
+            raise FileNotFoundError(2, "No such directory", str(json.parent))
+        json.open("a").close()  # what can't be written is said now, not when the day is over
     options = Options(
         devices=devices,
         speed=speed,
@@ -131,4 +138,4 @@ def config_validate(config: ConfigFile = DEFAULT_CONFIG) -> None:
 
 def _read(path: Path) -> Config:
     overrides = environment_overrides(os.environ, "TIDEWATT")
-    return parse_config(path.read_text("utf-8"), name=str(path), overrides=overrides)
+    return parse_config(decode_text(path.read_bytes(), str(path)), name=str(path), overrides=overrides)

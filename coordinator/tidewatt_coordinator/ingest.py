@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 BATCH_S = 0.2
 SESSION_EXPIRY_S = 3600
 RETRY_S = 1.0
+#: A device whose clock is further ahead than this is not believed: its "latest" would hide all that follow.
+FUTURE_MS = 86_400_000
 #: Refusals are logged once per topic and reason, and so many of those at the most.
 MOST_NEWS = 100
 
@@ -106,6 +108,8 @@ class Ingest:
             raise Refused(
                 RefusalReason.WRONG_TOPIC, f"device {message.device!r} spoke on the topic of {at.device!r}"
             )
+        if isinstance(message, Birth | Report) and message.at_ms > self._now_ms() + FUTURE_MS:
+            raise Refused(RefusalReason.FUTURE, f"{at.device}'s clock is more than a day ahead of ours")
         self.messages[at.kind] += 1
         match message:
             case Birth():

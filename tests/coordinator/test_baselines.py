@@ -24,6 +24,7 @@ def test_the_best_fixed_mode_keeps_the_promise_first(profile: BoardProfile) -> N
     assert compare({"a": (model, calm)}).best_fixed_point == "7W"
     both = compare({"a": (model, calm), "b": (model, busy)})
     assert both.best_fixed_point == "25W", "one mode for the whole fleet"
+    assert both.best_fixed is not None
     assert both.best_fixed.violating_ms == 0
     assert both.max_freq.energy_mj > both.vendor_default.energy_mj == both.best_fixed.energy_mj
 
@@ -32,6 +33,7 @@ def test_devices_that_share_no_mode_have_no_best_one(profile: BoardProfile) -> N
     one = DeviceModel(profile.points[:1], "15W", 60.0)
     other = DeviceModel(profile.points[1:2], "25W", 60.0)
     stretch = [Stretch(3600, {"15W": HOUR_MS})]
-    assert compare({"a": (one, stretch), "b": (other, stretch)}).best_fixed_point == ""
+    none = compare({"a": (one, stretch), "b": (other, stretch)})
+    assert (none.best_fixed, none.best_fixed_point) == (None, "")
     with pytest.raises(ValueError, match="no device"):
         compare({})

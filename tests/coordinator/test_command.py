@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tidewatt_coordinator.broker import free_port
 from tidewatt_coordinator.config import parse_config
 
 
@@ -84,6 +85,15 @@ def test_wrong_arguments(tmp_path: Path) -> None:
         done = tidewatt(*arguments)
         assert done.returncode == 2
         assert "Error" in done.stderr
+
+
+def test_one_port_for_two_things_and_hosts_that_are_none() -> None:
+    port = free_port()
+    both = ["--listen", f"127.0.0.1:{port}", "--broker-port", str(port)]
+    one_sentence(tidewatt("run", *both), 1, f"broker.embedded_port: 127.0.0.1:{port} is not free")
+    one_sentence(tidewatt("run", "--listen", "nosuchhost.invalid:8080"), 1, "is no address of this machine")
+    one_sentence(tidewatt("run", "--listen", "8.8.8.8:8080"), 1, "8.8.8.8:8080 can't be used")
+    one_sentence(tidewatt("run", "--listen", "127.0.0.1:²"), 2, "is not host:port")
 
 
 def test_version_and_help() -> None:

@@ -167,6 +167,15 @@ async def test_ingest_takes_good_messages_and_counts_bad_ones(ledger: Ledger, pr
     assert set(fleet.devices) == {"a"}
 
 
+async def test_a_clock_far_ahead_is_not_believed(ledger: Ledger) -> None:
+    fleet = Fleet(60_000)
+    ingest = Ingest(("127.0.0.1", 1), "f", fleet, ledger, lambda: 3_000)
+    for at_ms in (2**53, 86_400_000 + 3_001):
+        ingest.take(str(DeviceTopic("f", "a", "report")), encode(report(at_ms=at_ms)))
+    assert ingest.refused == {"future": 2}
+    assert fleet.devices == {}
+
+
 async def test_a_ledger_that_fails_loses_nothing(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     ingest = Ingest(("127.0.0.1", 1), "f", Fleet(60_000), ledger, lambda: 3_000)
     ingest.take(str(DeviceTopic("f", "a", "report")), encode(report(energy_mj=10)))

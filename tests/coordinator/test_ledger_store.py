@@ -133,6 +133,23 @@ def test_bad_tariffs_say_why(tmp_path: Path) -> None:
             load_tariff(str(file))
 
 
+def test_absurd_counters_are_still_numbers(url: str) -> None:
+    ledger = Ledger(url, 60_000)
+    most = Counters(energy_mj=2**53)
+    ledger.take(
+        Report(device="a", session="s", epoch=str(n), seq=1, at_ms=n, counters=most, gauges=Gauges())
+        for n in range(1100)
+    )
+    assert ledger.totals()[0].values[0] == 1100 * 2**53
+    ledger.close()
+
+
+def test_a_file_that_is_no_database_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "x.db").write_text("a,b\n" * 1000)
+    with pytest.raises(LedgerError, match="can't be opened: file is not a database"):
+        Ledger(f"sqlite:///{tmp_path / 'x.db'}", 60_000)
+
+
 def test_time_in_modes_stands_in_the_buckets_it_was_spent_in(url: str) -> None:
     """A mode that reports leave out until it is used was at zero until then, not unknown."""
     ledger = Ledger(url, 60_000)

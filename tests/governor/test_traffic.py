@@ -57,6 +57,11 @@ def test_it_reads_utc_and_offsets() -> None:
             "line 4: 120 s after the line before, but the first step is 60 s",
         ),
         (HEAD + "2026-01-01T00:01:00Z,1\n2026-01-01T00:00:00Z,1\n", "line 3: -60 s"),
+        (
+            HEAD + "1969-12-31T00:00:00Z,1\n1969-12-31T00:01:00Z,1\n",
+            "line 2: 1969-12-31T00:00:00Z is before 1970",
+        ),
+        (HEAD + "x" * 200_000, "not a CSV file: field larger than field limit"),
     ],
 )
 def test_bad_files_name_the_line(text: str, sentence: str) -> None:

@@ -229,7 +229,7 @@ def test_a_killed_agent_is_seen_by_the_broker(bench: Bench, mosquitto: Mosquitto
     ("change", "sentence"),
     [
         ({"load": [{"url": "ftp://x"}]}, "load.url 'ftp://x' is not an http:// URL"),
-        ({"link": {"broker": "x:1883"}}, "broker 'x:1883' is not an mqtt://host:port URL"),
+        ({"link": {"broker": "x:1883"}}, "link.broker 'x:1883' is not an mqtt://host:port URL"),
         ({"metrics": {"listen": "nonsense"}}, "metrics.listen 'nonsense' is not host:port"),
     ],
 )
@@ -239,4 +239,4 @@ def test_a_bad_set_up_is_one_sentence(tmp_path: Path, change: dict[str, Any], se
     program = [sys.executable, "-m", "tidewatt_agent", "run", "--config", str(file)]
     done = subprocess.run(program, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 2
-    assert done.stderr == f"tidewatt-agent: {sentence}\n"
+    assert done.stderr == f"tidewatt-agent: {file}: {sentence}\n"

@@ -43,7 +43,11 @@ class Demo:
         self.port = free_port()
         program = [sys.executable, "-m", "tidewatt_coordinator", "run", "--listen", f"127.0.0.1:{self.port}"]
         self.process = subprocess.Popen(
-            [*program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*program, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
 
     def fleet(self) -> dict[str, Any]:
@@ -165,6 +169,30 @@ def test_an_agent_that_dies_is_named(trace: Path, demos: list[Demo]) -> None:
     os.kill(agent, signal.SIGKILL)
     code, _, errors = demo.end()
     assert code == 1
-    assert errors.startswith("tidewatt: jetson-01 ended with status -9: ")
-    assert errors.count("\n") == 1
+    assert errors == "tidewatt: jetson-01 was killed by signal 9\n"
     assert gone(children)
+
+
+def test_a_broker_that_dies_is_named(trace: Path, demos: list[Demo]) -> None:
+    demo = Demo("--devices", "1", "--speed", "300", "--trace", str(trace))
+    demos.append(demo)
+    demo.until(lambda fleet: fleet["online"] == 1)
+    children = demo.children()
+    broker = next(
+        pid for pid in children if b"tidewatt_coordinator.broker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    )
+    os.kill(broker, signal.SIGKILL)
+    code, _, errors = demo.end()
+    assert code == 1
+    assert errors.endswith("tidewatt: the embedded broker ended with status -9\n")
+    assert gone(children)
+
+
+def test_a_signal_to_the_whole_group_still_ends_in_order(trace: Path, demos: list[Demo]) -> None:
+    demo = Demo("--devices", "1", "--speed", "300", "--trace", str(trace))
+    demos.append(demo)
+    demo.until(lambda fleet: fleet["online"] == 1 and fleet["energy_joules"] > 0)
+    os.killpg(demo.process.pid, signal.SIGTERM)
+    code, printed, errors = demo.end()
+    assert (code, errors) == (0, "")
+    assert "THEY DIFFER" not in printed

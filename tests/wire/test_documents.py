@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 import pytest
 
-from tidewatt_wire.documents import DocumentError, environment_overrides, parse_toml, to_toml
+from tidewatt_wire.documents import DocumentError, decode_text, environment_overrides, parse_toml, to_toml
 
 
 class Inner(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -42,6 +42,15 @@ def test_wrong_values_name_their_place() -> None:
     assert sentence("[inner]\nport = 0") == "x.toml: inner.port: Expected `int` >= 1"
     assert "inner.listen" in sentence("[inner]\nlisten = 4")
     assert "not TOML" in sentence("[inner\n")
+
+
+def test_what_is_no_text_or_too_deep_names_the_file() -> None:
+    assert decode_text(b"\xef\xbb\xbfa = 1", "x") == "a = 1", "a byte order mark is no text"
+    with pytest.raises(DocumentError, match=r"x.toml: not UTF-8 text \(byte 2\)"):
+        decode_text(b"a=\xff", "x.toml")
+    assert "not TOML" in sentence("a = " + "[" * 20_000)
+    with pytest.raises(DocumentError, match="'inner' is not a table, so 'inner.port' can't be set"):
+        parse_toml("inner = 5", Outer, name="x", overrides={"inner.port": "7"})
 
 
 def test_free_tables_take_any_key() -> None:

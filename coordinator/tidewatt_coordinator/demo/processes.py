@@ -67,10 +67,12 @@ class Child:
 
     def check(self) -> None:
         """Raise ChildEndedError if it has ended."""
-        if self._process.returncode is not None:
-            raise ChildEndedError(
-                f"{self.name} ended with status {self._process.returncode}: {self.last_words()}"
-            )
+        status = self._process.returncode
+        if status is None:
+            return
+        if status < 0:
+            raise ChildEndedError(f"{self.name} was killed by signal {-status}")
+        raise ChildEndedError(f"{self.name} ended with status {status}: {self.last_words()}")
 
     def last_words(self) -> str:
         """The last line of its log."""
@@ -131,9 +133,9 @@ def room_config(
 
 
 def agent_config(
-    fleet: str, device: str, board: "BoardDoors", timebase: Timebase, broker: str
+    fleet: str, device: str, board: BoardDoors, timebase: Timebase, broker: str, state: Path
 ) -> dict[str, Any]:
-    """One agent's configuration file."""
+    """One agent's configuration file; it keeps its counters in the folder `state`."""
     return {
         "agent": {"fleet": fleet, "device": device, "control": "enforce"},
         "labels": {"site": "demo"},
@@ -142,6 +144,6 @@ def agent_config(
         "load": [{"url": board.metrics_url, "labels": {"cluster": "jetson"}}],
         "link": {"broker": broker},
         "metrics": {"listen": ""},
-        "state": {"folder": ""},
+        "state": {"folder": str(state)},
         "clock": msgspec.to_builtins(timebase),
     }

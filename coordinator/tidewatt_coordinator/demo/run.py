@@ -32,8 +32,9 @@ from tidewatt_coordinator.demo.processes import (
     write_toml,
 )
 from tidewatt_coordinator.web.models import FleetNow
-from tidewatt_governor.traffic import Trace, TraceError, parse_trace, shipped_day
+from tidewatt_governor.traffic import Trace, TraceError, parse_trace, scaled, shipped_day
 from tidewatt_wire.clock import Timebase
+from tidewatt_wire.documents import decode_text
 
 FLEET = "demo"
 #: The agents' own limit, said again here because the summary tells what it led to.
@@ -82,18 +83,21 @@ async def run(options: Options, console: Console) -> bool:
             console.print(f"page: http://{options.listen}   Ctrl-C stops", highlight=False)
             await _watch(coordinator, children, options, end_ms, progress, asked_to_stop, console)
             await stop(children[1:])
-            await _settle(coordinator)
+            await _settle(coordinator, devices)
             now = await asyncio.to_thread(coordinator.now)
-            kept = summary.conservation(coordinator.fleet, now)
+            files = [folder / device / "counters.json" for device in devices]
+            kept = summary.conservation(files, devices, coordinator.account())
     return _conclude(options, now, kept, asked_to_stop.is_set(), console)
 
 
 def _read_trace(path: Path | None) -> Trace:
     if path is None:
         return shipped_day()
-    trace = parse_trace(path.read_text("utf-8"), name=str(path))
-    if max(trace.rps) <= 0.0:
-        raise TraceError(f"{path}: there is no traffic in it")
+    trace = parse_trace(decode_text(path.read_bytes(), str(path)), name=str(path))
+    try:
+        scaled(trace, 1.0)
+    except TraceError as error:
+        raise TraceError(f"{path}: {error}") from error
     return trace
 
 
@@ -139,7 +143,9 @@ async def _children(
         children.append(room)
         doors = msgspec.json.decode(await room.ready_line(), type=dict[str, BoardDoors])
         for device in devices:
-            config = agent_config(FLEET, device, doors[device], timebase, url)
+            state = folder / device
+            state.mkdir()
+            config = agent_config(FLEET, device, doors[device], timebase, url, state)
             path = write_toml(folder / f"{device}.toml", config)
             arguments = ["run", "--until-eof", "--config", str(path)]
             children.append(await Child.start(device, arguments, folder))
@@ -162,6 +168,7 @@ async def _watch(
     with Progress(*columns, console=console, transient=True) as bar:
         day = bar.add_task("the day begins", total=1.0)
         while not asked_to_stop.is_set():
+            coordinator.check()
             for child in children:
                 child.check()
             now_ms = coordinator.clock.now_ms()
@@ -193,10 +200,11 @@ def _or_dash(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
 
 
-async def _settle(coordinator: Coordinator) -> None:
-    """Wait, within reason, until the last report of every device that said goodbye is in the ledger."""
+async def _settle(coordinator: Coordinator, devices: list[str]) -> None:
+    """Wait, within reason, until every device's goodbye is here: its last report came before it."""
     for _ in range(50):
-        if all(device.will is not None for device in coordinator.fleet.devices.values()):
+        known = coordinator.fleet.devices
+        if all(name in known and known[name].will is not None for name in devices if name in known):
             break
         await asyncio.sleep(0.1)
     await coordinator.ingest.merge()

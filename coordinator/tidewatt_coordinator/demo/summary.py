@@ -1,12 +1,15 @@
 """What the day came to: the table on the terminal and the JSON file."""
 
+from collections.abc import Collection, Iterable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from rich.table import Table
 
-from tidewatt_coordinator.fleet import Fleet
+from tidewatt_coordinator.ledger.account import Account
 from tidewatt_coordinator.web.models import FleetNow
+from tidewatt_wire.messages import Counters
 from tidewatt_wire.units import MILLIJOULES_PER_JOULE, joules
 
 NAMES = {
@@ -18,7 +21,7 @@ NAMES = {
 
 
 class Conservation(msgspec.Struct, frozen=True):
-    """The devices' own counters beside the ledger's, in millijoules."""
+    """The devices' own counters, as they kept them on disk, beside the ledger's; in millijoules."""
 
     devices_mj: int
     ledger_mj: int
@@ -29,10 +32,22 @@ class Conservation(msgspec.Struct, frozen=True):
         return abs(self.devices_mj - self.ledger_mj) < MILLIJOULES_PER_JOULE
 
 
-def conservation(fleet: Fleet, now: FleetNow) -> Conservation:
-    """What every device last said it had counted, beside the ledger's sum."""
-    devices_mj = sum(device.report.counters.energy_mj for _, device in fleet.known() if device.report)
-    return Conservation(devices_mj, round(now.energy_joules * MILLIJOULES_PER_JOULE))
+class _Kept(msgspec.Struct):
+    """What an agent keeps of its counters."""
+
+    counters: Counters
+
+
+def conservation(files: Iterable[Path], devices: Collection[str], account: Account) -> Conservation:
+    """What the agents kept on their own disks, beside what the ledger has of them.
+
+    A device that kept nothing counts nothing, so what the ledger has of it stands out.
+    """
+    kept = [msgspec.json.decode(file.read_bytes(), type=_Kept) for file in files if file.exists()]
+    return Conservation(
+        sum(one.counters.energy_mj for one in kept),
+        sum(one.energy_mj for one in account.devices if one.device in devices),
+    )
 
 
 def document(now: FleetNow, kept: Conservation, set_up: dict[str, Any]) -> dict[str, Any]:

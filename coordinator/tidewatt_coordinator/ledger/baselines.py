@@ -59,7 +59,8 @@ class Baselines(msgspec.Struct, frozen=True):
 
     max_freq: Outcome
     vendor_default: Outcome
-    best_fixed: Outcome
+    best_fixed: Outcome | None
+    """None where the devices share no mode."""
     best_fixed_point: str
     modelled_mj: int
 
@@ -104,7 +105,7 @@ def compare(fleet: Mapping[str, tuple[DeviceModel, Sequence[Stretch]]]) -> Basel
         vendor_default=_fleet_fixed(
             fleet, {name: model.vendor_default for name, (model, _) in fleet.items()}
         ),
-        best_fixed=by_point.get(best, Outcome(0, 0)),
+        best_fixed=by_point.get(best),
         best_fixed_point=best,
         modelled_mj=sum(modelled(stretches, model.points) for model, stretches in fleet.values()),
     )

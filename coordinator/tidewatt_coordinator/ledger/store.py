@@ -1,6 +1,7 @@
 """The ledger in its database: reports in, spans and totals out."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import add
 from pathlib import Path
 
 import msgspec
@@ -8,7 +9,7 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from sqlalchemy import Column, Connection, Engine, RowMapping, Table, create_engine, event, func, select
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError
 
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS, Span, bucket_of, merge, span_of
 from tidewatt_coordinator.ledger.tables import device_bucket, ledger_fact, mode_bucket
@@ -50,9 +51,9 @@ class Ledger:
         event.listen(self._engine, "connect", _set_pragmas)
         try:
             _migrate(self._engine)
-        except OperationalError as error:
+            self._hold_bucket_length(bucket_ms)
+        except DatabaseError as error:
             raise LedgerError(f"ledger.url {url!r} can't be opened: {error.orig}") from error
-        self._hold_bucket_length(bucket_ms)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -79,17 +80,17 @@ class Ledger:
         """What every device has counted, over all epochs: the greatest counters of each, summed."""
         table = device_bucket.c
         greatest = (
-            select(table.device, *(func.max(table[f"{name}_greatest"]).label(name) for name in COUNTERS))
+            select(table.device, *(func.max(table[f"{name}_greatest"]) for name in COUNTERS))
             .group_by(table.device, table.epoch)
-            .subquery()
+            .order_by(table.device)
         )
-        query = (
-            select(greatest.c.device, *(func.sum(greatest.c[name]) for name in COUNTERS))
-            .group_by(greatest.c.device)
-            .order_by(greatest.c.device)
-        )
+        # Summed here: SQLite's sum of integers is an error beyond 64 bits, Python's is a number.
+        totals: dict[str, tuple[int, ...]] = {}
         with self._engine.connect() as connection:
-            return [Total(device, tuple(values)) for device, *values in connection.execute(query)]
+            for device, *values in connection.execute(greatest):
+                before = totals.get(device, (0,) * len(values))
+                totals[device] = tuple(map(add, before, values))
+        return [Total(device, values) for device, values in totals.items()]
 
     def lives(self) -> list[Life]:
         """Everything, by device and epoch."""

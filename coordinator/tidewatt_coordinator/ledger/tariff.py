@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from tidewatt_wire.documents import DocumentError, parse_toml
+from tidewatt_wire.documents import DocumentError, decode_text, parse_toml
 from tidewatt_wire.units import MILLIJOULES_PER_KILOWATT_HOUR
 
 
@@ -33,7 +33,7 @@ def load_tariff(path: str) -> Tariff:
     Raises DocumentError for what is wrong in the file, OSError if it can't be read.
     """
     if path:
-        text, name = Path(path).read_text("utf-8"), path
+        text, name = decode_text(Path(path).read_bytes(), path), path
     else:
         name = "flat.toml"
         text = resources.files("tidewatt_coordinator.data.tariffs").joinpath(name).read_text("utf-8")

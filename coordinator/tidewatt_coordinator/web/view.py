@@ -102,6 +102,8 @@ def policy_outcomes(account: Account, tariff: Tariff) -> dict[str, PolicyOutcome
         ("vendor_default", account.baselines.vendor_default, None),
         ("best_fixed", account.baselines.best_fixed, account.baselines.best_fixed_point),
     ):
+        if outcome is None:
+            continue
         shown[name] = PolicyOutcome(
             energy_wh=watt_hours(outcome.energy_mj),
             cost=tariff.cost(outcome.energy_mj),
