@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 KEEPALIVE_S = 15
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
+#: Real seconds that the goodbye may wait for a broker that may be gone.
+GOODBYE_S = 2.0
 #: An hour of reports at the default 10 s.
 MOST_WAITING = 360
 
@@ -43,6 +45,7 @@ class Link:
         self._news = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
+        self._leaving = False
         self.connected = False
         self.connections = 0
         self.dropped = 0
@@ -66,6 +69,8 @@ class Link:
             try:
                 await self._one_connection()
             except aiomqtt.MqttError as error:
+                if self._leaving:  # the goodbye failed, but gone we are
+                    raise asyncio.CancelledError from error
                 log.warning("link: %s; trying again in %.1f s", error, backoff_s)
             finally:
                 self.connected = False
@@ -101,9 +106,9 @@ class Link:
                 for half in done:
                     half.result()
             except asyncio.CancelledError:
-                await client.publish(
-                    self._topic("will"), encode(_will(birth, lost=False)), qos=1, retain=True
-                )
+                self._leaving = True
+                goodbye = encode(_will(birth, lost=False))
+                await client.publish(self._topic("will"), goodbye, qos=1, retain=True, timeout=GOODBYE_S)
                 raise
             finally:
                 for half in halves:

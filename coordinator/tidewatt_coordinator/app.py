@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 #: Real seconds between two looks at whether everything still lives.
 CHECK_EVERY_S = 0.5
+#: Real seconds that a part may take to end.
+GOODBYE_S = 5.0
 
 
 class Coordinator:
@@ -120,9 +122,7 @@ async def running(
         finally:
             server.should_exit = True
             await asyncio.wait([web], timeout=3.0)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _end(tasks)
 
 
 class _Server(uvicorn.Server):
@@ -148,6 +148,14 @@ async def serve(config: Config) -> None:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(stop.wait(), CHECK_EVERY_S)
         systemd.notify("STOPPING=1")
+
+
+async def _end(tasks: "list[asyncio.Task[None]]") -> None:
+    # Twice, because a client whose broker is gone may turn the first cancellation into an error.
+    for _ in range(2):
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=GOODBYE_S)
 
 
 async def _eternal(name: str, work: Coroutine[object, object, None]) -> None:

@@ -111,6 +111,16 @@ async def test_a_full_queue_gives_up_the_oldest() -> None:
     assert [link._waiting[0].seq, link._waiting[-1].seq] == [5, 364]
 
 
+async def test_told_to_stop_while_the_broker_is_dying_it_stops(mosquitto: Mosquitto) -> None:
+    link = Link(Address(*mosquitto.address), "f", lambda: BIRTH, lambda _payload: None)
+    task = asyncio.create_task(link.run())
+    await until(lambda: link.connected)
+    mosquitto.kill()
+    task.cancel()
+    await asyncio.wait([task], timeout=20)
+    assert task.cancelled()
+
+
 def test_broker_addresses() -> None:
     assert broker_address("mqtt://broker.example:18830") == ("broker.example", 18830)
     assert broker_address("mqtt://broker.example") == ("broker.example", 1883)
