@@ -4,16 +4,21 @@ One small JSON file, replaced whole: written beside, flushed to the disk, rename
 old one, and the directory flushed too. It is written before a report leaves, so the file is
 never behind what the coordinator was told, and at least every SAVE_EVERY_S: that is the most
 a power cut can lose. The counters carry no time of day, so no clock jump can touch them.
+
+When the disk fails, the kept epoch stops where the file stands and what follows is told in
+an epoch of its own that is kept nowhere: a restart then goes on with the file's counters,
+which the coordinator has seen no further than that, and nothing is hidden or told twice.
 """
 
 import logging
 import os
+import threading
 import uuid
 from pathlib import Path
 
 import msgspec
 
-from tidewatt_wire.messages import Counters
+from tidewatt_wire.messages import Counters, Report
 
 log = logging.getLogger(__name__)
 
@@ -32,16 +37,49 @@ class CounterFile:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._failing = False
+        self._lock = threading.Lock()
         self._saved_s: float | None = None
+        self._written = _fresh()
+        self._unkept: str | None = None
 
     def load(self) -> Kept:
         """The kept counters, or zeros in a new epoch if there are none or they can't be read.
 
         A file that can't be read is put aside, never overwritten.
         """
-        if self._path is None:
-            return _fresh()
+        self._written = self._read() if self._path else _fresh()
+        return self._written
+
+    def due(self, now_s: float) -> bool:
+        """Whether it is time to save (`now_s`: monotonic seconds)."""
+        return self._saved_s is None or now_s - self._saved_s >= SAVE_EVERY_S
+
+    def keep(self, report: Report, now_s: float) -> Report:
+        """Keep the report's counters, and give the report as it may be told. For any thread."""
+        with self._lock:
+            self._saved_s = now_s
+            if self._unkept is None and self._path is not None:
+                self._write(self._path, Kept(report.epoch, report.counters))
+            if self._unkept is None:
+                return report
+            counters = _since(self._written.counters, report.counters)
+            return msgspec.structs.replace(report, epoch=self._unkept, counters=counters)
+
+    def _write(self, path: Path, kept: Kept) -> None:
+        try:
+            _replace(path, msgspec.json.encode(kept))
+        except OSError as error:
+            log.error(  # noqa: TRY400 - the sentence says it all
+                "counters: %s can't be written: %s; from here on they don't outlive this process",
+                path,
+                error.strerror,
+            )
+            self._unkept = uuid.uuid4().hex
+        else:
+            self._written = kept
+
+    def _read(self) -> Kept:
+        assert self._path is not None  # noqa: S101 - asked by load
         try:
             return msgspec.json.decode(self._path.read_bytes(), type=Kept)
         except FileNotFoundError:
@@ -55,29 +93,20 @@ class CounterFile:
                 log.error("counters: %s", obstacle)  # noqa: TRY400
             return _fresh()
 
-    def due(self, now_s: float) -> bool:
-        """Whether it is time to save (`now_s`: monotonic seconds)."""
-        return self._saved_s is None or now_s - self._saved_s >= SAVE_EVERY_S
-
-    def save(self, kept: Kept, now_s: float) -> None:
-        """Replace the file; a failure (disk full, read-only) is logged once and tried again next time."""
-        self._saved_s = now_s
-        if self._path is None:
-            return
-        try:
-            _replace(self._path, msgspec.json.encode(kept))
-        except OSError as error:
-            if not self._failing:
-                log.error("counters: %s can't be written: %s", self._path, error.strerror)  # noqa: TRY400
-            self._failing = True
-            return
-        if self._failing:
-            log.warning("counters: %s is written again", self._path)
-        self._failing = False
-
 
 def _fresh() -> Kept:
     return Kept(uuid.uuid4().hex, Counters())
+
+
+def _since(before: Counters, now: Counters) -> Counters:
+    return Counters(
+        energy_mj=now.energy_mj - before.energy_mj,
+        requests=now.requests - before.requests,
+        violating_ms=now.violating_ms - before.violating_ms,
+        unmeasured_ms=now.unmeasured_ms - before.unmeasured_ms,
+        switches=now.switches - before.switches,
+        mode_ms={mode: ms - before.mode_ms.get(mode, 0) for mode, ms in now.mode_ms.items()},
+    )
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -19,7 +19,7 @@ import sdnotify
 
 from tidewatt_agent import VERSION, metrics
 from tidewatt_agent.config import Config, broker_address
-from tidewatt_agent.counterfile import CounterFile, Kept
+from tidewatt_agent.counterfile import CounterFile
 from tidewatt_agent.hands import FoldedHands, Hands, SocketHands
 from tidewatt_agent.link import Link
 from tidewatt_agent.load.endpoint import Applications
@@ -88,18 +88,19 @@ async def _last_words(tick: Tick, hands: Hands, file: CounterFile, link: Link | 
         # Whatever broke the tick may break it again; the board is given back all the same.
         log.exception("the last tick failed")
     await hands.restore()
-    if report:
-        file.save(Kept(report.epoch, report.counters), 0.0)
-    if report and link and link.connected:
-        link.send(report)
+    told = file.keep(report, 0.0) if report else None
+    if told and link and link.connected:
+        link.send(told)
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(link.flushed(), GOODBYE_S)
 
 
 async def _end(tasks: "list[asyncio.Task[None]]") -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    # Twice: asyncio.wait_for of Python 3.10 and 3.11 can lose a cancellation that comes with its result.
+    for _ in range(2):
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=GOODBYE_S)
 
 
 async def _loop(
@@ -121,9 +122,10 @@ async def _loop(
         reporting = link is not None and now_s >= next_report_s
         if reporting or file.due(now_s):
             # Kept before it is told: the coordinator never knows more than the disk.
-            await asyncio.to_thread(file.save, Kept(report.epoch, report.counters), now_s)
-        if link and reporting:
-            link.send(report)
+            told = await asyncio.to_thread(file.keep, report, now_s)
+            if link and reporting:
+                link.send(told)
+        if reporting:
             next_report_s += config.agent.report_s * max(
                 1, (now_s - next_report_s) // config.agent.report_s + 1
             )
@@ -149,9 +151,10 @@ def _link(
         return None
 
     def birth() -> Birth:
+        # A session is one connection: the will of the one that was lost must not bury the next.
         return Birth(
             device=identity.device,
-            session=identity.session,
+            session=uuid.uuid4().hex,
             epoch=identity.epoch,
             at_ms=clock.now_ms(),
             version=VERSION,
@@ -174,7 +177,7 @@ async def _until_told_or_broken(tasks: list["asyncio.Task[None]"], *, until_eof:
     told = asyncio.create_task(stop_asked(until_eof=until_eof))
     done, _ = await asyncio.wait([told, *tasks], return_when=asyncio.FIRST_COMPLETED)
     told.cancel()
-    for task in done - {told}:
+    for task in done:
         task.result()
 
 

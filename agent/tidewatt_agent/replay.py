@@ -34,12 +34,14 @@ class Replayed(msgspec.Struct, frozen=True):
 
 def replay(lines: Iterable[str], profile: BoardProfile) -> Iterator[Replayed]:
     """Decide again from every line; JournalError names the first that isn't a tick record."""
-    state = GovernorState(point=profile.vendor_default, since_s=float("-inf"))
+    state: GovernorState | None = None
     for number, line in enumerate(lines, start=1):
         try:
             record = msgspec.json.decode(line, type=TickRecord)
         except msgspec.DecodeError as error:
             raise JournalError(f"line {number} is not a tick record: {error}") from error
+        if state is None:
+            state = GovernorState(point=profile.vendor_default, since_s=record.now_s)
         state = moved(state, record.stands, record.now_s)
         state, decision = decide(
             state, record.load, record.policy, profile.points, profile.vendor_default, record.now_s

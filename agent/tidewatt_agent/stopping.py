@@ -16,7 +16,10 @@ async def stop_asked(*, until_eof: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     if until_eof:
-        loop.add_reader(sys.stdin.fileno(), _stop_at_end, stop)
+        try:
+            loop.add_reader(sys.stdin.fileno(), _stop_at_end, stop)
+        except PermissionError as error:
+            raise ValueError("standard input has no end to wait for; give it a pipe") from error
     try:
         await stop.wait()
     finally:

@@ -76,7 +76,7 @@ class Tick:
         self._identity, self._profile, self._clock = identity, profile, clock
         self._reader, self._load, self._hands = reader, load, hands
         self._policies, self._gap_s, self._journal = policies, gap_s, journal
-        self._state = GovernorState(point=profile.vendor_default, since_s=float("-inf"))
+        self._state = GovernorState(point=profile.vendor_default, since_s=0.0)
         self._tally = Tally(counters=counters)
         self._watts: float | None = None
         self._temperature_c: float | None = None
@@ -87,6 +87,8 @@ class Tick:
     async def __call__(self) -> Report:
         """Do one tick and return the report that stands for it."""
         now_s, at_ms, policy = self._clock.monotonic_s(), self._clock.now_ms(), self._policies.policy
+        if self._last_s is None:  # the dwell counts from the first look, not from eternity
+            self._state = msgspec.structs.replace(self._state, since_s=now_s)
         self._measure(now_s)
         load = await self._load.read(now_s) if self._load else None
         stands = await self._hands.look()

@@ -29,11 +29,7 @@ class Device(msgspec.Struct, kw_only=True):
 
     def status(self, now_ms: int, stale_after_ms: int) -> Status:
         """Online, silent (no report for too long), stopped (its own word) or lost (the broker's)."""
-        heard = [message for message in (self.birth, self.report) if message]
-        if not heard:
-            return "silent" if self.will is None else _ended(self.will)
-        latest = max(heard, key=lambda message: message.at_ms)
-        if self.will and self.will.session == latest.session:
+        if self.will and (self.birth is None or self.will.session == self.birth.session):
             return _ended(self.will)
         return "online" if now_ms - self.heard_ms <= stale_after_ms else "silent"
 

@@ -48,6 +48,7 @@ class Ingest:
         self._news: set[tuple[str, str]] = set()
         self._fleet, self._ledger = fleet, ledger
         self._waiting: list[Report] = []
+        self._merging = asyncio.Lock()
         self.messages: Counter[str] = Counter()
         """Messages taken, by kind."""
         self.refused: Counter[str] = Counter()
@@ -80,13 +81,15 @@ class Ingest:
 
     async def merge(self) -> None:
         """Merge the waiting reports into the ledger."""
-        batch, self._waiting = self._waiting, []
-        if batch:
-            try:
-                await asyncio.to_thread(self._ledger.take, batch)
-            except BaseException:
-                self._waiting = batch + self._waiting
-                raise
+        # One at a time: who waits for the lock also waits for the batch that is on its way.
+        async with self._merging:
+            batch, self._waiting = self._waiting, []
+            if batch:
+                try:
+                    await asyncio.to_thread(self._ledger.take, batch)
+                except BaseException:
+                    self._waiting = batch + self._waiting
+                    raise
 
     def _take(self, topic: str, payload: bytes) -> None:
         try:

@@ -7,11 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidewatt_agent.counterfile import SAVE_EVERY_S, CounterFile, Kept
-from tidewatt_wire.messages import Counters
+from tidewatt_wire.messages import Counters, Gauges, Report
 
 
 def kept(energy_mj: int) -> Kept:
     return Kept("e", Counters(energy_mj=energy_mj, mode_ms={"7W": 5}))
+
+
+def report(energy_mj: int) -> Report:
+    return Report(
+        device="d", session="s", epoch="e", seq=1, at_ms=1, counters=kept(energy_mj).counters, gauges=Gauges()
+    )
 
 
 def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
@@ -19,7 +25,7 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
     first = CounterFile(path).load()
     assert first.counters == Counters()
     assert CounterFile(path).load().epoch != first.epoch, "counters that begin anew are a new epoch"
-    CounterFile(path).save(kept(7), 0.0)
+    CounterFile(path).keep(report(7), 0.0)
     assert CounterFile(path).load() == kept(7)
     assert [file.name for file in tmp_path.iterdir()] == ["counters.json"]
 
@@ -27,7 +33,7 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
 def test_it_is_due_every_ten_seconds(tmp_path: Path) -> None:
     file = CounterFile(tmp_path / "c.json")
     assert file.due(100.0)
-    file.save(kept(1), 100.0)
+    file.keep(report(1), 100.0)
     assert not file.due(100.0 + SAVE_EVERY_S - 0.1)
     assert file.due(100.0 + SAVE_EVERY_S)
 
@@ -39,7 +45,7 @@ def test_a_damaged_file_is_put_aside_and_never_believed_in_part(cut: int, junk: 
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "c.json"
-        CounterFile(path).save(kept(123_456), 0.0)
+        CounterFile(path).keep(report(123_456), 0.0)
         whole = path.read_bytes()
         damaged = whole[:cut] + junk
         path.write_bytes(damaged)
@@ -54,27 +60,38 @@ def test_a_damaged_file_is_put_aside_and_never_believed_in_part(cut: int, junk: 
 
 def test_a_power_cut_before_the_rename_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "c.json"
-    CounterFile(path).save(kept(1), 0.0)
+    CounterFile(path).keep(report(1), 0.0)
     path.with_suffix(".new").write_bytes(b'{"epoch":"e","cou')
     assert CounterFile(path).load() == kept(1)
-    CounterFile(path).save(kept(2), 1.0)
+    CounterFile(path).keep(report(2), 1.0)
     assert CounterFile(path).load() == kept(2)
 
 
-def test_a_disk_that_can_not_be_written_is_one_line_in_the_log(
+def test_on_a_failing_disk_nothing_is_hidden_or_told_twice(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    file = CounterFile(tmp_path / "none" / "c.json")
-    for second in range(3):
-        file.save(kept(second), float(second))
+    folder = tmp_path / "state"
+    folder.mkdir()
+    file = CounterFile(folder / "c.json")
+    told = [file.keep(report(1000), 0.0)]
+    folder.rename(tmp_path / "gone")  # the disk is away
+    told += [file.keep(report(energy_mj), 1.0) for energy_mj in (1500, 1800)]
+    (tmp_path / "gone").rename(folder)  # and back, but this process does not trust it again
+    told.append(file.keep(report(2000), 2.0))
     assert caplog.text.count("can't be written: No such file or directory") == 1
-    (tmp_path / "none").mkdir()
-    file.save(kept(9), 9.0)
-    assert "is written again" in caplog.text
-    assert CounterFile(tmp_path / "none" / "c.json").load() == kept(9)
+
+    restarted = CounterFile(folder / "c.json")
+    assert restarted.load() == kept(1000), "the next start goes on where the file stands"
+    told.append(restarted.keep(report(1000 + 70), 3.0))
+
+    # What the ledger makes of it: the greatest counter of every epoch, summed.
+    ledger: dict[str, int] = {}
+    for one in told:
+        ledger[one.epoch] = max(ledger.get(one.epoch, 0), one.counters.energy_mj)
+    assert sum(ledger.values()) == 2000 + 70
 
 
 def test_without_a_path_nothing_is_kept() -> None:
     file = CounterFile(None)
-    file.save(kept(1), 0.0)
+    file.keep(report(1), 0.0)
     assert file.load().counters == Counters()

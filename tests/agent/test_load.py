@@ -31,10 +31,41 @@ other_metric 3
 """
 
 
-def test_matching_series_are_summed() -> None:
+def one(requests: float, *buckets: tuple[float, float]) -> Reading:
+    """A reading of an application with a single series."""
+    return Reading({"r": requests}, {str(bound): (bound, count) for bound, count in buckets})
+
+
+def total(reading: Reading) -> float:
+    return sum(reading.requests.values())
+
+
+def test_matching_series_are_taken() -> None:
     reading = parse_exposition(PAGE, "akidb_requests_total", "akidb_request_seconds", {"cluster": "jetson"})
-    assert reading == Reading(105.0, ((0.01, 50.0), (0.02, 100.0), (float("inf"), 105.0)))
-    assert parse_exposition(PAGE, "akidb_requests_total", "", {}).requests == 1105.0
+    assert total(reading) == 105.0
+    assert sorted(reading.buckets.values()) == [(0.01, 50.0), (0.02, 100.0), (float("inf"), 105.0)]
+    assert total(parse_exposition(PAGE, "akidb_requests_total", "", {})) == 1105.0
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("r_total\t12345", 12345.0),
+        ('r_total{a="1"} 5 # {trace_id="x"} 0.5', 5.0),
+        ('r_total{a="1"} 5 1700000000000', 5.0),
+        ('r_total{a="}",b="q\\"}"}  7', 7.0),
+        ("r_total 1e3", 1000.0),
+    ],
+)
+def test_every_way_to_write_a_sample(line: str, value: float) -> None:
+    assert total(parse_exposition(line + "\n", "r_total", "", {})) == value
+
+
+def test_series_restart_and_vanish_each_on_its_own() -> None:
+    before = Reading({"a": 100_000.0, "b": 50_000.0})
+    assert load_between(before, Reading({"a": 100_010.0}), 1.0).requests == 10, "b is gone, not restarted"
+    assert load_between(before, Reading({"a": 100_100.0, "b": 5.0}), 1.0).requests == 105, "b restarted"
+    assert load_between(before, Reading({**before.requests, "c": 3.0}), 1.0).requests == 3, "c is new"
 
 
 @pytest.mark.parametrize(
@@ -50,12 +81,12 @@ def test_a_page_without_the_counter_says_so(page: str) -> None:
 def test_any_page_is_read_or_refused(page: str, named: bool) -> None:
     text = f"akidb_requests_total{page}" if named else page
     with contextlib.suppress(Unreadable):
-        assert parse_exposition(text, "akidb_requests_total", "h", {}).requests >= 0
+        assert total(parse_exposition(text, "akidb_requests_total", "h", {})) >= 0
 
 
 def test_differences() -> None:
-    before = Reading(100.0, ((0.01, 0.0), (0.02, 0.0), (float("inf"), 0.0)))
-    after = Reading(200.0, ((0.01, 90.0), (0.02, 100.0), (float("inf"), 100.0)))
+    before = one(100.0, (0.01, 0.0), (0.02, 0.0), (float("inf"), 0.0))
+    after = one(200.0, (0.01, 90.0), (0.02, 100.0), (float("inf"), 100.0))
     load = load_between(before, after, 10.0)
     assert (load.requests, load.rps) == (100, 10.0)
     assert load.p95_ms == pytest.approx(15.0)
@@ -65,8 +96,8 @@ def test_differences() -> None:
 
 
 def test_a_restart_of_the_application_counts_from_zero() -> None:
-    before = Reading(1000.0, ((0.01, 900.0), (float("inf"), 1000.0)))
-    after = Reading(30.0, ((0.01, 30.0), (float("inf"), 30.0)))
+    before = one(1000.0, (0.01, 900.0), (float("inf"), 1000.0))
+    after = one(30.0, (0.01, 30.0), (float("inf"), 30.0))
     load = load_between(before, after, 10.0)
     assert load.requests == 30
     assert load.p95_ms == pytest.approx(9.5)
@@ -76,7 +107,7 @@ def test_a_restart_of_the_application_counts_from_zero() -> None:
 @settings(derandomize=True, deadline=None)
 def test_whole_requests_add_up(totals: list[float]) -> None:
     totals.sort()
-    counted = sum(load_between(Reading(a), Reading(b), 1.0).requests for a, b in pairwise(totals))
+    counted = sum(load_between(one(a), one(b), 1.0).requests for a, b in pairwise(totals))
     assert counted == int(totals[-1]) - int(totals[0])
 
 
@@ -87,11 +118,12 @@ class Application(http.server.BaseHTTPRequestHandler):
     status = 200
     requests = 0
     hang_up = False
+    missing = 0
 
     def do_GET(self) -> None:
         body = f"akidb_requests_total {type(self).requests}\n".encode()
         self.send_response(type(self).status)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(len(body) + type(self).missing))
         self.end_headers()
         self.wfile.write(body)
         self.close_connection = type(self).hang_up
@@ -144,6 +176,21 @@ async def test_over_http_with_failures(
     endpoint.close()
 
 
+async def test_a_page_that_was_cut_off_is_not_believed(
+    application: tuple[type[Application], str],
+) -> None:
+    app, url = application
+    endpoint = Applications([LoadConfig(url=url, histogram="")])
+    app.requests = 123_456
+    await endpoint.read(0.0)
+    app.missing, app.hang_up, app.requests = 3, True, 123
+    assert await endpoint.read(10.0) is None
+    app.missing, app.requests = 0, 123_460
+    load = await endpoint.read(20.0)
+    assert load == Load(requests=4, interval_s=20.0)
+    endpoint.close()
+
+
 async def test_an_application_that_is_down_gives_no_load() -> None:
     server = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -165,14 +212,16 @@ def test_servers_whose_names_are_known() -> None:
     triton = (
         'nv_inference_request_success{model="a",version="1"} 5\nnv_inference_request_success{model="b"} 7\n'
     )
-    assert parse_exposition(triton, *KNOWN["triton"], {}).requests == 12.0
+    assert total(parse_exposition(triton, *KNOWN["triton"], {})) == 12.0
     vllm = (
         'vllm:request_success_total{finished_reason="stop",model_name="m"} 3\n'
         'vllm:request_success_total{finished_reason="length",model_name="m"} 1\n'
         'vllm:e2e_request_latency_seconds_bucket{le="0.3",model_name="m"} 3\n'
         'vllm:e2e_request_latency_seconds_bucket{le="+Inf",model_name="m"} 4\n'
     )
-    assert parse_exposition(vllm, *KNOWN["vllm"], {}) == Reading(4.0, ((0.3, 3.0), (float("inf"), 4.0)))
+    reading = parse_exposition(vllm, *KNOWN["vllm"], {})
+    assert total(reading) == 4.0
+    assert sorted(reading.buckets.values()) == [(0.3, 3.0), (float("inf"), 4.0)]
 
 
 def test_nginx_stub_status() -> None:
@@ -180,7 +229,7 @@ def test_nginx_stub_status() -> None:
         "Active connections: 291 \nserver accepts handled requests\n"
         " 16630948 16630948 31070465 \nReading: 6 Writing: 179 Waiting: 106 \n"
     )
-    assert parse_stub_status(page) == Reading(31_070_465.0)
+    assert total(parse_stub_status(page)) == 31_070_465.0
     for wrong in ("", page[:70], page.replace("requests", "nonsense"), "<html>404</html>"):
         with pytest.raises(Unreadable, match="not nginx's stub_status page"):
             parse_stub_status(wrong)

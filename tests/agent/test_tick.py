@@ -113,8 +113,12 @@ async def test_silence_of_the_sensor_is_not_zero_watts(tick: Tick, world: World,
     assert (report.counters.energy_mj, report.counters.unmeasured_ms) == (0, 11_000)
 
 
-async def test_a_refused_switch_is_not_counted(tick: Tick, world: World) -> None:
+async def test_a_refused_switch_is_not_counted(tick: Tick, world: World, clock: HandClock) -> None:
     world.load, world.obeys = Load(requests=100, interval_s=10.0), False
+    first = await tick()
+    assert first.verdict is not None
+    assert first.verdict.rule == "dwell", "a start is no reason to step down at once"
+    clock.move(120.0)
     report = await tick()
     assert report.verdict is not None
     assert (report.verdict.point, report.verdict.outcome) == ("7W", "refused")

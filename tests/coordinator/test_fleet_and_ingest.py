@@ -112,6 +112,18 @@ def test_a_stale_will_does_not_bury_a_device_that_came_back(profile: BoardProfil
     assert fleet.devices["a"].birth == birth(profile, "s2", at_ms=5_000)
 
 
+def test_a_connection_lost_and_made_again_is_online(profile: BoardProfile) -> None:
+    """The agent lives on; only its connection, and with it the session of birth and will, is new."""
+    fleet = Fleet(60_000)
+    fleet.born(birth(profile, "c1", at_ms=1_000), 1_000)
+    fleet.reported(report("run", at_ms=2_000), 2_000)
+    fleet.ended(will("c1"))
+    assert fleet.status("a", 3_000) == "lost"
+    fleet.born(birth(profile, "c2", at_ms=4_000), 4_000)
+    fleet.reported(report("run", at_ms=5_000), 5_000)
+    assert fleet.status("a", 6_000) == "online"
+
+
 def test_a_device_that_came_back_and_has_not_reported_yet_is_online(profile: BoardProfile) -> None:
     fleet = Fleet(60_000)
     fleet.born(birth(profile, "s1", at_ms=1_000), 1_000)

@@ -59,11 +59,11 @@ class Bench:
         self.folder = folder
         self.systemd = Systemd(folder / "notify")
         self._processes: list[subprocess.Popen[bytes]] = []
-        # Twenty virtual seconds a real one: a tick of 2 s, ten ticks a second.
+        # A virtual minute a real second: a tick of 6 s, ten ticks a second.
         self.clock = {
             "origin_unix_ms": 1_525_219_200_000 + 21 * 3_600_000,
             "origin_monotonic_s": time.monotonic(),
-            "speed": 20.0,
+            "speed": 60.0,
         }
         room = {"fleet": "f", "devices": ["b1"], "folder": str(folder), "clock": self.clock}
         process = self._start("room", ["simulate", str(self._write("room.toml", room))])

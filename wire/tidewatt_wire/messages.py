@@ -83,7 +83,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Birth(Message, frozen=True, kw_only=True):
-    """A session begins: who the device is and what it can do. Retained."""
+    """A session begins, which is one connection: who the device is and what it can do. Retained."""
 
     device: Identifier
     session: str
@@ -98,7 +98,7 @@ class Birth(Message, frozen=True, kw_only=True):
 
 
 class Report(Message, frozen=True, kw_only=True):
-    """Cumulative counters and present state; `seq` rises by one within a session."""
+    """Cumulative counters and present state; `seq` rises by one within `session`, one run of the agent."""
 
     device: Identifier
     session: str

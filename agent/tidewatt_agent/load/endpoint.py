@@ -84,6 +84,10 @@ class Endpoint:
             raise
         if answer.status != http.HTTPStatus.OK:
             raise Unreadable(f"HTTP {answer.status} {answer.reason}")
+        if answer.length or len(body) == MAX_PAGE_BYTES:
+            # A last number may have lost digits: a page is believed whole or not at all.
+            self.close()
+            raise Unreadable(f"the page was cut off after {len(body)} bytes")
         return body.decode("utf-8", "replace")
 
 

@@ -18,6 +18,12 @@ KNOWN = {
     "vllm": ("vllm:request_success_total", "vllm:e2e_request_latency_seconds"),
 }
 
+#: A sample: series, value, and perhaps a timestamp and an OpenMetrics exemplar.
+_LINE = re.compile(
+    r'([a-zA-Z_:][\w:]*(?:\{(?:[^"{}]|"(?:[^"\\]|\\.)*")*\})?)'
+    r"[ \t]+(\S+)(?:[ \t]+[-\d.]+)?(?:[ \t]+#.*|[ \t]*)",
+    re.ASCII,
+)
 _STUB_STATUS = re.compile(r"server accepts handled requests\s+\d+ \d+ (\d{1,15})\s", re.ASCII)
 
 
@@ -29,27 +35,35 @@ def parse_exposition(page: str, counter: str, histogram: str, labels: Mapping[st
     """
     bucket = f"{histogram}_bucket" if histogram else None
     wanted = tuple(name for name in (counter, bucket) if name)
-    requests: float | None = None
-    buckets: dict[float, float] = {}
+    requests: dict[str, float] = {}
+    buckets: dict[str, tuple[float, float]] = {}
     try:
         for line in page.splitlines():
             if not line.startswith(wanted):
                 continue
-            end = line.rfind("}") + 1 or line.find(" ")
-            name, own = _series(line[:end])
+            found = _LINE.fullmatch(line)
+            if found is None:
+                raise Unreadable(f"not a line of Prometheus text: {line[:80]!r}")
+            name, own = _series(found[1])
             if not labels.items() <= own.items():
                 continue
             if name == counter:
-                requests = (requests or 0.0) + float(line[end:].split()[0])
+                requests[found[1]] = _count(found[2])
             elif name == bucket:
-                bound = float(own["le"])
-                buckets[bound] = buckets.get(bound, 0.0) + float(line[end:].split()[0])
-    except (ValueError, KeyError, IndexError) as error:
+                buckets[found[1]] = float(own["le"]), _count(found[2])
+    except (ValueError, KeyError) as error:
         raise Unreadable(f"not Prometheus exposition text: {error}") from error
-    if requests is None or not 0.0 <= requests < float("inf"):
+    if not requests:
         chosen = "".join(f" {key}={value!r}" for key, value in labels.items())
         raise Unreadable(f"no usable series {counter}{chosen} on the page")
-    return Reading(requests, tuple(sorted(buckets.items())))
+    return Reading(requests, buckets)
+
+
+def _count(text: str) -> float:
+    value = float(text)
+    if not 0.0 <= value < float("inf"):
+        raise ValueError(f"{text} is no count")
+    return value
 
 
 @lru_cache(maxsize=4096)
@@ -65,4 +79,4 @@ def parse_stub_status(page: str) -> Reading:
     found = _STUB_STATUS.search(page + "\n")
     if found is None:
         raise Unreadable("not nginx's stub_status page")
-    return Reading(float(found[1]))
+    return Reading({"requests": float(found[1])})

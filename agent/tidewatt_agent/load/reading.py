@@ -21,25 +21,27 @@ class Unreadable(ValueError):
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """Requests and, where the application has one, the cumulative latency histogram."""
+    """Requests and, where the application has one, the cumulative latency histogram, by series.
 
-    requests: float
-    buckets: tuple[tuple[float, float], ...] = ()
-    """(upper bound in seconds, cumulative count), ascending, the last bound infinite."""
+    By series, because each restarts on its own: a worker that went away must not look like a
+    restart of all of them.
+    """
+
+    requests: dict[str, float]
+    buckets: dict[str, tuple[float, float]] = {}
+    """(upper bound in seconds, cumulative count)."""
 
 
 def load_between(before: Reading, after: Reading, interval_s: float) -> Load:
     """The load over `interval_s` seconds; ValueError if that is not positive."""
     if interval_s <= 0.0:
         raise ValueError(f"an interval of {interval_s} s holds no load")
-    restarted = after.requests < before.requests
     # Whole requests: counters are floats in the format, but a request is one.
-    requests = int(after.requests) - (0 if restarted else int(before.requests))
-    return Load(
-        requests=requests,
-        interval_s=interval_s,
-        p95_ms=_p95_ms(_increase(before.buckets, after.buckets)),
+    requests = sum(
+        int(count) - int(_start(before.requests.get(series, 0.0), count))
+        for series, count in after.requests.items()
     )
+    return Load(requests=requests, interval_s=interval_s, p95_ms=_p95_ms(_increase(before, after)))
 
 
 def together(loads: Sequence[Load]) -> Load:
@@ -56,11 +58,16 @@ def together(loads: Sequence[Load]) -> Load:
     )
 
 
-def _increase(before: Buckets, after: Buckets) -> list[tuple[float, float]]:
-    start = dict(before)
-    if any(count < start.get(bound, 0.0) for bound, count in after):
-        start = {}  # the application restarted
-    return [(bound, count - start.get(bound, 0.0)) for bound, count in after]
+def _start(before: float, after: float) -> float:
+    return 0.0 if after < before else before
+
+
+def _increase(before: Reading, after: Reading) -> list[tuple[float, float]]:
+    increase: dict[float, float] = {}
+    for series, (bound, count) in after.buckets.items():
+        earlier = before.buckets.get(series, (bound, 0.0))[1]
+        increase[bound] = increase.get(bound, 0.0) + count - _start(earlier, count)
+    return sorted(increase.items())
 
 
 def _p95_ms(buckets: Buckets) -> float | None:

@@ -204,7 +204,7 @@ async def _settle(coordinator: Coordinator, devices: list[str]) -> None:
     """Wait, within reason, until every device's goodbye is here: its last report came before it."""
     for _ in range(50):
         known = coordinator.fleet.devices
-        if all(name in known and known[name].will is not None for name in devices if name in known):
+        if all(name in known and known[name].will is not None for name in devices):
             break
         await asyncio.sleep(0.1)
     await coordinator.ingest.merge()
