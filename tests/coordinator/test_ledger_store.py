@@ -173,3 +173,34 @@ def test_time_in_modes_stands_in_the_buckets_it_was_spent_in(url: str) -> None:
     assert [stretch.requests for stretch in seen] == [60, 60, 60, 60, 0]
     assert seen[1].mode_ms == {"y": 30_000, "z": 30_000}
     ledger.close()
+
+
+def test_both_sides_of_the_comparison_cover_the_same_time(url: str, profile: BoardProfile) -> None:
+    """Half an hour at 8 W in 25W and half an hour unmeasured; beside it a device nobody knows."""
+    ledger = Ledger(url, 60_000)
+
+    def at(device: str, minute: int) -> Report:
+        measured = min(minute, 30)
+        counters = Counters(
+            energy_mj=measured * 60 * 8_000,
+            requests=minute * 60 * 86,
+            unmeasured_ms=(minute - measured) * 60_000,
+            mode_ms={"25W": minute * 60_000},
+        )
+        return Report(
+            device=device,
+            session="s",
+            epoch="e",
+            seq=minute,
+            at_ms=minute * 60_000,
+            counters=counters,
+            gauges=Gauges(),
+        )
+
+    ledger.take([at(device, minute) for device in ("known", "unknown") for minute in range(61)])
+    model = DeviceModel(profile.points, profile.vendor_default, 60.0)
+    drawn = account(ledger, load_tariff(""), {"known": model})
+    assert drawn.compared_mj == 30 * 60 * 8_000
+    assert drawn.baselines is not None
+    assert drawn.baselines.vendor_default.energy_mj == pytest.approx(30 * 60 * (4800 + 86 * 36.97), rel=1e-6)
+    ledger.close()

@@ -11,6 +11,7 @@ from tidewatt_coordinator.ledger.store import Ledger, Life
 from tidewatt_coordinator.ledger.tariff import Tariff
 
 REQUESTS = COUNTERS.index("requests")
+UNMEASURED = COUNTERS.index("unmeasured_ms")
 
 
 class DeviceAccount(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +33,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     price_per_kwh: Decimal
     baselines: Baselines | None
+    compared_mj: int = 0
+    """The measured energy of the devices that the baselines stand for."""
 
     def total(self, counter: str) -> int:
         """The fleet's sum of one counter."""
@@ -63,18 +66,29 @@ def account(ledger: Ledger, tariff: Tariff, models: Mapping[str, DeviceModel]) -
         currency=tariff.currency,
         price_per_kwh=tariff.price_per_kwh,
         baselines=compare(fleet) if fleet else None,
+        compared_mj=sum(device.energy_mj for device in devices if device.device in fleet),
     )
 
 
 def stretches(life: Life, bucket_ms: int) -> Iterator[Stretch]:
-    """A device's buckets as requests and time per mode."""
+    """A device's buckets as requests and time per mode, as far as its power was measured.
+
+    Time without a power reading, and the requests in it, are left out: on the other side of
+    every comparison they are missing too.
+    """
     modes: dict[int, dict[str, int]] = {}
     for mode in life.modes:
         for piece in slices(_mode_spans(life, mode, bucket_ms), bucket_ms):
             if piece.values[0]:
                 modes.setdefault(piece.start_ms, {})[mode] = piece.values[0]
     for piece in slices(life.spans, bucket_ms):
-        yield Stretch(piece.values[REQUESTS], modes.get(piece.start_ms, {}))
+        mode_ms = modes.get(piece.start_ms, {})
+        requests, unmeasured_ms = piece.values[REQUESTS], piece.values[UNMEASURED]
+        if unmeasured_ms:
+            share = max(0.0, 1.0 - unmeasured_ms / max(1, sum(mode_ms.values())))
+            mode_ms = {mode: round(ms * share) for mode, ms in mode_ms.items()}
+            requests = round(requests * share)
+        yield Stretch(requests, mode_ms)
 
 
 def _mode_spans(life: Life, mode: str, bucket_ms: int) -> Iterator[Span]:

@@ -109,7 +109,7 @@ def policy_outcomes(account: Account, tariff: Tariff) -> dict[str, PolicyOutcome
             cost=tariff.cost(outcome.energy_mj),
             violating_minutes=minutes(outcome.violating_ms),
             switches=0,
-            saving_share=1.0 - measured.energy_mj / outcome.energy_mj if outcome.energy_mj else None,
+            saving_share=1.0 - account.compared_mj / outcome.energy_mj if outcome.energy_mj else None,
             estimated=True,
             point=point,
         )
@@ -117,10 +117,9 @@ def policy_outcomes(account: Account, tariff: Tariff) -> dict[str, PolicyOutcome
 
 
 def _model_error(account: Account) -> float | None:
-    measured = account.total("energy_mj")
-    if account.baselines is None or measured == 0:
+    if account.baselines is None or account.compared_mj == 0:
         return None
-    return account.baselines.modelled_mj / measured - 1.0
+    return account.baselines.modelled_mj / account.compared_mj - 1.0
 
 
 def _sum(values: list[float | None]) -> float | None:
