@@ -1,7 +1,7 @@
 """Everything the agent is, in order. The loop sleeps, the tick works.
 
-The watchdog is fed from the tick, so a tick that hangs is a restart; a restart and a clean
-stop both leave the board in the mode it was found in.
+The watchdog is fed from the tick, so a tick that hangs is a restart. A clean stop, and a part
+that breaks, leave the board in the mode it was found in; after kill -9 nobody is left to do so.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Counters by device, epoch and bucket; time by mode; facts; refusals."""
+"""Counters by device, epoch and bucket; time by mode; facts."""
 
 from typing import Any
 
