@@ -48,7 +48,7 @@ def agent_config(folder: Path, board: dict[str, object], broker: tuple[str, int]
     path = folder / "agent.toml"
     document = {
         "agent": {"fleet": "bench", "device": "b1", "control": "enforce"},
-        "board": {"actuator_socket": board["actuator_socket"]},
+        "board": {"profile": "orin-nano-super", "actuator_socket": board["actuator_socket"]},
         "tegrastats": {"command": board["tegrastats"]},
         "load": [{"url": board["metrics_url"]}],
         "link": {"broker": f"mqtt://{broker[0]}:{broker[1]}"},

@@ -1,14 +1,43 @@
 """The edge of the tests' world: a real broker that can be killed, a clock in our hands, and waiting."""
 
 import asyncio
+import contextlib
+import os
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tidewatt_agent.recording import Recording, lay_out, load
 from tidewatt_wire.clock import Clock, Timebase
+
+RECORDINGS = Path(__file__).parent / "boards"
+#: The recorded boards, by folder.
+BOARDS = sorted(folder.name for folder in RECORDINGS.iterdir() if folder.is_dir())
+
+
+def recording(board: str) -> Recording:
+    """A recorded board."""
+    return load(RECORDINGS / board)
+
+
+@contextlib.contextmanager
+def laid_out(board: str, root: Path) -> Iterator[Recording]:
+    """A recorded board below `root`, with the nodes that say EAGAIN held so that they do."""
+    found = recording(board)
+    lay_out(found.tree, root)
+    held = [
+        os.open(root / path, os.O_RDWR | os.O_NONBLOCK)
+        for path, name in found.tree.refused.items()
+        if name == "EAGAIN"
+    ]
+    try:
+        yield found
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
 
 
 async def until(true: Callable[[], object]) -> None:

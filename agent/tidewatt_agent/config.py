@@ -13,6 +13,9 @@ from tidewatt_wire.topics import check_name
 
 DEFAULT_MQTT_PORT = 1883
 
+#: The board's profile, or its reader, is chosen by looking at the board.
+AUTO = "auto"
+
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]
 
 
@@ -25,7 +28,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     control: Literal["observe", "enforce"] = "observe"
     """Observe says what it would do and changes nothing: the default until enabled."""
     tick_s: Seconds = 1.0
-    """Seconds between decisions; also tegrastats' interval."""
+    """Seconds between decisions."""
     report_s: Seconds = 10.0
     """Seconds between reports to the coordinator."""
     gap_s: Seconds = 10.0
@@ -35,14 +38,29 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Board(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which board this is and how its mode is set."""
 
-    profile: str = "orin-nano-super"
-    """Operating points of a shipped board profile."""
+    profile: str = "auto"
+    """Operating points: a shipped board profile, or "auto" for the one that the device tree names.
+    A board without one is measured, not governed."""
     actuator_socket: str = ""
     """Unix socket that takes mode changes; empty means this board can only be observed."""
+    power_gain: Annotated[float, msgspec.Meta(gt=0, le=10)] = 1.0
+    """Calibration to a wall meter: watts = power_gain x read + power_offset_w."""
+    power_offset_w: Annotated[float, msgspec.Meta(ge=-1000, le=1000)] = 0.0
+
+
+class Reader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the board's sensors are read."""
+
+    kind: Literal["auto", "sysfs", "tegrastats", "jtop"] = "auto"
+    """Auto takes sysfs where it can see everything needed, else tegrastats; jtop only if chosen."""
+    interval_s: Annotated[float, msgspec.Meta(ge=0.01, le=3600)] = 1.0
+    """Seconds between readings."""
+    root: str = "/"
+    """Where /sys, /proc and /etc are; in a container, where the host's are mounted."""
 
 
 class Tegrastats(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The power and temperature reader."""
+    """NVIDIA's program."""
 
     command: list[str] = msgspec.field(default_factory=lambda: ["tegrastats"])
     """Started once, with --interval; never with --stop, which would end other people's."""
@@ -97,6 +115,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     agent: Agent = Agent()
     labels: dict[str, str] = {}
     board: Board = Board()
+    reader: Reader = Reader()
     tegrastats: Tegrastats = msgspec.field(default_factory=Tegrastats)
     load: list[Load] = []
     link: Link = Link()
@@ -120,10 +139,10 @@ def parse_config(text: str, *, name: str, overrides: dict[str, str] | None = Non
         check_name(config.device, "agent.device")
     except ValueError as error:
         raise DocumentError(f"{name}: {error}") from error
-    if config.board.profile not in shipped_profiles():
+    if config.board.profile not in (AUTO, *shipped_profiles()):
         raise DocumentError(
             f"{name}: board.profile {config.board.profile!r} is unknown; "
-            f"shipped: {', '.join(shipped_profiles())}"
+            f"there are {AUTO}, {', '.join(shipped_profiles())}"
         )
     if config.agent.control == "enforce" and not config.board.actuator_socket:
         raise DocumentError(f'{name}: agent.control = "enforce" needs board.actuator_socket')

@@ -10,6 +10,9 @@ from tidewatt_governor.sample import Load
 from tidewatt_wire.messages import Counters
 from tidewatt_wire.units import MILLIJOULES_PER_JOULE, MILLISECONDS_PER_SECOND
 
+#: Time in a mode that could not be read is counted under this name.
+UNKNOWN_MODE = "unknown"
+
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
     """Counters with the fractions that don't yet make a whole millijoule."""
@@ -40,16 +43,26 @@ def add_power(tally: Tally, watts: float | None, at_s: float, gap_s: float) -> T
 
 
 def add_tick(
-    tally: Tally, *, point: str, elapsed_ms: int, load: Load | None, violating: bool, switched: bool
+    tally: Tally,
+    *,
+    point: str | None,
+    elapsed_ms: int,
+    load: Load | None,
+    violating: bool | None,
+    switched: bool,
 ) -> Tally:
-    """Count one tick's time and requests: `elapsed_ms` in mode `point`, violating the SLO or not."""
-    before = tally.counters
+    """Count one tick's time and requests: `elapsed_ms` in mode `point`, violating the SLO or not.
+
+    None stands for what is not known: the mode, or whether the promise was kept.
+    """
+    before, mode = tally.counters, UNKNOWN_MODE if point is None else point
     counters = msgspec.structs.replace(
         before,
         requests=before.requests + (load.requests if load else 0),
         violating_ms=before.violating_ms + (elapsed_ms if violating else 0),
         switches=before.switches + int(switched),
-        mode_ms={**before.mode_ms, point: before.mode_ms.get(point, 0) + elapsed_ms},
+        unjudged_ms=before.unjudged_ms + (elapsed_ms if violating is None else 0),
+        mode_ms={**before.mode_ms, mode: before.mode_ms.get(mode, 0) + elapsed_ms},
     )
     return msgspec.structs.replace(tally, counters=counters)
 

@@ -18,16 +18,23 @@ import msgspec
 import sdnotify
 
 from tidewatt_agent import VERSION, metrics
-from tidewatt_agent.config import Config, broker_address
+from tidewatt_agent.config import AUTO, Config, broker_address
 from tidewatt_agent.counterfile import CounterFile
 from tidewatt_agent.hands import FoldedHands, Hands, SocketHands
+from tidewatt_agent.host import Host
+from tidewatt_agent.jtop import JtopReader
 from tidewatt_agent.link import Link
 from tidewatt_agent.load.endpoint import Applications
 from tidewatt_agent.policies import Policies
+from tidewatt_agent.power import Calibration, PowerRule
+from tidewatt_agent.readers import Reader, Readers
+from tidewatt_agent.recognise import BoardIdentity, recognise
 from tidewatt_agent.stopping import stop_asked
+from tidewatt_agent.sysfs.reader import SysfsReader
+from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_agent.tegrastats.child import TegrastatsChild
 from tidewatt_agent.tick import Identity, Tick, TickRecord
-from tidewatt_governor.boards import BoardProfile, load_profile
+from tidewatt_governor.boards import BoardProfile, load_profile, profile_for
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import Birth
 
@@ -35,6 +42,9 @@ log = logging.getLogger(__name__)
 
 #: An agent ticks at most this often in real time, however fast virtual time runs.
 MOST_TICKS_PER_REAL_SECOND = 10.0
+#: A clock before this (2026-11-01 UTC) has not been set yet: boards without a battery boot in 1970.
+#: Reports wait for the clock; counters don't, so nothing is lost by waiting.
+CLOCK_IS_SET_MS = 1_793_491_200_000
 #: Real seconds that a clean stop may take to hand in the last report.
 GOODBYE_S = 3.0
 
@@ -42,28 +52,31 @@ GOODBYE_S = 3.0
 async def run(config: Config, *, until_eof: bool = False) -> None:
     """Be the agent until asked to stop. Raises OSError or ValueError for a bad set-up."""
     clock = Clock(time.monotonic, time.time, config.clock)
-    tick_s = max(config.agent.tick_s, clock.speed / MOST_TICKS_PER_REAL_SECOND)
+    shortest_s = clock.speed / MOST_TICKS_PER_REAL_SECOND
+    tick_s = max(config.agent.tick_s, shortest_s)
     file = CounterFile(Path(config.state.folder, "counters.json") if config.state.folder else None)
     kept = file.load()
     identity = Identity(config.device, uuid.uuid4().hex, kept.epoch)
-    profile = load_profile(config.board.profile)
+    board = recognise(Tree(config.reader.root))
+    profile = profile_of(config, board)
     policies = Policies(config.agent.fleet, config.device, config.labels)
 
-    reader = TegrastatsChild(config.tegrastats.command, tick_s, clock)
+    readers = Readers(readers_of(config, max(config.reader.interval_s, shortest_s), clock), clock)
     load = Applications(config.load) if config.load else None
     hands = _hands(config, profile)
     link = _link(config, identity, profile, clock, policies)
-    shown = metrics.AgentMetrics(VERSION, profile.name, reader.counts, link)
+    shown = metrics.AgentMetrics(VERSION, profile, board, readers, link, _host(config, readers))
     if config.metrics.listen:
         metrics.serve(shown, config.metrics.listen)
 
     with _journal(config.journal.path) as journal:
         tick = Tick(
-            identity, profile, clock, reader, load, hands, policies,
+            identity, profile, clock, readers, load, hands, policies,
             gap_s=max(config.agent.gap_s, 3.0 * tick_s), counters=kept.counters,
             journal=lambda record: _write(journal, record),
+            power=PowerRule(Calibration(config.board.power_gain, config.board.power_offset_w)),
         )  # fmt: skip
-        tasks = [asyncio.create_task(_eternal("tegrastats", reader.run()))]
+        tasks = [asyncio.create_task(_eternal("readers", readers.run()))]
         if link:
             tasks.append(asyncio.create_task(_eternal("link", link.run())))
         ticking = asyncio.create_task(_loop(config, clock, tick_s, tick, file, link, shown))
@@ -72,14 +85,14 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
         finally:
             sdnotify.SystemdNotifier().notify("STOPPING=1")
             await _end([ticking])
-            await _last_words(tick, hands, file, link)
+            await _last_words(tick, hands, file, link, clock)
             await _end(tasks)
             await hands.close()
             if load:
                 load.close()
 
 
-async def _last_words(tick: Tick, hands: Hands, file: CounterFile, link: Link | None) -> None:
+async def _last_words(tick: Tick, hands: Hands, file: CounterFile, link: Link | None, clock: Clock) -> None:
     """Hand in what was counted since the last report, and put the board back."""
     report = None
     try:
@@ -89,7 +102,7 @@ async def _last_words(tick: Tick, hands: Hands, file: CounterFile, link: Link | 
         log.exception("the last tick failed")
     await hands.restore()
     told = file.keep(report, 0.0) if report else None
-    if told and link and link.connected:
+    if told and link and link.connected and clock_is_set(clock):
         link.send(told)
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(link.flushed(), GOODBYE_S)
@@ -117,9 +130,9 @@ async def _loop(
     ready = False
     while True:
         report = await tick()
-        shown.show(report)
+        shown.show(report, tick.seen)
         now_s = clock.monotonic_s()
-        reporting = link is not None and now_s >= next_report_s
+        reporting = link is not None and now_s >= next_report_s and clock_is_set(clock)
         if reporting or file.due(now_s):
             # Kept before it is told: the coordinator never knows more than the disk.
             told = await asyncio.to_thread(file.keep, report, now_s)
@@ -135,17 +148,55 @@ async def _loop(
         await asyncio.sleep(clock.real_seconds(next_tick_s - now_s))
 
 
-def _hands(config: Config, profile: BoardProfile) -> Hands:
-    board = (
-        SocketHands(config.board.actuator_socket, profile.points) if config.board.actuator_socket else None
-    )
+def readers_of(config: Config, interval_s: float, clock: Clock) -> list[Reader]:
+    """The readers that the configuration allows, the preferred first.
+
+    sysfs costs less than a child process and sees more; jtop only where it was chosen.
+    """
+    sysfs = SysfsReader(Tree(config.reader.root), interval_s, clock)
+    tegrastats = TegrastatsChild(config.tegrastats.command, interval_s, clock)
+    if config.reader.kind == AUTO:
+        return [sysfs, tegrastats]
+    return [
+        reader
+        for reader in (sysfs, tegrastats, JtopReader(interval_s, clock))
+        if reader.name == config.reader.kind
+    ]
+
+
+def profile_of(config: Config, board: BoardIdentity) -> BoardProfile | None:
+    """The operating points that are configured, or those of the recognised board; None if there are none."""
+    if config.board.profile != AUTO:
+        return load_profile(config.board.profile)
+    profile = profile_for(board.compatible)
+    if profile is None:
+        machine = board.model or "this machine"
+        log.warning("no operating points are known for %s: it is measured, not governed", machine)
+    return profile
+
+
+def clock_is_set(clock: Clock) -> bool:
+    """Whether the time of day can be believed. A virtual one always can."""
+    return clock.virtual or clock.now_ms() >= CLOCK_IS_SET_MS
+
+
+def _host(config: Config, readers: Readers) -> Host:
+    def child_pid() -> int | None:
+        return next((one.pid for one in readers.all if isinstance(one, TegrastatsChild)), None)
+
+    return Host(config.state.folder, child_pid)
+
+
+def _hands(config: Config, profile: BoardProfile | None) -> Hands:
+    points = profile.points if profile else []
+    board = SocketHands(config.board.actuator_socket, points) if config.board.actuator_socket else None
     if board and config.agent.control == "enforce":
         return board
     return FoldedHands(board)
 
 
 def _link(
-    config: Config, identity: Identity, profile: BoardProfile, clock: Clock, policies: Policies
+    config: Config, identity: Identity, profile: BoardProfile | None, clock: Clock, policies: Policies
 ) -> Link | None:
     if not config.link.broker:
         return None
@@ -158,11 +209,11 @@ def _link(
             epoch=identity.epoch,
             at_ms=clock.now_ms(),
             version=VERSION,
-            board=profile.name,
+            board=profile.name if profile else "unknown",
             control=config.agent.control,
             labels=config.labels,
-            points=profile.points,
-            vendor_default=profile.vendor_default,
+            points=profile.points if profile else [],
+            vendor_default=profile.vendor_default if profile else None,
         )
 
     return Link(

@@ -70,7 +70,8 @@ class SocketHands:
         except BoardUnreachableError as error:
             log.warning("board: %s", error)
             return None
-        point = self._names.get(answer.get("mode_id"))  # type: ignore[arg-type] # any JSON may come
+        mode_id = answer.get("mode_id")  # any JSON may come
+        point = self._names.get(mode_id) if isinstance(mode_id, int) else None
         if self._found is None:
             self._found = point
         return point

@@ -5,6 +5,7 @@ absent series, never a zero.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from threading import Thread
 from wsgiref.simple_server import WSGIServer
@@ -14,8 +15,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from tidewatt_agent.config import host_port
+from tidewatt_agent.host import Host
 from tidewatt_agent.link import Link
-from tidewatt_agent.tegrastats.child import ReaderCounts
+from tidewatt_agent.overcurrent import MEANINGS
+from tidewatt_agent.power import UNCONNECTED
+from tidewatt_agent.readers import Readers
+from tidewatt_agent.recognise import BoardIdentity
+from tidewatt_agent.tick import Seen
+from tidewatt_governor.boards import BoardProfile
+from tidewatt_governor.sample import Clocked, Sample
 from tidewatt_wire.messages import Report
 from tidewatt_wire.units import joules, seconds
 
@@ -25,23 +33,33 @@ log = logging.getLogger(__name__)
 class AgentMetrics(Collector):
     """What Prometheus sees. `show` replaces the snapshot; a scrape reads it."""
 
-    def __init__(self, version: str, board: str, reader: ReaderCounts, link: Link | None) -> None:
-        self._about = {"version": version, "board": board}
-        self._reader, self._link = reader, link
+    def __init__(
+        self,
+        version: str,
+        profile: BoardProfile | None,
+        board: BoardIdentity,
+        readers: Readers,
+        link: Link | None,
+        host: Host,
+    ) -> None:
+        self._version, self._profile, self._board = version, profile, board
+        self._readers, self._link, self._host = readers, link, host
         self._report: Report | None = None
+        self._seen = Seen()
         self._decisions: dict[tuple[str, str], int] = {}
 
-    def show(self, report: Report) -> None:
+    def show(self, report: Report, seen: Seen) -> None:
         """Make this report the snapshot and count its decision."""
-        self._report = report
+        self._report, self._seen = report, seen
         if report.verdict:
             key = (report.verdict.rule, report.verdict.outcome)
             self._decisions[key] = self._decisions.get(key, 0) + 1
 
     def collect(self) -> Iterator[Metric]:
         """Every metric family, absent where nothing was measured."""
-        yield InfoMetricFamily("tidewatt_agent", "The agent and its board", self._about)
+        yield from self._about()
         yield from self._reader_families()
+        yield from _host_families(self._host)
         if self._link:
             yield _gauge("tidewatt_link_connected", "1 while the broker is connected", self._link.connected)
             yield _counter(
@@ -51,14 +69,36 @@ class AgentMetrics(Collector):
             yield from _gauges(self._report)
             yield from _counters(self._report)
             yield from self._decision_families()
+        power: dict[str, str] = {"provenance": self._seen.power.provenance}
+        yield InfoMetricFamily(
+            "tidewatt_board_power",
+            "Where the power comes from: measured, sum (of rails), none",
+            power,
+        )
+        if self._seen.sample:
+            yield from _board_families(self._seen.sample)
+
+    def _about(self) -> Iterator[Metric]:
+        profile = self._profile.name if self._profile else "none"
+        about = {"version": self._version, "profile": profile}
+        yield InfoMetricFamily("tidewatt_agent", "The agent and the operating points it works with", about)
+        board = {name: getattr(self._board, name) or "unknown" for name in ("model", "soc", "l4t", "jetpack")}
+        yield InfoMetricFamily("tidewatt_board", "The board as its device tree names it", board)
 
     def _reader_families(self) -> Iterator[Metric]:
-        yield _counter("tidewatt_tegrastats_lines", "Lines read from tegrastats", self._reader.lines)
-        yield _counter("tidewatt_tegrastats_lines_skipped", "Lines that made no sense", self._reader.skipped)
-        yield _counter(
-            "tidewatt_tegrastats_unknown_tokens", "Tokens not understood, kept", self._reader.unknown_tokens
-        )
-        yield _counter("tidewatt_tegrastats_starts", "Times tegrastats was started", self._reader.starts)
+        current = self._readers.current
+        name = {"reader": current.name if current else "none"}
+        yield InfoMetricFamily("tidewatt_reader", "The reader in use", name)
+        for metric, text in (
+            ("samples", "Readings of the board taken"),
+            ("skipped", "Readings that made no sense or lacked the power, and were skipped"),
+            ("unknown_tokens", "Tokens that were not understood, and kept"),
+            ("starts", "Times the reader was started"),
+        ):
+            family = CounterMetricFamily(f"tidewatt_reader_{metric}", text, labels=["reader"])
+            for reader in self._readers.all:
+                family.add_metric([reader.name], getattr(reader.counts, metric))
+            yield family
 
     def _decision_families(self) -> Iterator[Metric]:
         family = CounterMetricFamily(
@@ -99,12 +139,33 @@ class Serving:
         self._thread.join()
 
 
+def _host_families(host: Host) -> Iterator[Metric]:
+    for name, text, space in (
+        ("memory", "Host memory, shared with the GPU", host.memory()),
+        ("swap", "Host swap", host.swap()),
+        ("disk", "File system of the state folder", host.disk()),
+    ):
+        if space:
+            yield _gauge(f"tidewatt_host_{name}_size_bytes", f"{text}, in all", space.total)
+            yield _gauge(f"tidewatt_host_{name}_available_bytes", f"{text}, available", space.available)
+    rss = GaugeMetricFamily(
+        "tidewatt_agent_resident_memory_bytes", "The agent's own memory, by process", labels=["process"]
+    )
+    cpu = CounterMetricFamily(
+        "tidewatt_agent_cpu_seconds", "The agent's own CPU time, by process", labels=["process"]
+    )
+    for process, cost in host.costs().items():
+        rss.add_metric([process], cost.rss)
+        cpu.add_metric([process], cost.cpu_s)
+    yield from (rss, cpu)
+
+
 def _gauges(report: Report) -> Iterator[Metric]:
     now = report.gauges
     for name, text, value in (
         ("tidewatt_board_watts", "Power into the board", now.watts),
         ("tidewatt_requests_per_second", "Request rate over the last tick", now.requests_rps),
-        ("tidewatt_temperature_celsius", "Junction temperature", now.temperature_c),
+        ("tidewatt_junction_temperature_celsius", "The board's hottest junction", now.temperature_c),
         (
             "tidewatt_latency_p95_seconds",
             "95th percentile latency over the last tick",
@@ -122,12 +183,87 @@ def _counters(report: Report) -> Iterator[Metric]:
     yield _counter("tidewatt_energy_joules", "Energy measured", joules(so_far.energy_mj))
     yield _counter("tidewatt_requests", "Requests counted by the application", so_far.requests)
     yield _counter("tidewatt_slo_violating_seconds", "Time out of the promise", seconds(so_far.violating_ms))
+    yield _counter(
+        "tidewatt_slo_unjudged_seconds",
+        "Time in which neither load nor latency was known",
+        seconds(so_far.unjudged_ms),
+    )
     yield _counter("tidewatt_unmeasured_seconds", "Time without power reading", seconds(so_far.unmeasured_ms))
     yield _counter("tidewatt_switches", "Power mode switches done", so_far.switches)
-    modes = CounterMetricFamily("tidewatt_mode_seconds", "Time spent in each power mode", labels=["mode"])
+    modes = CounterMetricFamily(
+        "tidewatt_mode_seconds",
+        "Time spent in each power mode, or in an unknown one",
+        labels=["mode"],
+    )
     for mode, ms in sorted(so_far.mode_ms.items()):
         modes.add_metric([mode], seconds(ms))
     yield modes
+
+
+def _board_families(sample: Sample) -> Iterator[Metric]:
+    yield from _rail_families(sample)
+    heat = GaugeMetricFamily("tidewatt_temperature_celsius", "Temperature by sensor", labels=["sensor"])
+    for name, reading in sample.temperatures.items():
+        if reading:
+            heat.add_metric([name], reading.now)
+    yield heat
+    use = GaugeMetricFamily("tidewatt_cpu_use_ratio", "Use of each online core", labels=["core"])
+    hertz = GaugeMetricFamily("tidewatt_cpu_hertz", "Clock of each online core", labels=["core"])
+    for number, core in enumerate(sample.cores or ()):
+        if core:
+            use.add_metric([str(number)], core.use)
+        if core and core.hertz is not None:
+            hertz.add_metric([str(number)], core.hertz)
+    yield from (use, hertz)
+    units = {**sample.gpus, **({"EMC": sample.emc} if sample.emc else {}), **sample.engines}
+    yield from _unit_families(units)
+    caps = GaugeMetricFamily("tidewatt_cap_hertz", "Upper clock caps in force", labels=["clock"])
+    for clock, cap in sample.caps.items():
+        caps.add_metric([clock], cap)
+    yield caps
+    if sample.fan and sample.fan.duty is not None:
+        yield _gauge("tidewatt_fan_duty_ratio", "Duty of the fan", sample.fan.duty)
+    if sample.fan and sample.fan.rpm is not None:
+        yield _gauge("tidewatt_fan_revolutions_per_minute", "Speed of the fan", sample.fan.rpm)
+    events = CounterMetricFamily(
+        "tidewatt_over_current_events",
+        "Throttling events since boot; oc3 in small numbers is normal, oc1 and oc2 never are",
+        labels=["channel", "meaning"],
+    )
+    for channel, count in sample.over_current.items():
+        events.add_metric([channel, MEANINGS.get(channel, "unknown")], count)
+    yield events
+
+
+def _rail_families(sample: Sample) -> Iterator[Metric]:
+    rails = GaugeMetricFamily(
+        "tidewatt_rail_watts", "Power by rail. Rails overlap: never sum them", labels=["rail"]
+    )
+    met: Counter[str] = Counter()
+    for rail in sample.rails:
+        met[rail.name] += 1
+        if rail.name != UNCONNECTED:
+            rails.add_metric(
+                [rail.name if met[rail.name] == 1 else f"{rail.name}#{met[rail.name]}"], rail.now
+            )
+    yield rails
+
+
+def _unit_families(units: dict[str, Clocked]) -> Iterator[Metric]:
+    use = GaugeMetricFamily(
+        "tidewatt_unit_use_ratio", "Use of the GPU (GR3D), the memory (EMC) and the engines", labels=["unit"]
+    )
+    hertz = GaugeMetricFamily(
+        "tidewatt_unit_hertz",
+        "Clock of the GPU, the memory and the engines; 0 is a gated domain",
+        labels=["unit", "domain"],
+    )
+    for name, unit in units.items():
+        if unit.use is not None:
+            use.add_metric([name], unit.use)
+        for domain, value in enumerate(unit.hertz):
+            hertz.add_metric([name, str(domain)], value)
+    yield from (use, hertz)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -1,9 +1,10 @@
-"""Which rails make up the board's power: the per-board rule.
+"""Which rails make up the board's power: the per-board rule, and its calibration to a wall meter.
 
 Rails overlap (VDD_IN contains VDD_CPU_GPU_CV and VDD_SOC), so they are never simply summed
 where the board measures its input.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
@@ -40,3 +41,34 @@ def total_watts(rails: Sequence[Rail]) -> TotalPower:
                 return TotalPower(rail.now, "measured")
     connected = [rail.now for rail in rails if rail.name != UNCONNECTED]
     return TotalPower(sum(connected), "sum") if connected else TotalPower(None, "none")
+
+
+class Calibration(msgspec.Struct, frozen=True):
+    """From the board's own sensor to a wall meter: watts = gain x read + offset_w."""
+
+    gain: float = 1.0
+    offset_w: float = 0.0
+
+
+class PowerRule:
+    """The board's power from one reading after another, calibrated.
+
+    A reading that lacks a rail which the same reader gave before tells nothing: without VDD_IN
+    what is left would pass for a sum, and a sum without one of its parts is too small.
+    """
+
+    def __init__(self, calibration: Calibration = Calibration()) -> None:  # noqa: B008 - frozen
+        self._calibration = calibration
+        self._seen: dict[str, Counter[str]] = {}
+
+    def __call__(self, reader: str, rails: Sequence[Rail]) -> TotalPower:
+        """The board's power by `rails` of `reader`, in watts at the wall meter's place; never below 0."""
+        names = Counter(rail.name for rail in rails)
+        seen = self._seen.setdefault(reader, Counter())
+        lacking = seen - names
+        seen |= names
+        total = total_watts(rails)
+        if lacking or total.watts is None:
+            return TotalPower(None, "none")
+        calibrated = self._calibration.gain * total.watts + self._calibration.offset_w
+        return TotalPower(max(0.0, calibrated), total.provenance)

@@ -1,6 +1,7 @@
 """One tick: read, decide, act, count. It never sleeps and can be called from a test."""
 
 import contextlib
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
@@ -8,9 +9,10 @@ import msgspec
 
 from tidewatt_agent.counters import Tally, add_power, add_tick
 from tidewatt_agent.hands import Hands, Outcome
+from tidewatt_agent.overcurrent import Window, watch
 from tidewatt_agent.policies import Policies
-from tidewatt_agent.power import total_watts
-from tidewatt_agent.tegrastats.child import TimedSample
+from tidewatt_agent.power import PowerRule, TotalPower
+from tidewatt_agent.readers import TimedSample
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_governor.decide import Decision, GovernorState, decide, moved
 from tidewatt_governor.points import find, usable_rps
@@ -18,11 +20,13 @@ from tidewatt_governor.sample import Load, Sample
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import Counters, Gauges, OperatingPoint, Policy, Report, Verdict
 
+log = logging.getLogger(__name__)
+
 #: The sensor that stands for the board: the junction, else what older boards print.
 HOTTEST_SENSORS = ("tj", "thermal", "gpu", "cpu", "GPU", "CPU")
 
 
-class Reader(Protocol):
+class Source(Protocol):
     """Where samples come from."""
 
     def take(self) -> list[TimedSample]:
@@ -50,11 +54,19 @@ class TickRecord(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
     now_s: float
     stands: str
+    """Where the board stood, or, where that can't be read, was taken to stand."""
     load: Load | None
     watts: float | None
     policy: Policy
     decision: Decision
     outcome: Outcome
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """The board as last read; None after a silence."""
+
+    sample: Sample | None = None
+    power: TotalPower = TotalPower(None, "none")
 
 
 class Tick:
@@ -63,23 +75,26 @@ class Tick:
     def __init__(
         self,
         identity: Identity,
-        profile: BoardProfile,
+        profile: BoardProfile | None,
         clock: Clock,
-        reader: Reader,
+        reader: Source,
         load: LoadReader | None,
         hands: Hands,
         policies: Policies,
         gap_s: float,
         counters: Counters = Counters(),  # noqa: B008 - frozen
         journal: Callable[[TickRecord], None] = lambda _record: None,
+        power: PowerRule | None = None,
     ) -> None:
+        """`profile`: None on a board whose operating points aren't known: it is measured, not governed."""
         self._identity, self._profile, self._clock = identity, profile, clock
         self._reader, self._load, self._hands = reader, load, hands
         self._policies, self._gap_s, self._journal = policies, gap_s, journal
-        self._state = GovernorState(point=profile.vendor_default, since_s=0.0)
+        self._power = power or PowerRule()
+        self._state = GovernorState(point=profile.vendor_default if profile else "", since_s=0.0)
         self._tally = Tally(counters=counters)
-        self._watts: float | None = None
-        self._temperature_c: float | None = None
+        self.seen = Seen()
+        self._over_current: Window | None = None
         self._wanted: str | None = None
         self._last_s: float | None = None
         self._seq = 0
@@ -92,63 +107,92 @@ class Tick:
         self._measure(now_s)
         load = await self._load.read(now_s) if self._load else None
         stands = await self._hands.look()
+        decision = outcome = None
+        if self._profile:
+            decision, outcome = await self._govern(self._profile, now_s, at_ms, stands, load, policy)
+        self._count(stands, now_s, load, policy, outcome)
+        return self._report(at_ms, load, decision, outcome, stands)
+
+    async def _govern(
+        self,
+        profile: BoardProfile,
+        now_s: float,
+        at_ms: int,
+        stands: str | None,
+        load: Load | None,
+        policy: Policy,
+    ) -> tuple[Decision, Outcome]:
         drifted = stands is not None and self._wanted not in (None, stands)
+        # A board whose mode can't be read is taken to stand where it was last known to.
         self._state = moved(self._state, stands or self._state.point, now_s)
-        self._state, decision = decide(
-            self._state, load, policy, self._profile.points, self._profile.vendor_default, now_s
-        )
         was = self._state.point
-        outcome = await self._act(decision, was, drifted=drifted)
+        self._state, decision = decide(
+            self._state, load, policy, profile.points, profile.vendor_default, now_s
+        )
+        outcome = await self._act(decision, was, stands, drifted=drifted)
         self._state = moved(self._state, outcome.point or was, now_s)
-        self._count(was, now_s, load, policy, outcome)
         self._journal(
             TickRecord(
                 at_ms=at_ms,
                 now_s=now_s,
                 stands=was,
                 load=load,
-                watts=self._watts,
+                watts=self.seen.power.watts,
                 policy=policy,
                 decision=decision,
                 outcome=outcome,
             )
         )
-        return self._report(at_ms, load, decision, outcome)
+        return decision, outcome
 
     def _measure(self, now_s: float) -> None:
         timed = self._reader.take()
-        for at_s, sample in ((one.at_s, one.sample) for one in timed):
-            self._watts = total_watts(sample.rails).watts
-            self._temperature_c = _temperature(sample)
-            self._tally = add_power(self._tally, self._watts, at_s, self._gap_s)
+        for one in timed:
+            power = self._power(one.reader, one.sample.rails)
+            self.seen = Seen(sample=one.sample, power=power)
+            self._over_current, news = watch(self._over_current, one.sample.over_current, one.at_s)
+            for sentence in news:
+                log.warning("%s", sentence)
+            self._tally = add_power(self._tally, power.watts, one.at_s, self._gap_s)
         last_s = self._tally.last_power_s
         if not timed and last_s is not None and now_s - last_s > self._gap_s:
             # Silence: what was true then is not what is true now.
-            self._watts = self._temperature_c = None
+            self.seen = Seen()
 
-    async def _act(self, decision: Decision, stands: str, *, drifted: bool) -> Outcome:
-        if decision.point == stands:
+    async def _act(self, decision: Decision, was: str, stands: str | None, *, drifted: bool) -> Outcome:
+        if decision.point == was:
             self._wanted = stands
             return Outcome("drifted" if drifted else "unchanged", stands)
         outcome = await self._hands.go_to(decision.point)
         self._wanted = outcome.point if outcome.kind == "applied" else None
         return outcome
 
-    def _count(self, was: str, now_s: float, load: Load | None, policy: Policy, outcome: Outcome) -> None:
+    def _count(
+        self, stands: str | None, now_s: float, load: Load | None, policy: Policy, outcome: Outcome | None
+    ) -> None:
         elapsed_s = 0.0 if self._last_s is None else max(0.0, now_s - self._last_s)
         self._last_s = now_s
+        points = self._profile.points if self._profile else []
         self._tally = add_tick(
             self._tally,
-            point=was,
+            point=stands,
             elapsed_ms=round(elapsed_s * 1000),
             load=load,
-            violating=_violating(load, find(self._profile.points, was), policy),
-            switched=outcome.kind == "applied",
+            violating=_violating(load, find(points, stands) if stands else None, policy),
+            switched=outcome is not None and outcome.kind == "applied",
         )
 
-    def _report(self, at_ms: int, load: Load | None, decision: Decision, outcome: Outcome) -> Report:
+    def _report(
+        self,
+        at_ms: int,
+        load: Load | None,
+        decision: Decision | None,
+        outcome: Outcome | None,
+        stands: str | None,
+    ) -> Report:
         self._seq += 1
         p95_ms = load.p95_ms if load else None
+        sample = self.seen.sample
         return Report(
             device=self._identity.device,
             session=self._identity.session,
@@ -157,28 +201,34 @@ class Tick:
             at_ms=at_ms,
             counters=self._tally.counters,
             gauges=Gauges(
-                point=self._state.point,
-                watts=self._watts,
+                point=outcome.point if outcome else stands,
+                watts=self.seen.power.watts,
                 requests_rps=load.rps if load else None,
                 p95_ms=None if p95_ms == float("inf") else p95_ms,
-                temperature_c=self._temperature_c,
+                temperature_c=hottest(sample) if sample else None,
             ),
             verdict=Verdict(
                 point=decision.point, rule=decision.rule, reason=decision.reason, outcome=outcome.kind
-            ),
+            )
+            if decision and outcome
+            else None,
         )
 
 
-def _violating(load: Load | None, point: OperatingPoint | None, policy: Policy) -> bool:
-    """Whether the promise was broken over the interval: by measured p95, else by the point's model."""
+def _violating(load: Load | None, point: OperatingPoint | None, policy: Policy) -> bool | None:
+    """Whether the promise was broken over the interval: by measured p95, else by the point's model.
+
+    None where neither can tell.
+    """
     if load is None:
-        return False
+        return None
     if load.p95_ms is not None:
         return load.p95_ms > policy.slo_p95_ms
-    return point is not None and load.rps > usable_rps(point, policy.slo_p95_ms)
+    return None if point is None else load.rps > usable_rps(point, policy.slo_p95_ms)
 
 
-def _temperature(sample: Sample) -> float | None:
+def hottest(sample: Sample) -> float | None:
+    """The junction's temperature in degrees C, or of the sensor that stands for it on older boards."""
     for name in HOTTEST_SENSORS:
         with contextlib.suppress(KeyError):
             if reading := sample.temperatures[name]:

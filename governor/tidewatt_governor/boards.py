@@ -3,6 +3,7 @@
 A profile is a dated TOML file with the source of each figure (governor/tidewatt_governor/data).
 """
 
+from collections.abc import Iterable
 from importlib import resources
 from typing import Annotated
 
@@ -44,9 +45,15 @@ class BoardProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     name: str
     title: str
     vendor_default: str
+    compatible: list[str]
+    """Boards it is for, as their device tree's `compatible` ends: `p3767-0005-super`."""
     points: list[OperatingPoint]
     caps: dict[str, Caps]
     physics: Physics
+
+    def fits(self, compatible: Iterable[str]) -> bool:
+        """Whether it is for a board with these `compatible` strings."""
+        return any(entry.endswith(end) for entry in compatible for end in self.compatible)
 
     def point(self, name: str) -> OperatingPoint:
         """The operating point called `name`; KeyError names the ones there are."""
@@ -85,3 +92,9 @@ def load_profile(name: str) -> BoardProfile:
     return parse_profile(
         resources.files("tidewatt_governor.data").joinpath(file).read_text("utf-8"), name=file
     )
+
+
+def profile_for(compatible: Iterable[str]) -> BoardProfile | None:
+    """The shipped profile of a board with these device tree `compatible` strings, None if there is none."""
+    entries = list(compatible)
+    return next((p for p in map(load_profile, shipped_profiles()) if p.fits(entries)), None)

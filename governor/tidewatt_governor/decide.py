@@ -2,7 +2,7 @@
 
 Invariants (each is a property test):
 - pure: the same arguments give the same result;
-- safe: with no load known the board stands at the safe point;
+- safe: with no load known for longer than a grace the board stands at the safe point;
 - up at once, down only after the dwell and only for a saving that pays the switch;
 - more demand never gives less capacity;
 - a point outside the policy's allowed ones is never chosen;
@@ -45,6 +45,8 @@ class GovernorState(msgspec.Struct, frozen=True, kw_only=True):
     point: str
     since_s: float
     minutes: tuple[Minute, ...] = ()
+    blind_since_s: float | None = None
+    """Since when the load has not been known; None while it is."""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +73,10 @@ def decide(
     """
     allowed = _allowed(board, policy)
     if load is None:
+        since_s = now_s if state.blind_since_s is None else state.blind_since_s
+        state = msgspec.structs.replace(state, blind_since_s=since_s)
+        if now_s - since_s < policy.blind_grace_s and points.find(allowed, state.point):
+            return state, _hold_still(state, policy, now_s - since_s)
         return state, _stand_safe(state, policy, allowed, vendor_default)
     state = _remember(state, load, policy, now_s)
     telling = [one for one in state.minutes if one.seconds >= TELLING_S] or [state.minutes[-1]]
@@ -101,7 +107,16 @@ def _remember(state: GovernorState, load: Load, policy: Policy, now_s: float) ->
     if state.minutes and state.minutes[-1].minute == minute:
         requests += state.minutes[-1].requests
         seconds += state.minutes[-1].seconds
-    return msgspec.structs.replace(state, minutes=(*kept, Minute(minute, requests, seconds)))
+    now = Minute(minute, requests, seconds)
+    return msgspec.structs.replace(state, minutes=(*kept, now), blind_since_s=None)
+
+
+def _hold_still(state: GovernorState, policy: Policy, blind_s: float) -> Decision:
+    return Decision(
+        point=state.point,
+        rule="load_gap",
+        reason=f"load unknown for {blind_s:.0f} s of {policy.blind_grace_s:.0f} s grace: hold {state.point}",
+    )
 
 
 def _stand_safe(

@@ -29,7 +29,7 @@ class Temperature(msgspec.Struct, frozen=True):
     """Degrees Celsius now, and the highest since tegrastats began where the board says (JetPack 7.2)."""
 
     now: float
-    highest: float | None = None
+    highest: float | None = msgspec.field(default=None, name="max")
 
 
 class Rail(msgspec.Struct, frozen=True):
@@ -38,7 +38,7 @@ class Rail(msgspec.Struct, frozen=True):
     name: str
     now: float
     average: float | None = None
-    highest: float | None = None
+    highest: float | None = msgspec.field(default=None, name="max")
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -46,6 +46,13 @@ class Memory(msgspec.Struct, frozen=True):
 
     used: int
     total: int
+
+
+class Fan(msgspec.Struct, frozen=True, kw_only=True):
+    """The fan's duty (0..1 of full) and its speed in revolutions per minute."""
+
+    duty: float | None = None
+    rpm: int | None = None
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +82,11 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     temperatures: dict[str, Temperature | None] = {}
     """By name as printed; None where the sensor says it is off (-256 C)."""
     rails: tuple[Rail, ...] = ()
+    caps: dict[str, int] = {}
+    """Upper clock caps in hertz by clock: the cpufreq policies (policy0, ...), GR3D, EMC."""
+    fan: Fan | None = None
+    over_current: dict[str, int] = {}
+    """Throttling events since boot by channel (oc1, oc2, oc3)."""
     unknown: tuple[str, ...] = ()
     """Tokens the reader did not understand, kept as they were."""
 

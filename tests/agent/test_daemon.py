@@ -1,6 +1,7 @@
 """The end of the agent: whatever broke, the board is given back."""
 
 import pytest
+from tests.world import HandClock
 
 from tidewatt_agent.counterfile import CounterFile
 from tidewatt_agent.daemon import _last_words
@@ -29,6 +30,6 @@ async def test_a_broken_tick_does_not_keep_the_board(caplog: pytest.LogCaptureFi
         raise ZeroDivisionError
 
     hands = Hands()
-    await _last_words(tick, hands, CounterFile(None), None)  # type: ignore[arg-type] # a tick that fails
+    await _last_words(tick, hands, CounterFile(None), None, HandClock(0))  # type: ignore[arg-type] # a tick that fails
     assert hands.restored
     assert "the last tick failed" in caplog.text

@@ -38,7 +38,7 @@ def test_a_field_from_a_later_minor_version_is_ignored(policies: Policies) -> No
         (policy_set(2), "older than revision 3"),
         (policy_set(9, fleet="other"), "it is for fleet 'other', this is 'f'"),
         (b"{}", "malformed"),
-        (policy_set(9).replace(b'"1.0"', b'"2.0"'), "unknown_major"),
+        (policy_set(9).replace(b'"1.1"', b'"2.0"'), "unknown_major"),
         (policy_set(9).replace(b"40.0", b"-1"), "invalid"),
     ],
 )

@@ -1,38 +1,33 @@
-"""Which rails make the board's power: one example per family of the facts."""
-
-from pathlib import Path
+"""Which rails make the board's power: one example per family of the facts, and what a wall meter adds."""
 
 import pytest
+from tests.world import recording
 
-from tidewatt_agent.power import total_watts
+from tidewatt_agent.power import Calibration, PowerRule, TotalPower, total_watts
 from tidewatt_agent.tegrastats.parse import parse_line
 from tidewatt_governor.sample import Rail
 
-ROWS = [
-    row.split("\t")
-    for row in Path(__file__).with_name("tegrastats_lines.tsv").read_text("utf-8").splitlines()
-    if not row.startswith(("#", "board\t"))
-]
+ORIN = (Rail("VDD_IN", 5.0), Rail("VDD_CPU_GPU_CV", 1.0), Rail("VDD_SOC", 1.5))
+UNKNOWN = TotalPower(None, "none")
 
 
 @pytest.mark.parametrize(
-    ("board", "release", "watts", "provenance"),
+    ("board", "line", "watts", "provenance"),
     [
-        ("Nano", "JP4", 4.52, "measured"),
-        ("TX1", "", 2.532, "measured"),
-        ("TX2", "L4T 28/31", 14.025, "measured"),
-        ("Xavier NX", "L4T 32", 4.067, "measured"),
-        ("Orin Nano", "JetPack 6.x", 12.479, "measured"),
-        ("AGX Xavier 16GB", "WITHOUT sudo", 4.536, "sum"),
-        ("AGX Orin 64GB", "R36 (non-sudo)", 10.37, "sum"),
-        ("AGX Thor", "has VIN", 16.802, "measured"),
-        ("AGX Thor", "JetPack 7.2", 19.545, "sum"),
-        ("TX2 NX", "", None, "none"),
+        ("nano-jp46", 1, 4.52, "measured"),
+        ("tx1-l4t32", 0, 2.532, "measured"),
+        ("tx2-l4t28", 1, 14.025, "measured"),
+        ("xavier-nx-jp4", 0, 4.067, "measured"),
+        ("orin-nano-jp60", 0, 12.479, "measured"),
+        ("agx-xavier-l4t32", 0, 4.536, "sum"),
+        ("agx-orin-jp62", 2, 10.37, "sum"),
+        ("agx-thor-jp71-vin", 0, 16.802, "measured"),
+        ("agx-thor-jp72", 0, 19.545, "sum"),
+        ("tx2-nx-jp46", 0, None, "none"),
     ],
 )
-def test_total(board: str, release: str, watts: float | None, provenance: str) -> None:
-    line = next(line for b, r, line in ROWS if b.startswith(board) and release in r)
-    total = total_watts(parse_line(line).rails)
+def test_total(board: str, line: int, watts: float | None, provenance: str) -> None:
+    total = total_watts(parse_line(recording(board).tegrastats[line]).rails)
     assert total.provenance == provenance
     assert total.watts == (None if watts is None else pytest.approx(watts))
 
@@ -40,3 +35,26 @@ def test_total(board: str, release: str, watts: float | None, provenance: str) -
 def test_an_unconnected_channel_is_not_power() -> None:
     assert total_watts([Rail("NC", 3.0)]).watts is None
     assert total_watts([Rail("NC", 3.0), Rail("VDD_GPU", 1.0)]).watts == 1.0
+
+
+def test_a_rail_that_goes_missing_makes_the_total_unknown() -> None:
+    rule = PowerRule()
+    assert rule("tegrastats", ORIN) == TotalPower(5.0, "measured")
+    assert rule("tegrastats", ORIN[1:]) == UNKNOWN, "what is left of a board is no sum"
+    assert rule("tegrastats", ()) == UNKNOWN
+    assert rule("tegrastats", ORIN) == TotalPower(5.0, "measured")
+    assert rule("sysfs", ORIN[1:]) == TotalPower(2.5, "sum"), "another reader may see other rails"
+
+
+def test_one_of_two_twins_missing_is_missing() -> None:
+    rule = PowerRule()
+    twins = (Rail("A", 1.0), Rail("A", 2.0))
+    assert rule("tegrastats", twins).watts == 3.0
+    assert rule("tegrastats", twins[:1]) == UNKNOWN
+
+
+def test_calibrated_to_a_wall_meter() -> None:
+    rule = PowerRule(Calibration(gain=1.1, offset_w=2.0))
+    assert rule("sysfs", ORIN).watts == pytest.approx(7.5)
+    assert PowerRule(Calibration(offset_w=-9.0))("sysfs", ORIN).watts == 0.0, "no board makes power"
+    assert rule("sysfs", ()).watts is None, "an offset alone is no reading"

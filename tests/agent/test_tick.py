@@ -6,8 +6,9 @@ from tests.world import HandClock
 
 from tidewatt_agent.hands import Outcome
 from tidewatt_agent.policies import Policies
+from tidewatt_agent.power import Calibration, PowerRule
+from tidewatt_agent.readers import TimedSample
 from tidewatt_agent.replay import JournalError, replay
-from tidewatt_agent.tegrastats.child import TimedSample
 from tidewatt_agent.tegrastats.parse import parse_line
 from tidewatt_agent.tick import Identity, Tick, TickRecord
 from tidewatt_governor.boards import BoardProfile
@@ -22,13 +23,15 @@ class World:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.lines: list[str] = []
+        self.events: dict[str, int] = {}
         self.load: Load | None = None
         self.stands: str | None = "25W"
         self.obeys = True
         self.asked: list[str] = []
 
     def take(self) -> list[TimedSample]:
-        taken = [TimedSample(self.clock.monotonic_s(), parse_line(line)) for line in self.lines]
+        samples = [msgspec.structs.replace(parse_line(line), over_current=self.events) for line in self.lines]
+        taken = [TimedSample(self.clock.monotonic_s(), sample) for sample in samples]
         self.lines = []
         return taken
 
@@ -71,16 +74,69 @@ def tick(world: World, profile: BoardProfile, journal: list[TickRecord]) -> Tick
     return Tick(identity, profile, world.clock, world, world, world, policies, 10.0, journal=journal.append)
 
 
-async def test_nothing_known_is_nothing_reported(tick: Tick, world: World) -> None:
+async def test_nothing_known_is_nothing_reported(tick: Tick, world: World, clock: HandClock) -> None:
     world.stands = None
     report = await tick()
-    assert report.counters == Counters(mode_ms={"25W": 0})
+    assert report.counters == Counters(mode_ms={"unknown": 0})
+    assert report.gauges.point is None, "a mode that can't be read isn't the vendor's default"
     assert report.gauges.watts is None
     assert report.gauges.requests_rps is None
     assert report.gauges.temperature_c is None
     assert report.verdict is not None
+    assert report.verdict.reason == "load unknown for 0 s of 15 s grace: hold 25W"
+    world.load = None
+    clock.move(20.0)
+    report = await tick()
+    assert report.verdict is not None
     assert report.verdict.reason == "load unknown: hold the vendor default 25W"
+    assert report.counters == Counters(mode_ms={"unknown": 20_000}, unjudged_ms=20_000)
     assert world.asked == []
+
+
+async def test_a_board_whose_operating_points_are_unknown_is_measured(
+    world: World, clock: HandClock, journal: list[TickRecord]
+) -> None:
+    identity, policies = Identity("d", "s", "e"), Policies("f", "d", {})
+    tick = Tick(identity, None, clock, world, world, world, policies, 10.0, journal=journal.append)
+    world.load = Load(requests=10, interval_s=10.0)
+    for _ in range(3):
+        world.lines = [line(8)]
+        report = await tick()
+        clock.move(5.0)
+    assert report.verdict is None, "nothing is decided without operating points"
+    assert (report.counters.energy_mj, report.counters.requests) == (80_000, 30)
+    assert report.counters.unjudged_ms == 10_000, "a rate alone breaks no promise, and keeps none"
+    assert (world.asked, journal) == ([], [])
+
+
+async def test_power_is_calibrated_and_a_lost_rail_is_a_gap(
+    world: World, clock: HandClock, profile: BoardProfile
+) -> None:
+    identity, policies = Identity("d", "s", "e"), Policies("f", "d", {})
+    rule = PowerRule(Calibration(gain=2.0, offset_w=1.0))
+    tick = Tick(identity, profile, clock, world, world, world, policies, 10.0, power=rule)
+    for watts in (5.0, 5.0):
+        world.lines = [line(watts) + " VDD_SOC 1000mW/1mW"]
+        report = await tick()
+        clock.move(1.0)
+    assert (report.gauges.watts, report.counters.energy_mj) == (11.0, 11_000)
+    world.lines = ["RAM 1/2MB (lfb 1x2MB) CPU [3%@100] VDD_IN 5 VDD_SOC 1000mW/1mW"]
+    report = await tick()
+    assert report.gauges.watts is None, "VDD_SOC alone is not the board"
+    assert (report.counters.energy_mj, report.counters.unmeasured_ms) == (11_000, 1000)
+
+
+async def test_over_current_is_said_once(
+    tick: Tick, world: World, clock: HandClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for second in range(0, 200, 10):
+        world.events = {"oc1": second // 20, "oc3": second}
+        world.lines = [line(8)]
+        await tick()
+        clock.move(10.0)
+    (said,) = [record.message for record in caplog.records if "oc1" in record.message]
+    assert said.startswith("under-voltage (oc1): 3 events in 60 s; the supply sags")
+    assert "oc3" not in caplog.text, "one a second is normal"
 
 
 async def test_counted_and_decided(tick: Tick, world: World, clock: HandClock) -> None:

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tidewatt_governor.boards import BoardProfile, load_profile
@@ -29,6 +29,7 @@ policies = st.builds(
     switch_cost_j=st.floats(0, 1000),
     allowed_points=st.none() | st.lists(st.sampled_from([*NAMES, "40W"]), max_size=4),
     safe_point=st.none() | st.sampled_from([*NAMES, "40W"]),
+    blind_grace_s=st.floats(0, 60),
 )
 loads = st.builds(Load, requests=st.integers(0, 60_000), interval_s=st.just(60.0))
 
@@ -93,7 +94,8 @@ def test_demand_is_met_whenever_an_allowed_point_can(
 @given(states, policies)
 @settings(derandomize=True, deadline=None)
 def test_without_load_it_stands_at_the_safe_point(state: GovernorState, policy: Policy) -> None:
-    decision = once(state, None, policy)
+    blind = msgspec.structs.replace(state, blind_since_s=99.999 - policy.blind_grace_s)
+    decision = once(blind, None, policy)
     allowed = [n for n in NAMES if policy.allowed_points is None or n in policy.allowed_points] or NAMES
     assert decision.rule == "no_load_known"
     if policy.safe_point in allowed:
@@ -101,6 +103,22 @@ def test_without_load_it_stands_at_the_safe_point(state: GovernorState, policy: 
     elif BOARD.vendor_default in allowed:
         assert decision.point == BOARD.vendor_default
     assert decision.point in allowed
+
+
+@given(states, policies, st.floats(0.1, 100))
+@settings(derandomize=True, deadline=None)
+def test_a_missed_look_at_the_application_moves_nothing(
+    state: GovernorState, policy: Policy, blind_s: float
+) -> None:
+    assume(abs(blind_s - policy.blind_grace_s) > 1e-6)
+    allowed = [n for n in NAMES if policy.allowed_points is None or n in policy.allowed_points] or NAMES
+    state, first = decide(state, None, policy, BOARD.points, BOARD.vendor_default, 100.0)
+    again = once(state, None, policy, 100.0 + blind_s)
+    if state.point in allowed and policy.blind_grace_s > 0:
+        assert (first.point, first.rule) == (state.point, "load_gap")
+        assert again.rule == ("load_gap" if blind_s < policy.blind_grace_s else "no_load_known")
+    known, _ = decide(state, rps(100), policy, BOARD.points, BOARD.vendor_default, 100.0 + blind_s)
+    assert known.blind_since_s is None, "a known load ends the gap"
 
 
 @given(st.lists(st.floats(0.97, 1.03), min_size=60, max_size=60), st.floats(5, 300))
@@ -154,7 +172,9 @@ def test_sentences_name_the_rule_and_the_numbers() -> None:
         "demand 1035 rps (peak of 10 min + 15%) exceeds every allowed point within p95 60 ms: "
         "step up from 15W to MAXN_SUPER"
     )
-    assert once(at("15W"), None, Policy()).reason == "load unknown: go to the vendor default 25W"
+    blind = msgspec.structs.replace(at("15W"), blind_since_s=0.0)
+    assert once(blind, None, Policy()).reason == "load unknown: go to the vendor default 25W"
+    assert once(blind, None, Policy(), 3.0).reason == "load unknown for 3 s of 15 s grace: hold 15W"
     assert once(at("MAXN_SUPER"), rps(100), Policy(allowed_points=["15W"])).reason == (
         "demand 115 rps (peak of 10 min + 15%) fits 15W with 70% to spare: "
         "leave MAXN_SUPER, which the policy doesn't allow"

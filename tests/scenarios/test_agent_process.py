@@ -92,7 +92,7 @@ class Bench:
     ) -> "subprocess.Popen[bytes]":
         document = {
             "agent": {"fleet": "f", "device": "b1", "control": control, "report_s": 2.0},
-            "board": {"actuator_socket": self.board["actuator_socket"]},
+            "board": {"profile": "orin-nano-super", "actuator_socket": self.board["actuator_socket"]},
             "tegrastats": {"command": self.board["tegrastats"]},
             "load": [{"url": self.board["metrics_url"]}],
             "link": {"broker": broker},

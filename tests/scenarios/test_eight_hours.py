@@ -17,9 +17,9 @@ from tidewatt_agent.link import Link
 from tidewatt_agent.load.pages import parse_exposition
 from tidewatt_agent.load.reading import Reading, load_between
 from tidewatt_agent.policies import Policies
+from tidewatt_agent.readers import TimedSample
 from tidewatt_agent.standin.room import Room
 from tidewatt_agent.standin.run import follow_dispatch
-from tidewatt_agent.tegrastats.child import TimedSample
 from tidewatt_agent.tegrastats.parse import parse_line
 from tidewatt_agent.tick import Identity, Tick
 from tidewatt_coordinator.config import Dispatch

@@ -22,9 +22,9 @@ def test_unknown_fields_are_ignored() -> None:
 
 
 def test_a_later_minor_version_is_read_and_another_major_refused() -> None:
-    assert decode(Report, encode(REPORT).replace(b'"1.0"', b'"1.9"')).seq == 1
-    assert refusal(encode(REPORT).replace(b'"1.0"', b'"2.0"')) is RefusalReason.UNKNOWN_MAJOR
-    assert refusal(encode(REPORT).replace(b'"1.0"', b'"10.0"')) is RefusalReason.UNKNOWN_MAJOR
+    assert decode(Report, encode(REPORT).replace(b'"1.1"', b'"1.9"')).seq == 1
+    assert refusal(encode(REPORT).replace(b'"1.1"', b'"2.0"')) is RefusalReason.UNKNOWN_MAJOR
+    assert refusal(encode(REPORT).replace(b'"1.1"', b'"10.0"')) is RefusalReason.UNKNOWN_MAJOR
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tidewatt_wire.codec import decode, encode
 from tidewatt_wire.messages import (
+    SCHEMA,
     Ack,
     Birth,
     Counters,
@@ -21,7 +23,7 @@ from tidewatt_wire.messages import (
     Will,
 )
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "v1"
+GOLDEN = Path(__file__).parent.parent / "golden"
 
 MESSAGES: dict[str, Message] = {
     "birth": Birth(
@@ -86,11 +88,20 @@ MESSAGES: dict[str, Message] = {
 
 @pytest.mark.parametrize("name", MESSAGES)
 def test_golden(name: str) -> None:
-    golden = (GOLDEN / f"{name}.json").read_bytes().strip()
+    golden = (GOLDEN / f"v{SCHEMA}" / f"{name}.json").read_bytes().strip()
     message = MESSAGES[name]
     assert encode(message) == golden
     assert decode(type(message), golden) == message
 
 
+@pytest.mark.parametrize(
+    "file", sorted(GOLDEN.glob("*/*.json")), ids=lambda file: f"{file.parent.name}-{file.stem}"
+)
+def test_every_version_reads_as_today_with_defaults_for_what_it_did_not_have(file: Path) -> None:
+    message = MESSAGES[file.stem]
+    schema = file.parent.name.removeprefix("v")
+    assert decode(type(message), file.read_bytes()) == msgspec.structs.replace(message, schema=schema)
+
+
 def test_every_golden_file_is_tested() -> None:
-    assert {file.stem for file in GOLDEN.glob("*.json")} == set(MESSAGES)
+    assert {file.stem for file in (GOLDEN / f"v{SCHEMA}").glob("*.json")} == set(MESSAGES)

@@ -38,6 +38,7 @@ class Clock:
         self._time_of_day = time_of_day
         self._timebase = timebase
         self.speed = timebase.speed if timebase else 1.0
+        self.virtual = timebase is not None
 
     def monotonic_s(self) -> float:
         """Virtual seconds since an arbitrary origin; never steps back."""

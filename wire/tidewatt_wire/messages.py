@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 
 SCHEMA_MAJOR = 1
-SCHEMA = f"{SCHEMA_MAJOR}.0"
+SCHEMA = f"{SCHEMA_MAJOR}.1"
 
 #: Up to 2^53: exact in SQLite, PostgreSQL and JavaScript alike.
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -55,6 +55,9 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     unmeasured_ms: Count = 0
     switches: Count = 0
     mode_ms: dict[str, Count] = {}
+    """Time in each power mode; `unknown` while the mode could not be read."""
+    unjudged_ms: Count = 0
+    """Time in which neither the load nor its latency was known: no promise was kept or broken."""
 
 
 class Gauges(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,6 +144,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Operating points the governor may choose; null allows all."""
     safe_point: str | None = None
     """Where to stand when the load is unknown; null means the vendor default."""
+    blind_grace_s: NonNegative = 15.0
+    """The load may be unknown for this long (a missed look at the application) before that counts."""
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):

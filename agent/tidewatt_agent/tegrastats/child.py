@@ -6,13 +6,11 @@
 import asyncio
 import contextlib
 import logging
-from collections import deque
+import shutil
 from collections.abc import Sequence
 
-import msgspec
-
+from tidewatt_agent.readers import Probe, ReaderCounts, TimedSample, Waiting
 from tidewatt_agent.tegrastats.parse import NotTegrastats, parse_line
-from tidewatt_governor.sample import Sample
 from tidewatt_wire.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -24,49 +22,40 @@ SILENT_INTERVALS = 10
 SHORTEST_SILENCE_S = 5.0
 #: A healthy line is under 600 characters; a "line" beyond this isn't one.
 LONGEST_LINE = 16_384
-#: Readings that a stalled tick may leave waiting: a quarter of an hour at 1 Hz.
-MOST_WAITING = 900
-
-
-class TimedSample(msgspec.Struct, frozen=True):
-    """A sample and the agent's own monotonic clock when its line came."""
-
-    at_s: float
-    sample: Sample
-
-
-class ReaderCounts(msgspec.Struct, kw_only=True):
-    """What the reader met; each only grows."""
-
-    lines: int = 0
-    skipped: int = 0
-    unknown_tokens: int = 0
-    starts: int = 0
 
 
 class TegrastatsChild:
-    """The reader. `take` empties what came since; `run` never ends by itself."""
+    """The reader over a child process. Its `run` never ends by itself."""
+
+    name = "tegrastats"
 
     def __init__(self, command: Sequence[str], interval_s: float, clock: Clock) -> None:
         self._command = [*command, "--interval", str(round(interval_s * 1000))]
         self._silence_s = max(SHORTEST_SILENCE_S, clock.real_seconds(interval_s) * SILENT_INTERVALS)
         self._clock = clock
-        self._waiting: deque[TimedSample] = deque(maxlen=MOST_WAITING)
+        self._waiting = Waiting()
         self.counts = ReaderCounts()
+        self.pid: int | None = None
+        """The child's process, while there is one."""
 
     def take(self) -> list[TimedSample]:
-        """The samples since the last take, oldest first; empty when none came."""
-        taken = list(self._waiting)
-        self._waiting.clear()
-        return taken
+        """See Reader.take."""
+        return self._waiting.take()
+
+    def probe(self) -> Probe:
+        """See Reader.probe: ok when the program is there."""
+        if shutil.which(self._command[0]):
+            return Probe("ok", f"{self._command[0]} is installed")
+        # Later, not never: a package may still be installed, a file system mounted.
+        return Probe("later", f"there is no program {self._command[0]} (containers need the host's)")
 
     async def run(self) -> None:
         """Keep a tegrastats running for ever; ends only by cancellation."""
         backoff_s = FIRST_BACKOFF_S
         while True:
-            lines_before = self.counts.lines
+            before = self.counts.samples
             why = await self._one_life()
-            if self.counts.lines > lines_before:
+            if self.counts.samples > before:
                 backoff_s = FIRST_BACKOFF_S
             log.warning("tegrastats %s; starting it again in %.0f s", why, backoff_s)
             await asyncio.sleep(backoff_s)
@@ -86,9 +75,11 @@ class TegrastatsChild:
         except OSError as error:
             return f"can't be started: {self._command[0]}: {error.strerror}"
         assert child.stdout is not None  # noqa: S101 - asked for a pipe above
+        self.pid = child.pid
         try:
             return await self._read(child.stdout)
         finally:
+            self.pid = None
             with contextlib.suppress(ProcessLookupError):
                 child.kill()
             # Read what is left, so that the pipe is closed before the loop is.
@@ -111,12 +102,12 @@ class TegrastatsChild:
             self._take_line(line.decode("utf-8", "replace"))
 
     def _take_line(self, line: str) -> None:
-        self.counts.lines += 1
         try:
             sample = parse_line(line)
         except NotTegrastats as error:
             self.counts.skipped += 1
             log.debug("tegrastats: skipped a line: %s", error)
             return
+        self.counts.samples += 1
         self.counts.unknown_tokens += len(sample.unknown)
-        self._waiting.append(TimedSample(self._clock.monotonic_s(), sample))
+        self._waiting.put(TimedSample(self._clock.monotonic_s(), sample, self.name))

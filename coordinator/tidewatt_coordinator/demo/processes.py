@@ -140,6 +140,7 @@ def agent_config(
         "agent": {"fleet": fleet, "device": device, "control": "enforce"},
         "labels": {"site": "demo"},
         "board": {"profile": "orin-nano-super", "actuator_socket": board.actuator_socket},
+        "reader": {"kind": "tegrastats"},
         "tegrastats": {"command": board.tegrastats},
         "load": [{"url": board.metrics_url, "labels": {"cluster": "jetson"}}],
         "link": {"broker": broker},

@@ -23,6 +23,7 @@ class DeviceAccount(msgspec.Struct, frozen=True, kw_only=True):
     violating_ms: int
     unmeasured_ms: int
     switches: int
+    unjudged_ms: int
     cost: Decimal
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 #: The scalar counters of a report, in the order of a Span's values.
-COUNTERS = ("energy_mj", "requests", "violating_ms", "unmeasured_ms", "switches")
+COUNTERS = ("energy_mj", "requests", "violating_ms", "unmeasured_ms", "switches", "unjudged_ms")
 
 #: A silence longer than this is not shared out among its buckets but given to the one that
 #: ended it. It also bounds the work that a clock jump (1970 to now) can make.

@@ -1,0 +1,1 @@
+"""Dated facts that the agent ships with."""

@@ -1,0 +1,101 @@
+"""What the kernel counts: busy time per core, memory, over-current events."""
+
+import msgspec
+
+from tidewatt_agent.sysfs.tree import Tree
+from tidewatt_governor.sample import Core, Memory
+
+KIBIBYTE = 1024
+#: Columns of a cpu line in /proc/stat: idle and waiting for I/O are the time not used; guest
+#: time is already part of user time.
+IDLE_COLUMNS = (3, 4)
+COUNTED_COLUMNS = 8
+CHANNELS = ("oc1", "oc2", "oc3")
+
+
+class CoreTimes(msgspec.Struct, frozen=True):
+    """Clock ticks of one core since boot."""
+
+    busy: int
+    total: int
+
+
+def core_times(tree: Tree) -> dict[int, CoreTimes]:
+    """The times of every online core; empty when /proc/stat can't be read."""
+    found: dict[int, CoreTimes] = {}
+    for line in (tree.read("proc/stat") or "").splitlines():
+        name, *columns = line.split() or [""]
+        number = name.removeprefix("cpu")
+        if not name.startswith("cpu") or not number.isdecimal() or len(columns) <= IDLE_COLUMNS[-1]:
+            continue
+        if all(column.isdecimal() for column in columns):
+            ticks = [int(column) for column in columns[:COUNTED_COLUMNS]]
+            idle = sum(ticks[column] for column in IDLE_COLUMNS)
+            found[int(number)] = CoreTimes(sum(ticks) - idle, sum(ticks))
+    return found
+
+
+def cores_between(
+    before: dict[int, CoreTimes], after: dict[int, CoreTimes], hertz: dict[int, int], present: int
+) -> tuple[Core | None, ...] | None:
+    """The use of each of `present` cores between two looks; None for a core that is offline.
+
+    None in all when there is no earlier look or no time between the two: a use that wasn't
+    measured isn't 0.
+    """
+    if not before or not after:
+        return None
+    cores: list[Core | None] = []
+    for number in range(max(present, max(after) + 1)):
+        now, then = after.get(number), before.get(number)
+        if now is None:
+            cores.append(None)
+            continue
+        # A core that came online since has only its time from then on.
+        then = then or CoreTimes(0, 0)
+        total, busy = now.total - then.total, now.busy - then.busy
+        if total <= 0:
+            return None
+        cores.append(Core(round(min(1.0, max(0.0, busy / total)), 4), hertz.get(number)))
+    return tuple(cores)
+
+
+def present_cores(tree: Tree) -> int:
+    """How many cores the board has, from a list such as `0-5` or `0,3-5`; 0 when it doesn't say."""
+    last = (tree.read("sys/devices/system/cpu/present") or "").replace("-", ",").split(",")[-1]
+    return int(last) + 1 if last.isdecimal() else 0
+
+
+def memory(tree: Tree) -> tuple[Memory | None, Memory | None]:
+    """RAM and swap in bytes. Used RAM is what neither is free nor could be freed (buffers, caches)."""
+    kibibytes: dict[str, int] = {}
+    for line in (tree.read("proc/meminfo") or "").splitlines():
+        name, _, rest = line.partition(":")
+        number = rest.split()[:1]
+        if number and number[0].isdecimal():
+            kibibytes[name] = int(number[0])
+    ram = swap = None
+    if {"MemTotal", "MemFree", "Buffers", "Cached"} <= kibibytes.keys():
+        spare = sum(kibibytes.get(name, 0) for name in ("MemFree", "Buffers", "Cached", "SReclaimable"))
+        total = kibibytes["MemTotal"]
+        ram = Memory(max(0, total - spare) * KIBIBYTE, total * KIBIBYTE)
+    if {"SwapTotal", "SwapFree"} <= kibibytes.keys():
+        total = kibibytes["SwapTotal"]
+        swap = Memory((total - kibibytes["SwapFree"]) * KIBIBYTE, total * KIBIBYTE)
+    return ram, swap
+
+
+def find_over_current(tree: Tree) -> str | None:
+    """The folder of the SoC's over-current counters (Orin: hwmon `soctherm_oc`)."""
+    for path in tree.find("sys/class/hwmon/hwmon*"):
+        if tree.read(f"{path}/name") == "soctherm_oc":
+            return path
+    return None
+
+
+def read_over_current(tree: Tree, folder: str | None) -> dict[str, int]:
+    """Events since boot by channel."""
+    if folder is None:
+        return {}
+    counts = {channel: tree.number(f"{folder}/{channel}_event_cnt") for channel in CHANNELS}
+    return {channel: count for channel, count in counts.items() if count is not None}

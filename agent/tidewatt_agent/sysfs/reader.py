@@ -1,0 +1,127 @@
+"""The sysfs reader: finds the board's nodes, reads them once an interval, looks again for missing ones."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from tidewatt_agent.power import total_watts
+from tidewatt_agent.readers import Probe, ReaderCounts, ReaderLostError, TimedSample, Waiting
+from tidewatt_agent.sysfs import clocks, heat, kernel, rails
+from tidewatt_agent.sysfs.tree import Tree
+from tidewatt_governor.sample import Sample
+from tidewatt_wire.clock import Clock
+
+#: Seconds between two looks for nodes that weren't there: they may appear late in boot.
+LOOK_AGAIN_S = 15.0
+#: Samples in a row without power after which the reader gives up its place.
+BLIND_SAMPLES = 5
+
+
+class Nodes(NamedTuple):
+    """Where this board keeps what we read; an empty part wasn't found."""
+
+    rails: tuple[rails.Channel, ...]
+    zones: tuple[heat.Zone, ...]
+    policies: tuple[clocks.Policy, ...]
+    gpu: clocks.GpuFiles | None
+    emc: clocks.EmcFiles | None
+    fan: heat.FanFiles | None
+    over_current: str | None
+    cores: int
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The parts that weren't found."""
+        return tuple(name for name, part in zip(self._fields, self, strict=True) if not part)
+
+
+class Look(NamedTuple):
+    """One reading, and the core times that the next one is measured against."""
+
+    sample: Sample
+    times: dict[int, kernel.CoreTimes]
+
+
+def find_nodes(tree: Tree) -> Nodes:
+    """Everything this reader can use on the board."""
+    return Nodes(
+        rails=rails.find_rails(tree),
+        zones=heat.find_zones(tree),
+        policies=clocks.find_policies(tree),
+        gpu=clocks.find_gpu(tree),
+        emc=clocks.find_emc(tree),
+        fan=heat.find_fan(tree),
+        over_current=kernel.find_over_current(tree),
+        cores=kernel.present_cores(tree),
+    )
+
+
+def look(tree: Tree, nodes: Nodes, before: dict[int, kernel.CoreTimes]) -> Look:
+    """Read the board once. `before`: the core times of the look before, empty at first."""
+    times = kernel.core_times(tree)
+    hertz = clocks.core_hertz(tree, nodes.policies)
+    ram, swap = kernel.memory(tree)
+    gpu = clocks.read_gpu(tree, nodes.gpu)
+    sample = Sample(
+        ram=ram,
+        swap=swap,
+        cores=kernel.cores_between(before, times, hertz, nodes.cores),
+        emc=clocks.read_emc(tree, nodes.emc),
+        gpus={"GR3D": gpu} if gpu else {},
+        temperatures=heat.read_zones(tree, nodes.zones),
+        rails=rails.read_rails(tree, nodes.rails),
+        caps=clocks.read_caps(tree, nodes.policies, nodes.gpu, nodes.emc),
+        fan=heat.read_fan(tree, nodes.fan),
+        over_current=kernel.read_over_current(tree, nodes.over_current),
+    )
+    return Look(sample, times)
+
+
+class SysfsReader:
+    """The reader over a Tree. Reads in its own thread: an I2C sensor can hold a read for milliseconds."""
+
+    name = "sysfs"
+
+    def __init__(self, tree: Tree, interval_s: float, clock: Clock) -> None:
+        self.tree = tree
+        self._interval_s, self._clock = interval_s, clock
+        self._waiting = Waiting()
+        self.counts = ReaderCounts()
+
+    def take(self) -> list[TimedSample]:
+        """See Reader.take."""
+        return self._waiting.take()
+
+    def probe(self) -> Probe:
+        """See Reader.probe: ok when power, temperatures and core clocks can be read."""
+        nodes = find_nodes(self.tree)
+        needed = {"rails": "power monitor", "zones": "thermal zone", "policies": "cpufreq policy"}
+        absent = [words for part, words in needed.items() if part in nodes.missing]
+        if not absent:
+            if total_watts(rails.read_rails(self.tree, nodes.rails)).watts is None:
+                return Probe("later", "the power monitor gives no reading")
+            return Probe("ok", f"{len(nodes.rails)} rails, {len(nodes.zones)} thermal zones")
+        if "tegra" not in (self.tree.read("proc/device-tree/compatible") or ""):
+            return Probe("no", "the device tree names no Tegra")
+        return Probe("later", f"no {', no '.join(absent)} in {self.tree.root.rstrip('/')}/sys yet")
+
+    async def run(self) -> None:
+        """See Reader.run."""
+        self.counts.starts += 1
+        with ThreadPoolExecutor(1, "sysfs") as thread:
+            loop = asyncio.get_running_loop()
+            nodes = await loop.run_in_executor(thread, find_nodes, self.tree)
+            last = Look(Sample(), kernel.core_times(self.tree))
+            blind, looked_s = 0, self._clock.monotonic_s()
+            while True:
+                await asyncio.sleep(self._clock.real_seconds(self._interval_s))
+                last = await loop.run_in_executor(thread, look, self.tree, nodes, last.times)
+                now_s = self._clock.monotonic_s()
+                blind = 0 if last.sample.rails else blind + 1
+                self.counts.skipped += bool(blind)
+                if blind >= BLIND_SAMPLES:
+                    raise ReaderLostError("the power monitor gives no reading")
+                self.counts.samples += 1
+                self._waiting.put(TimedSample(now_s, last.sample, self.name))
+                if (nodes.missing or blind) and now_s - looked_s >= LOOK_AGAIN_S:
+                    nodes, looked_s = await loop.run_in_executor(thread, find_nodes, self.tree), now_s

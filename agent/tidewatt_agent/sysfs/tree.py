@@ -1,0 +1,71 @@
+"""The one door to /sys, /proc and /etc, under a root that a test or a container can move.
+
+Nodes come and go, refuse and stall: a read gives the text or None, and never raises. Files are
+opened non-blocking and read by the system call itself: the sensor of a gated unit answers
+EAGAIN, out of which Python's buffered `open(path).read()` makes a TypeError.
+"""
+
+import errno
+import glob
+import os
+import re
+
+PAGE = 4096
+#: /proc/stat of a board is some kilobytes; what is longer than this isn't for us.
+MOST = 64 * PAGE
+
+
+class Tree:
+    """The files below `root`. Paths are relative to it, without a leading slash."""
+
+    def __init__(self, root: str = "/") -> None:
+        self.root = root
+
+    def read(self, path: str) -> str | None:
+        """The text without white space and NUL at its ends; None when it can't be read now."""
+        try:
+            return self._read(path)
+        except OSError:
+            return None
+
+    def number(self, path: str) -> int | None:
+        """The integer that the file holds; None when it can't be read or holds something else."""
+        text = self.read(path)
+        try:
+            return None if text is None else int(text)
+        except ValueError:
+            return None
+
+    def why_not(self, path: str) -> str:
+        """Why `path` can't be read, as a few words; empty when it can."""
+        try:
+            self._read(path)
+        except OSError as error:
+            return os.strerror(error.errno or 0)
+        return ""
+
+    def refusal(self, path: str) -> str | None:
+        """The errno name (EAGAIN, EACCES, ...) with which an existing file refuses, None when it doesn't."""
+        try:
+            self._read(path)
+        except OSError as error:
+            return errno.errorcode.get(error.errno or 0, "EIO")
+        return None
+
+    def find(self, pattern: str) -> list[str]:
+        """The paths that match a shell pattern, numbers in numeric order."""
+        return sorted(glob.glob(pattern, root_dir=self.root), key=_numerically)  # noqa: PTH207 - no objects
+
+    def _read(self, path: str) -> str:
+        descriptor = os.open(os.path.join(self.root, path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # noqa: PTH118 - read every second
+        try:
+            data = b""
+            while len(data) < MOST and (part := os.read(descriptor, PAGE)):
+                data += part
+        finally:
+            os.close(descriptor)
+        return data.decode("utf-8", "replace").strip("\0 \t\n")
+
+
+def _numerically(path: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path)]

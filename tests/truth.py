@@ -1,0 +1,39 @@
+"""The law of the tegrastats parser: every number in a sample stands in its line."""
+
+import re
+
+from tidewatt_governor.sample import Sample
+
+MB = 1024 * 1024
+
+
+def values(sample: Sample) -> list[float]:
+    """Every number in the sample, in the unit the line prints."""
+    found: list[float] = []
+    for memory in (sample.ram, sample.swap, sample.iram):
+        found += [memory.used, memory.total] if memory else []
+    found += [n for n in (sample.largest_free_block, sample.free_blocks, sample.swap_cached) if n is not None]
+    for core in sample.cores or ():
+        if core:
+            found += [core.use * 100, (core.hertz or 0) / 1e6]
+    for clocked in (*sample.gpus.values(), *sample.engines.values(), *([sample.emc] if sample.emc else [])):
+        found += [clocked.use * 100] if clocked.use is not None else []
+        found += [hertz / 1e6 for hertz in clocked.hertz]
+    for heat in sample.temperatures.values():
+        found += [n for n in (heat.now, heat.highest) if n is not None] if heat else []
+    for rail in sample.rails:
+        found += [n * 1000 for n in (rail.now, rail.average, rail.highest) if n is not None]
+    return [*found, *(share * 100 for share in sample.mts.values())]
+
+
+def numbers(text: str) -> set[float]:
+    """Every number that stands in the text, as itself and as kB, MB and GB."""
+    plain = {round(float(n), 6) for n in re.findall(r"-?\d+(?:\.\d+)?", text, re.ASCII)}
+    plain |= {round(float(n), 6) for n in re.findall(r"\d+(?:\.\d+)?", text, re.ASCII)} | {0.0}
+    return plain | {n * 1024 for n in plain} | {n * MB for n in plain} | {n * 1024 * MB for n in plain}
+
+
+def invented(sample: Sample, text: str) -> list[float]:
+    """The numbers of the sample that don't stand in the text."""
+    allowed = numbers(text)
+    return [value for value in values(sample) if round(value, 6) not in allowed]
