@@ -11,7 +11,7 @@ export PIP_ROOT_USER_ACTION = ignore
 unexport PYTHONPATH VIRTUAL_ENV PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint lock bench clean system-packages
+.PHONY: help run test check lint lock bench clean docs system-packages bench-packages
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z%-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +38,10 @@ test: $(VENV)/.dev system-packages ## set up what is missing, then run the whole
 	@$(BIN)/python -m pytest $(ARGS)
 
 system-packages:
-	@sh packaging/debian-packages install
+	@sh packaging/debian-packages install test
+
+bench-packages:
+	@sh packaging/debian-packages install bench
 
 check: $(VENV)/.dev ## lint, format, types, layers, links, locks
 	$(BIN)/ruff check
@@ -47,7 +50,7 @@ check: $(VENV)/.dev ## lint, format, types, layers, links, locks
 	$(BIN)/lint-imports
 	$(BIN)/python docs/check_links.py
 
-bench-%: $(VENV)/.dev system-packages ## one benchmark (bench-agent), table here, JSON in benchmarks/results
+bench-%: $(VENV)/.dev bench-packages ## one benchmark (bench-agent), table here, JSON in benchmarks/results
 	@$(BIN)/python -m benchmarks.$*
 
 bench: bench-agent ## every benchmark

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,12 +16,15 @@ import msgspec
 
 from tidewatt_agent import VERSION
 from tidewatt_agent.config import Config, parse_config
+from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_governor.boards import load_profile, shipped_profiles
 from tidewatt_governor.traffic import TraceError
+from tidewatt_wire.clock import Clock
 from tidewatt_wire.documents import DocumentError, decode_text, environment_overrides, parse_toml, to_toml
 
 DEFAULT_CONFIG = "/etc/tidewatt/agent.toml"
 FAILED, WRONG = 1, 2
+LONGEST_CAPTURE_MIN = 60.0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -80,6 +84,23 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("journal", type=Path)
     replay.add_argument("--profile", default="orin-nano-super", choices=shipped_profiles())
     replay.set_defaults(command=_replay)
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="say what works here, what is missing and how to get it",
+        epilog="exit code: 0 all well, 1 something to look at, 2 something keeps the agent from its work",
+    )
+    _config_option(doctor)
+    doctor.add_argument("--json", action="store_true", help="one JSON document instead of lines")
+    doctor.add_argument("--bundle", type=Path, metavar="FILE", help="write a .tar.gz for support, redacted")
+    doctor.set_defaults(command=_doctor)
+
+    capture = commands.add_parser("capture", help="record this board as text, without serials and addresses")
+    capture.add_argument("folder", type=Path, help="new folder for the recording")
+    capture.add_argument("--minutes", type=_minutes, default=2.0, help="of tegrastats (default: %(default)s)")
+    capture.add_argument("--root", default="/", help="where /sys, /proc and /etc are (default: %(default)s)")
+    capture.add_argument("--tegrastats", default="tegrastats", help="program (default: %(default)s)")
+    capture.set_defaults(command=_capture)
 
     simulate = commands.add_parser("simulate", help="be a machine room of simulated boards")
     simulate.add_argument("file", type=Path, help="TOML file that says which boards and which traffic")
@@ -141,6 +162,56 @@ def _replay(options: argparse.Namespace) -> int:
         print(replayed.sentence())
         different += not replayed.same
     return FAILED if different else 0
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0.0 <= minutes <= LONGEST_CAPTURE_MIN:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {LONGEST_CAPTURE_MIN:.0f}")
+    return minutes
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from tidewatt_agent import doctor  # noqa: PLC0415
+
+    config = Config() if _is_absent(options.config) else _read_config(options)
+    findings = doctor.examine(config, Clock(time.monotonic, time.time, config.clock))
+    if _is_absent(options.config):
+        missing = f"there is no {options.config}: checked with the defaults"
+        findings.insert(0, doctor.Finding("config", "warning", missing, "install the package, or name one"))
+    else:
+        findings.insert(0, doctor.Finding("config", "ok", f"{options.config} is valid"))
+    if options.bundle:
+        doctor.bundle(config, findings, options.bundle)
+    if options.json:
+        print(msgspec.json.encode(findings).decode())
+        return doctor.worst(findings)
+    for finding in findings:
+        print(f"{finding.level:8} {finding.id:20} {finding.sentence}")
+        if finding.remedy and finding.level != "ok":
+            print(f"{'':29} -> {finding.remedy}")
+    return doctor.worst(findings)
+
+
+def _is_absent(path: Path) -> bool:
+    # Only the default may be missing; a file that was named must be there.
+    return str(path) == DEFAULT_CONFIG and not path.exists()
+
+
+def _capture(options: argparse.Namespace) -> int:
+    from tidewatt_agent.capture import capture  # noqa: PLC0415
+    from tidewatt_agent.recording import save  # noqa: PLC0415
+
+    folder: Path = options.folder
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} is there already; name a new folder")
+    recording = capture(Tree(options.root), [options.tegrastats], options.minutes * 60.0)
+    save(recording, folder)
+    print(
+        f"{folder}: {recording.about.title}, {len(recording.tree.files)} files, "
+        f"{len(recording.tegrastats)} lines of tegrastats; look it through before you give it away"
+    )
+    return 0
 
 
 def _simulate(options: argparse.Namespace) -> int:

@@ -130,6 +130,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """The device's id: as configured, else the host name."""
         return self.agent.device or socket.gethostname().partition(".")[0]
 
+    def without_secrets(self) -> "Config":
+        """The same without what isn't for others: user names and passwords in URLs, names of the site."""
+        loads = [msgspec.structs.replace(load, url=_without_user(load.url)) for load in self.load]
+        link = msgspec.structs.replace(self.link, broker=_without_user(self.link.broker))
+        agent = msgspec.structs.replace(self.agent, device="")
+        return msgspec.structs.replace(self, agent=agent, labels={}, load=loads, link=link)
+
 
 def parse_config(text: str, *, name: str, overrides: dict[str, str] | None = None) -> Config:
     """The configuration in `text`; DocumentError names what is wrong in file `name`."""
@@ -158,6 +165,13 @@ def parse_config(text: str, *, name: str, overrides: dict[str, str] | None = Non
     if not config.tegrastats.command or not config.tegrastats.command[0]:
         raise DocumentError(f"{name}: tegrastats.command is empty; the usual one is ['tegrastats']")
     return config
+
+
+def _without_user(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    where, slash, path = rest.partition("/")
+    path = path.partition("?")[0]  # a query may hold a token
+    return f"{scheme}{separator}{where.rpartition('@')[2]}{slash}{path}"
 
 
 class Address(NamedTuple):

@@ -59,6 +59,9 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
     identity = Identity(config.device, uuid.uuid4().hex, kept.epoch)
     board = recognise(Tree(config.reader.root))
     profile = profile_of(config, board)
+    if profile is None:
+        machine = board.model or "this machine"
+        log.warning("no operating points are known for %s: it is measured, not governed", machine)
     policies = Policies(config.agent.fleet, config.device, config.labels)
 
     readers = Readers(readers_of(config, max(config.reader.interval_s, shortest_s), clock), clock)
@@ -168,11 +171,7 @@ def profile_of(config: Config, board: BoardIdentity) -> BoardProfile | None:
     """The operating points that are configured, or those of the recognised board; None if there are none."""
     if config.board.profile != AUTO:
         return load_profile(config.board.profile)
-    profile = profile_for(board.compatible)
-    if profile is None:
-        machine = board.model or "this machine"
-        log.warning("no operating points are known for %s: it is measured, not governed", machine)
-    return profile
+    return profile_for(board.compatible)
 
 
 def clock_is_set(clock: Clock) -> bool:

@@ -82,7 +82,10 @@ class AgentMetrics(Collector):
         profile = self._profile.name if self._profile else "none"
         about = {"version": self._version, "profile": profile}
         yield InfoMetricFamily("tidewatt_agent", "The agent and the operating points it works with", about)
-        board = {name: getattr(self._board, name) or "unknown" for name in ("model", "soc", "l4t", "jetpack")}
+        board = {
+            name: getattr(self._board, name) or "unknown"
+            for name in ("model", "family", "soc", "l4t", "jetpack")
+        }
         yield InfoMetricFamily("tidewatt_board", "The board as its device tree names it", board)
 
     def _reader_families(self) -> Iterator[Metric]:

@@ -81,6 +81,7 @@ def parse_conf(text: str) -> PowerModes:
             here = PowerMode(int(attributes["ID"]), attributes["NAME"], [])
             if any(mode.id == here.id for mode in modes):
                 unknown.append(words)
+                here = None
             else:
                 modes.append(here)
         elif header[1] == "PM_CONFIG" and attributes.get("DEFAULT", "").isdecimal():

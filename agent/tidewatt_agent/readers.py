@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 MOST_WAITING = 900
 #: Seconds between two questions to readers that couldn't see.
 ASK_AGAIN_S = 15.0
+#: Seconds after a loss before the board is looked at again.
+LOST_PAUSE_S = 1.0
 
 
 class TimedSample(msgspec.Struct, frozen=True):
@@ -110,7 +112,7 @@ class Readers:
         while True:
             self._current = await asyncio.to_thread(self._choose)
             if self._current is None:
-                await self._pause()
+                await self._pause(ASK_AGAIN_S)
                 continue
             log.info("reading the board by %s", self._current.name)
             await self._until_lost_or_bettered(self._current)
@@ -143,7 +145,7 @@ class Readers:
                 reading.result()
             except ReaderLostError as error:
                 log.warning("%s lost the board: %s", reader.name, error)
-                await self._pause(1.0)
+                await self._pause(LOST_PAUSE_S)
         finally:
             reading.cancel()
             with contextlib.suppress(asyncio.CancelledError, ReaderLostError):
@@ -153,5 +155,5 @@ class Readers:
         before = self.all[: self.all.index(reader)]
         return next((one for one in before if one.probe().answer == "ok"), None)
 
-    async def _pause(self, seconds: float = ASK_AGAIN_S) -> None:
+    async def _pause(self, seconds: float) -> None:
         await asyncio.sleep(self._clock.real_seconds(seconds))

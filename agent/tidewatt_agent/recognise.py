@@ -19,6 +19,7 @@ class BoardIdentity(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     compatible: tuple[str, ...] = ()
     soc: str | None = None
+    family: str | None = None
     l4t: str | None = None
     jetpack: str | None = None
 
@@ -26,6 +27,7 @@ class BoardIdentity(msgspec.Struct, frozen=True, kw_only=True):
 class _Releases(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     jetpack: dict[str, str]
     soc: dict[str, str]
+    family: dict[str, str]
 
 
 def recognise(tree: Tree) -> BoardIdentity:
@@ -39,9 +41,19 @@ def recognise(tree: Tree) -> BoardIdentity:
         model=tree.read("proc/device-tree/model"),
         compatible=compatible,
         soc=next((soc for soc in socs if soc), None),
+        family=_family(compatible, known.family),
         l4t=l4t,
         jetpack=_jetpack(l4t, known.jetpack) if l4t else None,
     )
+
+
+def _family(compatible: tuple[str, ...], known: dict[str, str]) -> str | None:
+    modules = [part for entry in compatible for part in re.split(r"[,+]", entry)]
+    for part in modules:
+        for number, family in known.items():
+            if part == number or part.startswith(f"{number}-"):
+                return family
+    return None
 
 
 def _jetpack(l4t: str, known: dict[str, str]) -> str | None:

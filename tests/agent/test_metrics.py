@@ -55,7 +55,7 @@ def test_what_is_known_is_shown_in_base_units(clock: Clock) -> None:
     metrics = metrics_of(clock)
     before = page(metrics)
     assert before["tidewatt_reader_samples_total tegrastats"] == 9
-    assert before["tidewatt_board_info unknown unknown A board t234"] == 1.0
+    assert before["tidewatt_board_info unknown unknown unknown A board t234"] == 1.0
     assert before["tidewatt_board_power_info none"] == 1.0
     assert before["tidewatt_agent_resident_memory_bytes agent"] > 1e6, "the agent's own cost"
     assert before["tidewatt_host_memory_size_bytes"] > before["tidewatt_host_memory_available_bytes"] > 0

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 #: A metrics page of a large application is under 1 MB.
 MAX_PAGE_BYTES = 4_000_000
+FAILURES = (OSError, http.client.HTTPException, Unreadable)
 
 
 class Endpoint:
@@ -38,7 +39,7 @@ class Endpoint:
         """What the application has counted, None when it can't be known; the first failure is logged."""
         try:
             reading = self._parse(self._fetch())
-        except (OSError, http.client.HTTPException, Unreadable) as error:
+        except FAILURES as error:
             # The first failure is news, the following ones are not.
             if not self._failing:
                 log.warning("load: %s gives no load: %s", self._config.url, error or type(error).__name__)
@@ -48,6 +49,14 @@ class Endpoint:
             log.info("load: %s answers again", self._config.url)
             self._failing = False
         return reading
+
+    def why_not(self) -> str:
+        """Why the application gives no load now, in a few words; empty when it does."""
+        try:
+            self._parse(self._fetch())
+        except FAILURES as error:
+            return str(error) or type(error).__name__
+        return ""
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -74,7 +74,8 @@ def look(tree: Tree, nodes: Nodes, before: dict[int, kernel.CoreTimes]) -> Look:
         fan=heat.read_fan(tree, nodes.fan),
         over_current=kernel.read_over_current(tree, nodes.over_current),
     )
-    return Look(sample, times)
+    # Clock ticks are 10 ms: with too little time between two looks the next is measured from further back.
+    return Look(sample, before if before and sample.cores is None else times)
 
 
 class SysfsReader:

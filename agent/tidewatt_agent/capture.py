@@ -1,0 +1,163 @@
+"""Record the board we run on: the part of /sys and /proc that readers look at, and nothing else.
+
+Files are chosen by an allow-list, so what isn't needed (serial numbers, addresses, names of
+networks) isn't read at all; texts are searched for such things all the same.
+"""
+
+import platform
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
+from typing import get_args
+
+import msgspec
+
+from tidewatt_agent import VERSION
+from tidewatt_agent.nvpmodel import CONF_PATHS, parse_conf
+from tidewatt_agent.recognise import recognise
+from tidewatt_agent.recording import About, Files, Recording, Refusal
+from tidewatt_agent.sysfs.tree import Tree
+from tidewatt_wire.documents import to_toml
+
+#: Shell patterns of the files worth keeping.
+WANTED = (
+    "etc/nv_tegra_release",
+    "proc/device-tree/model",
+    "proc/device-tree/compatible",
+    "proc/meminfo",
+    "proc/stat",
+    "proc/uptime",
+    "sys/devices/system/cpu/present",
+    "sys/devices/system/cpu/online",
+    "sys/devices/system/cpu/cpu[0-9]*/online",
+    "sys/devices/system/cpu/cpufreq/policy*/*cpus",
+    "sys/devices/system/cpu/cpufreq/policy*/*_freq",
+    "sys/devices/system/cpu/cpufreq/policy*/scaling_governor",
+    "sys/devices/system/cpu/cpufreq/policy*/scaling_available_frequencies",
+    "sys/class/devfreq/*/*_freq",
+    "sys/class/devfreq/*/governor",
+    "sys/class/devfreq/*/available_frequencies",
+    "sys/class/devfreq/*/device/load",
+    "sys/class/devfreq/*/device/of_node/name",
+    "sys/devices/gpu.0/load",
+    "sys/devices/platform/gpu.0/load",
+    "sys/kernel/nvpmodel_clk_cap/*",
+    "sys/kernel/nvpmodel_emc_cap/*",
+    "sys/class/hwmon/hwmon*/name",
+    "sys/class/hwmon/hwmon*/in[0-9]*_*",
+    "sys/class/hwmon/hwmon*/curr[0-9]*_*",
+    "sys/class/hwmon/hwmon*/power[0-9]*_*",
+    "sys/class/hwmon/hwmon*/shunt[0-9]*_resistor",
+    "sys/class/hwmon/hwmon*/samples",
+    "sys/class/hwmon/hwmon*/pwm[0-9]",
+    "sys/class/hwmon/hwmon*/rpm",
+    "sys/class/hwmon/hwmon*/fan[0-9]*_input",
+    "sys/class/hwmon/hwmon*/oc[0-9]_*",
+    "sys/bus/i2c/drivers/ina3221x/*/iio[:_]device*/rail_name_*",
+    "sys/bus/i2c/drivers/ina3221x/*/iio[:_]device*/in_*_input",
+    "sys/bus/i2c/drivers/ina3221x/*/iio[:_]device*/*_current_limit_*",
+    "sys/class/thermal/thermal_zone*/type",
+    "sys/class/thermal/thermal_zone*/temp",
+    "sys/devices/pwm-fan/*_pwm",
+    "sys/devices/pwm-fan/rpm_measured",
+)
+#: Device tree texts end in NUL on a board; so they do in a recording.
+NUL_ENDED = ("proc/device-tree/", "/of_node/name")
+_ADDRESS = re.compile(r"\b(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}\b")
+#: NVIDIA's serial numbers are 13 digits. A kernel's counter may be as long: those stand alone.
+_SERIAL = re.compile(r"(?<![\d.])[01]\d{12}(?!\d|\.\d)")
+REMOVED = "removed"
+#: Longest that a tegrastats is waited for at its end.
+END_S = 5.0
+
+
+def capture(tree: Tree, tegrastats: Sequence[str], seconds: float) -> Recording:
+    """The board as a recording, with `seconds` of tegrastats (none where it isn't installed)."""
+    board = recognise(tree)
+    private = _private(tree)
+    files = {path: redact(text, private) for path, text in _texts(tree)}
+    return Recording(
+        about=About(
+            title=redact(board.model or "unknown", private),
+            family=board.family or "unknown",
+            jetpack=board.jetpack or "unknown",
+            l4t=board.l4t or "unknown",
+            origin="captured",
+            sources=[f"tidewatt-agent capture, {datetime.now(timezone.utc):%Y-%m-%d}"],
+            versions={
+                "tidewatt-agent": VERSION,
+                "python": platform.python_version(),
+                "kernel": platform.release(),
+                "machine": platform.machine(),
+            },
+        ),
+        tree=Files(files=files, refused=dict(_refusals(tree))),
+        tegrastats=[redact(line, private) for line in _lines(tegrastats, seconds)],
+        nvpmodel=_modes(tree),
+    )
+
+
+def redact(text: str, private: Sequence[str] = ()) -> str:
+    """The text without hardware addresses, serial numbers and the words in `private`."""
+    for word in private:
+        text = re.sub(rf"\b{re.escape(word)}\b", REMOVED, text)
+    return _SERIAL.sub(REMOVED, _ADDRESS.sub(REMOVED, text))
+
+
+def _private(tree: Tree) -> list[str]:
+    host = socket.gethostname()
+    words = [tree.read("proc/device-tree/serial-number"), host, host.partition(".")[0]]
+    # A host that is called `tegra` or `nano` would take half the text with it, and tells nobody anything.
+    return [word for word in words if word and len(word) > len("jetson-nano")]
+
+
+def _paths(tree: Tree) -> list[str]:
+    return sorted({path for pattern in WANTED for path in tree.find(pattern)})
+
+
+def _texts(tree: Tree) -> Iterator[tuple[str, str]]:
+    for path in _paths(tree):
+        text = tree.read(path)
+        if text is not None:
+            yield path, f"{text}\0" if any(part in path for part in NUL_ENDED) else text
+
+
+def _refusals(tree: Tree) -> Iterator[tuple[str, Refusal]]:
+    known: dict[str, Refusal] = {name: name for name in get_args(Refusal)}
+    for path in _paths(tree):
+        name = tree.refusal(path)
+        if name is not None and name != "EISDIR":
+            yield path, known.get(name, "EIO")
+
+
+def _modes(tree: Tree) -> str:
+    for path in CONF_PATHS:
+        text = tree.read(path)
+        if text is not None:
+            return to_toml(msgspec.to_builtins(parse_conf(text)))
+    return ""
+
+
+def _lines(command: Sequence[str], seconds: float) -> list[str]:
+    """What tegrastats prints in `seconds`; the last line may be cut and is left out."""
+    if seconds <= 0.0:
+        return []
+    try:
+        child = subprocess.Popen(
+            [*command, "--interval", "1000"], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+        )
+    except OSError:
+        return []
+    try:
+        time.sleep(seconds)
+    finally:
+        child.terminate()
+        try:
+            out, _ = child.communicate(timeout=END_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            out, _ = child.communicate()
+    return [line.rstrip("\n") for line in out.splitlines(keepends=True) if line.endswith("\n")]
