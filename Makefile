@@ -43,17 +43,21 @@ system-packages:
 bench-packages:
 	@sh packaging/debian-packages install bench
 
-check: $(VENV)/.dev ## lint, format, types, layers, links, locks
+docs: $(VENV)/.dev ## write the generated documents (docs/boards.md, docs/metrics.md)
+	@$(BIN)/python docs/generate.py
+
+check: $(VENV)/.dev ## lint, format, types, layers, links, generated documents
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/check_links.py
+	$(BIN)/python docs/generate.py --check
 
 bench-%: $(VENV)/.dev bench-packages ## one benchmark (bench-agent), table here, JSON in benchmarks/results
 	@$(BIN)/python -m benchmarks.$*
 
-bench: bench-agent ## every benchmark
+bench: bench-agent bench-parser ## every benchmark
 
 lock: $(VENV)/.dev ## renew requirements/*.txt from *.in
 	@$(BIN)/python -m pip install -q uv

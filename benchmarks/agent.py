@@ -1,9 +1,10 @@
 """The footprint of one agent at 1 Hz, beside prometheus-node-exporter on the same machine.
 
-Both run at the same time for the same minute, and both look at their machine once a second:
-the agent by its own tick (and is scraped every 15 s), the exporter because it is scraped.
-The agent has a simulated board behind real doors, an application to read, and a broker to
-report to. Only its own process is counted: tegrastats is NVIDIA's, room and broker the world.
+Two agents and the exporter run at the same time for the same minute, and look at their machine
+once a second: one agent by tegrastats lines, one by a recorded board's /sys (both tick once a
+second and are scraped every 15 s), the exporter because it is scraped. Each agent has a simulated
+board behind real doors, an application to read, and a broker to report to. Only its own process is
+counted: tegrastats is NVIDIA's, room and broker the world.
 """
 
 import contextlib
@@ -21,12 +22,15 @@ from pathlib import Path
 import psutil
 
 from benchmarks.results import Result, publish
+from tidewatt_agent.recording import lay_out, load
 from tidewatt_coordinator.broker import embedded, free_port
 from tidewatt_wire.documents import to_toml
 
 SECONDS = int(os.environ.get("BENCH_SECONDS", "60"))
 WARM_UP_S = 10
 SCRAPED_EVERY_S = 15
+READERS = ["sysfs", "tegrastats"]
+RECORDING = Path(__file__).parents[1] / "tests/boards/orin-nano-super-jp62"
 #: From the footprint targets of the product: an agent without a forecaster.
 RSS_MB, CPU_MS, CPU_RATIO = 38.0, 2.5, 0.3
 
@@ -43,18 +47,23 @@ def process(*arguments: str, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
         child.wait(10)
 
 
-def agent_config(folder: Path, board: dict[str, object], broker: tuple[str, int], port: int) -> Path:
-    """The agent's configuration: everything on, one tick a second."""
-    path = folder / "agent.toml"
+def agent_config(
+    folder: Path, name: str, board: dict[str, object], broker: tuple[str, int], port: int
+) -> Path:
+    """The configuration of the agent that reads by `name`: everything on, one tick a second."""
+    state = folder / name
+    state.mkdir()
     document = {
-        "agent": {"fleet": "bench", "device": "b1", "control": "enforce"},
+        "agent": {"fleet": "bench", "device": name, "control": "enforce"},
         "board": {"profile": "orin-nano-super", "actuator_socket": board["actuator_socket"]},
+        "reader": {"kind": name, "root": str(folder / "root")},
         "tegrastats": {"command": board["tegrastats"]},
         "load": [{"url": board["metrics_url"]}],
         "link": {"broker": f"mqtt://{broker[0]}:{broker[1]}"},
         "metrics": {"listen": f"127.0.0.1:{port}"},
-        "state": {"folder": str(folder)},
+        "state": {"folder": str(state)},
     }
+    path = state / "agent.toml"
     path.write_text(to_toml(document))
     return path
 
@@ -85,48 +94,59 @@ def main() -> None:
     exporter = shutil.which("prometheus-node-exporter", path=os.environ["PATH"] + ":/usr/sbin")
     if exporter is None:
         sys.exit("bench-agent: the peer is missing: apt install prometheus-node-exporter")
-    peer_port, agent_port = free_port(), free_port()
+    ports = {name: free_port() for name in ("peer", *READERS)}
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidewatt-bench-")))
+        lay_out(load(RECORDING).tree, folder / "root")
         broker = stack.enter_context(embedded(free_port())).address
         command = [sys.executable, "-m", "tidewatt_agent"]
         timebase = {"origin_unix_ms": int(time.time() * 1000), "origin_monotonic_s": time.monotonic()}
         room_file = folder / "room.toml"
         room_file.write_text(
-            to_toml({"fleet": "bench", "devices": ["b1"], "folder": str(folder), "clock": timebase})
+            to_toml({"fleet": "bench", "devices": READERS, "folder": str(folder), "clock": timebase})
         )
         room = stack.enter_context(process(*command, "simulate", str(room_file), log=folder / "room.log"))
         assert room.stdout is not None  # noqa: S101 - asked for a pipe
-        board = json.loads(room.stdout.readline())["b1"]
-        config = agent_config(folder, board, broker, agent_port)
-        agent = stack.enter_context(
-            process(*command, "run", "--config", str(config), log=folder / "agent.log")
-        )
+        boards = json.loads(room.stdout.readline())
+        measured = {}
+        for name in READERS:
+            config = agent_config(folder, name, boards[name], broker, ports[name])
+            agent = stack.enter_context(
+                process(*command, "run", "--config", str(config), log=folder / f"{name}.log")
+            )
+            measured[name] = psutil.Process(agent.pid)
         peer = stack.enter_context(
-            process(exporter, f"--web.listen-address=127.0.0.1:{peer_port}", log=folder / "peer.log")
+            process(exporter, f"--web.listen-address=127.0.0.1:{ports['peer']}", log=folder / "peer.log")
         )
+        measured["peer"] = psutil.Process(peer.pid)
         time.sleep(WARM_UP_S)
+        every_s = {"peer": 1} | dict.fromkeys(READERS, SCRAPED_EVERY_S)
         figures = measure(
-            {"agent": psutil.Process(agent.pid), "peer": psutil.Process(peer.pid)},
-            {
-                f"http://127.0.0.1:{agent_port}/metrics": SCRAPED_EVERY_S,
-                f"http://127.0.0.1:{peer_port}/metrics": 1,
-            },
+            measured, {f"http://127.0.0.1:{ports[name]}/metrics": every_s[name] for name in measured}
         )
-    (rss, cpu), (peer_rss, peer_cpu) = figures["agent"], figures["peer"]
+    sys.exit(0 if publish("agent", results(figures)) else 1)
+
+
+def results(figures: dict[str, tuple[float, float]]) -> list[Result]:
+    """The table: each agent against the limits and the peer."""
     beside = "node_exporter at 1 Hz"
-    met = publish(
-        "agent",
-        [
-            Result.judged("agent RSS, peak", rss, "MB", target=RSS_MB, against="limit"),
-            Result.judged("agent CPU", cpu, "ms/s", target=CPU_MS, against="limit"),
-            Result.judged("agent CPU / peer CPU", cpu / peer_cpu, "ratio", target=CPU_RATIO, against=beside),
-            Result.judged("agent RSS / peer RSS", rss / peer_rss, "ratio", against=beside),
-            Result.judged("peer RSS, peak", peer_rss, "MB", against=beside),
-            Result.judged("peer CPU", peer_cpu, "ms/s", against=beside),
-        ],
-    )
-    sys.exit(0 if met else 1)
+    peer_rss, peer_cpu = figures["peer"]
+    table = []
+    for name in READERS:
+        rss, cpu = figures[name]
+        table += [
+            Result.judged(f"agent by {name}: RSS, peak", rss, "MB", target=RSS_MB, against="limit"),
+            Result.judged(f"agent by {name}: CPU", cpu, "ms/s", target=CPU_MS, against="limit"),
+            Result.judged(
+                f"agent by {name}: CPU / peer CPU", cpu / peer_cpu, "ratio", target=CPU_RATIO, against=beside
+            ),
+            Result.judged(f"agent by {name}: RSS / peer RSS", rss / peer_rss, "ratio", against=beside),
+        ]
+    return [
+        *table,
+        Result.judged("peer RSS, peak", peer_rss, "MB", against=beside),
+        Result.judged("peer CPU", peer_cpu, "ms/s", against=beside),
+    ]
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ class AgentMetrics(Collector):
         if self._link:
             yield _gauge("tidewatt_link_connected", "1 while the broker is connected", self._link.connected)
             yield _counter(
-                "tidewatt_reports_dropped", "Reports given up while it was not", self._link.dropped
+                "tidewatt_reports_dropped", "Reports given up because the broker was away", self._link.dropped
             )
         if self._report:
             yield from _gauges(self._report)
@@ -184,7 +184,7 @@ def _gauges(report: Report) -> Iterator[Metric]:
 def _counters(report: Report) -> Iterator[Metric]:
     so_far = report.counters
     yield _counter("tidewatt_energy_joules", "Energy measured", joules(so_far.energy_mj))
-    yield _counter("tidewatt_requests", "Requests counted by the application", so_far.requests)
+    yield _counter("tidewatt_requests", "Requests that the applications counted", so_far.requests)
     yield _counter("tidewatt_slo_violating_seconds", "Time out of the promise", seconds(so_far.violating_ms))
     yield _counter(
         "tidewatt_slo_unjudged_seconds",

@@ -53,10 +53,11 @@ class Coordinator:
             address, self.policies, self.fleet, float(self.tariff.price_per_kwh), config.dispatch, self.clock
         )
         self._progress = progress
-        registry = CollectorRegistry()
-        registry.register(
-            CoordinatorMetrics(self.ingest, self.fleet, self.ledger, self.publisher, self.clock.now_ms)
+        self.metrics = CoordinatorMetrics(
+            self.ingest, self.fleet, self.ledger, self.publisher, self.clock.now_ms
         )
+        registry = CollectorRegistry()
+        registry.register(self.metrics)
         self.web: FastAPI = api.build(self.now, self.publisher, registry)
 
         self._tasks: list[asyncio.Task[None]] = []

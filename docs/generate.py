@@ -1,0 +1,209 @@
+"""Documents made from the product itself: boards.md from the recordings, metrics.md from the collectors.
+
+python docs/generate.py          write them
+python docs/generate.py --check  exit code 1 if one of them is not what it would write
+"""
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from prometheus_client import Metric
+
+from tidewatt_agent.config import Address
+from tidewatt_agent.host import Host
+from tidewatt_agent.link import Link
+from tidewatt_agent.metrics import AgentMetrics
+from tidewatt_agent.power import TotalPower
+from tidewatt_agent.readers import Readers
+from tidewatt_agent.recognise import BoardIdentity, recognise
+from tidewatt_agent.recording import Recording, lay_out, load
+from tidewatt_agent.sysfs.reader import Nodes, find_nodes
+from tidewatt_agent.sysfs.tree import Tree
+from tidewatt_agent.tegrastats.child import TegrastatsChild
+from tidewatt_agent.tick import Seen
+from tidewatt_coordinator.app import Coordinator
+from tidewatt_coordinator.config import Config
+from tidewatt_coordinator.config import Ledger as LedgerConfig
+from tidewatt_governor.boards import load_profile, profile_for
+from tidewatt_governor.sample import Clocked, Core, Fan, Rail, Sample, Temperature
+from tidewatt_wire.clock import Clock, Timebase
+from tidewatt_wire.messages import Birth, Counters, Gauges, Report, Verdict
+
+ROOT = Path(__file__).parents[1]
+RECORDINGS = ROOT / "tests/boards"
+MADE = "<!-- Made by docs/generate.py (`make docs`); not to be edited by hand. -->"
+
+BOARDS_HEAD = """# Boards
+
+Supported means: we hold a recording of it ([the format](../tests/boards/README.md)), and a test brings
+the whole agent up on it. **Composed** trees were written from public facts, not recorded on a board of
+ours; their tegrastats lines are real captures that users published. **Captured** ones were recorded by
+`tidewatt-agent capture` on the board itself, and are what we want more of.
+
+Total is where the board's power comes from: `measured` at its input, or the `sum` of its rails, which
+leaves out the carrier board. Read-outs work on all of them; to run the agent takes Python 3.10, which
+JetPack 6 and 7 bring.
+"""
+
+METRICS_HEAD = """# Metrics
+
+Base units, one prefix; `_total` only on counters, ratios 0 to 1. A quantity that was not measured is
+an absent series, never a zero. Both pages also carry Prometheus' own `process_*` (the agent's) or
+`python_*` families.
+"""
+
+#: A sample with everything that any board shows, so that every family has a series.
+EVERYTHING = Sample(
+    cores=(Core(0.5, 1_000_000_000),),
+    emc=Clocked(use=0.1, hertz=(2_133_000_000,)),
+    gpus={"GR3D": Clocked(use=0.2, hertz=(306_000_000,))},
+    temperatures={"tj": Temperature(45.0)},
+    rails=(Rail("VDD_IN", 5.0),),
+    caps={"EMC": 2_133_000_000},
+    fan=Fan(duty=0.4, rpm=1800),
+    over_current={"oc1": 0},
+)
+REPORT = Report(
+    device="device",
+    session="session",
+    epoch="epoch",
+    seq=1,
+    at_ms=0,
+    counters=Counters(mode_ms={"15W": 1}),
+    gauges=Gauges(point="15W", watts=5.0, requests_rps=10.0, p95_ms=20.0, temperature_c=45.0),
+    verdict=Verdict(point="15W", rule="cheapest", reason="", outcome="unchanged"),
+)
+
+
+def main() -> None:
+    """Write the documents, or say which of them are stale."""
+    makers: dict[str, Callable[[], str]] = {"docs/boards.md": boards, "docs/metrics.md": metrics}
+    stale = []
+    for name, make in makers.items():
+        text, file = make(), ROOT / name
+        if "--check" not in sys.argv:
+            file.write_text(text, "utf-8")
+        elif not file.exists() or file.read_text("utf-8") != text:
+            stale.append(name)
+    for name in stale:
+        print(f"{name} is stale: make docs", file=sys.stderr)  # noqa: T201 - a command
+    sys.exit(1 if stale else 0)
+
+
+def boards() -> str:
+    """The table of recorded boards, by family and release."""
+    rows = ["| board | SoC | JetPack | L4T | total | rails | sensors | tegrastats lines | tree |"]
+    rows.append("|" + "---|" * 9)
+    rows += [_board_row(folder.name, load(folder)) for folder in _folders()]
+    return f"{MADE}\n{BOARDS_HEAD}\n" + "\n".join(rows) + "\n\n" + _profiles() + "\n"
+
+
+def _board_row(name: str, recording: Recording) -> str:
+    with tempfile.TemporaryDirectory() as root:
+        lay_out(recording.tree, Path(root))
+        nodes, board = find_nodes(Tree(root)), recognise(Tree(root))
+    about = recording.about
+    measured = {"POM_5V_IN", "VDD_IN", "VIN"} & {channel.name for channel in nodes.rails}
+    cells = (
+        f"[{about.title}](../tests/boards/{name}/board.toml)",
+        board.soc or "",
+        about.jetpack,
+        about.l4t,
+        "measured" if measured else "sum",
+        ", ".join(channel.name for channel in nodes.rails),
+        _sensors(nodes),
+        str(len(recording.tegrastats)),
+        about.origin,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _sensors(nodes: Nodes) -> str:
+    parts = [f"{len(nodes.zones)} zones", f"{nodes.cores} cores"]
+    parts += ["GPU load" if nodes.gpu and nodes.gpu.load else "GPU clock"]
+    parts += ["EMC cap"] if nodes.emc else []
+    parts += ["fan"] if nodes.fan else []
+    parts += ["over-current"] if nodes.over_current else []
+    return ", ".join(parts)
+
+
+def _profiles() -> str:
+    known = []
+    for folder in _folders():
+        with tempfile.TemporaryDirectory() as root:
+            recording = load(folder)
+            lay_out(recording.tree, Path(root))
+            if profile := profile_for(recognise(Tree(root)).compatible):
+                known.append(f"{recording.about.title} (`{profile.name}`)")
+    return f"Operating points come with the product for: {', '.join(known)}. Others are only measured."
+
+
+def _folders() -> list[Path]:
+    return sorted(path for path in RECORDINGS.iterdir() if path.is_dir())
+
+
+def metrics() -> str:
+    """The tables of metric families, the agent's and the coordinator's."""
+    return "\n".join(
+        [
+            MADE,
+            METRICS_HEAD,
+            "## The agent",
+            "",
+            *_table(_agent_families()),
+            "",
+            "## The coordinator",
+            "",
+            *_table(_coordinator_families()),
+            "",
+        ]
+    )
+
+
+def _table(families: Iterator[Metric]) -> Iterator[str]:
+    yield "| name | type | labels | what |"
+    yield "|---|---|---|---|"
+    for family in sorted(families, key=lambda one: one.name):
+        labels = sorted({label for sample in family.samples for label in sample.labels})
+        suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
+        kind = "gauge" if family.type == "info" else family.type
+        names = ", ".join(f"`{label}`" for label in labels)
+        yield f"| `{family.name}{suffix}` | {kind} | {names} | {family.documentation} |"
+
+
+def _agent_families() -> Iterator[Metric]:
+    clock = Clock(lambda: 0.0, lambda: 0.0)
+    reader = TegrastatsChild(["tegrastats"], 1.0, clock)
+    link = Link(Address("broker", 1883), "fleet", _birth, lambda _payload: None)
+    shown = AgentMetrics(
+        "0", load_profile("orin-nano-super"), BoardIdentity(), Readers([reader], clock), link, Host("/")
+    )
+    shown.show(REPORT, Seen(sample=EVERYTHING, power=TotalPower(5.0, "measured")))
+    yield from shown.collect()
+
+
+def _birth() -> Birth:
+    return Birth(
+        device="device", session="s", epoch="epoch", at_ms=0, version="0", board="board", control="observe"
+    )
+
+
+def _coordinator_families() -> Iterator[Metric]:
+    with tempfile.TemporaryDirectory() as folder:
+        config = Config(ledger=LedgerConfig(url=f"sqlite:///{folder}/l.db"), clock=Timebase(0, 0.0, 1e-9))
+        coordinator = Coordinator(config, ("broker", 1883), None)
+        try:
+            coordinator.fleet.born(_birth(), 0)
+            coordinator.ingest.messages["report"] += 1
+            coordinator.ingest.refused["invalid"] += 1
+            coordinator.ledger.take([REPORT])
+            coordinator.publisher.next_table()
+            yield from coordinator.metrics.collect()
+        finally:
+            coordinator.ledger.close()
+
+
+if __name__ == "__main__":
+    main()
