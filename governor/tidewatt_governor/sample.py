@@ -6,7 +6,7 @@ Missing is not zero: a field that was not in the reading is None or absent.
 import msgspec
 
 
-class Core(msgspec.Struct, frozen=True):
+class Core(msgspec.Struct, frozen=True, gc=False):
     """One online CPU core: its use (0..1, of the present frequency) and its frequency."""
 
     use: float
@@ -25,14 +25,14 @@ class Clocked(msgspec.Struct, frozen=True, kw_only=True):
     hertz: tuple[int, ...] = ()
 
 
-class Temperature(msgspec.Struct, frozen=True):
+class Temperature(msgspec.Struct, frozen=True, gc=False):
     """Degrees Celsius now, and the highest since tegrastats began where the board says (JetPack 7.2)."""
 
     now: float
     highest: float | None = msgspec.field(default=None, name="max")
 
 
-class Rail(msgspec.Struct, frozen=True):
+class Rail(msgspec.Struct, frozen=True, gc=False):
     """A power rail in watts: now, mean and highest since tegrastats began. Names may repeat."""
 
     name: str
@@ -41,7 +41,7 @@ class Rail(msgspec.Struct, frozen=True):
     highest: float | None = msgspec.field(default=None, name="max")
 
 
-class Memory(msgspec.Struct, frozen=True):
+class Memory(msgspec.Struct, frozen=True, gc=False):
     """Bytes used and in all."""
 
     used: int

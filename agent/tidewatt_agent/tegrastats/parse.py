@@ -38,7 +38,8 @@ SENSOR_OFF_C = -256.0
 #: Fields are short, and so are the runs of tokens that hold them; the longest is MTS.
 _MEMORY_TOKENS = 4
 _MTS_TOKENS = 5
-#: Distinct cores and clocks remembered: a board prints few (101 percents of some tens of clocks).
+#: Distinct cores, clocks and temperatures remembered: a board prints few (101 percents of some tens of
+#: clocks; sensors step by 1/32 degree or more).
 _REMEMBERED = 8192
 
 _AMOUNT = r"(\d{1,12})/(\d{1,12})(kB|MB|GB)"
@@ -72,16 +73,17 @@ class NotTegrastats(ValueError):
 class _Reading:
     """The fields taken so far; it becomes a Sample."""
 
+    stamp: str | None = None
+    ram: Memory | None = None
+    free_blocks: int | None = None
+    largest_free_block: int | None = None
+    swap: Memory | None = None
+    swap_cached: int | None = None
+    iram: Memory | None = None
+    iram_largest_free_block: int | None = None
+    cores: tuple[Core | None, ...] | None = None
+
     def __init__(self) -> None:
-        self.stamp: str | None = None
-        self.ram: Memory | None = None
-        self.free_blocks: int | None = None
-        self.largest_free_block: int | None = None
-        self.swap: Memory | None = None
-        self.swap_cached: int | None = None
-        self.iram: Memory | None = None
-        self.iram_largest_free_block: int | None = None
-        self.cores: tuple[Core | None, ...] | None = None
         self.clocks: dict[str, Clocked] = {}
         self.gpus: dict[str, Clocked] = {}
         self.mts: dict[str, float] = {}
@@ -214,20 +216,28 @@ def _mts(tokens: list[str], at: int, reading: _Reading) -> int:
 
 
 def _heat(tokens: list[str], at: int, reading: _Reading) -> int:
-    found = _HEAT.fullmatch(tokens[at])
-    if found is None:
+    heat = _heat_of(tokens[at])
+    if heat is None or heat[0] in reading.temperatures:
         return 0
-    name, now, highest = found.groups()
-    if name in reading.temperatures:
-        return 0
-    reading.temperatures[name] = (
-        None if float(now) == SENSOR_OFF_C else Temperature(float(now), _known(highest))
-    )
+    reading.temperatures[heat[0]] = heat[1]
     return 1
 
 
-def _known(degrees: str | None) -> float | None:
-    return None if degrees is None or float(degrees) == SENSOR_OFF_C else float(degrees)
+@lru_cache(_REMEMBERED)
+def _heat_of(token: str) -> tuple[str, Temperature | None] | None:
+    """The sensor and what it reads (None: it is off); None when the token is no temperature."""
+    found = _HEAT.fullmatch(token)
+    if found is None:
+        return None
+    name, now, highest = found.groups()
+    degrees = float(now)
+    if degrees == SENSOR_OFF_C:
+        return name, None
+    return name, Temperature(degrees, _known(highest) if highest else None)
+
+
+def _known(degrees: str) -> float | None:
+    return None if float(degrees) == SENSOR_OFF_C else float(degrees)
 
 
 def _pair(tokens: list[str], at: int, reading: _Reading) -> int:
@@ -250,13 +260,18 @@ def _pair(tokens: list[str], at: int, reading: _Reading) -> int:
 
 def _rail(name: str, value: str, reading: _Reading) -> int:
     found = _MILLIWATTS.fullmatch(value)
-    if found is None or not _RAIL_NAME.fullmatch(name):
+    if found is None or not _is_rail_name(name):
         return 0
     now, _, average, highest = found.groups()
     reading.rails.append(
         Rail(name, int(now) / 1000, int(average) / 1000, int(highest) / 1000 if highest else None)
     )
     return 2
+
+
+@lru_cache(_REMEMBERED)
+def _is_rail_name(name: str) -> bool:
+    return _RAIL_NAME.fullmatch(name) is not None
 
 
 @lru_cache(_REMEMBERED)
