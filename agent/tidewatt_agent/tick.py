@@ -99,6 +99,11 @@ class Tick:
         self._last_s: float | None = None
         self._seq = 0
 
+    @property
+    def counters(self) -> Counters:
+        """What has been counted so far."""
+        return self._tally.counters
+
     async def __call__(self) -> Report:
         """Do one tick and return the report that stands for it."""
         now_s, at_ms, policy = self._clock.monotonic_s(), self._clock.now_ms(), self._policies.policy

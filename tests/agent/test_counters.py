@@ -39,22 +39,31 @@ def test_a_clock_that_steps_back_takes_nothing_away() -> None:
     assert add_power(tally, 5.0, 50.0, 10.0).counters == tally.counters
 
 
-@given(
-    st.lists(st.tuples(st.sampled_from(["7W", "15W"]), st.integers(0, 60_000), st.booleans()), max_size=30)
+ticks = st.tuples(
+    st.none() | st.sampled_from(["7W", "15W"]),
+    st.integers(0, 60_000),
+    st.none() | st.booleans(),
+    st.booleans(),
 )
+
+
+@given(st.lists(ticks, max_size=30))
 @settings(derandomize=True, deadline=None)
-def test_time_in_modes_adds_up(ticks: list[tuple[str, int, bool]]) -> None:
+def test_time_in_modes_adds_up(lived: list[tuple[str | None, int, bool | None, bool]]) -> None:
     tally = Tally()
-    for point, elapsed_ms, violating in ticks:
+    for point, elapsed_ms, violating, switched in lived:
         tally = add_tick(
             tally,
             point=point,
             elapsed_ms=elapsed_ms,
             load=Load(requests=3, interval_s=1.0),
             violating=violating,
-            switched=violating,
+            switched=switched,
         )
-    assert sum(tally.counters.mode_ms.values()) == sum(ms for _, ms, _ in ticks)
-    assert tally.counters.violating_ms == sum(ms for _, ms, bad in ticks if bad)
-    assert tally.counters.requests == 3 * len(ticks)
-    assert tally.counters.switches == sum(bad for _, _, bad in ticks)
+    now = tally.counters
+    assert sum(now.mode_ms.values()) == sum(ms for _, ms, _, _ in lived)
+    assert now.mode_ms.get("unknown", 0) == sum(ms for point, ms, _, _ in lived if point is None)
+    assert now.violating_ms == sum(ms for _, ms, bad, _ in lived if bad)
+    assert now.unjudged_ms == sum(ms for _, ms, bad, _ in lived if bad is None)
+    assert now.requests == 3 * len(lived)
+    assert now.switches == sum(switched for _, _, _, switched in lived)

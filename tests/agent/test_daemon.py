@@ -1,11 +1,26 @@
-"""The end of the agent: whatever broke, the board is given back."""
+"""The agent's loop: reports wait for a set clock; whatever broke, the board is given back."""
+
+import asyncio
+import time
+from pathlib import Path
 
 import pytest
-from tests.world import HandClock
+from tests.world import HandClock, until
 
+from tidewatt_agent.config import Agent, Config
 from tidewatt_agent.counterfile import CounterFile
-from tidewatt_agent.daemon import _last_words
-from tidewatt_agent.hands import Outcome
+from tidewatt_agent.daemon import _last_words, _loop
+from tidewatt_agent.hands import FoldedHands, Outcome
+from tidewatt_agent.host import Host
+from tidewatt_agent.metrics import AgentMetrics
+from tidewatt_agent.policies import Policies
+from tidewatt_agent.readers import Readers, TimedSample
+from tidewatt_agent.recognise import BoardIdentity
+from tidewatt_agent.tegrastats.parse import parse_line
+from tidewatt_agent.tick import Identity, Tick
+from tidewatt_governor.sample import Load
+from tidewatt_wire.clock import Clock
+from tidewatt_wire.messages import Report
 
 
 class Hands:
@@ -33,3 +48,65 @@ async def test_a_broken_tick_does_not_keep_the_board(caplog: pytest.LogCaptureFi
     await _last_words(tick, hands, CounterFile(None), None, HandClock(0))  # type: ignore[arg-type] # a tick that fails
     assert hands.restored
     assert "the last tick failed" in caplog.text
+
+
+class Board:
+    """A board of 6 W whose application serves 10 requests a tick, in a mode that nobody can read."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def take(self) -> list[TimedSample]:
+        line = "RAM 1/2MB (lfb 1x2MB) CPU [3%@100] VDD_IN 6000mW/6000mW"
+        return [TimedSample(self._clock.monotonic_s(), parse_line(line))]
+
+    async def read(self, now_s: float) -> Load | None:
+        return Load(requests=10, interval_s=1.0)
+
+
+class Ear:
+    """The broker's side of a link: hears reports."""
+
+    connected = True
+
+    def __init__(self) -> None:
+        self.heard: list[Report] = []
+
+    def send(self, report: Report) -> None:
+        self.heard.append(report)
+
+
+# sdnotify drops its socket unclosed where there is no systemd to talk to.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_a_board_that_boots_in_1970_reports_all_of_it_once_the_clock_is_set(tmp_path: Path) -> None:
+    wall = [100.0]
+    clock = Clock(time.monotonic, lambda: wall[0])
+    board, ear = Board(clock), Ear()
+    hands, file = FoldedHands(None), CounterFile(tmp_path / "counters.json")
+    kept = file.load()
+    tick = Tick(
+        Identity("d", "s", kept.epoch), None, clock, board, board, hands, Policies("f", "d", {}), gap_s=10.0
+    )
+    config = Config(agent=Agent(device="d", tick_s=0.01, report_s=0.02))
+    shown = AgentMetrics("0", None, BoardIdentity(), Readers([], clock), None, Host(""))
+    loop = asyncio.create_task(_loop(config, clock, 0.01, tick, file, ear, shown))  # type: ignore[arg-type]
+    try:
+        await until(lambda: tick.counters.requests >= 100)
+        assert ear.heard == [], "no report carries a time of 1970"
+        wall[0] = 1_800_000_000.0
+        before = tick.counters
+        await until(lambda: ear.heard)
+        wall[0] = 50.0  # and back: somebody set it wrong
+        await asyncio.sleep(0)
+        heard = len(ear.heard)
+        after = tick.counters
+        await until(lambda: tick.counters.requests >= after.requests + 100)
+        assert len(ear.heard) <= heard + 1
+    finally:
+        loop.cancel()
+        await asyncio.gather(loop, return_exceptions=True)
+    first = ear.heard[0]
+    assert first.at_ms == 1_800_000_000_000
+    assert first.counters.requests >= before.requests >= 100
+    assert first.counters.energy_mj >= before.energy_mj > 0
+    assert file.load().counters.energy_mj >= first.counters.energy_mj, "kept before it is told"
