@@ -91,6 +91,20 @@ def parse_conf(text: str) -> PowerModes:
     return PowerModes(default, params, modes, unknown)
 
 
+def to_conf(modes: PowerModes) -> str:
+    """The modes in the file's grammar: what `parse_conf` reads back."""
+    lines: list[str] = []
+    for param in modes.params:
+        lines += ["", f"< PARAM TYPE={param.type} NAME={param.name} >"]
+        lines += [f"{arg} {' '.join(words)}" for arg, words in param.args.items()]
+    for mode in modes.modes:
+        lines += ["", f"< POWER_MODEL ID={mode.id} NAME={mode.name} >"]
+        lines += [f"{one.param} {one.arg} {one.value}" for one in mode.settings]
+    if modes.default is not None:
+        lines += ["", f"< PM_CONFIG DEFAULT={modes.default} >"]
+    return "\n".join(lines).lstrip() + "\n"
+
+
 def _body(words: list[str], here: Param | PowerMode | None) -> bool:
     """Take a line below a header; whether it was one of the grammar."""
     if isinstance(here, Param) and len(words) >= 2:  # noqa: PLR2004 - a name and a path

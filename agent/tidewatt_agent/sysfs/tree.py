@@ -52,6 +52,12 @@ class Tree:
             return errno.errorcode.get(error.errno or 0, "EIO")
         return None
 
+    def real(self, path: str) -> str:
+        """The path behind all links, as a path below the root; itself where it leads elsewhere."""
+        behind = os.path.realpath(os.path.join(self.root, path))  # noqa: PTH118
+        root = os.path.realpath(self.root).rstrip("/") + "/"
+        return behind.removeprefix(root) if behind.startswith(root) else path
+
     def find(self, pattern: str) -> list[str]:
         """The paths that match a shell pattern, numbers in numeric order."""
         return sorted(glob.glob(pattern, root_dir=self.root), key=_numerically)  # noqa: PTH207 - no objects

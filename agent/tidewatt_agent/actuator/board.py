@@ -1,0 +1,123 @@
+"""The board under the hands: what modes and clocks it has, read afresh, and the one place that writes."""
+
+import os
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from tidewatt_agent.actuator import plan
+from tidewatt_agent.actuator.plan import Knob, Readings, Write
+from tidewatt_agent.nvpmodel import CONF_PATHS, PowerModes, parse_conf
+from tidewatt_agent.sysfs import clocks
+from tidewatt_agent.sysfs.tree import Tree
+
+NOTHING = PowerModes(None, [], [], [])
+
+
+class WriteRefusedError(OSError):
+    """A node didn't take a value; the sentence names both."""
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the board stands, by its own nodes. `mode_id` is None when no mode, or several, fit."""
+
+    mode_id: int | None
+    fitting: list[int]
+    caps: dict[str, int]
+    """Present maxima in hertz by clock."""
+
+
+class Board:
+    """The board below a root."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+
+    def modes(self) -> PowerModes:
+        """The modes of nvpmodel.conf, read afresh: the link is made anew at every boot."""
+        text = next((text for path in CONF_PATHS if (text := self.tree.read(path)) is not None), None)
+        return NOTHING if text is None else self._behind_links(parse_conf(text))
+
+    def _behind_links(self, modes: PowerModes) -> PowerModes:
+        # A clock has many names (cpu0/cpufreq, cpufreq/policy0, ...): all of them are one node.
+        params = [
+            msgspec.structs.replace(
+                param,
+                args={arg: [self.tree.real("/".join(w).lstrip("/"))] for arg, w in param.args.items()},
+            )
+            for param in modes.params
+        ]
+        return msgspec.structs.replace(modes, params=params)
+
+    def knobs(self, modes: PowerModes) -> list[Knob]:
+        """Every clock that can be capped."""
+        found = [self._cpu(policy) for policy in clocks.find_policies(self.tree)]
+        gpu = clocks.find_gpu(self.tree)
+        if gpu:
+            available = self._integers(f"{gpu.path}/available_frequencies")
+            path = self.tree.real(gpu.path)
+            found.append(Knob("gpu", f"{path}/max_freq", f"{path}/min_freq", available, 1))
+        emc = clocks.find_emc(self.tree)
+        if emc and emc.cap:
+            found.append(Knob("emc", self.tree.real(emc.cap), None, _emc_values(modes), 1))
+        return found
+
+    def readings(self, modes: PowerModes, knobs: Sequence[Knob]) -> Readings:
+        """Every node that a mode or a knob names, as read now."""
+        paths = {path for mode in modes.modes for _, path, _ in plan.wanted(modes, mode)}
+        paths |= {path for knob in knobs for path in (knob.maximum, knob.minimum) if path}
+        values = {path: self.tree.number(path) for path in sorted(paths)}
+        return {path: value for path, value in values.items() if value is not None}
+
+    def state(self, said: int | None, caps: Mapping[str, int]) -> State:
+        """Where it stands, with our `caps` on top.
+
+        `said`: the tool's word, which only decides between modes that fit alike.
+        """
+        modes = self.modes()
+        knobs = self.knobs(modes)
+        readings = self.readings(modes, knobs)
+        fitting = plan.standing(modes, readings, knobs, caps)
+        only = fitting[0] if len(fitting) == 1 else said if said in fitting else None
+        shown = {knob.name: readings[knob.maximum] * knob.unit for knob in knobs if knob.maximum in readings}
+        return State(mode_id=only, fitting=fitting, caps=shown)
+
+    def write(self, write: Write) -> None:
+        """Write one value and read it back; WriteRefusedError when it isn't there."""
+        path = os.path.join(self.tree.root, write.path)  # noqa: PTH118 - as in Tree
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            try:
+                os.write(descriptor, f"{write.to}\n".encode())
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise WriteRefusedError(f"/{write.path} refuses {write.to}: {error.strerror}") from error
+        now = self.tree.number(write.path)
+        if now != write.to:
+            raise WriteRefusedError(f"/{write.path} was given {write.to} and shows {now}")
+
+    def _cpu(self, policy: clocks.Policy) -> Knob:
+        path = self.tree.real(policy.path)
+        return Knob(
+            policy.name,
+            f"{path}/scaling_max_freq",
+            f"{path}/scaling_min_freq",
+            self._integers(f"{policy.path}/scaling_available_frequencies"),
+            clocks.KILOHERTZ,
+        )
+
+    def _integers(self, path: str) -> tuple[int, ...]:
+        words = (self.tree.read(path) or "").split()
+        return tuple(sorted({int(word) for word in words if word.isdecimal()}))
+
+
+def _emc_values(modes: PowerModes) -> tuple[int, ...]:
+    """The memory has no readable table: what some mode sets is what is known to exist."""
+    values = {
+        setting.value
+        for mode in modes.modes
+        for setting in mode.settings
+        if setting.param == "EMC" and not plan.unlimited(setting.value, "EMC")
+    }
+    return tuple(sorted(values))

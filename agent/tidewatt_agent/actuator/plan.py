@@ -1,0 +1,221 @@
+"""What a change of mode or caps takes, as data. Pure: files come in as values, writes go out as values.
+
+Invariants (each is a property test):
+- a mode whose GPU masks differ from the board's is never live: it needs a reboot;
+- no write has a value outside the frequencies that its node offers;
+- a maximum never goes below its minimum on the way, nor a minimum above its maximum;
+- putting back leads to the values before, by the same rule, from wherever the board stands.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from tidewatt_agent.nvpmodel import PowerMode, PowerModes
+
+#: Params that change which parts of the GPU have power: the driver takes them only before its first use.
+MASKS = frozenset({"TPC_POWER_GATING", "FBP_POWER_GATING", "GPU_POWER_GATING"})
+#: What nvpmodel.conf says for "no cap", by the widths that the tool prints.
+NO_CAP = frozenset({-1, 2**31 - 1, 2**63 - 1})
+#: Runtime power management of the GPU: set for the time of the switch only.
+TRANSIENT = frozenset({"GPU_POWER_CONTROL_ENABLE", "GPU_POWER_CONTROL_DISABLE"})
+
+Feasibility = Literal["live", "needs_reboot", "impossible"]
+Readings = Mapping[str, int]
+"""Integers by path, as read; what can't be read is absent."""
+
+
+class Classified(msgspec.Struct, frozen=True):
+    """Whether a mode can be set now, and why not."""
+
+    feasibility: Feasibility
+    why: str = ""
+
+
+class Write(msgspec.Struct, frozen=True):
+    """One write of a plan: the node, the value before, the value to be."""
+
+    path: str
+    was: int
+    to: int
+
+
+class Knob(msgspec.Struct, frozen=True):
+    """A clock that can be capped: its maximum and minimum nodes and the values that they take.
+
+    `unit` is hertz per unit of the nodes (cpufreq counts in kHz); `minimum` is None where there is none.
+    """
+
+    name: str
+    maximum: str
+    minimum: str | None
+    available: tuple[int, ...]
+    unit: int
+
+
+def paths_of(modes: PowerModes) -> dict[tuple[str, str], str]:
+    """The node of each argument, without its leading slash; where a parameter is given twice, the last."""
+    return {
+        (param.name, arg): "/".join(words).lstrip("/")
+        for param in modes.params
+        for arg, words in param.args.items()
+    }
+
+
+def mask_paths(modes: PowerModes) -> set[str]:
+    """The nodes of the GPU's power masks."""
+    return {path for (param, _), path in paths_of(modes).items() if param in MASKS}
+
+
+def wanted(modes: PowerModes, mode: PowerMode) -> list[tuple[str, str, int]]:
+    """What the mode sets, as (parameter, path, value); arguments without a path are left out."""
+    paths = paths_of(modes)
+    return [
+        (setting.param, path, setting.value)
+        for setting in mode.settings
+        if setting.param not in TRANSIENT and (path := paths.get((setting.param, setting.arg)))
+    ]
+
+
+def classify(
+    modes: PowerModes, mode_id: int, readings: Readings, current: PowerMode | None = None
+) -> Classified:
+    """Whether the mode can be set while the board runs.
+
+    Masks are those that the board shows; where it shows none, those of the `current` mode.
+    """
+    mode = modes.mode(mode_id)
+    if mode is None:
+        known = ", ".join(f"{one.id} {one.name}" for one in modes.modes)
+        return Classified("impossible", f"there is no mode {mode_id}; there are {known}")
+    believed = {path: value for _, path, value in wanted(modes, current)} if current else {}
+    for param, path, value in wanted(modes, mode):
+        real = readings.get(path, believed.get(path, value))
+        if param in MASKS and real != value:
+            return Classified(
+                "needs_reboot", f"{mode.name} sets {param} to {value}, the board runs with {real}"
+            )
+    return Classified("live")
+
+
+def unlimited(value: int, param: str) -> bool:
+    """Whether a conf value stands for no cap; on the memory, 0 does, too."""
+    return value in NO_CAP or (param == "EMC" and value == 0)
+
+
+def mismatches(
+    modes: PowerModes,
+    mode: PowerMode,
+    readings: Readings,
+    knobs: Sequence[Knob],
+    caps: Mapping[str, int],
+) -> list[str]:
+    """What of the mode (with our caps on top) the board doesn't show, a few words each.
+
+    Nodes that can't be read tell nothing, and minima aren't looked at. Frequencies between two offered
+    ones are what the kernel makes of them: the next lower or higher one.
+    """
+    knob_of = {knob.maximum: knob for knob in knobs}
+    minima = {knob.minimum for knob in knobs}
+    found = []
+    for param, path, value in wanted(modes, mode):
+        real = readings.get(path)
+        if real is None or path in minima:
+            continue
+        knob = knob_of.get(path)
+        good = (real,) if knob is None and unlimited(value, param) else acceptable(knob, param, value, caps)
+        if real not in good:
+            found.append(f"/{path} is {real}, not {' or '.join(map(str, good))}")
+    return found
+
+
+def acceptable(knob: Knob | None, param: str, value: int, caps: Mapping[str, int]) -> tuple[int, ...]:
+    """What a node may show when a mode gives it `value`, with our cap on top."""
+    if knob is None:
+        return (value,)
+    if knob.name in caps:
+        return (caps[knob.name],)
+    if unlimited(value, param):
+        # The memory shows 0, or its highest, for no cap.
+        return (*knob.available[-1:], value) if param == "EMC" else knob.available[-1:]
+    return tuple({value, *neighbours(knob.available, value)})
+
+
+def limit(modes: PowerModes, mode: PowerMode, knob: Knob) -> int:
+    """The highest offered value that the mode leaves the knob. ValueError if the knob offers none."""
+    given = [value for param, path, value in wanted(modes, mode) if path == knob.maximum]
+    capped = [value for value in given if not unlimited(value, "EMC" if knob.name == "emc" else "")]
+    return snap(knob.available, capped[-1]) if capped else snap(knob.available, 2**63)
+
+
+def neighbours(available: Sequence[int], value: int) -> tuple[int, ...]:
+    """The offered frequencies next to `value`: what silent rounding may give."""
+    lower = [one for one in available if one <= value]
+    higher = [one for one in available if one >= value]
+    return tuple({*lower[-1:], *higher[:1]})
+
+
+def standing(
+    modes: PowerModes, readings: Readings, knobs: Sequence[Knob], caps: Mapping[str, int]
+) -> list[int]:
+    """The ids of the modes that the board's own nodes agree with; several where no node tells them apart.
+
+    `caps`: what was put on top of the mode, by knob, in the node's unit.
+    """
+    return [
+        mode.id
+        for mode in modes.modes
+        if classify(modes, mode.id, readings).feasibility == "live"
+        and not mismatches(modes, mode, readings, knobs, caps)
+    ]
+
+
+def snap(available: Sequence[int], value: int) -> int:
+    """The highest offered frequency not above `value`, else the lowest. ValueError if none is offered."""
+    if not available:
+        raise ValueError("the node offers no frequencies")
+    return max((one for one in available if one <= value), default=available[0])
+
+
+def move(knob: Knob, low: int | None, high: int, readings: Readings) -> list[Write]:
+    """The writes that bring the knob's minimum and maximum to `low` and `high`, in an order the kernel takes.
+
+    `low` None leaves the minimum alone. Raises KeyError when the nodes weren't read.
+    """
+    now_high = readings[knob.maximum]
+    writes = [Write(knob.maximum, now_high, high)] if now_high != high else []
+    if knob.minimum is None or low is None:
+        return writes
+    now_low = readings[knob.minimum]
+    floor = [Write(knob.minimum, now_low, low)] if now_low != low else []
+    # A maximum below the present minimum has to wait until the minimum has gone down.
+    return writes + floor if high >= now_low else floor + writes
+
+
+def cap(knob: Knob, value: int, readings: Readings) -> list[Write]:
+    """The writes that make `value` (in the node's unit) the knob's maximum; its minimum only ever goes down.
+
+    Raises ValueError naming the nearest offered frequency if `value` isn't one.
+    """
+    if value not in knob.available:
+        nearest = min(knob.available, key=lambda one: abs(one - value), default=None)
+        raise ValueError(f"{knob.name} offers no {value}; the nearest is {nearest}")
+    low = readings.get(knob.minimum) if knob.minimum else None
+    return move(knob, None if low is None else min(low, value), value, readings)
+
+
+def put_back(found: Readings, knobs: Sequence[Knob], readings: Readings) -> list[Write]:
+    """The writes that bring every node in `found` back to its value, the last changed first."""
+    writes: list[Write] = []
+    done: set[str] = set()
+    for path in reversed(list(found)):
+        knob = next((one for one in knobs if path in (one.maximum, one.minimum)), None)
+        if knob is None or knob.maximum not in readings:
+            if path in readings and readings[path] != found[path]:
+                writes.append(Write(path, readings[path], found[path]))
+        elif knob.name not in done:
+            done.add(knob.name)
+            low = found.get(knob.minimum, readings.get(knob.minimum)) if knob.minimum else None
+            writes += move(knob, low, found.get(knob.maximum, readings[knob.maximum]), readings)
+    return writes

@@ -1,0 +1,83 @@
+"""nvpmodel, asked so that it can't surprise: nobody answers its prompt, and its word is not believed.
+
+A prompt means that the mode needs a reboot. With its standard input at the end of file it gives
+up by itself; one that hangs all the same is ended, with its children.
+"""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Sequence
+
+import msgspec
+
+#: A switch takes well under a second; a hanging lock (its own GUI tray) or a prompt takes for ever.
+TIMEOUT_S = 20.0
+#: What it prints is some lines; the rest is not kept.
+MOST_OUTPUT = 65_536
+_PROMPT = re.compile(r"DO YOU WANT TO REBOOT|Reboot required", re.IGNORECASE)
+_CHROOT = re.compile(r"Running in chroot", re.IGNORECASE)
+_QUERY = re.compile(r"NV Power Mode: *(\S+)\s+(\d+)")
+
+
+class Said(msgspec.Struct, frozen=True):
+    """What a run of the tool said. `returncode` is None when it had to be ended or never began."""
+
+    text: str
+    returncode: int | None
+
+    @property
+    def prompted(self) -> bool:
+        """Whether it asked for a reboot."""
+        return bool(_PROMPT.search(self.text))
+
+    @property
+    def pretended(self) -> bool:
+        """Whether it only wrote its status file, as it does in a container, and called that success."""
+        return bool(_CHROOT.search(self.text))
+
+    @property
+    def complaint(self) -> str:
+        """Its first error line, else its last line."""
+        lines = [line.strip() for line in self.text.splitlines() if line.strip()]
+        errors = [line for line in lines if "ERROR" in line]
+        return next(iter(errors), lines[-1] if lines else "it said nothing")
+
+
+class Nvpmodel:
+    """The command line tool."""
+
+    def __init__(self, command: Sequence[str] = ("nvpmodel",), timeout_s: float = TIMEOUT_S) -> None:
+        self._command, self._timeout_s = list(command), timeout_s
+
+    def set_mode(self, mode_id: int) -> Said:
+        """Ask for a mode. What came of it is to be read from the board."""
+        return self._run("-m", str(mode_id))
+
+    def query(self) -> int | None:
+        """The id that it says is in force; None when it says none. Errors around the answer are noise."""
+        found = _QUERY.search(self._run("-q").text)
+        return int(found[2]) if found else None
+
+    def _run(self, *arguments: str) -> Said:
+        try:
+            process = subprocess.Popen(
+                [*self._command, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            return Said(f"NVPM ERROR: {self._command[0]}: {error.strerror}", None)
+        try:
+            out, _ = process.communicate(timeout=self._timeout_s)
+            code: int | None = process.returncode
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            out, _ = process.communicate()
+            code = None
+        return Said(out[:MOST_OUTPUT].decode("utf-8", "replace"), code)

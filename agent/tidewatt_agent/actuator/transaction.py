@@ -1,0 +1,244 @@
+"""Change the board or don't: snapshot, keep the undo, write, read back, commit or roll back.
+
+Whatever happens in between, the board is left where it was found before the call, or at the target;
+and undo.json says how it was found before the first change of all, until `restore` has put that back.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import msgspec
+
+from tidewatt_agent.actuator import plan
+from tidewatt_agent.actuator.board import Board, State, WriteRefusedError
+from tidewatt_agent.actuator.plan import Knob, Readings, Write
+from tidewatt_agent.actuator.tool import Nvpmodel, Said
+from tidewatt_agent.actuator.undofile import Undo, UndoFile
+from tidewatt_agent.nvpmodel import PowerModes
+
+#: Clocks follow within milliseconds; cores take longer to come online.
+SETTLE_S = 3.0
+LOOK_S = 0.05
+#: Cores that come back online bring nodes with them: one pass for the cores, one for their clocks.
+PASSES = 3
+
+Kind = Literal["unchanged", "applied", "needs_reboot", "refused", "rolled_back"]
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What became of a request, and where the board stands by its own nodes."""
+
+    kind: Kind
+    detail: str
+    state: State
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """The board before a change."""
+
+    modes: PowerModes
+    knobs: list[Knob]
+    readings: Readings
+    state: State
+    said: int | None
+
+    @property
+    def mode_id(self) -> int | None:
+        """The mode it stands in, else the one that the tool believes in."""
+        return self.said if self.state.mode_id is None else self.state.mode_id
+
+    @property
+    def restorable(self) -> Readings:
+        """What may be written back: all but the GPU's masks, which only a reboot changes."""
+        masks = plan.mask_paths(self.modes)
+        return {path: value for path, value in self.readings.items() if path not in masks}
+
+
+class Actuator:
+    """The board's hands. Not thread-safe: one caller at a time."""
+
+    def __init__(
+        self,
+        board: Board,
+        tool: Nvpmodel,
+        undo: UndoFile,
+        sleep: Callable[[float], None] = time.sleep,
+        settle_s: float = SETTLE_S,
+    ) -> None:
+        self._board, self._tool, self._undo = board, tool, undo
+        self._sleep, self._settle_s = sleep, settle_s
+        self._caps: dict[str, int] = {}
+        self._said: int | None = None
+
+    def modes(self) -> PowerModes:
+        """What the board could be set to."""
+        return self._board.modes()
+
+    def state(self) -> State:
+        """Where the board stands. The tool isn't asked: that would be a process at every look."""
+        return self._board.state(self._said, self._caps)
+
+    def set_mode(self, mode_id: int) -> Result:
+        """Bring the board into the mode, now, or leave it as it is."""
+        before = self._snapshot()
+        current = None if before.mode_id is None else before.modes.mode(before.mode_id)
+        verdict = plan.classify(before.modes, mode_id, before.readings, current)
+        if verdict.feasibility != "live":
+            kind: Kind = "needs_reboot" if verdict.feasibility == "needs_reboot" else "refused"
+            return Result(kind, verdict.why, before.state)
+        if before.state.mode_id == mode_id and not self._caps:
+            return Result("unchanged", "", before.state)
+        if before.mode_id is None:
+            why = "the board's present mode is not known: there is nothing to go back to"
+            return Result("refused", why, before.state)
+        found = self._undo.load()
+        self._undo.keep(found.with_mode(before.mode_id).with_nodes(before.restorable))
+        caps, self._caps = self._caps, {}
+        said = self._tool.set_mode(mode_id)
+        state = self._settled(mode_id)
+        if state.mode_id == mode_id and not said.pretended:
+            return Result("applied", "", state)
+        self._caps = caps
+        return self._roll_back(before, found, said)
+
+    def set_caps(self, caps: Mapping[str, int | None]) -> Result:
+        """Cap clocks below the mode's own caps, in hertz; None takes a cap away again."""
+        before = self._snapshot()
+        mode = None if before.state.mode_id is None else before.modes.mode(before.state.mode_id)
+        if mode is None:
+            return Result("refused", "the board stands in no mode of its own: no cap on top", before.state)
+        try:
+            wanted = {
+                knob.name: (knob, self._value(knob, hertz, before.modes, mode.id))
+                for name, hertz in caps.items()
+                for knob in self._named(name, before.knobs)
+            }
+            writes = [
+                write for knob, value in wanted.values() for write in plan.cap(knob, value, before.readings)
+            ]
+        except (ValueError, KeyError) as error:
+            return Result("refused", str(error), before.state)
+        if not writes:
+            return Result("unchanged", "", before.state)
+        found = self._undo.load()
+        self._undo.keep(found.with_nodes({write.path: write.was for write in writes}))
+        done: list[Write] = []
+        try:
+            for write in writes:
+                done.append(write)
+                self._board.write(write)
+        except WriteRefusedError as error:
+            self._put_back({write.path: write.was for write in done})
+            if found.empty:
+                self._undo.forget()
+            return Result("rolled_back", str(error), self.state())
+        for name, (knob, value) in wanted.items():
+            self._caps[name] = value
+            if value == plan.limit(before.modes, mode, knob):
+                del self._caps[name]
+        return Result("applied", "", self.state())
+
+    def restore(self) -> Result:
+        """Put back what was found before the first change; what couldn't be put back stays on file."""
+        found = self._undo.load()
+        if found.empty:
+            return Result("unchanged", "", self.state())
+        self._caps = {}
+        complaint = ""
+        if found.mode_id is not None and self._snapshot().mode_id != found.mode_id:
+            complaint = self._tool.set_mode(found.mode_id).complaint
+            self._settled(found.mode_id)
+        left = self._put_back(found.nodes)
+        state = self.state()
+        if left or (found.mode_id is not None and found.mode_id not in state.fitting):
+            return Result("refused", "; ".join([*left, complaint]).strip("; "), state)
+        self._undo.forget()
+        return Result("applied", "", state)
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is something to put back."""
+        return not self._undo.load().empty
+
+    def _snapshot(self) -> Snapshot:
+        self._said = self._tool.query()
+        modes = self._board.modes()
+        knobs = self._board.knobs(modes)
+        readings = self._board.readings(modes, knobs)
+        return Snapshot(modes, knobs, readings, self._board.state(self._said, self._caps), self._said)
+
+    def _settled(self, mode_id: int) -> State:
+        """The state once the mode shows, or after the time it may take."""
+        waited_s = 0.0
+        while True:
+            state = self._board.state(mode_id, self._caps)
+            if state.mode_id == mode_id or waited_s >= self._settle_s:
+                break
+            self._sleep(LOOK_S)
+            waited_s += LOOK_S
+        if len(state.fitting) > 1:
+            # No node tells these modes apart: here the tool's word has to do.
+            state = self._board.state(self._tool.query(), self._caps)
+        self._said = state.mode_id
+        return state
+
+    def _roll_back(self, before: Snapshot, found: Undo, said: Said) -> Result:
+        """Back to where the board stood before this call."""
+        moved = self._board.readings(before.modes, before.knobs) != before.readings
+        if moved and before.mode_id is not None:
+            self._tool.set_mode(before.mode_id)
+            self._settled(before.mode_id)
+            self._put_back(before.restorable)
+        self._said = self._tool.query()
+        state = self.state()
+        if self._board.readings(before.modes, before.knobs) == before.readings:
+            # As it was before this call; and if that was as found, there is nothing to put back.
+            self._undo.forget() if found.empty else self._undo.keep(found)
+        if said.prompted:
+            return Result("needs_reboot", said.complaint, state)
+        return Result("rolled_back" if moved else "refused", said.complaint, state)
+
+    def _put_back(self, found: Readings) -> list[str]:
+        """Write what differs from `found`; what couldn't be written, a sentence each."""
+        left: list[str] = []
+        for _ in range(PASSES):
+            modes = self._board.modes()
+            knobs = self._board.knobs(modes)
+            readings = self._all_readings(modes, knobs, found)
+            writes = plan.put_back(found, knobs, readings)
+            left = [f"/{path} can't be read" for path in found if path not in readings]
+            if not writes:
+                break
+            for write in writes:
+                try:
+                    self._board.write(write)
+                except WriteRefusedError as error:
+                    left.append(str(error))
+        return left
+
+    def _all_readings(self, modes: PowerModes, knobs: list[Knob], found: Readings) -> Readings:
+        more = {path: self._board.tree.number(path) for path in found}
+        return {
+            **self._board.readings(modes, knobs),
+            **{path: value for path, value in more.items() if value is not None},
+        }
+
+    def _named(self, name: str, knobs: list[Knob]) -> list[Knob]:
+        """The knobs called `name`; `cpu` stands for all cores."""
+        found = [knob for knob in knobs if name in (knob.name, "cpu" if knob.unit != 1 else "")]
+        if not found:
+            known = ", ".join(knob.name for knob in knobs)
+            raise ValueError(f"there is no clock {name!r}; there are {known}")
+        return found
+
+    def _value(self, knob: Knob, hertz: int | None, modes: PowerModes, mode_id: int) -> int:
+        mode = modes.mode(mode_id)
+        assert mode is not None  # noqa: S101 - the caller looked it up
+        highest = plan.limit(modes, mode, knob)
+        if hertz is None:
+            return highest
+        value = hertz // knob.unit
+        if value > highest:
+            raise ValueError(f"{knob.name}: {hertz} Hz is above the {highest * knob.unit} Hz of {mode.name}")
+        return value
