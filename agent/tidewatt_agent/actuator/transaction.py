@@ -75,6 +75,11 @@ class Actuator:
         """What the board could be set to."""
         return self._board.modes()
 
+    def clocks(self) -> dict[str, list[int]]:
+        """What every clock offers, in hertz."""
+        knobs = self._board.knobs(self._board.modes())
+        return {knob.name: [value * knob.unit for value in knob.available] for knob in knobs}
+
     def state(self) -> State:
         """Where the board stands. The tool isn't asked: that would be a process at every look."""
         return self._board.state(self._said, self._caps)
@@ -149,7 +154,10 @@ class Actuator:
         if found.mode_id is not None and self._snapshot().mode_id != found.mode_id:
             complaint = self._tool.set_mode(found.mode_id).complaint
             self._settled(found.mode_id)
-        left = self._put_back(found.nodes)
+        # Only what a mode or a cap may touch: a file that says otherwise is not ours.
+        known = self._snapshot().restorable
+        strange = [f"/{path} is no node of a mode or a cap" for path in found.nodes if path not in known]
+        left = strange + self._put_back({path: to for path, to in found.nodes.items() if path in known})
         state = self.state()
         if left or (found.mode_id is not None and found.mode_id not in state.fitting):
             return Result("refused", "; ".join([*left, complaint]).strip("; "), state)

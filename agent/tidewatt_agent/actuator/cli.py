@@ -1,0 +1,118 @@
+"""The `tidewatt-actuator` command: root, a Unix socket, no network.
+
+Exit codes: 0 done, 1 the board could not be put back, 2 the command line is wrong.
+"""
+
+import argparse
+import contextlib
+import logging
+import os
+import pwd
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tidewatt_agent.actuator.board import Board
+from tidewatt_agent.actuator.server import BACKLOG, Server
+from tidewatt_agent.actuator.tool import Nvpmodel
+from tidewatt_agent.actuator.transaction import Actuator
+from tidewatt_agent.actuator.undofile import UndoFile
+from tidewatt_agent.sysfs.tree import Tree
+
+SOCKET = "/run/tidewatt/actuator.sock"
+UNDO = "/var/lib/tidewatt/undo.json"
+#: The first descriptor that systemd hands over.
+FIRST_PASSED = 3
+FAILED, WRONG = 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    actuator = Actuator(
+        Board(Tree(options.root)), Nvpmodel(options.nvpmodel.split()), UndoFile(Path(options.undo))
+    )
+    try:
+        sys.exit(_restore(actuator) if options.command == "restore" else _run(options, actuator))
+    except (OSError, ValueError) as error:
+        print(f"tidewatt-actuator: {error}", file=sys.stderr)
+        sys.exit(WRONG)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tidewatt-actuator", description="Sets power modes and caps for the agent, and puts them back."
+    )
+    parser.add_argument("command", choices=["run", "restore"], help="serve, or put the board back and end")
+    parser.add_argument(
+        "--user", default="tidewatt", help="who may speak, beside root (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--socket", default=SOCKET, help="where, if systemd passes none (default: %(default)s)"
+    )
+    parser.add_argument("--undo", default=UNDO, help="what was found (default: %(default)s)")
+    parser.add_argument(
+        "--keepalive-s", type=float, default=30.0, help="silence before the board is put back"
+    )
+    parser.add_argument("--root", default="/", help="where /sys and /etc are")
+    parser.add_argument("--nvpmodel", default="nvpmodel", help="NVIDIA's program (default: %(default)s)")
+    return parser
+
+
+def _restore(actuator: Actuator) -> int:
+    result = actuator.restore()
+    print(f"{result.kind}: mode {result.state.mode_id} {result.detail}".rstrip())
+    return FAILED if result.kind == "refused" else 0
+
+
+def _run(options: argparse.Namespace, actuator: Actuator) -> int:
+    told: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda got, _frame: told.append(got))
+    server = Server(actuator, _users(options.user), options.keepalive_s)
+    with _listener(options.socket) as listener:
+        _notify("READY=1")
+        server.serve(listener, lambda: bool(told))
+    return FAILED if actuator.changed else 0
+
+
+def _users(name: str) -> set[int]:
+    """Root and the agent's user; ValueError if there is no such user."""
+    try:
+        return {0, int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid}
+    except KeyError:
+        raise ValueError(f"--user {name!r}: there is no such user") from None
+
+
+@contextlib.contextmanager
+def _listener(path: str) -> Iterator[socket.socket]:
+    """The socket that systemd passed (sd_listen_fds), else one of our own at `path`."""
+    if os.environ.get("LISTEN_PID") == str(os.getpid()) and int(os.environ.get("LISTEN_FDS", "0")) > 0:
+        with socket.socket(fileno=FIRST_PASSED) as passed:
+            yield passed
+        return
+    with contextlib.suppress(FileNotFoundError):
+        Path(path).unlink()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as own:
+        own.bind(path)
+        Path(path).chmod(0o660)
+        own.listen(BACKLOG)
+        try:
+            yield own
+        finally:
+            Path(path).unlink(missing_ok=True)
+
+
+def _notify(message: str) -> None:
+    """Tell systemd (sd_notify): one datagram, no library."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out, contextlib.suppress(OSError):
+            out.sendto(message.encode(), "\0" + address[1:] if address.startswith("@") else address)
+
+
+if __name__ == "__main__":
+    main()

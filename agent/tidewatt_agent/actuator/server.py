@@ -1,0 +1,215 @@
+"""The socket: a closed vocabulary, one JSON object a line, for one user of the machine.
+
+    {"op": "modes"}             -> {"modes": {"15W": 0, ...}, "default": 1, "clocks": {"gpu": [...]}}
+    {"op": "state"}             -> {"mode_id": 1, "fitting": [1], "caps": {"gpu": 918000000}, "changed": true}
+    {"op": "set_mode", "id": 3} -> {"kind": "applied", "detail": "", "mode_id": 3, ...}
+    {"op": "set_caps", "caps": {"gpu": 408000000, "cpu": null}} -> the same; null takes a cap away
+    {"op": "restore"}           -> the same
+    {"op": "keepalive"}         -> {}
+
+Anything else is answered {"error": "sentence"}. When the connection that changed the board closes
+without `restore`, or says nothing for the keepalive time, the board is put back as it was found.
+"""
+
+import logging
+import selectors
+import socket
+import struct
+import time
+from collections.abc import Callable, Collection
+from typing import Annotated, Any, Union
+
+import msgspec
+
+from tidewatt_agent.actuator.transaction import Actuator, Result
+
+log = logging.getLogger(__name__)
+
+#: A request is some tens of bytes.
+LONGEST_REQUEST = 4096
+#: The agent has one connection; a person looking in, another.
+MOST_CONNECTIONS = 8
+BACKLOG = 16
+#: Seconds between two looks at the keepalive.
+LOOK_S = 0.5
+_CREDENTIALS = struct.Struct("3i")
+
+Id = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+Hertz = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
+Clock = Annotated[str, msgspec.Meta(max_length=32)]
+
+
+class Modes(msgspec.Struct, tag="modes", tag_field="op", forbid_unknown_fields=True):
+    """What can be set."""
+
+
+class State(msgspec.Struct, tag="state", tag_field="op", forbid_unknown_fields=True):
+    """Where the board stands."""
+
+
+class SetMode(msgspec.Struct, tag="set_mode", tag_field="op", forbid_unknown_fields=True):
+    """A mode that nvpmodel.conf holds."""
+
+    id: Id
+
+
+class SetCaps(msgspec.Struct, tag="set_caps", tag_field="op", forbid_unknown_fields=True):
+    """Caps in hertz by clock, as its node offers them; None takes one away."""
+
+    caps: Annotated[dict[Clock, Hertz | None], msgspec.Meta(max_length=64)]
+
+
+class Restore(msgspec.Struct, tag="restore", tag_field="op", forbid_unknown_fields=True):
+    """Put back what was found."""
+
+
+class Keepalive(msgspec.Struct, tag="keepalive", tag_field="op", forbid_unknown_fields=True):
+    """I live."""
+
+
+Request = Union[Modes, State, SetMode, SetCaps, Restore, Keepalive]  # noqa: UP007 - evaluated by msgspec
+
+
+class Connection:
+    """A peer: what it has said so far, and whether it changed the board."""
+
+    def __init__(self, peer: socket.socket) -> None:
+        self.socket = peer
+        self.heard = b""
+        self.changed = False
+
+
+class Server:
+    """One thread, one request at a time. `serve` returns when told to stop."""
+
+    def __init__(
+        self,
+        actuator: Actuator,
+        users: Collection[int],
+        keepalive_s: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`users`: the user ids that may speak."""
+        self._actuator, self._users = actuator, users
+        self._keepalive_s, self._monotonic = keepalive_s, monotonic
+        self._selector = selectors.DefaultSelector()
+        self._heard_s = monotonic()
+        self._connections = 0
+
+    def serve(self, listener: socket.socket, stopped: Callable[[], bool]) -> None:
+        """Answer until `stopped()`; the board is put back at the end, and first after an earlier life."""
+        self._put_back("an earlier life left it changed")
+        listener.setblocking(False)
+        self._selector.register(listener, selectors.EVENT_READ)
+        try:
+            while not stopped():
+                for key, _ in self._selector.select(LOOK_S):
+                    if key.data is None:
+                        self._accept(listener)
+                    else:
+                        self._hear(key.data)
+                if self._monotonic() - self._heard_s > self._keepalive_s:
+                    self._put_back(f"nobody has spoken for {self._keepalive_s:.0f} s")
+                    self._heard_s = self._monotonic()
+        finally:
+            for key in list(self._selector.get_map().values()):
+                if key.data is not None:
+                    key.data.changed = False  # once, below, for all of them
+                    self._close(key.data)
+            self._put_back("the actuator ends")
+            self._selector.close()
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            peer, _ = listener.accept()
+        except OSError:
+            return  # it has gone already
+        peer.setblocking(False)
+        raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        _, user, _ = _CREDENTIALS.unpack(raw)
+        if user not in self._users or self._connections >= MOST_CONNECTIONS:
+            why = "too many connections" if user in self._users else f"user {user} may not"
+            log.warning("refused a connection: %s", why)
+            _send(peer, {"error": why})
+            peer.close()
+            return
+        self._connections += 1
+        self._selector.register(peer, selectors.EVENT_READ, Connection(peer))
+
+    def _hear(self, peer: Connection) -> None:
+        try:
+            part = peer.socket.recv(LONGEST_REQUEST)
+        except BlockingIOError:
+            return
+        except OSError:
+            part = b""
+        if not part:
+            self._close(peer)
+            return
+        *lines, peer.heard = (peer.heard + part).split(b"\n")
+        for line in lines:
+            if not _send(peer.socket, self._answer(peer, line)):
+                self._close(peer)
+                return
+        if len(peer.heard) > LONGEST_REQUEST:
+            _send(peer.socket, {"error": f"a request has at most {LONGEST_REQUEST} bytes"})
+            self._close(peer)
+
+    def _answer(self, peer: Connection, line: bytes) -> dict[str, Any]:
+        try:
+            request = msgspec.json.decode(line, type=Request)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return {"error": f"not a request: {error}"}
+        self._heard_s = self._monotonic()
+        try:
+            return self._do(peer, request)
+        except (OSError, ValueError) as error:
+            log.warning("%s: %s", type(request).__name__, error)
+            return {"error": str(error)}
+
+    def _do(self, peer: Connection, request: Request) -> dict[str, Any]:
+        if isinstance(request, Modes):
+            modes = self._actuator.modes()
+            names = {mode.name: mode.id for mode in modes.modes}
+            return {"modes": names, "default": modes.default, "clocks": self._actuator.clocks()}
+        if isinstance(request, State):
+            return {**msgspec.to_builtins(self._actuator.state()), "changed": self._actuator.changed}
+        if isinstance(request, Keepalive):
+            return {}
+        if isinstance(request, Restore):
+            peer.changed = False
+            return _told(self._actuator.restore())
+        # Marked before it is done: a peer that vanishes meanwhile leaves the board to us.
+        peer.changed = True
+        if isinstance(request, SetMode):
+            return _told(self._actuator.set_mode(request.id))
+        return _told(self._actuator.set_caps(request.caps))
+
+    def _close(self, peer: Connection) -> None:
+        self._selector.unregister(peer.socket)
+        peer.socket.close()
+        self._connections -= 1
+        if peer.changed:
+            self._put_back("who changed it went away without a word")
+
+    def _put_back(self, why: str) -> None:
+        try:
+            if self._actuator.changed:
+                result = self._actuator.restore()
+                log.info("the board is put back (%s): %s %s", why, result.kind, result.detail)
+        except (OSError, ValueError) as error:
+            log.error("the board can't be put back: %s", error)  # noqa: TRY400 - a sentence is enough
+
+
+def _told(result: Result) -> dict[str, Any]:
+    log.info("%s: mode %s %s", result.kind, result.state.mode_id, result.detail)
+    return {"kind": result.kind, "detail": result.detail, **msgspec.to_builtins(result.state)}
+
+
+def _send(peer: socket.socket, answer: dict[str, Any]) -> bool:
+    """Whether it could be sent at once: who doesn't listen to his answers isn't waited for."""
+    line = msgspec.json.encode(answer) + b"\n"
+    try:
+        return peer.send(line) == len(line)
+    except OSError:
+        return False

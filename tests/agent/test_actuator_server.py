@@ -1,0 +1,311 @@
+"""The actuator as a process: who may speak, what is understood, and a board that is always put back."""
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.world import recording
+
+from tidewatt_agent.actuator.board import Board
+from tidewatt_agent.standin import nvpmodel
+from tidewatt_agent.standin.board import build, fail
+from tidewatt_agent.sysfs.tree import Tree
+
+TIMEOUT_S = 30
+NOBODY = 65534
+
+
+def wait_for(true: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline:
+        if found := true():
+            return found
+        time.sleep(0.01)
+    pytest.fail(f"waited {TIMEOUT_S} s in vain for {what}")
+
+
+class Process:
+    """An actuator on a stand-in board in 15W, with the stand-in nvpmodel as a real program."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self.path, self.undo = folder / "root", folder / "a.sock", folder / "undo.json"
+        self.root.mkdir()
+        build(recording("orin-nano-super-jp62"), self.root, 0)
+        self.log = folder / "log"
+        self.started: list[subprocess.Popen[bytes]] = []
+
+    def start(self, *more: str, command: str = "run") -> "subprocess.Popen[bytes]":
+        program = [sys.executable, "-m", "tidewatt_agent.actuator.cli", command]
+        options = {
+            "--root": str(self.root),
+            "--socket": str(self.path),
+            "--undo": str(self.undo),
+            "--user": str(os.getuid()),
+            "--nvpmodel": f"{sys.executable} -m tidewatt_agent.standin.nvpmodel {self.root}",
+        }
+        arguments = [part for pair in options.items() for part in pair]
+        with self.log.open("ab") as log:
+            process = subprocess.Popen([*program, *arguments, *more], stderr=log, stdout=log)
+        self.started.append(process)
+        if command == "run":
+            wait_for(self.path.exists, "the socket")
+        return process
+
+    def talk(self) -> "Talk":
+        return Talk(self.path)
+
+    def nodes(self) -> dict[str, int]:
+        board = Board(Tree(str(self.root)))
+        modes = board.modes()
+        return dict(board.readings(modes, board.knobs(modes)))
+
+    def close(self) -> None:
+        for process in self.started:
+            process.kill()
+            process.wait()
+
+
+class Talk:
+    """A connection."""
+
+    def __init__(self, path: Path) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(TIMEOUT_S)
+        wait_for(lambda: self._connected(path), "the actuator to listen")
+        self.file = self.socket.makefile("rb")
+
+    def _connected(self, path: Path) -> bool:
+        try:
+            self.socket.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        return True
+
+    def ask(self, **question: Any) -> dict[str, Any]:
+        self.socket.sendall(json.dumps(question).encode() + b"\n")
+        return self.hear()
+
+    def hear(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.file.readline())
+        return found
+
+    def close(self) -> None:
+        self.file.close()
+        self.socket.close()
+
+
+@pytest.fixture
+def actuator(tmp_path: Path) -> Iterator[Process]:
+    process = Process(tmp_path)
+    yield process
+    process.close()
+
+
+def test_the_vocabulary(actuator: Process) -> None:
+    running = actuator.start()
+    found, talk = actuator.nodes(), actuator.talk()
+    modes = talk.ask(op="modes")
+    assert modes["modes"] == {"15W": 0, "25W": 1, "MAXN_SUPER": 2, "7W": 3}
+    assert modes["default"] == 1
+    assert modes["clocks"]["gpu"][0] == 306_000_000
+    assert talk.ask(op="state")["mode_id"] == 0
+    assert talk.ask(op="set_mode", id=1)["kind"] == "applied"
+    state = talk.ask(op="state")
+    assert (state["mode_id"], state["changed"]) == (1, True)
+    assert talk.ask(op="set_caps", caps={"gpu": 408_000_000})["caps"]["gpu"] == 408_000_000
+    assert talk.ask(op="keepalive") == {}
+    assert talk.ask(op="restore")["kind"] == "applied"
+    assert actuator.nodes() == found
+    assert talk.ask(op="state")["changed"] is False
+    talk.close()
+    running.terminate()
+    assert running.wait(10) == 0
+
+
+def test_what_is_not_in_it_changes_nothing(actuator: Process) -> None:
+    actuator.start()
+    found, talk = actuator.nodes(), actuator.talk()
+    for question in (
+        {"op": "reboot"},
+        {"op": "set_mode"},
+        {"op": "set_mode", "id": "1; reboot"},
+        {"op": "set_mode", "id": 1, "force": True},
+        {"op": "set_mode", "id": 10**30},
+        {"op": "set_caps", "caps": {"/etc/passwd": 1}},
+        {"op": "set_caps", "caps": {"gpu": 1.5}},
+        {"op": "write", "path": "/sys/x", "value": "1"},
+    ):
+        answer = talk.ask(**question)
+        assert "error" in answer or answer["kind"] == "refused", question
+    assert actuator.nodes() == found
+    talk.close()
+
+
+def test_random_bytes_never_hurt(actuator: Process) -> None:
+    running = actuator.start()
+    found = actuator.nodes()
+    chance = random.Random(4)
+    words = [b'{"op":', b'"set_mode"', b'"id":', b"1", b"}", b"\n", b"\x00", b"\xff", b"[" * 50, b'"caps":{']
+    for _ in range(150):
+        talk = actuator.talk()
+        noise = b"".join(chance.choice(words) for _ in range(chance.randrange(40)))
+        for _ in range(chance.randrange(4)):
+            noise += bytes(chance.randrange(256) for _ in range(chance.randrange(300))) + b"\n"
+        try:
+            talk.socket.sendall(noise)
+        except OSError:
+            pass
+        finally:
+            talk.close()
+    huge = actuator.talk()
+    huge.socket.sendall(b"x" * 5000)
+    assert huge.hear() == {"error": "a request has at most 4096 bytes"}
+    assert huge.file.readline() == b"", "and it is closed"
+    huge.close()
+    crowd = [actuator.talk() for _ in range(8)]
+    for number, talk in enumerate(crowd):
+        assert talk.ask(op="state")["mode_id"] == 0, number
+    one_more = actuator.talk()
+    assert one_more.hear() == {"error": "too many connections"}
+    for talk in (*crowd, one_more):
+        talk.close()
+    assert actuator.nodes() == found
+    assert running.poll() is None
+
+
+def test_only_the_agents_user_may_speak(actuator: Process) -> None:
+    if os.getuid() != 0:
+        # Not root ourselves: let nobody but root speak.
+        actuator.start("--user", "0")
+        assert actuator.talk().hear() == {"error": f"user {os.getuid()} may not"}
+        return
+    actuator.start()
+    actuator.path.chmod(0o666)
+    for folder in actuator.path.parents:
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(0o755)
+    script = (
+        f"import os, socket; os.setgid({NOBODY}); os.setuid({NOBODY}); s = socket.socket(socket.AF_UNIX); "
+        f"s.connect({str(actuator.path)!r}); print(s.makefile().readline())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert json.loads(done.stdout) == {"error": f"user {NOBODY} may not"}
+
+
+def test_who_changed_it_and_vanishes_leaves_a_board_that_is_put_back(actuator: Process) -> None:
+    actuator.start()
+    found = actuator.nodes()
+    watching, talk = actuator.talk(), actuator.talk()
+    assert talk.ask(op="set_mode", id=3)["kind"] == "applied"
+    onlooker = actuator.talk()
+    onlooker.ask(op="state")
+    onlooker.close()
+    assert watching.ask(op="state")["mode_id"] == 3, "one who only looked may leave"
+    talk.close()
+    wait_for(lambda: actuator.nodes() == found, "the board to be put back")
+    assert watching.ask(op="state")["changed"] is False
+    watching.close()
+
+
+def test_silence_is_not_trusted(actuator: Process) -> None:
+    actuator.start("--keepalive-s", "0.3")
+    found, talk = actuator.nodes(), actuator.talk()
+    talk.ask(op="set_mode", id=3)
+    wait_for(lambda: actuator.nodes() == found, "the board to be put back")
+    talk.close()
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_its_own_end_leaves_the_board_as_found(actuator: Process, end: signal.Signals) -> None:
+    running = actuator.start()
+    found, talk = actuator.nodes(), actuator.talk()
+    talk.ask(op="set_mode", id=3)
+    talk.ask(op="set_caps", caps={"gpu": 306_000_000})
+    running.send_signal(end)
+    running.wait(10)
+    talk.close()
+    if end == signal.SIGKILL:
+        assert actuator.nodes() != found
+        assert actuator.start(command="restore").wait(20) == 0, "what systemd runs after a crash"
+    assert actuator.nodes() == found
+    assert not actuator.undo.exists()
+
+
+def test_the_next_life_puts_back_what_the_last_one_left(actuator: Process) -> None:
+    running, found = actuator.start(), actuator.nodes()
+    talk = actuator.talk()
+    talk.ask(op="set_mode", id=2)
+    running.kill()
+    running.wait()
+    talk.close()
+    actuator.path.unlink()
+    actuator.start()
+    talk = actuator.talk()
+    assert talk.ask(op="state")["mode_id"] == 0
+    assert actuator.nodes() == found
+    talk.close()
+
+
+def test_a_board_that_refuses_to_go_back_stays_on_file(actuator: Process) -> None:
+    running = actuator.start()
+    talk = actuator.talk()
+    talk.ask(op="set_mode", id=2)
+    running.kill()
+    running.wait()
+    talk.close()
+    gpu = actuator.root / "sys/class/devfreq/17000000.gpu/max_freq"
+    gpu.unlink()
+    gpu.mkdir()
+    assert actuator.start(command="restore").wait(20) == 1
+    assert actuator.undo.exists(), "what couldn't be put back is not forgotten"
+    gpu.rmdir()
+    gpu.write_text("1020000000\n")
+    assert actuator.start(command="restore").wait(20) == 0
+    assert not actuator.undo.exists()
+
+
+def test_a_forged_undo_file_writes_nothing_else(actuator: Process) -> None:
+    target = actuator.root / "etc/target"
+    target.write_text("5\n")
+    actuator.undo.write_text(json.dumps({"mode_id": None, "nodes": {"etc/target": 1, "../outside": 1}}))
+    assert actuator.start(command="restore").wait(20) == 1
+    assert target.read_text() == "5\n"
+    assert "no node of a mode or a cap" in actuator.log.read_text()
+    actuator.undo.write_text("{")
+    assert actuator.start(command="restore").wait(20) == 2
+    assert "can't be read" in actuator.log.read_text()
+
+
+def test_a_tool_that_hangs_is_ended(actuator: Process) -> None:
+    from tidewatt_agent.actuator.tool import Nvpmodel  # noqa: PLC0415
+
+    fail(actuator.root, "hang")
+    tool = Nvpmodel([sys.executable, "-m", "tidewatt_agent.standin.nvpmodel", str(actuator.root)], 0.5)
+    said = tool.set_mode(1)
+    assert (said.returncode, said.text) == (None, "")
+    fail(actuator.root, "prompt")
+    said = tool.set_mode(1)
+    assert said.prompted
+    assert said.returncode == 255
+    assert tool.query() == 0, "noise around the answer is noise"
+    assert nvpmodel.run(actuator.root, ["-m", "77"]).code == 255
+
+
+def test_it_is_light() -> None:
+    script = (
+        "import sys, tidewatt_agent.actuator.cli; "
+        "print(sorted({'asyncio', 'prometheus_client', 'psutil', 'aiomqtt', 'http', 'ssl'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
