@@ -1,12 +1,8 @@
 """The hands: what sets the board's mode and reads it back.
 
-The agent asks over a Unix socket in a closed vocabulary, one JSON object a line:
-
-    {"op": "modes"}               -> {"modes": {"15W": 0, ...}}
-    {"op": "state"}               -> {"mode_id": 1}
-    {"op": "set_mode", "id": 3}   -> {} or {"error": "sentence"}
-
-An answer with "error" is a refusal. A switch counts only when reading back shows it.
+The agent asks the actuator over a Unix socket (actuator/server.py has the vocabulary). The actuator
+knows how the board was found and puts that back; the agent only says when. A switch counts only
+when reading back shows it.
 """
 
 import asyncio
@@ -22,6 +18,14 @@ from tidewatt_wire.messages import OperatingPoint, OutcomeKind
 log = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT_S = 5.0
+#: A switch that hangs is ended by the actuator, rolled back and read back: each may take its time.
+SWITCH_TIMEOUT_S = 60.0
+#: What an actuator says of a switch that was not done.
+FAILED: dict[object, OutcomeKind] = {
+    "needs_reboot": "needs_reboot",
+    "refused": "refused",
+    "rolled_back": "rolled_back",
+}
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -42,7 +46,7 @@ class Hands(Protocol):
         """Bring the board to `point` and say what really happened."""
 
     async def restore(self) -> None:
-        """Put back the mode found at the first look, if this agent changed it."""
+        """Have the board put back as it was found, if this agent changed it."""
 
     async def close(self) -> None:
         """Let go of the board."""
@@ -60,42 +64,52 @@ class SocketHands:
         self._ids = {point.name: point.mode_id for point in points}
         self._names = {point.mode_id: point.name for point in points}
         self._stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-        self._found: str | None = None
         self._changed = False
+        self._away = False
 
     async def look(self) -> str | None:
-        """See Hands.look; a failure is logged, not raised."""
+        """See Hands.look; the first failure is logged, none is raised."""
         try:
             answer = await self._ask({"op": "state"})
         except BoardUnreachableError as error:
-            log.warning("board: %s", error)
+            if not self._away:
+                log.warning("board: %s", error)
+            self._away = True
             return None
+        if self._away:
+            log.info("board: %s answers again", self._path)
+            self._away = False
         mode_id = answer.get("mode_id")  # any JSON may come
-        point = self._names.get(mode_id) if isinstance(mode_id, int) else None
-        if self._found is None:
-            self._found = point
-        return point
+        return self._names.get(mode_id) if isinstance(mode_id, int) else None
 
     async def go_to(self, point: str) -> Outcome:
-        """See Hands.go_to: write, then read back, and believe only what is read."""
+        """See Hands.go_to: ask, then look, and believe only what is seen."""
         # Said before it is done: an answer that never comes must not hide a change.
         self._changed = True
         try:
-            answer = await self._ask({"op": "set_mode", "id": self._ids[point]})
+            answer = await self._ask({"op": "set_mode", "id": self._ids[point]}, SWITCH_TIMEOUT_S)
         except BoardUnreachableError as error:
             return Outcome("refused", await self.look(), str(error))
         stands = await self.look()
         if "error" in answer:
             return Outcome("refused", stands, str(answer["error"]))
+        kind, detail = answer.get("kind"), str(answer.get("detail", ""))
+        if kind in FAILED:
+            return Outcome(FAILED[kind], stands, detail)
         if stands != point:
             return Outcome("refused", stands, f"asked for {point}, the board stands at {stands}")
         return Outcome("applied", stands)
 
     async def restore(self) -> None:
         """See Hands.restore."""
-        if self._changed and self._found is not None and await self.look() != self._found:
-            outcome = await self.go_to(self._found)
-            log.info("restored %s: %s", self._found, outcome.kind)
+        if not self._changed:
+            return
+        try:
+            answer = await self._ask({"op": "restore"}, SWITCH_TIMEOUT_S)
+        except BoardUnreachableError as error:
+            log.warning("board: not put back by us: %s", error)
+        else:
+            log.info("the board is put back: %s", answer.get("kind", answer))
 
     async def close(self) -> None:
         """Close the socket."""
@@ -105,13 +119,13 @@ class SocketHands:
             with contextlib.suppress(OSError):
                 await stream[1].wait_closed()
 
-    async def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
+    async def _ask(self, question: dict[str, Any], timeout_s: float = ANSWER_TIMEOUT_S) -> dict[str, Any]:
         try:
             if self._stream is None:
                 self._stream = await asyncio.open_unix_connection(self._path)
             reader, writer = self._stream
             writer.write(msgspec.json.encode(question) + b"\n")
-            line = await asyncio.wait_for(reader.readline(), ANSWER_TIMEOUT_S)
+            line = await asyncio.wait_for(reader.readline(), timeout_s)
             if not line:
                 raise BoardUnreachableError(f"{self._path} closed the connection")
             return msgspec.json.decode(line, type=dict[str, Any])

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import msgspec
 
+from tidewatt_agent.bars import Bars, without
 from tidewatt_agent.counters import Tally, add_power, add_tick
 from tidewatt_agent.hands import Hands, Outcome
 from tidewatt_agent.overcurrent import Window, watch
@@ -60,6 +61,8 @@ class TickRecord(msgspec.Struct, frozen=True, kw_only=True):
     policy: Policy
     decision: Decision
     outcome: Outcome
+    barred: list[str] = []
+    """Points left out of the decision because the board didn't take them."""
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +98,7 @@ class Tick:
         self._tally = Tally(counters=counters)
         self.seen = Seen()
         self._over_current: Window | None = None
+        self._bars = Bars()
         self._wanted: str | None = None
         self._last_s: float | None = None
         self._seq = 0
@@ -131,10 +135,12 @@ class Tick:
         # A board whose mode can't be read is taken to stand where it was last known to.
         self._state = moved(self._state, stands or self._state.point, now_s)
         was = self._state.point
+        barred = self._bars.barred(now_s)
         self._state, decision = decide(
-            self._state, load, policy, profile.points, profile.vendor_default, now_s
+            self._state, load, policy, without(profile.points, barred), profile.vendor_default, now_s
         )
         outcome = await self._act(decision, was, stands, drifted=drifted)
+        self._bars.note(decision.point, outcome, now_s)
         self._state = moved(self._state, outcome.point or was, now_s)
         self._journal(
             TickRecord(
@@ -146,6 +152,7 @@ class Tick:
                 policy=policy,
                 decision=decision,
                 outcome=outcome,
+                barred=barred,
             )
         )
         return decision, outcome

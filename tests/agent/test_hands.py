@@ -49,12 +49,17 @@ class Actuator:
             return (
                 json.dumps({"mode_id": self.mode_id if self.fault != "strange mode" else 77}).encode() + b"\n"
             )
+        if question["op"] == "restore":
+            self.mode_id = 1
+            return b'{"kind": "applied"}\n'
         if self.fault == "refuses":
             return b'{"error": "the GPU is busy"}\n'
+        if self.fault in ("needs_reboot", "rolled_back"):
+            return json.dumps({"kind": self.fault, "detail": "it said so"}).encode() + b"\n"
         self.switches.append(question["id"])
         if self.fault != "lies":
             self.mode_id = question["id"]
-        return b"{}\n"
+        return b'{"kind": "applied"}\n'
 
 
 @pytest_asyncio.fixture
@@ -108,6 +113,33 @@ async def test_a_failed_switch_is_never_recorded_as_done(
     assert any(part in outcome.detail for part in detail.split("|"))
     actuator.fault = ""
     assert await hands.look() is not None, "the next look works again"
+
+
+@pytest.mark.parametrize("kind", ["needs_reboot", "rolled_back"])
+async def test_the_actuators_word_for_a_failure_is_the_outcome(
+    board: tuple[Actuator, SocketHands], kind: str
+) -> None:
+    actuator, hands = board
+    actuator.fault = kind
+    outcome = await hands.go_to("7W")
+    assert (outcome.kind, outcome.point, outcome.detail) == (kind, "25W", "it said so")
+
+
+async def test_an_absent_actuator_is_said_once(
+    tmp_path: Path, profile: BoardProfile, caplog: pytest.LogCaptureFixture
+) -> None:
+    hands = SocketHands(str(tmp_path / "none"), profile.points)
+    for _ in range(3):
+        assert await hands.look() is None
+    assert caplog.text.count("no answer") == 1
+
+
+async def test_an_odd_mode_id_is_no_mode(board: tuple[Actuator, SocketHands]) -> None:
+    actuator, hands = board
+    odd: list[Any] = [[], {}, "1", None, 1.5]
+    for mode_id in odd:
+        actuator.mode_id = mode_id
+        assert await hands.look() is None
 
 
 async def test_interrupted_in_a_switch_it_still_gives_the_board_back(

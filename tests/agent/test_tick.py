@@ -180,6 +180,15 @@ async def test_a_refused_switch_is_not_counted(tick: Tick, world: World, clock: 
     assert (report.verdict.point, report.verdict.outcome) == ("7W", "refused")
     assert report.gauges.point == "25W"
     assert report.counters.switches == 0
+    asked = len(world.asked)
+    for _ in range(25):
+        clock.move(1.0)
+        await tick()
+    assert "7W" not in world.asked[asked:], "what was refused isn't asked for again every second"
+    world.obeys = True
+    clock.move(60.0)
+    report = await tick()
+    assert report.gauges.point == "7W"
 
 
 async def test_somebody_elses_switch_is_seen(tick: Tick, world: World, clock: HandClock) -> None:

@@ -33,6 +33,8 @@ class Doors:
     def __init__(self, room: Room, clock: Clock, folder: Path) -> None:
         self._room, self._clock, self._folder = room, clock, folder
         self._servers: list[asyncio.AbstractServer] = []
+        self._found: dict[str, int] = {}
+        """The mode of each changed board before the first change."""
 
     async def open(self, host: str, port: int) -> dict[str, BoardDoors]:
         """Listen, and say where each board's doors are; OSError if a port or path is taken."""
@@ -115,27 +117,45 @@ class Doors:
     async def _actuator(
         self, device: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        while line := await reader.readline():
-            self._room.advance(self._clock.now_ms())
-            writer.write(msgspec.json.encode(self._answer(device, line)) + b"\n")
-            await writer.drain()
+        try:
+            while line := await reader.readline():
+                self._room.advance(self._clock.now_ms())
+                writer.write(msgspec.json.encode(self._answer(device, line)) + b"\n")
+                await writer.drain()
+        finally:
+            self._put_back(device)  # as the actuator does when who changed the board goes away
+
+    def _put_back(self, device: str) -> str:
+        found = self._found.pop(device, None)
+        if found is None:
+            return "unchanged"
+        self._room.set_mode(device, found)
+        return "applied"
+
+    def _mode_id(self, device: str) -> int:
+        return self._room.profile.point(self._room.boards[device].state.point).mode_id
 
     def _answer(self, device: str, line: bytes) -> dict[str, Any]:
         points = self._room.profile.points
         try:
             question = msgspec.json.decode(line, type=dict[str, Any])
         except (msgspec.DecodeError, ValueError):
-            return {"error": "that is not a JSON object"}
+            question = {}
         match question:
             case {"op": "modes"}:
                 return {"modes": {point.name: point.mode_id for point in points}}
             case {"op": "state"}:
-                stands = self._room.boards[device].state.point
-                return {"mode_id": self._room.profile.point(stands).mode_id}
+                return {"mode_id": self._mode_id(device)}
             case {"op": "set_mode", "id": int(mode_id)}:
+                self._found.setdefault(device, self._mode_id(device))
                 refusal = self._room.set_mode(device, mode_id)
-                return {"error": refusal} if refusal else {}
-        return {"error": "unknown request; there are modes, state and set_mode with an id"}
+                kind = "refused" if refusal else "applied"
+                return {"kind": kind, "detail": refusal or "", "mode_id": self._mode_id(device)}
+            case {"op": "restore"}:
+                return {"kind": self._put_back(device), "detail": "", "mode_id": self._mode_id(device)}
+            case {"op": "keepalive"}:
+                return {}
+        return {"error": "unknown request; there are modes, state, set_mode with an id, restore, keepalive"}
 
     async def _page(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """HTTP/1.1 with keep-alive: GET /<device>/metrics."""
