@@ -26,11 +26,14 @@ class Bars:
         return sorted(point for point, until_s in self._until_s.items() if now_s < until_s)
 
     def note(self, point: str, outcome: Outcome, now_s: float) -> None:
-        """Bar a point that failed, twice as long each time; free one that was applied."""
+        """Bar a point that failed, twice as long each time; free one that was applied.
+
+        Where the board can't be seen nothing is barred: that isn't the point's fault.
+        """
         if outcome.kind == "applied":
             self._until_s.pop(point, None)
             self._bar_s.pop(point, None)
-        elif outcome.kind in ("needs_reboot", "refused", "rolled_back"):
+        elif outcome.point is not None and outcome.kind in ("needs_reboot", "refused", "rolled_back"):
             bar_s = min(LONGEST_BAR_S, 2.0 * self._bar_s.get(point, FIRST_BAR_S / 2.0))
             if outcome.kind == "needs_reboot":
                 bar_s = REBOOT_BAR_S

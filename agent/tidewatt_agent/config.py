@@ -98,7 +98,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class State(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What outlives the process."""
 
-    folder: str = "/var/lib/tidewatt"
+    folder: str = "/var/lib/tidewatt/agent"
     """Counters are kept here, so that no joule is lost or counted twice; empty keeps nothing."""
 
 

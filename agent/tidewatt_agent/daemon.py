@@ -99,7 +99,7 @@ async def _last_words(tick: Tick, hands: Hands, file: CounterFile, link: Link | 
     """Hand in what was counted since the last report, and put the board back."""
     report = None
     try:
-        report = await tick()
+        report = await tick(govern=False)  # the board is about to be given back, not moved again
     except Exception:
         # Whatever broke the tick may break it again; the board is given back all the same.
         log.exception("the last tick failed")

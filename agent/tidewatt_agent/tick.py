@@ -108,8 +108,8 @@ class Tick:
         """What has been counted so far."""
         return self._tally.counters
 
-    async def __call__(self) -> Report:
-        """Do one tick and return the report that stands for it."""
+    async def __call__(self, *, govern: bool = True) -> Report:
+        """Do one tick and return the report that stands for it; without `govern` it only counts."""
         now_s, at_ms, policy = self._clock.monotonic_s(), self._clock.now_ms(), self._policies.policy
         if self._last_s is None:  # the dwell counts from the first look, not from eternity
             self._state = msgspec.structs.replace(self._state, since_s=now_s)
@@ -117,7 +117,7 @@ class Tick:
         load = await self._load.read(now_s) if self._load else None
         stands = await self._hands.look()
         decision = outcome = None
-        if self._profile:
+        if self._profile and govern:
             decision, outcome = await self._govern(self._profile, now_s, at_ms, stands, load, policy)
         self._count(stands, now_s, load, policy, outcome)
         return self._report(at_ms, load, decision, outcome, stands)

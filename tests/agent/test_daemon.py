@@ -41,7 +41,7 @@ class Hands:
 
 
 async def test_a_broken_tick_does_not_keep_the_board(caplog: pytest.LogCaptureFixture) -> None:
-    async def tick() -> None:
+    async def tick(*, govern: bool) -> None:
         raise ZeroDivisionError
 
     hands = Hands()
