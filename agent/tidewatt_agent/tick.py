@@ -9,6 +9,7 @@ import msgspec
 
 from tidewatt_agent.bars import Bars, without
 from tidewatt_agent.counters import Tally, add_power, add_tick
+from tidewatt_agent.drift import Drift
 from tidewatt_agent.hands import Hands, Outcome
 from tidewatt_agent.overcurrent import Window, watch
 from tidewatt_agent.policies import Policies
@@ -99,7 +100,7 @@ class Tick:
         self.seen = Seen()
         self._over_current: Window | None = None
         self._bars = Bars()
-        self._wanted: str | None = None
+        self._drift = Drift()
         self._last_s: float | None = None
         self._seq = 0
 
@@ -131,7 +132,7 @@ class Tick:
         load: Load | None,
         policy: Policy,
     ) -> tuple[Decision, Outcome]:
-        drifted = stands is not None and self._wanted not in (None, stands)
+        drifted = self._drift.notice(stands, policy, now_s)
         # A board whose mode can't be read is taken to stand where it was last known to.
         self._state = moved(self._state, stands or self._state.point, now_s)
         was = self._state.point
@@ -139,7 +140,7 @@ class Tick:
         self._state, decision = decide(
             self._state, load, policy, without(profile.points, barred), profile.vendor_default, now_s
         )
-        outcome = await self._act(decision, was, stands, drifted=drifted)
+        outcome = await self._act(decision, was, stands, now_s, drifted=drifted)
         self._bars.note(decision.point, outcome, now_s)
         self._state = moved(self._state, outcome.point or was, now_s)
         self._journal(
@@ -171,12 +172,17 @@ class Tick:
             # Silence: what was true then is not what is true now.
             self.seen = Seen()
 
-    async def _act(self, decision: Decision, was: str, stands: str | None, *, drifted: bool) -> Outcome:
+    async def _act(
+        self, decision: Decision, was: str, stands: str | None, now_s: float, *, drifted: bool
+    ) -> Outcome:
         if decision.point == was:
-            self._wanted = stands
+            self._drift.left_at(stands)
             return Outcome("drifted" if drifted else "unchanged", stands)
+        if not self._drift.may_act(now_s):
+            why = f"left alone, as somebody else set it: would go to {decision.point}"
+            return Outcome("drifted", stands, why)
         outcome = await self._hands.go_to(decision.point)
-        self._wanted = outcome.point if outcome.kind == "applied" else None
+        self._drift.left_at(outcome.point if outcome.kind == "applied" else None)
         return outcome
 
     def _count(

@@ -11,8 +11,8 @@ import msgspec
 from tidewatt_coordinator.dispatch import Backend
 from tidewatt_coordinator.ledger.baselines import DeviceModel
 from tidewatt_governor.points import strongest, usable_rps
-from tidewatt_governor.policy import resolve
-from tidewatt_wire.messages import Ack, Birth, OperatingPoint, Policy, PolicySet, Report, Will
+from tidewatt_governor.policy import allowed, resolve
+from tidewatt_wire.messages import Ack, Birth, Policy, PolicySet, Report, Will
 
 Status = Literal["online", "silent", "stopped", "lost"]
 
@@ -90,7 +90,7 @@ class Fleet:
     def backends(self, policies: PolicySet, price_per_kwh: float, now_ms: int) -> list[Backend]:
         """The devices that can be sent traffic now."""
         return [
-            _backend(name, _allowed(birth, policy := resolve(policies, birth.labels)), policy, price_per_kwh)
+            _backend(name, birth, resolve(policies, birth.labels), price_per_kwh)
             for name, birth in self._births().items()
             if birth.points and self.status(name, now_ms) == "online"
         ]
@@ -110,14 +110,8 @@ class Fleet:
         return self.devices.setdefault(name, Device())
 
 
-def _allowed(birth: Birth, policy: Policy) -> list[OperatingPoint]:
-    if policy.allowed_points is None:
-        return birth.points
-    return [point for point in birth.points if point.name in policy.allowed_points] or birth.points
-
-
-def _backend(name: str, points: list[OperatingPoint], policy: Policy, price_per_kwh: float) -> Backend:
-    point = strongest(points, policy.slo_p95_ms)
+def _backend(name: str, birth: Birth, policy: Policy, price_per_kwh: float) -> Backend:
+    point = strongest(allowed(birth.points, policy), policy.slo_p95_ms)
     return Backend(
         name,
         usable_rps(point, policy.slo_p95_ms),

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import msgspec
 
 from tidewatt_governor import points
+from tidewatt_governor.policy import allowed as allowed_points
 from tidewatt_governor.sample import Load
 from tidewatt_wire.messages import OperatingPoint, Policy
 
@@ -71,7 +72,7 @@ def decide(
 
     Raises ValueError if `board` is empty.
     """
-    allowed = _allowed(board, policy)
+    allowed = allowed_points(board, policy)
     if load is None:
         since_s = now_s if state.blind_since_s is None else state.blind_since_s
         state = msgspec.structs.replace(state, blind_since_s=since_s)
@@ -89,14 +90,6 @@ def moved(state: GovernorState, point: str, now_s: float) -> GovernorState:
     if point == state.point:
         return state
     return msgspec.structs.replace(state, point=point, since_s=now_s)
-
-
-def _allowed(board: Sequence[OperatingPoint], policy: Policy) -> list[OperatingPoint]:
-    if policy.allowed_points is None:
-        return list(board)
-    # A policy may name modes this board does not have; one that allows none of its modes
-    # can't be obeyed, and the board is better governed than stuck.
-    return [point for point in board if point.name in policy.allowed_points] or list(board)
 
 
 def _remember(state: GovernorState, load: Load, policy: Policy, now_s: float) -> GovernorState:

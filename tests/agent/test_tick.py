@@ -14,7 +14,7 @@ from tidewatt_agent.tick import Identity, Tick, TickRecord
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_governor.sample import Load
 from tidewatt_wire.clock import Clock
-from tidewatt_wire.messages import Counters
+from tidewatt_wire.messages import Counters, Policy
 
 
 class World:
@@ -201,6 +201,48 @@ async def test_somebody_elses_switch_is_seen(tick: Tick, world: World, clock: Ha
     assert report.verdict.outcome == "drifted"
     assert report.gauges.point == "MAXN_SUPER"
     assert report.counters.switches == 0
+
+
+class Wilful(Policies):
+    """Policies with one policy."""
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__("f", "d", {})
+        self.policy = policy
+
+
+async def drifting(world: World, clock: HandClock, profile: BoardProfile, policy: Policy) -> list[str]:
+    """The outcomes of 40 ticks, 10 s apart, in which somebody sets MAXN_SUPER at the 2nd, 3rd and 4th."""
+    tick = Tick(Identity("d", "s", "e"), profile, clock, world, world, world, Wilful(policy), 10.0)
+    world.load = Load(requests=500, interval_s=10.0)
+    outcomes: list[str] = []
+    for number in range(40):
+        if number in (1, 2, 3):
+            world.stands = "MAXN_SUPER"
+        report = await tick()
+        assert report.verdict is not None
+        outcomes.append(report.verdict.outcome)
+        clock.move(10.0)
+    return outcomes
+
+
+async def test_a_rival_is_left_alone_for_a_while(
+    world: World, clock: HandClock, profile: BoardProfile, caplog: pytest.LogCaptureFixture
+) -> None:
+    policy = Policy(min_dwell_s=0.0, switch_cost_j=0.0, stand_down_s=200.0)
+    outcomes = await drifting(world, clock, profile, policy)
+    assert outcomes[0] == "applied", "to 7W"
+    assert outcomes[1:20] == ["drifted"] * 19
+    assert "applied" in outcomes[20:], "and after the while it is the governor's again"
+    assert caplog.text.count("somebody set MAXN_SUPER where we had set 7W: stand_down") == 1
+
+
+async def test_or_set_again_but_not_in_a_fight(world: World, clock: HandClock, profile: BoardProfile) -> None:
+    policy = Policy(min_dwell_s=0.0, switch_cost_j=0.0, on_drift="reassert", reassert_after_s=60.0)
+    outcomes = await drifting(world, clock, profile, policy)
+    assert outcomes[:2] == ["applied", "applied"]
+    assert outcomes[2:7] == ["drifted"] * 5, "at most once a minute"
+    assert "applied" in outcomes[7:9]
 
 
 async def test_a_journal_replays_to_the_same_decisions(

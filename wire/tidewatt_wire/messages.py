@@ -26,6 +26,7 @@ Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=63)]
 Control = Literal["observe", "enforce"]
 Cause = Literal["stopped", "lost"]
 OutcomeKind = Literal["unchanged", "applied", "observed", "needs_reboot", "refused", "rolled_back", "drifted"]
+OnDrift = Literal["stand_down", "reassert"]
 AckStatus = Literal["applied", "refused"]
 
 
@@ -142,8 +143,18 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Energy a switch must earn back within the dwell before a step down is worth it."""
     allowed_points: list[str] | None = None
     """Operating points the governor may choose; null allows all."""
+    mode: str | None = None
+    """The one operating point to stand at; null leaves the choice."""
+    max_watts: Positive | None = None
+    """No power mode named for more watts (or, without a number in its name, drawing more at full load)."""
     safe_point: str | None = None
     """Where to stand when the load is unknown; null means the vendor default."""
+    on_drift: OnDrift = "stand_down"
+    """When somebody else changes the mode: leave the board alone for stand_down_s, or set it again."""
+    stand_down_s: NonNegative = 3600.0
+    """How long the board is left alone; each further change by others begins it anew."""
+    reassert_after_s: NonNegative = 60.0
+    """With on_drift = "reassert": no sooner than this after the last time."""
     blind_grace_s: NonNegative = 15.0
     """The load may be unknown for this long (a missed look at the application) before that counts."""
 
