@@ -1,5 +1,6 @@
 """Which points a policy leaves: by name, by watts, and never none."""
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
