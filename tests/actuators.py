@@ -82,7 +82,7 @@ class Talk:
     def _connected(self, path: Path) -> bool:
         try:
             self.socket.connect(str(path))
-        except (ConnectionRefusedError, FileNotFoundError):
+        except (ConnectionRefusedError, FileNotFoundError, BlockingIOError):  # its queue may be full
             return False
         return True
 

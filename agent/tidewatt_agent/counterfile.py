@@ -99,13 +99,10 @@ def _fresh() -> Kept:
 
 
 def _since(before: Counters, now: Counters) -> Counters:
+    scalars = [name for name in Counters.__struct_fields__ if name != "mode_ms"]
     return Counters(
-        energy_mj=now.energy_mj - before.energy_mj,
-        requests=now.requests - before.requests,
-        violating_ms=now.violating_ms - before.violating_ms,
-        unmeasured_ms=now.unmeasured_ms - before.unmeasured_ms,
-        switches=now.switches - before.switches,
         mode_ms={mode: ms - before.mode_ms.get(mode, 0) for mode, ms in now.mode_ms.items()},
+        **{name: getattr(now, name) - getattr(before, name) for name in scalars},
     )
 
 

@@ -50,6 +50,8 @@ def add_tick(
     load: Load | None,
     violating: bool | None,
     switched: bool,
+    modelled_mj: int = 0,
+    governed_mj: int = 0,
 ) -> Tally:
     """Count one tick's time and requests: `elapsed_ms` in mode `point`, violating the SLO or not.
 
@@ -61,6 +63,8 @@ def add_tick(
         requests=before.requests + (load.requests if load else 0),
         violating_ms=before.violating_ms + (elapsed_ms if violating else 0),
         switches=before.switches + int(switched),
+        modelled_mj=before.modelled_mj + modelled_mj,
+        governed_mj=before.governed_mj + governed_mj,
         unjudged_ms=before.unjudged_ms + (elapsed_ms if violating is None else 0),
         mode_ms={**before.mode_ms, mode: before.mode_ms.get(mode, 0) + elapsed_ms},
     )

@@ -39,6 +39,9 @@ class Outcome(msgspec.Struct, frozen=True):
 class Hands(Protocol):
     """What the tick needs of an actuator."""
 
+    acts: bool
+    """Whether `go_to` moves the board, or only says what it would do."""
+
     async def look(self) -> str | None:
         """The name of the operating point in force, None when it can't be read."""
 
@@ -58,6 +61,8 @@ class BoardUnreachableError(OSError):
 
 class SocketHands:
     """An actuator behind a Unix socket."""
+
+    acts = True
 
     def __init__(self, path: str, points: Sequence[OperatingPoint]) -> None:
         self._path = path
@@ -144,6 +149,8 @@ class SocketHands:
 
 class FoldedHands:
     """Observe mode: looks where it can, says what it would do, changes nothing."""
+
+    acts = False
 
     def __init__(self, inner: Hands | None) -> None:
         self._inner = inner

@@ -191,6 +191,14 @@ def _counters(report: Report) -> Iterator[Metric]:
         "Time in which neither load nor latency was known",
         seconds(so_far.unjudged_ms),
     )
+    estimated = CounterMetricFamily(
+        "tidewatt_estimated_energy_joules",
+        "Energy by the operating points' model: as the board stood, and as the governor would have had it",
+        labels=["case"],
+    )
+    estimated.add_metric(["as_it_stood"], joules(so_far.modelled_mj))
+    estimated.add_metric(["as_governed"], joules(so_far.governed_mj))
+    yield estimated
     yield _counter("tidewatt_unmeasured_seconds", "Time without power reading", seconds(so_far.unmeasured_ms))
     yield _counter("tidewatt_switches", "Power mode switches done", so_far.switches)
     modes = CounterMetricFamily(

@@ -48,5 +48,8 @@ def replay(lines: Iterable[str], profile: BoardProfile) -> Iterator[Replayed]:
         state, decision = decide(
             state, record.load, record.policy, points, profile.vendor_default, record.now_s
         )
-        state = moved(state, record.outcome.point or record.stands, record.now_s)
+        # What was only observed was taken as done, for what the governor would do next.
+        observed = record.outcome.kind == "observed"
+        reached = decision.point if observed else record.outcome.point
+        state = moved(state, reached or record.stands, record.now_s)
         yield Replayed(record, decision)

@@ -17,10 +17,11 @@ from tidewatt_agent.power import PowerRule, TotalPower
 from tidewatt_agent.readers import TimedSample
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_governor.decide import Decision, GovernorState, decide, moved
-from tidewatt_governor.points import find, usable_rps
+from tidewatt_governor.points import find, usable_rps, watts_at
 from tidewatt_governor.sample import Load, Sample
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import Counters, Gauges, OperatingPoint, Policy, Report, Verdict
+from tidewatt_wire.units import MILLIJOULES_PER_JOULE
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +100,7 @@ class Tick:
         self._tally = Tally(counters=counters)
         self.seen = Seen()
         self._over_current: Window | None = None
+        self._looked = False
         self._bars = Bars()
         self._drift = Drift()
         self._last_s: float | None = None
@@ -132,9 +134,12 @@ class Tick:
         load: Load | None,
         policy: Policy,
     ) -> tuple[Decision, Outcome]:
-        drifted = self._drift.notice(stands, policy, now_s)
-        # A board whose mode can't be read is taken to stand where it was last known to.
-        self._state = moved(self._state, stands or self._state.point, now_s)
+        drifted = self._hands.acts and self._drift.notice(stands, policy, now_s)
+        if self._hands.acts or not self._looked:
+            # A board whose mode can't be read is taken to stand where it was last known to. One that is
+            # only observed is followed once: from then on the state is what the governor would have made.
+            self._state = moved(self._state, stands or self._state.point, now_s)
+            self._looked = self._looked or stands is not None
         was = self._state.point
         barred = self._bars.barred(now_s)
         self._state, decision = decide(
@@ -142,7 +147,8 @@ class Tick:
         )
         outcome = await self._act(decision, was, stands, now_s, drifted=drifted)
         self._bars.note(decision.point, outcome, now_s)
-        self._state = moved(self._state, outcome.point or was, now_s)
+        reached = outcome.point if self._hands.acts else decision.point
+        self._state = moved(self._state, reached or was, now_s)
         self._journal(
             TickRecord(
                 at_ms=at_ms,
@@ -191,13 +197,17 @@ class Tick:
         elapsed_s = 0.0 if self._last_s is None else max(0.0, now_s - self._last_s)
         self._last_s = now_s
         points = self._profile.points if self._profile else []
+        point = find(points, stands) if stands else None
+        governed = point if self._hands.acts else find(points, self._state.point)
         self._tally = add_tick(
             self._tally,
             point=stands,
             elapsed_ms=round(elapsed_s * 1000),
             load=load,
-            violating=_violating(load, find(points, stands) if stands else None, policy),
+            violating=_violating(load, point, policy),
             switched=outcome is not None and outcome.kind == "applied",
+            modelled_mj=_estimate_mj(point, load, elapsed_s) if governed else 0,
+            governed_mj=_estimate_mj(governed, load, elapsed_s) if point else 0,
         )
 
     def _report(
@@ -231,6 +241,13 @@ class Tick:
             if decision and outcome
             else None,
         )
+
+
+def _estimate_mj(point: OperatingPoint | None, load: Load | None, elapsed_s: float) -> int:
+    """What the point draws for this load by its model, in millijoules; 0 where either isn't known."""
+    if point is None or load is None:
+        return 0
+    return round(watts_at(point, load.rps) * elapsed_s * MILLIJOULES_PER_JOULE)
 
 
 def _violating(load: Load | None, point: OperatingPoint | None, policy: Policy) -> bool | None:

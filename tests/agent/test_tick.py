@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from tests.world import HandClock
 
-from tidewatt_agent.hands import Outcome
+from tidewatt_agent.hands import FoldedHands, Outcome
 from tidewatt_agent.policies import Policies
 from tidewatt_agent.power import Calibration, PowerRule
 from tidewatt_agent.readers import TimedSample
@@ -19,6 +19,8 @@ from tidewatt_wire.messages import Counters, Policy
 
 class World:
     """A reader, a load and hands that do as told."""
+
+    acts = True
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -51,6 +53,9 @@ class World:
     async def restore(self) -> None: ...
 
     async def close(self) -> None: ...
+
+
+POLICIES = Policies("f", "d", {})
 
 
 def line(watts: float) -> str:
@@ -91,6 +96,26 @@ async def test_nothing_known_is_nothing_reported(tick: Tick, world: World, clock
     assert report.verdict.reason == "load unknown: hold the vendor default 25W"
     assert report.counters == Counters(mode_ms={"unknown": 20_000}, unjudged_ms=20_000)
     assert world.asked == []
+
+
+async def test_observing_follows_the_governor_and_estimates_what_it_would_save(
+    world: World, clock: HandClock, profile: BoardProfile
+) -> None:
+    tick = Tick(Identity("d", "s", "e"), profile, clock, world, world, FoldedHands(world), POLICIES, 10.0)
+    world.load = Load(requests=500, interval_s=10.0)
+    outcomes = []
+    for _ in range(40):
+        report = await tick()
+        assert report.verdict is not None
+        outcomes.append(report.verdict.outcome)
+        clock.move(10.0)
+    assert world.asked == [], "nothing is changed"
+    assert report.gauges.point == "25W", "the board's own mode"
+    assert outcomes.count("observed") == 1, "it would step down once, and then stand there"
+    # 25W at 50 rps: 4.8 + 50 x 0.03697 = 6.65 W; 7W: 3.5 + 50 x 0.02917 = 4.96 W; down after 120 s of dwell.
+    assert report.counters.modelled_mj == pytest.approx(390 * 6648.5, abs=40)
+    assert report.counters.governed_mj == pytest.approx(110 * 6648.5 + 280 * 4958.5, abs=2 * 6648.5 * 10)
+    assert report.counters.governed_mj < report.counters.modelled_mj
 
 
 async def test_a_board_whose_operating_points_are_unknown_is_measured(

@@ -46,6 +46,8 @@ POLICIES = PolicySet(fleet="f", revision=7, issued_at_ms=0, rules=[Rule(policy=P
 class Door:
     """One board as its agent meets it: a tegrastats line a tick, a metrics page, a mode to set."""
 
+    acts = True
+
     def __init__(self, room: Room, device: str, clock: Clock) -> None:
         self._room, self._device, self._clock = room, device, clock
         self._energy_j = self._clock_s = 0.0

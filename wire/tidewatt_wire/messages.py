@@ -59,6 +59,10 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     """Time in each power mode; `unknown` while the mode could not be read."""
     unjudged_ms: Count = 0
     """Time in which neither the load nor its latency was known: no promise was kept or broken."""
+    modelled_mj: Count = 0
+    """Energy by the operating points' model for the served load, as the board stood: an estimate."""
+    governed_mj: Count = 0
+    """The same, as the governor would have had it; the difference is what observing shows could be saved."""
 
 
 class Gauges(msgspec.Struct, frozen=True, kw_only=True):
