@@ -180,7 +180,7 @@ def _agent_families() -> Iterator[Metric]:
     shown = AgentMetrics(
         "0", load_profile("orin-nano-super"), BoardIdentity(), Readers([reader], clock), link, Host("/")
     )
-    shown.show(REPORT, Seen(sample=EVERYTHING, power=TotalPower(5.0, "measured")))
+    shown.show(REPORT, Seen(sample=EVERYTHING, power=TotalPower(5.0, "measured"), over_current={"oc1": 0.0}))
     yield from shown.collect()
 
 

@@ -77,6 +77,14 @@ class AgentMetrics(Collector):
         )
         if self._seen.sample:
             yield from _board_families(self._seen.sample)
+        rates = GaugeMetricFamily(
+            "tidewatt_over_current_events_per_second",
+            "Throttling events over the last minute",
+            labels=["channel"],
+        )
+        for channel, rate in self._seen.over_current.items():
+            rates.add_metric([channel], rate)
+        yield rates
 
     def _about(self) -> Iterator[Metric]:
         profile = self._profile.name if self._profile else "none"

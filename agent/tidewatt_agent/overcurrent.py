@@ -30,6 +30,8 @@ class Window(msgspec.Struct, frozen=True):
 
     at_s: float
     counts: dict[str, int]
+    rates: dict[str, float] = {}
+    """Events per second by channel over the window before."""
     news: tuple[str, ...] = ()
 
 
@@ -62,4 +64,4 @@ def watch(window: Window | None, counts: Mapping[str, int], now_s: float) -> tup
         for channel, rate in news.items()
         if channel not in window.news
     ]
-    return Window(now_s, dict(counts), tuple(news)), sentences
+    return Window(now_s, dict(counts), found, tuple(news)), sentences

@@ -72,6 +72,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
     sample: Sample | None = None
     power: TotalPower = TotalPower(None, "none")
+    over_current: dict[str, float] = {}
+    """Events per second by channel over the last minute."""
 
 
 class Tick:
@@ -168,8 +170,8 @@ class Tick:
         timed = self._reader.take()
         for one in timed:
             power = self._power(one.reader, one.sample.rails)
-            self.seen = Seen(sample=one.sample, power=power)
             self._over_current, news = watch(self._over_current, one.sample.over_current, one.at_s)
+            self.seen = Seen(sample=one.sample, power=power, over_current=self._over_current.rates)
             for sentence in news:
                 log.warning("%s", sentence)
             self._tally = add_power(self._tally, power.watts, one.at_s, self._gap_s)

@@ -82,7 +82,7 @@ def test_the_board_unit_by_unit(clock: Clock) -> None:
         sample, caps={"EMC": 2_133_000_000}, fan=Fan(duty=0.5), over_current={"oc1": 2}
     )
     metrics = metrics_of(clock)
-    metrics.show(REPORT, Seen(sample=sample, power=TotalPower(4.0, "measured")))
+    metrics.show(REPORT, Seen(sample=sample, power=TotalPower(4.0, "measured"), over_current={"oc1": 0.5}))
     shown = page(metrics)
     assert shown["tidewatt_board_power_info measured"] == 1.0
     assert shown["tidewatt_rail_watts VDD_IN"] == 4.0
@@ -95,6 +95,7 @@ def test_the_board_unit_by_unit(clock: Clock) -> None:
     assert shown["tidewatt_cap_hertz EMC"] == 2.133e9
     assert shown["tidewatt_fan_duty_ratio"] == 0.5
     assert shown["tidewatt_over_current_events_total oc1 under-voltage"] == 2
+    assert shown["tidewatt_over_current_events_per_second oc1"] == 0.5
     absent = ("NC", "_ratio 1", "celsius gpu", "VIC", "revolutions")
     assert not [name for name in shown if any(part in name for part in absent)], "missing is not zero"
 
