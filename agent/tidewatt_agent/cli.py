@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,6 +22,9 @@ from tidewatt_governor.boards import load_profile, shipped_profiles
 from tidewatt_governor.traffic import TraceError
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.documents import DocumentError, decode_text, environment_overrides, parse_toml, to_toml
+
+if TYPE_CHECKING:
+    from tidewatt_agent.hold import Agent
 
 DEFAULT_CONFIG = "/etc/tidewatt/agent.toml"
 FAILED, WRONG = 1, 2
@@ -94,6 +98,25 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="one JSON document instead of lines")
     doctor.add_argument("--bundle", type=Path, metavar="FILE", help="write a .tar.gz for support, redacted")
     doctor.set_defaults(command=_doctor)
+
+    hold = commands.add_parser(
+        "hold",
+        help="ask for a power mode or more, for a while or while a command runs",
+        usage="tidewatt-agent hold --min-mode MODE [--for 10m] [--reason TEXT] [-- COMMAND ...]",
+    )
+    _config_option(hold)
+    hold.add_argument("--min-mode", required=True, help="the weakest mode that will do, by name")
+    hold.add_argument("--for", dest="time", default="10m", help="90s, 10m, 2h, 1d (default: %(default)s)")
+    hold.add_argument("--reason", default="", help="what for: shown in decisions and upstream")
+    hold.add_argument("command_line", nargs="*", metavar="COMMAND", help="hold while it runs")
+    hold.set_defaults(command=_hold)
+    leases = commands.add_parser("leases", help="list what is held")
+    _config_option(leases)
+    leases.set_defaults(command=_leases)
+    release = commands.add_parser("release", help="give back what is held")
+    release.add_argument("id", help="as `leases` shows it")
+    _config_option(release)
+    release.set_defaults(command=_release)
 
     capture = commands.add_parser("capture", help="record this board as text, without serials and addresses")
     capture.add_argument("folder", type=Path, help="new folder for the recording")
@@ -191,6 +214,52 @@ def _doctor(options: argparse.Namespace) -> int:
         if finding.remedy and finding.level != "ok":
             print(f"{'':29} -> {finding.remedy}")
     return doctor.worst(findings)
+
+
+def _agent(options: argparse.Namespace) -> "Agent":
+    from tidewatt_agent.hold import Agent  # noqa: PLC0415
+
+    path = _read_config(options).lease.socket
+    if not path:
+        raise ValueError(f"{options.config} names no lease.socket: nothing can be held")
+    return Agent(path)
+
+
+def _hold(options: argparse.Namespace) -> int:
+    from tidewatt_agent.hold import seconds, while_running  # noqa: PLC0415
+
+    command: list[str] = options.command_line
+    request = {
+        "op": "hold",
+        "min_mode": options.min_mode,
+        "for_s": seconds(options.time),
+        "reason": options.reason or (f"while {command[0]} runs" if command else "no reason given"),
+    }
+    agent = _agent(options)
+    try:
+        if command:
+            # The command says how long; the time is only the most that it may take.
+            return while_running(agent, request, command)
+        given = agent.ask(**request)
+        print(f"lease {given['id']}: {options.min_mode} or more for {given['for_s']:.0f} s")
+    finally:
+        agent.close()
+    return 0
+
+
+def _leases(options: argparse.Namespace) -> int:
+    agent = _agent(options)
+    for lease in agent.ask(op="leases")["leases"]:
+        print(f"{lease['id']:>6}  {lease['min_mode']:12} {lease['for_s']:8.0f} s  {lease['reason']}")
+    agent.close()
+    return 0
+
+
+def _release(options: argparse.Namespace) -> int:
+    agent = _agent(options)
+    agent.ask(op="release", id=options.id)
+    agent.close()
+    return 0
 
 
 def _is_absent(path: Path) -> bool:

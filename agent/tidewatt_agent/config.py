@@ -88,6 +88,13 @@ class Link(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """mqtt://host:port; empty means the agent works alone."""
 
 
+class Lease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Floors that applications of this board may hold."""
+
+    socket: str = ""
+    """Unix socket for `tidewatt-agent hold` and programs; empty means none."""
+
+
 class Metrics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The agent's own Prometheus endpoint."""
 
@@ -119,6 +126,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tegrastats: Tegrastats = msgspec.field(default_factory=Tegrastats)
     load: list[Load] = []
     link: Link = Link()
+    lease: Lease = Lease()
     metrics: Metrics = Metrics()
     state: State = State()
     journal: Journal = Journal()

@@ -23,6 +23,7 @@ from tidewatt_agent.counterfile import CounterFile
 from tidewatt_agent.hands import FoldedHands, Hands, SocketHands
 from tidewatt_agent.host import Host
 from tidewatt_agent.jtop import JtopReader
+from tidewatt_agent.leases import Leases
 from tidewatt_agent.link import Link
 from tidewatt_agent.load.endpoint import Applications
 from tidewatt_agent.policies import Policies
@@ -67,17 +68,20 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
     readers = Readers(readers_of(config, max(config.reader.interval_s, shortest_s), clock), clock)
     load = Applications(config.load) if config.load else None
     hands = _hands(config, profile)
+    leases = Leases([point.name for point in profile.points] if profile else [], clock)
     link = _link(config, identity, profile, clock, policies)
     shown = metrics.AgentMetrics(VERSION, profile, board, readers, link, _host(config, readers))
     if config.metrics.listen:
         metrics.serve(shown, config.metrics.listen)
 
+    asked = await leases.serve(config.lease.socket) if config.lease.socket else None
     with _journal(config.journal.path) as journal:
         tick = Tick(
             identity, profile, clock, readers, load, hands, policies,
             gap_s=max(config.agent.gap_s, 3.0 * tick_s), counters=kept.counters,
             journal=lambda record: _write(journal, record),
             power=PowerRule(Calibration(config.board.power_gain, config.board.power_offset_w)),
+            leases=leases,
         )  # fmt: skip
         tasks = [asyncio.create_task(_eternal("readers", readers.run()))]
         if link:
@@ -91,6 +95,8 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
             await _last_words(tick, hands, file, link, clock)
             await _end(tasks)
             await hands.close()
+            if asked:
+                asked.close()
             if load:
                 load.close()
 

@@ -46,7 +46,13 @@ def replay(lines: Iterable[str], profile: BoardProfile) -> Iterator[Replayed]:
         state = moved(state, record.stands, record.now_s)
         points = without(profile.points, record.barred)
         state, decision = decide(
-            state, record.load, record.policy, points, profile.vendor_default, record.now_s
+            state,
+            record.load,
+            record.policy,
+            points,
+            profile.vendor_default,
+            record.now_s,
+            record.leases,
         )
         # What was only observed was taken as done, for what the governor would do next.
         observed = record.outcome.kind == "observed"

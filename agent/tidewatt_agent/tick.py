@@ -11,12 +11,14 @@ from tidewatt_agent.bars import Bars, without
 from tidewatt_agent.counters import Tally, add_power, add_tick
 from tidewatt_agent.drift import Drift
 from tidewatt_agent.hands import Hands, Outcome
+from tidewatt_agent.leases import Leases
 from tidewatt_agent.overcurrent import Window, watch
 from tidewatt_agent.policies import Policies
 from tidewatt_agent.power import PowerRule, TotalPower
 from tidewatt_agent.readers import TimedSample
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_governor.decide import Decision, GovernorState, decide, moved
+from tidewatt_governor.leases import Lease
 from tidewatt_governor.points import find, usable_rps, watts_at
 from tidewatt_governor.sample import Load, Sample
 from tidewatt_wire.clock import Clock
@@ -63,6 +65,7 @@ class TickRecord(msgspec.Struct, frozen=True, kw_only=True):
     policy: Policy
     decision: Decision
     outcome: Outcome
+    leases: list[Lease] = []
     barred: list[str] = []
     """Points left out of the decision because the board didn't take them."""
 
@@ -92,12 +95,14 @@ class Tick:
         counters: Counters = Counters(),  # noqa: B008 - frozen
         journal: Callable[[TickRecord], None] = lambda _record: None,
         power: PowerRule | None = None,
+        leases: Leases | None = None,
     ) -> None:
         """`profile`: None on a board whose operating points aren't known: it is measured, not governed."""
         self._identity, self._profile, self._clock = identity, profile, clock
         self._reader, self._load, self._hands = reader, load, hands
         self._policies, self._gap_s, self._journal = policies, gap_s, journal
         self._power = power or PowerRule()
+        self._leases = leases or Leases([], clock)
         self._state = GovernorState(point=profile.vendor_default if profile else "", since_s=0.0)
         self._tally = Tally(counters=counters)
         self.seen = Seen()
@@ -144,8 +149,16 @@ class Tick:
             self._looked = self._looked or stands is not None
         was = self._state.point
         barred = self._bars.barred(now_s)
+        self._leases.policy = policy
+        leases = self._leases.active()
         self._state, decision = decide(
-            self._state, load, policy, without(profile.points, barred), profile.vendor_default, now_s
+            self._state,
+            load,
+            policy,
+            without(profile.points, barred),
+            profile.vendor_default,
+            now_s,
+            leases,
         )
         outcome = await self._act(decision, was, stands, now_s, drifted=drifted)
         self._bars.note(decision.point, outcome, now_s)
@@ -161,6 +174,7 @@ class Tick:
                 policy=policy,
                 decision=decision,
                 outcome=outcome,
+                leases=leases,
                 barred=barred,
             )
         )
@@ -236,6 +250,7 @@ class Tick:
                 requests_rps=load.rps if load else None,
                 p95_ms=None if p95_ms == float("inf") else p95_ms,
                 temperature_c=hottest(sample) if sample else None,
+                leases=[f"{lease.point} or more: {lease.reason}" for lease in self._leases.active()],
             ),
             verdict=Verdict(
                 point=decision.point, rule=decision.rule, reason=decision.reason, outcome=outcome.kind

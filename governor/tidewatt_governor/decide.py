@@ -6,6 +6,7 @@ Invariants (each is a property test):
 - up at once, down only after the dwell and only for a saving that pays the switch;
 - more demand never gives less capacity;
 - a point outside the policy's allowed ones is never chosen;
+- a lease is kept wherever the policy leaves a point that high;
 - deciding again with the same input changes nothing.
 
 Demand is planned as the highest one-minute mean rate of the recent window plus a margin: on real
@@ -17,6 +18,7 @@ from collections.abc import Sequence
 import msgspec
 
 from tidewatt_governor import points
+from tidewatt_governor.leases import Lease, at_or_above
 from tidewatt_governor.policy import allowed as allowed_points
 from tidewatt_governor.sample import Load
 from tidewatt_wire.messages import OperatingPoint, Policy
@@ -65,14 +67,32 @@ def decide(
     board: Sequence[OperatingPoint],
     vendor_default: str,
     now_s: float,
+    leases: Sequence[Lease] = (),
 ) -> tuple[GovernorState, Decision]:
     """The new state and the decision. `now_s` is monotonic; `board` has at least one point.
+
+    `leases`: the floors in force, which the decision keeps to as far as the policy allows.
 
     The state remembers demand but doesn't move: a decision isn't a deed (see `moved`).
 
     Raises ValueError if `board` is empty.
     """
-    allowed = allowed_points(board, policy)
+    allowed, floor = at_or_above(allowed_points(board, policy), leases, board, policy.slo_p95_ms)
+    state, decision = _decide(state, load, policy, allowed, vendor_default, now_s)
+    if floor is None:
+        return state, decision
+    why = f"{decision.reason}; {floor.reason!r} holds {floor.point} or more"
+    return state, msgspec.structs.replace(decision, reason=why)
+
+
+def _decide(
+    state: GovernorState,
+    load: Load | None,
+    policy: Policy,
+    allowed: list[OperatingPoint],
+    vendor_default: str,
+    now_s: float,
+) -> tuple[GovernorState, Decision]:
     if load is None:
         since_s = now_s if state.blind_since_s is None else state.blind_since_s
         state = msgspec.structs.replace(state, blind_since_s=since_s)

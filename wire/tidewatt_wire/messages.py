@@ -73,6 +73,8 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     requests_rps: float | None = None
     p95_ms: float | None = None
     temperature_c: float | None = None
+    leases: list[str] = []
+    """Floors that applications hold: the mode and the reason, one sentence each."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +161,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """How long the board is left alone; each further change by others begins it anew."""
     reassert_after_s: NonNegative = 60.0
     """With on_drift = "reassert": no sooner than this after the last time."""
+    max_lease_s: NonNegative = 86_400.0
+    """The longest that an application may hold a floor; 0 allows none."""
     blind_grace_s: NonNegative = 15.0
     """The load may be unknown for this long (a missed look at the application) before that counts."""
 

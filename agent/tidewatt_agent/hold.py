@@ -1,0 +1,62 @@
+"""`tidewatt-agent hold`, `leases` and `release`: the person's end of the agent's local socket."""
+
+import json
+import socket
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
+TIMEOUT_S = 10.0
+
+
+class AgentAwayError(OSError):
+    """The agent's socket doesn't answer."""
+
+
+class Agent:
+    """A connection to the agent."""
+
+    def __init__(self, path: str) -> None:
+        """Raises AgentAwayError if nobody listens at `path`."""
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(TIMEOUT_S)
+        try:
+            self._socket.connect(path)
+        except OSError as error:
+            self._socket.close()
+            raise AgentAwayError(f"no agent answers at {path}: {error.strerror}; see lease.socket") from error
+        self._answers = self._socket.makefile("rb")
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """The answer; ValueError with the agent's sentence when it refuses."""
+        self._socket.sendall(json.dumps(request).encode() + b"\n")
+        line = self._answers.readline()
+        if not line:
+            raise AgentAwayError("the agent closed the connection")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise ValueError(answer["error"])
+        return answer
+
+    def close(self) -> None:
+        """Hang up: what was held while connected is released."""
+        self._answers.close()
+        self._socket.close()
+
+
+def seconds(text: str) -> float:
+    """From `90`, `90s`, `10m`, `2h` or `1d`; ValueError otherwise."""
+    number, unit = (text[:-1], text[-1:]) if text[-1:].isalpha() else (text, "s")
+    try:
+        found = float(number) * {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}[unit]
+    except (ValueError, KeyError):
+        raise ValueError(f"{text!r} is no time; write 90s, 10m, 2h or 1d") from None
+    if not 0.0 < found <= 31_536_000.0:  # noqa: PLR2004 - a year
+        raise ValueError(f"{text!r} is not between 0 and a year")
+    return found
+
+
+def while_running(agent: Agent, request: dict[str, Any], command: Sequence[str]) -> int:
+    """Hold while a command runs; its exit code. FileNotFoundError when there is no such command."""
+    agent.ask(**request, while_connected=True)
+    return subprocess.run(command, check=False).returncode
