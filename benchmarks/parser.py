@@ -38,7 +38,7 @@ def varied(line: str, chance: random.Random) -> str:
     """The line as the same board might print it at another moment."""
 
     def degrees(found: re.Match[str]) -> str:
-        return f"@{int(found[1]) + chance.randrange(32) / 32:.3f}"[:-1].rstrip("0") + "C"
+        return f"@{int(found[1]) + chance.randrange(32) / 32:.5g}C"
 
     line = re.sub(r"\d+%", lambda _: f"{chance.randrange(101)}%", line)
     line = re.sub(r"@(\d+)\.\d+C", degrees, line)

@@ -15,10 +15,11 @@ from tidewatt_agent.config import Address
 from tidewatt_agent.host import Host
 from tidewatt_agent.link import Link
 from tidewatt_agent.metrics import AgentMetrics
-from tidewatt_agent.power import TotalPower
+from tidewatt_agent.power import TotalPower, total_watts
 from tidewatt_agent.readers import Readers
 from tidewatt_agent.recognise import BoardIdentity, recognise
 from tidewatt_agent.recording import Recording, lay_out, load
+from tidewatt_agent.sysfs.rails import read_rails
 from tidewatt_agent.sysfs.reader import Nodes, find_nodes
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_agent.tegrastats.child import TegrastatsChild
@@ -103,15 +104,16 @@ def boards() -> str:
 def _board_row(name: str, recording: Recording) -> str:
     with tempfile.TemporaryDirectory() as root:
         lay_out(recording.tree, Path(root))
-        nodes, board = find_nodes(Tree(root)), recognise(Tree(root))
+        tree = Tree(root)
+        nodes, board = find_nodes(tree), recognise(tree)
+        total = total_watts(read_rails(tree, nodes.rails))
     about = recording.about
-    measured = {"POM_5V_IN", "VDD_IN", "VIN"} & {channel.name for channel in nodes.rails}
     cells = (
         f"[{about.title}](../tests/boards/{name}/board.toml)",
         board.soc or "",
         about.jetpack,
         about.l4t,
-        "measured" if measured else "sum",
+        total.provenance,
         ", ".join(channel.name for channel in nodes.rails),
         _sensors(nodes),
         str(len(recording.tegrastats)),
@@ -122,7 +124,7 @@ def _board_row(name: str, recording: Recording) -> str:
 
 def _sensors(nodes: Nodes) -> str:
     parts = [f"{len(nodes.zones)} zones", f"{nodes.cores} cores"]
-    parts += ["GPU load" if nodes.gpu and nodes.gpu.load else "GPU clock"]
+    parts += ["GPU load" if nodes.gpu.load else "GPU clock"] if nodes.gpu else []
     parts += ["EMC cap"] if nodes.emc else []
     parts += ["fan"] if nodes.fan else []
     parts += ["over-current"] if nodes.over_current else []

@@ -15,7 +15,8 @@ def values(sample: Sample) -> list[float]:
     found += [n for n in (sample.largest_free_block, sample.free_blocks, sample.swap_cached) if n is not None]
     for core in sample.cores or ():
         if core:
-            found += [core.use * 100, (core.hertz or 0) / 1e6]
+            found += [core.use * 100] if core.use is not None else []
+            found += [core.hertz / 1e6] if core.hertz is not None else []
     for clocked in (*sample.gpus.values(), *sample.engines.values(), *([sample.emc] if sample.emc else [])):
         found += [clocked.use * 100] if clocked.use is not None else []
         found += [hertz / 1e6 for hertz in clocked.hertz]
@@ -29,7 +30,7 @@ def values(sample: Sample) -> list[float]:
 def numbers(text: str) -> set[float]:
     """Every number that stands in the text, as itself and as kB, MB and GB."""
     plain = {round(float(n), 6) for n in re.findall(r"-?\d+(?:\.\d+)?", text, re.ASCII)}
-    plain |= {round(float(n), 6) for n in re.findall(r"\d+(?:\.\d+)?", text, re.ASCII)} | {0.0}
+    plain |= {round(float(n), 6) for n in re.findall(r"\d+(?:\.\d+)?", text, re.ASCII)}
     return plain | {n * 1024 for n in plain} | {n * MB for n in plain} | {n * 1024 * MB for n in plain}
 
 

@@ -4,21 +4,25 @@ Files are chosen by an allow-list, so what isn't needed (serial numbers, address
 networks) isn't read at all; texts are searched for such things all the same.
 """
 
+import contextlib
+import errno
+import os
 import platform
 import re
+import signal
 import socket
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import get_args
 
 import msgspec
 
 from tidewatt_agent import VERSION
 from tidewatt_agent.nvpmodel import CONF_PATHS, parse_conf
 from tidewatt_agent.recognise import recognise
-from tidewatt_agent.recording import About, Files, Recording, Refusal
+from tidewatt_agent.recording import About, Files, Recording
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_wire.documents import to_toml
 
@@ -70,15 +74,14 @@ _ADDRESS = re.compile(r"\b(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}\b")
 #: NVIDIA's serial numbers are 13 digits. A kernel's counter may be as long: those stand alone.
 _SERIAL = re.compile(r"(?<![\d.])[01]\d{12}(?!\d|\.\d)")
 REMOVED = "removed"
-#: Longest that a tegrastats is waited for at its end.
-END_S = 5.0
 
 
 def capture(tree: Tree, tegrastats: Sequence[str], seconds: float) -> Recording:
     """The board as a recording, with `seconds` of tegrastats (none where it isn't installed)."""
     board = recognise(tree)
-    private = _private(tree)
-    files = {path: redact(text, private) for path, text in _texts(tree)}
+    private = private_words(tree)
+    texts, refused = _seen(tree)
+    files = {path: redact(text, private) for path, text in texts.items()}
     return Recording(
         about=About(
             title=redact(board.model or "unknown", private),
@@ -94,7 +97,7 @@ def capture(tree: Tree, tegrastats: Sequence[str], seconds: float) -> Recording:
                 "machine": platform.machine(),
             },
         ),
-        tree=Files(files=files, refused=dict(_refusals(tree))),
+        tree=Files(files=files, refused=refused),
         tegrastats=[redact(line, private) for line in _lines(tegrastats, seconds)],
         nvpmodel=_modes(tree),
     )
@@ -107,7 +110,8 @@ def redact(text: str, private: Sequence[str] = ()) -> str:
     return _SERIAL.sub(REMOVED, _ADDRESS.sub(REMOVED, text))
 
 
-def _private(tree: Tree) -> list[str]:
+def private_words(tree: Tree) -> list[str]:
+    """What names this machine and nothing else."""
     host = socket.gethostname()
     words = [tree.read("proc/device-tree/serial-number"), host, host.partition(".")[0]]
     # A host that is called `tegra` or `nano` would take half the text with it, and tells nobody anything.
@@ -118,19 +122,19 @@ def _paths(tree: Tree) -> list[str]:
     return sorted({path for pattern in WANTED for path in tree.find(pattern)})
 
 
-def _texts(tree: Tree) -> Iterator[tuple[str, str]]:
+def _seen(tree: Tree) -> tuple[dict[str, str], dict[str, str]]:
+    """Texts, and the errors of what refuses: each file is asked once, for its answer may change."""
+    texts: dict[str, str] = {}
+    refused: dict[str, str] = {}
     for path in _paths(tree):
-        text = tree.read(path)
-        if text is not None:
-            yield path, f"{text}\0" if any(part in path for part in NUL_ENDED) else text
-
-
-def _refusals(tree: Tree) -> Iterator[tuple[str, Refusal]]:
-    known: dict[str, Refusal] = {name: name for name in get_args(Refusal)}
-    for path in _paths(tree):
-        name = tree.refusal(path)
-        if name is not None and name != "EISDIR":
-            yield path, known.get(name, "EIO")
+        try:
+            text = tree.text(path)
+        except OSError as error:
+            if error.errno not in (errno.EISDIR, errno.ENOENT):
+                refused[path] = errno.errorcode.get(error.errno or 0, "EIO")
+        else:
+            texts[path] = f"{text}\0" if any(part in path for part in NUL_ENDED) else text
+    return texts, refused
 
 
 def _modes(tree: Tree) -> str:
@@ -145,19 +149,22 @@ def _lines(command: Sequence[str], seconds: float) -> list[str]:
     """What tegrastats prints in `seconds`; the last line may be cut and is left out."""
     if seconds <= 0.0:
         return []
-    try:
-        child = subprocess.Popen(
-            [*command, "--interval", "1000"], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
-        )
-    except OSError:
-        return []
-    try:
-        time.sleep(seconds)
-    finally:
-        child.terminate()
+    with tempfile.TemporaryFile() as out:  # a pipe would fill, and hold it
         try:
-            out, _ = child.communicate(timeout=END_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            out, _ = child.communicate()
-    return [line.rstrip("\n") for line in out.splitlines(keepends=True) if line.endswith("\n")]
+            child = subprocess.Popen(
+                [*command, "--interval", "1000"],
+                stdout=out,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError:
+            return []
+        try:
+            time.sleep(seconds)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+        out.seek(0)
+        text = out.read().decode("utf-8", "replace")
+    return [line.rstrip("\r\n") for line in text.splitlines(keepends=True) if line.endswith("\n")]

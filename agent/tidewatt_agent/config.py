@@ -16,6 +16,9 @@ DEFAULT_MQTT_PORT = 1883
 #: The board's profile, or its reader, is chosen by looking at the board.
 AUTO = "auto"
 
+#: Names that are everybody's.
+TELL_NOTHING = ("default", "localhost", "127.0.0.1", "[::1]", "0.0.0.0")  # noqa: S104 - nothing is bound
+
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]
 
 
@@ -139,11 +142,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return self.agent.device or socket.gethostname().partition(".")[0]
 
     def without_secrets(self) -> "Config":
-        """The same without what isn't for others: user names and passwords in URLs, names of the site."""
-        loads = [msgspec.structs.replace(load, url=_without_user(load.url)) for load in self.load]
-        link = msgspec.structs.replace(self.link, broker=_without_user(self.link.broker))
-        agent = msgspec.structs.replace(self.agent, device="")
-        return msgspec.structs.replace(self, agent=agent, labels={}, load=loads, link=link)
+        """The same without user names, passwords and tokens in URLs, and without labels."""
+        loads = [msgspec.structs.replace(load, url=without_user(load.url), labels={}) for load in self.load]
+        link = msgspec.structs.replace(self.link, broker=without_user(self.link.broker))
+        return msgspec.structs.replace(self, labels={}, load=loads, link=link)
+
+    def private_words(self) -> list[str]:
+        """What names the site: device, fleet, labels, and hosts other than this one."""
+        urls = [self.link.broker, *(load.url for load in self.load)]
+        hosts = [urllib.parse.urlsplit(url).hostname or "" for url in urls]
+        hosts.append(self.metrics.listen.rpartition(":")[0])
+        words = [self.agent.device, self.agent.fleet, *self.labels.values(), *hosts]
+        return [word for word in words if word and word not in TELL_NOTHING]
 
 
 def parse_config(text: str, *, name: str, overrides: dict[str, str] | None = None) -> Config:
@@ -158,6 +168,11 @@ def parse_config(text: str, *, name: str, overrides: dict[str, str] | None = Non
         raise DocumentError(
             f"{name}: board.profile {config.board.profile!r} is unknown; "
             f"there are {AUTO}, {', '.join(shipped_profiles())}"
+        )
+    if config.reader.interval_s > config.agent.gap_s / 2 and config.clock is None:
+        raise DocumentError(
+            f"{name}: reader.interval_s = {config.reader.interval_s:g} leaves every reading in a gap; "
+            f"with agent.gap_s = {config.agent.gap_s:g} it is at most {config.agent.gap_s / 2:g}"
         )
     if config.agent.control == "enforce" and not config.board.actuator_socket:
         raise DocumentError(f'{name}: agent.control = "enforce" needs board.actuator_socket')
@@ -175,7 +190,8 @@ def parse_config(text: str, *, name: str, overrides: dict[str, str] | None = Non
     return config
 
 
-def _without_user(url: str) -> str:
+def without_user(url: str) -> str:
+    """The URL without user, password and query."""
     scheme, separator, rest = url.partition("://")
     where, slash, path = rest.partition("/")
     path = path.partition("?")[0]  # a query may hold a token

@@ -53,6 +53,7 @@ GOODBYE_S = 3.0
 async def run(config: Config, *, until_eof: bool = False) -> None:
     """Be the agent until asked to stop. Raises OSError or ValueError for a bad set-up."""
     clock = Clock(time.monotonic, time.time, config.clock)
+    # At most ten readings a real second: in fast virtual time they lie further apart.
     shortest_s = clock.speed / MOST_TICKS_PER_REAL_SECOND
     tick_s = max(config.agent.tick_s, shortest_s)
     file = CounterFile(Path(config.state.folder, "counters.json") if config.state.folder else None)
@@ -78,7 +79,7 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
     with _journal(config.journal.path) as journal:
         tick = Tick(
             identity, profile, clock, readers, load, hands, policies,
-            gap_s=max(config.agent.gap_s, 3.0 * tick_s), counters=kept.counters,
+            gap_s=max(config.agent.gap_s, 3.0 * shortest_s), counters=kept.counters,
             journal=lambda record: _write(journal, record),
             power=PowerRule(Calibration(config.board.power_gain, config.board.power_offset_w)),
             leases=leases,

@@ -13,7 +13,7 @@ import msgspec
 import psutil
 
 from tidewatt_agent import VERSION
-from tidewatt_agent.capture import capture, redact
+from tidewatt_agent.capture import capture, private_words, redact
 from tidewatt_agent.config import Config, broker_address
 from tidewatt_agent.daemon import clock_is_set, profile_of, readers_of
 from tidewatt_agent.load.endpoint import Endpoint
@@ -67,10 +67,11 @@ def bundle(config: Config, findings: list[Finding], path: Path) -> None:
         recording = capture(Tree(config.reader.root), config.tegrastats.command, 3.0)
         save(recording, Path(folder) / "board")
         archive.add(Path(folder) / "board", "board")
+        private = [*private_words(Tree(config.reader.root)), *config.private_words()]
         document = {"version": VERSION, "findings": msgspec.to_builtins(findings)}
         for name, text in (
-            ("doctor.json", redact(msgspec.json.format(msgspec.json.encode(document)).decode())),
-            ("config.toml", redact(to_toml(config.without_secrets()))),
+            ("doctor.json", redact(msgspec.json.format(msgspec.json.encode(document)).decode(), private)),
+            ("config.toml", redact(to_toml(config.without_secrets()), private)),
         ):
             entry = tarfile.TarInfo(name)
             entry.size = len(text.encode())
@@ -177,14 +178,10 @@ def _modes(_config: Config, tree: Tree, _clock: Clock) -> Iterator[Finding]:
 
 
 def _rivals(_config: Config, tree: Tree, _clock: Clock) -> Iterator[Finding]:
-    running = {process.info["name"] for process in psutil.process_iter(["name"])}
+    running = {(process.info["name"] or "")[:15] for process in psutil.process_iter(["name"])}
     # The kernel cuts a process's name after 15 characters.
     found = [rival for rival in RIVALS if rival[:15] in running]
-    pinned = [
-        policy.name
-        for policy in find_nodes(tree).policies
-        if tree.number(f"{policy.path}/scaling_min_freq") == tree.number(f"{policy.path}/cpuinfo_max_freq")
-    ]
+    pinned = [policy.name for policy in find_nodes(tree).policies if _pinned(tree, policy.path)]
     if found or pinned:
         clocks = [f"clocks of {', '.join(pinned)} are pinned (jetson_clocks)"] if pinned else []
         yield Finding(
@@ -195,6 +192,13 @@ def _rivals(_config: Config, tree: Tree, _clock: Clock) -> Iterator[Finding]:
         )
     else:
         yield Finding("rivals", "ok", "no other program is known to set clocks or modes")
+
+
+def _pinned(tree: Tree, path: str) -> bool:
+    """Whether the lowest clock is the highest allowed, on a policy that could do with less."""
+    low, high = tree.number(f"{path}/scaling_min_freq"), tree.number(f"{path}/scaling_max_freq")
+    least = tree.number(f"{path}/cpuinfo_min_freq")
+    return low is not None and low == high and low != least
 
 
 def _loads(config: Config, _tree: Tree, _clock: Clock) -> Iterator[Finding]:

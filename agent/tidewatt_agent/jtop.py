@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from threading import Event
 from typing import Any
 
+from tidewatt_agent.power import INPUT_RAILS
 from tidewatt_agent.readers import Probe, ReaderCounts, ReaderLostError, TimedSample, Waiting
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_governor.sample import Clocked, Core, Fan, Memory, Rail, Sample, Temperature
@@ -58,7 +59,7 @@ class JtopReader:
         raise ReaderLostError("jtop.service stopped answering")
 
     def _follow(self, stop: Event) -> None:
-        from jtop import JtopException, jtop  # noqa: PLC0415 - only where it was chosen
+        from jtop import jtop  # noqa: PLC0415 - only where it was chosen
 
         try:
             with jtop(interval=self._interval_s) as client:
@@ -66,8 +67,8 @@ class JtopReader:
                     self.counts.samples += 1
                     sample = sample_of(client)
                     self._waiting.put(TimedSample(self._clock.monotonic_s(), sample, self.name))
-        except (JtopException, OSError) as error:
-            raise ReaderLostError(str(error)) from error
+        except Exception as error:  # whatever its own threads met
+            raise ReaderLostError(str(error) or type(error).__name__) from error
 
 
 def sample_of(client: Any) -> Sample:
@@ -77,9 +78,9 @@ def sample_of(client: Any) -> Sample:
         ram=_memory(memory.get("RAM")),
         swap=_memory(memory.get("SWAP")),
         cores=_cores(_table(client.cpu).get("cpu")),
-        gpus={name: clocked for name, one in _table(client.gpu).items() if (clocked := _gpu(_table(one)))},
+        gpus=_gpus(_table(client.gpu)),
         temperatures={name: _heat(_table(one)) for name, one in _table(client.temperature).items()},
-        rails=tuple(_rails(_table(_table(client.power).get("rail")))),
+        rails=tuple(_rails(_table(client.power))),
         fan=_fan(_table(client.fan)),
     )
 
@@ -112,6 +113,12 @@ def _core(one: Mapping[str, Any]) -> Core | None:
     return Core(round(1.0 - idle / 100, 4), None if kilohertz is None else int(kilohertz) * KILO)
 
 
+def _gpus(gpus: Mapping[str, Any]) -> dict[str, Clocked]:
+    """The GPUs by the name that the other readers give them: GR3D, GR3D2."""
+    found = [clocked for one in gpus.values() if (clocked := _gpu(_table(one)))]
+    return {f"GR3D{number or ''}": clocked for number, clocked in zip((0, 2, 3, 4), found, strict=False)}
+
+
 def _gpu(one: Mapping[str, Any]) -> Clocked | None:
     load = _number(_table(one.get("status")).get("load"))
     kilohertz = _number(_table(one.get("freq")).get("cur"))
@@ -129,8 +136,12 @@ def _heat(one: Mapping[str, Any]) -> Temperature | None:
     return Temperature(degrees)
 
 
-def _rails(rails: Mapping[str, Any]) -> list[Rail]:
-    found = [(name, _number(_table(one).get("power"))) for name, one in rails.items()]
+def _rails(power: Mapping[str, Any]) -> list[Rail]:
+    """The rails; the one that measures the board's input jtop keeps apart, as the total."""
+    total, rails = _table(power.get("tot")), _table(power.get("rail"))
+    name = total.get("name")
+    named = {name: total} if name in INPUT_RAILS and name not in rails else {}
+    found = [(name, _number(_table(one).get("power"))) for name, one in {**named, **rails}.items()]
     return [Rail(name, milliwatts / MILLIWATTS) for name, milliwatts in found if milliwatts is not None]
 
 

@@ -102,7 +102,7 @@ class AgentMetrics(Collector):
         yield InfoMetricFamily("tidewatt_reader", "The reader in use", name)
         for metric, text in (
             ("samples", "Readings of the board taken"),
-            ("skipped", "Readings that made no sense or lacked the power, and were skipped"),
+            ("skipped", "Readings that made no sense, or lacked the power"),
             ("unknown_tokens", "Tokens that were not understood, and kept"),
             ("starts", "Times the reader was started"),
         ):
@@ -229,7 +229,7 @@ def _board_families(sample: Sample) -> Iterator[Metric]:
     use = GaugeMetricFamily("tidewatt_cpu_use_ratio", "Use of each online core", labels=["core"])
     hertz = GaugeMetricFamily("tidewatt_cpu_hertz", "Clock of each online core", labels=["core"])
     for number, core in enumerate(sample.cores or ()):
-        if core:
+        if core and core.use is not None:
             use.add_metric([str(number)], core.use)
         if core and core.hertz is not None:
             hertz.add_metric([str(number)], core.hertz)

@@ -4,6 +4,7 @@ Rails overlap (VDD_IN contains VDD_CPU_GPU_CV and VDD_SOC), so they are never si
 where the board measures its input.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
@@ -14,8 +15,12 @@ from tidewatt_governor.sample import Rail
 
 #: Rails that measure the board's input: Nano; TX1, TX2, Xavier NX, Orin NX, Orin Nano; Thor.
 INPUT_RAILS = ("POM_5V_IN", "VDD_IN", "VIN")
+#: Readings without a rail after which it is taken for gone: a minute at 1 Hz.
+PATIENCE = 60
 #: A channel that is wired to nothing.
 UNCONNECTED = "NC"
+
+log = logging.getLogger(__name__)
 
 Provenance = Literal["measured", "sum", "none"]
 
@@ -54,21 +59,39 @@ class PowerRule:
     """The board's power from one reading after another, calibrated.
 
     A reading that lacks a rail which the same reader gave before tells nothing: without VDD_IN
-    what is left would pass for a sum, and a sum without one of its parts is too small.
+    what is left would pass for a sum, and a sum without one of its parts is too small. A rail
+    counts from its second reading in a row on, so that one garbled line leaves no trace; one that
+    stays away is forgotten, unless it is the board's input.
     """
 
     def __init__(self, calibration: Calibration = Calibration()) -> None:  # noqa: B008 - frozen
         self._calibration = calibration
-        self._seen: dict[str, Counter[str]] = {}
+        self._known: dict[str, Counter[str]] = {}
+        self._last: dict[str, Counter[str]] = {}
+        self._lacking: Counter[str] = Counter()
 
     def __call__(self, reader: str, rails: Sequence[Rail]) -> TotalPower:
         """The board's power by `rails` of `reader`, in watts at the wall meter's place; never below 0."""
-        names = Counter(rail.name for rail in rails)
-        seen = self._seen.setdefault(reader, Counter())
-        lacking = seen - names
-        seen |= names
         total = total_watts(rails)
-        if lacking or total.watts is None:
+        if self._lacks(reader, Counter(rail.name for rail in rails)) or total.watts is None:
             return TotalPower(None, "none")
         calibrated = self._calibration.gain * total.watts + self._calibration.offset_w
         return TotalPower(max(0.0, calibrated), total.provenance)
+
+    def _lacks(self, reader: str, names: "Counter[str]") -> bool:
+        known = self._known.setdefault(reader, Counter())
+        known |= names & self._last.get(reader, Counter())
+        self._last[reader] = names
+        lacking = known - names
+        if not lacking:
+            self._lacking[reader] = 0
+            return False
+        self._lacking[reader] += 1
+        if self._lacking[reader] == 1:
+            missing = ", ".join(sorted(lacking))
+            log.warning("%s: no reading of %s: the board's power is not known", reader, missing)
+        if self._lacking[reader] > PATIENCE and not any(name in INPUT_RAILS for name in lacking):
+            log.warning("%s: doing without %s", reader, ", ".join(sorted(lacking)))
+            known -= lacking
+            return bool(known - names)
+        return True

@@ -8,8 +8,9 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from threading import Thread
+from typing import Literal, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
@@ -18,10 +19,14 @@ from tidewatt_wire.clock import Clock
 
 log = logging.getLogger(__name__)
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 #: Samples that a stalled tick may leave waiting: a quarter of an hour at 1 Hz.
 MOST_WAITING = 900
 #: Seconds between two questions to readers that couldn't see.
 ASK_AGAIN_S = 15.0
+LONGEST_PROBE_S = 10.0
 #: Seconds after a loss before the board is looked at again.
 LOST_PAUSE_S = 1.0
 
@@ -87,6 +92,45 @@ class Reader(Protocol):
         """The samples since the last take, oldest first."""
 
 
+async def in_thread(longest_s: float, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Do blocking work in a thread of its own; asyncio.TimeoutError when it takes too long.
+
+    The thread is a daemon: work that never returns keeps neither the agent nor its end waiting.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def run() -> None:
+        try:
+            result = work(*arguments, **named)
+        except Exception as error:  # noqa: BLE001 - handed to who waits
+            _tell(loop, done, error=error)
+        else:
+            _tell(loop, done, result=result)
+
+    Thread(target=run, daemon=True).start()
+    return await asyncio.wait_for(done, longest_s)
+
+
+def _tell(
+    loop: asyncio.AbstractEventLoop,
+    done: "asyncio.Future[T]",
+    *,
+    result: T | None = None,
+    error: Exception | None = None,
+) -> None:
+    def tell() -> None:
+        if done.done():
+            return  # nobody waits any more
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type] # a result or an error
+
+    with contextlib.suppress(RuntimeError):  # the loop has ended
+        loop.call_soon_threadsafe(tell)
+
+
 class Readers:
     """The best reader there is. `run` never ends by itself; `take` empties what came since."""
 
@@ -110,7 +154,7 @@ class Readers:
     async def run(self) -> None:
         """Use the first reader that can see, for ever; ends only by cancellation."""
         while True:
-            self._current = await asyncio.to_thread(self._choose)
+            self._current = await self._choose()
             if self._current is None:
                 await self._pause(ASK_AGAIN_S)
                 continue
@@ -118,10 +162,10 @@ class Readers:
             await self._until_lost_or_bettered(self._current)
             self._current = None
 
-    def _choose(self) -> Reader | None:
+    async def _choose(self) -> Reader | None:
         why: list[str] = []
         for reader in self.all:
-            probe = reader.probe()
+            probe = await _probe(reader)
             if probe.answer == "ok":
                 self._said = ()
                 return reader
@@ -137,7 +181,7 @@ class Readers:
         try:
             while not reading.done():
                 await asyncio.wait([reading], timeout=self._clock.real_seconds(ASK_AGAIN_S))
-                better = None if reading.done() else await asyncio.to_thread(self._better_than, reader)
+                better = None if reading.done() else await self._better_than(reader)
                 if better:
                     log.info("%s can see the board now: leaving %s", better.name, reader.name)
                     return
@@ -151,9 +195,18 @@ class Readers:
             with contextlib.suppress(asyncio.CancelledError, ReaderLostError):
                 await reading
 
-    def _better_than(self, reader: Reader) -> Reader | None:
-        before = self.all[: self.all.index(reader)]
-        return next((one for one in before if one.probe().answer == "ok"), None)
+    async def _better_than(self, reader: Reader) -> Reader | None:
+        for one in self.all[: self.all.index(reader)]:
+            if (await _probe(one)).answer == "ok":
+                return one
+        return None
 
     async def _pause(self, seconds: float) -> None:
         await asyncio.sleep(self._clock.real_seconds(seconds))
+
+
+async def _probe(reader: Reader) -> Probe:
+    try:
+        return await in_thread(LONGEST_PROBE_S, reader.probe)
+    except asyncio.TimeoutError:
+        return Probe("later", f"didn't answer within {LONGEST_PROBE_S:.0f} s")

@@ -6,13 +6,14 @@ others refuse), tegrastats.txt (its lines) and, where the board has one, nvpmode
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from tidewatt_wire.documents import decode_text, parse_toml, to_toml
 
-Refusal = Literal["EAGAIN", "EACCES", "EIO", "ENODEV", "EINVAL", "EPERM"]
+Refusal = Annotated[str, msgspec.Meta(pattern=r"^E[A-Z0-9]{1,20}$")]
+"""The name of an errno."""
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,9 +7,9 @@ import msgspec
 
 
 class Core(msgspec.Struct, frozen=True, gc=False):
-    """One online CPU core: its use (0..1, of the present frequency) and its frequency."""
+    """One online CPU core: its use (0..1, of the present frequency) and its frequency; None: not known."""
 
-    use: float
+    use: float | None
     hertz: int | None = None
 
 

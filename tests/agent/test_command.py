@@ -38,6 +38,7 @@ def test_config_validate_and_print(capsys: pytest.CaptureFixture[str], tmp_path:
         ("[agent]\ncontrol = 'force'", "agent.control: Invalid enum value 'force'"),
         ("[agent]\ndevice = 'a'\ncontrol = 'enforce'", "needs board.actuator_socket"),
         ("[agent]\ndevice = 'a'\n[board]\nprofile = 'nano'", "there are auto, orin-nano-super"),
+        ("[agent]\ndevice = 'a'\n[reader]\ninterval_s = 15", "with agent.gap_s = 10 it is at most 5"),
         ("[agent]\ndevice = 'a'\n[tegrastats]\ncommand = []", "tegrastats.command is empty"),
     ],
 )

@@ -177,7 +177,11 @@ class Client:
             "gpu": {"temp": -256, "online": False},
             "cv0": {"temp": -256},
         }
-        self.power = {"rail": {"VDD_IN": {"power": 4567}, "odd": {"power": None}}, "tot": {"power": 4567}}
+        # The rail that measures the input stands apart, as the total.
+        self.power = {
+            "rail": {"VDD_SOC": {"power": 1234}, "odd": {"power": None}},
+            "tot": {"power": 4567, "name": "VDD_IN"},
+        }
         self.fan = {"pwmfan": {"speed": [40.0], "rpm": [1234]}}
 
     def __enter__(self) -> "Client":  # noqa: PYI034 - Self is of Python 3.11
@@ -195,9 +199,9 @@ def test_what_jtop_shows_in_our_units() -> None:
         ram=Memory(2_048_000_000, 8_192_000_000),
         swap=Memory(0, 10_240),
         cores=(Core(0.25, 729_600_000), None),
-        gpus={"gpu": Clocked(use=0.125, hertz=(306_000_000,))},
+        gpus={"GR3D": Clocked(use=0.125, hertz=(306_000_000,))},
         temperatures={"cpu": Temperature(45.5), "gpu": None, "cv0": None},
-        rails=(Rail("VDD_IN", 4.567),),
+        rails=(Rail("VDD_IN", 4.567), Rail("VDD_SOC", 1.234)),
         fan=Fan(duty=0.4, rpm=1234),
     )
 
@@ -229,6 +233,19 @@ async def test_a_jtop_that_cannot_be_reached_says_so(monkeypatch: pytest.MonkeyP
     module.jtop = refuse
     monkeypatch.setitem(sys.modules, "jtop", module)
     with pytest.raises(ReaderLostError, match="jtop.service is not active"):
+        await JtopReader(1.0, REAL).run()
+
+
+async def test_a_jtop_that_breaks_is_lost_and_not_the_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    module: Any = ModuleType("jtop")
+
+    class Broken(Client):
+        def ok(self) -> bool:
+            raise EOFError
+
+    module.jtop = Broken
+    monkeypatch.setitem(sys.modules, "jtop", module)
+    with pytest.raises(ReaderLostError, match="EOFError"):
         await JtopReader(1.0, REAL).run()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def test_what_the_orin_nano_shows(tmp_path: Path) -> None:
     assert seen.fan is not None
     assert (round(seen.fan.duty or 0, 3), seen.fan.rpm) == (0.353, 1840)
     assert seen.temperatures["cv0"] is None, "a gated sensor is off, not 0 C"
-    assert seen.cores is None, "one look makes no use"
+    assert seen.cores == (Core(None, 1497_600_000),) * 4 + (Core(None, 729_600_000),) * 2, "one look, no use"
 
 
 def test_a_sensor_that_says_try_again(tmp_path: Path) -> None:
@@ -125,12 +126,12 @@ def test_an_unconnected_channel_is_no_rail(tmp_path: Path) -> None:
     assert "VDDQ_VDD2_1V8AO" in names
 
 
-async def test_use_is_measured_between_two_looks(tmp_path: Path) -> None:
+def test_use_is_measured_between_two_looks(tmp_path: Path) -> None:
     with laid_out(ORIN_NANO, tmp_path):
         tree = Tree(str(tmp_path))
         nodes, stat = find_nodes(tree), tmp_path / "proc/stat"
         before = look(tree, nodes, {})
-        # 25 of 100 ticks busy on core 0, none on the others; core 5 goes offline.
+        # 25 of 100 ticks busy on core 0, none on core 1, no time on core 2; core 5 goes offline.
         lines = [
             line.replace("11362 39 6047 2017013", "11382 39 6052 2017088")
             if line.startswith("cpu0")
@@ -138,12 +139,13 @@ async def test_use_is_measured_between_two_looks(tmp_path: Path) -> None:
             for line in stat.read_text().splitlines()
             if not line.startswith("cpu5")
         ]
-        lines = [bump_idle(line) if line[:4] in ("cpu1", "cpu2", "cpu3", "cpu4") else line for line in lines]
+        lines = [bump_idle(line) if line[:4] in ("cpu1", "cpu3", "cpu4") else line for line in lines]
         stat.write_text("\n".join(lines))
         cores = look(tree, nodes, before.times).sample.cores
     assert cores is not None
     assert cores[0] == Core(0.25, 1497_600_000)
     assert cores[1] == Core(0.0, 1497_600_000)
+    assert cores[2] == Core(None, 1497_600_000), "no time, no use; and no other core suffers"
     assert cores[5] is None
 
 
@@ -155,14 +157,15 @@ def bump_idle(line: str) -> str:
 
 def test_uses_that_were_not_measured() -> None:
     times = {0: CoreTimes(10, 100)}
-    assert cores_between({}, times, {}, 1) is None
-    assert cores_between(times, times, {}, 1) is None, "no time went by"
-    assert cores_between(times, {0: CoreTimes(20, 120), 2: CoreTimes(5, 10)}, {}, 4) == (
+    assert cores_between(times, {}, {}, 1) is None
+    assert cores_between({}, times, {}, 1) == (Core(None),)
+    assert cores_between(times, {0: CoreTimes(20, 120), 2: CoreTimes(200_000, 200_010)}, {}, 4) == (
         Core(0.5),
         None,
-        Core(0.5),
+        Core(None),
         None,
-    )
+    ), "a core that came online has its whole life in its times, not this interval"
+    assert cores_between(times, {0: CoreTimes(5, 60)}, {}, 1) == (Core(None),), "times that fell"
 
 
 @given(st.text(max_size=200), st.text(max_size=200))
@@ -242,6 +245,70 @@ def test_watts_are_volts_times_amperes(
     (root / "a").write_text(f"{milliamperes}\n")
     (rail,) = read_rails(Tree(str(root)), (Channel("R", "v", "a"),))
     assert rail.now == pytest.approx((millivolts / 1000) * (milliamperes / 1000), abs=1e-6)
+
+
+async def test_a_second_monitor_that_comes_late_is_picked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_module, "LOOK_AGAIN_S", 0.0)
+    with laid_out("agx-thor-jp72", tmp_path):
+        chips = (tmp_path / "sys/class/hwmon").iterdir()
+        (chip,) = [path for path in chips if (path / "name").read_text() == "ina238\n"]
+        chip.rename(tmp_path / "late")
+        reader = SysfsReader(Tree(str(tmp_path)), 0.01, Clock(time.monotonic, time.time))
+        task = asyncio.create_task(reader.run())
+        taken: list[str] = []
+
+        def provenances() -> list[str]:
+            taken.extend(total_watts(timed.sample.rails).provenance for timed in reader.take())
+            return taken
+
+        try:
+            await until(provenances)
+            (tmp_path / "late").rename(chip)
+            await until(lambda: "measured" in provenances())
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+    assert taken[0] == "sum"
+
+
+async def test_a_sensor_that_hangs_gives_up_the_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_module, "LONGEST_LOOK_S", 0.2)
+    held = threading.Event()
+
+    class Hanging(Tree):
+        def number(self, path: str) -> int | None:
+            if path.endswith("curr1_input") and held.is_set():
+                time.sleep(5)
+            return super().number(path)
+
+    with laid_out(ORIN_NANO, tmp_path):
+        reader = SysfsReader(Hanging(str(tmp_path)), 0.01, Clock(time.monotonic, time.time))
+        task = asyncio.create_task(reader.run())
+        await until(reader.take)
+        held.set()
+        with pytest.raises(ReaderLostError, match="held a reading"):
+            await asyncio.wait_for(task, 4)
+
+
+def test_links_below_a_moved_root_are_the_roots(tmp_path: Path) -> None:
+    (tmp_path / "sys/firmware/devicetree/base").mkdir(parents=True)
+    (tmp_path / "sys/firmware/devicetree/base/model").write_text("A board\0")
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/device-tree").symlink_to("/sys/firmware/devicetree/base")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/nvpmodel.conf").symlink_to("nvpmodel/../../../../../etc/other")
+    (tmp_path / "etc/other").write_text("inside\n")
+    (tmp_path / "etc/loop").symlink_to("loop")
+    tree = Tree(str(tmp_path))
+    assert tree.read("proc/device-tree/model") == "A board"
+    assert tree.read("etc/nvpmodel.conf") == "inside", "no link leads out of the root"
+    assert tree.real("proc/device-tree/model") == "sys/firmware/devicetree/base/model"
+    assert tree.read("etc/loop") is None
+    assert tree.refusal("etc/loop") == "ELOOP"
 
 
 def test_recordings_hold_no_secret() -> None:

@@ -135,7 +135,12 @@ def test_the_agent_comes_up_on_it(board: str, tmp_path: Path, agents: list[Agent
 def test_calibration_and_a_lost_monitor(tmp_path: Path, agents: list[Agent]) -> None:
     root = tmp_path / "root"
     with laid_out("orin-nano-super-jp62", root):
-        agent = Agent(tmp_path, root, board={"power_gain": 2.0, "power_offset_w": 1.0}, agent={"gap_s": 0.5})
+        agent = Agent(
+            tmp_path,
+            root,
+            board={"power_gain": 2.0, "power_offset_w": 1.0},
+            agent={"gap_s": 0.5, "tick_s": 0.05},
+        )
         agents.append(agent)
         page = agent.page("tidewatt_board_watts")
         assert page["tidewatt_board_watts"][()] == pytest.approx(2 * 5.251904 + 1)

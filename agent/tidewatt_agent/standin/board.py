@@ -1,5 +1,6 @@
 """A board to act on without a board: a recording laid out as files, with modes for a stand-in nvpmodel."""
 
+import os
 from pathlib import Path
 
 from tidewatt_agent.nvpmodel import PowerModes, to_conf
@@ -36,11 +37,11 @@ def _other_names(root: Path) -> None:
         for core in (policy / "related_cpus").read_text("utf-8").split():
             link = root / CPU / f"cpu{core}/cpufreq"
             link.parent.mkdir(exist_ok=True)
-            link.symlink_to(policy)
+            link.symlink_to(os.path.relpath(policy, link.parent))
     for gpu in (root / "sys/class/devfreq").glob("*.gpu"):
         link = root / f"sys/devices/platform/{gpu.name}/devfreq_dev"
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(gpu)
+        link.symlink_to(os.path.relpath(gpu, link.parent))
     for name, mask in (("tpc_pg_mask", 240), ("fbp_pg_mask", 2)):
         _write(root / "sys/devices/platform/gpu.0" / name, f"{mask}\n")
 

@@ -40,24 +40,23 @@ def cores_between(
 ) -> tuple[Core | None, ...] | None:
     """The use of each of `present` cores between two looks; None for a core that is offline.
 
-    None in all when there is no earlier look or no time between the two: a use that wasn't
-    measured isn't 0.
+    A core without an earlier look, without time in between, or whose times fell (it was offline
+    meanwhile) has no known use: one that wasn't measured isn't 0. None in all without any core.
     """
-    if not before or not after:
+    if not after:
         return None
     cores: list[Core | None] = []
     for number in range(max(present, max(after) + 1)):
         now, then = after.get(number), before.get(number)
-        if now is None:
-            cores.append(None)
-            continue
-        # A core that came online since has only its time from then on.
-        then = then or CoreTimes(0, 0)
-        total, busy = now.total - then.total, now.busy - then.busy
-        if total <= 0:
-            return None
-        cores.append(Core(round(min(1.0, max(0.0, busy / total)), 4), hertz.get(number)))
+        cores.append(None if now is None else Core(_use(then, now), hertz.get(number)))
     return tuple(cores)
+
+
+def _use(then: CoreTimes | None, now: CoreTimes) -> float | None:
+    if then is None:
+        return None
+    total, busy = now.total - then.total, now.busy - then.busy
+    return round(busy / total, 4) if total > 0 and 0 <= busy <= total else None
 
 
 def present_cores(tree: Tree) -> int:

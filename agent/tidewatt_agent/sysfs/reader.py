@@ -1,18 +1,23 @@
-"""The sysfs reader: finds the board's nodes, reads them once an interval, looks again for missing ones."""
+"""The sysfs reader: finds the board's nodes, reads them once an interval, and looks for new ones."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, ParamSpec, TypeVar
 
 from tidewatt_agent.power import total_watts
-from tidewatt_agent.readers import Probe, ReaderCounts, ReaderLostError, TimedSample, Waiting
+from tidewatt_agent.readers import Probe, ReaderCounts, ReaderLostError, TimedSample, Waiting, in_thread
 from tidewatt_agent.sysfs import clocks, heat, kernel, rails
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_governor.sample import Sample
 from tidewatt_wire.clock import Clock
 
-#: Seconds between two looks for nodes that weren't there: they may appear late in boot.
-LOOK_AGAIN_S = 15.0
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: Seconds between two looks for nodes: they may appear late in boot, or be numbered anew.
+LOOK_AGAIN_S = 30.0
+#: A look takes milliseconds; a bus that hangs must not hold the agent.
+LONGEST_LOOK_S = 10.0
 #: Samples in a row without power after which the reader gives up its place.
 BLIND_SAMPLES = 5
 
@@ -74,8 +79,7 @@ def look(tree: Tree, nodes: Nodes, before: dict[int, kernel.CoreTimes]) -> Look:
         fan=heat.read_fan(tree, nodes.fan),
         over_current=kernel.read_over_current(tree, nodes.over_current),
     )
-    # Clock ticks are 10 ms: with too little time between two looks the next is measured from further back.
-    return Look(sample, before if before and sample.cores is None else times)
+    return Look(sample, times)
 
 
 class SysfsReader:
@@ -109,20 +113,25 @@ class SysfsReader:
     async def run(self) -> None:
         """See Reader.run."""
         self.counts.starts += 1
-        with ThreadPoolExecutor(1, "sysfs") as thread:
-            loop = asyncio.get_running_loop()
-            nodes = await loop.run_in_executor(thread, find_nodes, self.tree)
-            last = Look(Sample(), kernel.core_times(self.tree))
-            blind, looked_s = 0, self._clock.monotonic_s()
-            while True:
-                await asyncio.sleep(self._clock.real_seconds(self._interval_s))
-                last = await loop.run_in_executor(thread, look, self.tree, nodes, last.times)
-                now_s = self._clock.monotonic_s()
-                blind = 0 if last.sample.rails else blind + 1
-                self.counts.skipped += bool(blind)
-                if blind >= BLIND_SAMPLES:
-                    raise ReaderLostError("the power monitor gives no reading")
-                self.counts.samples += 1
-                self._waiting.put(TimedSample(now_s, last.sample, self.name))
-                if (nodes.missing or blind) and now_s - looked_s >= LOOK_AGAIN_S:
-                    nodes, looked_s = await loop.run_in_executor(thread, find_nodes, self.tree), now_s
+        nodes = await self._bounded(find_nodes, self.tree)
+        last = Look(Sample(), await self._bounded(kernel.core_times, self.tree))
+        blind, looked_s = 0, self._clock.monotonic_s()
+        while True:
+            await asyncio.sleep(self._clock.real_seconds(self._interval_s))
+            last = await self._bounded(look, self.tree, nodes, last.times)
+            now_s = self._clock.monotonic_s()
+            blind = 0 if last.sample.rails else blind + 1
+            self.counts.skipped += bool(blind)
+            if blind >= BLIND_SAMPLES:
+                raise ReaderLostError("the power monitor gives no reading")
+            self.counts.samples += 1
+            self._waiting.put(TimedSample(now_s, last.sample, self.name))
+            if now_s - looked_s >= LOOK_AGAIN_S:
+                # Whatever was found: a second monitor, or the GPU's load, may come late too.
+                nodes, looked_s = await self._bounded(find_nodes, self.tree), now_s
+
+    async def _bounded(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        try:
+            return await in_thread(LONGEST_LOOK_S, work, *arguments, **named)
+        except asyncio.TimeoutError:
+            raise ReaderLostError(f"a sensor held a reading for more than {LONGEST_LOOK_S:.0f} s") from None

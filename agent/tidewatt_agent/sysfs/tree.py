@@ -13,13 +13,14 @@ import re
 PAGE = 4096
 #: /proc/stat of a board is some kilobytes; what is longer than this isn't for us.
 MOST = 64 * PAGE
+MOST_LINKS = 40
 
 
 class Tree:
     """The files below `root`. Paths are relative to it, without a leading slash."""
 
     def __init__(self, root: str = "/") -> None:
-        self.root = root
+        self.root = root.rstrip("/") or "/"
 
     def read(self, path: str) -> str | None:
         """The text without white space and NUL at its ends; None when it can't be read now."""
@@ -53,17 +54,46 @@ class Tree:
         return None
 
     def real(self, path: str) -> str:
-        """The path behind all links, as a path below the root; itself where it leads elsewhere."""
-        behind = os.path.realpath(os.path.join(self.root, path))  # noqa: PTH118
-        root = os.path.realpath(self.root).rstrip("/") + "/"
-        return behind.removeprefix(root) if behind.startswith(root) else path
+        """The path behind all links, as a path below the root."""
+        if self.root == "/":
+            return os.path.realpath(f"/{path}").lstrip("/")
+        return self._place(path).removeprefix(self.root).lstrip("/")
 
     def find(self, pattern: str) -> list[str]:
         """The paths that match a shell pattern, numbers in numeric order."""
         return sorted(glob.glob(pattern, root_dir=self.root), key=_numerically)  # noqa: PTH207 - no objects
 
+    def _place(self, path: str) -> str:
+        """Where the file really is. Below a moved root an absolute link means the root's, not ours.
+
+        /proc/device-tree and /etc/nvpmodel.conf are such links on a board.
+        """
+        if self.root == "/":
+            return f"/{path}"
+        here, parts, links = self.root, path.split("/")[::-1], 0
+        while parts:
+            part = parts.pop()
+            if part == "..":
+                here = here if here == self.root else here.rpartition("/")[0]
+                continue
+            place = f"{here.rstrip('/')}/{part}"
+            target = os.readlink(place) if os.path.islink(place) else None  # noqa: PTH114, PTH115 - no objects
+            if target is None:
+                here = place
+                continue
+            links += 1
+            if links > MOST_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+            here = self.root if target.startswith("/") else here
+            parts += [one for one in target.split("/")[::-1] if one not in ("", ".")]
+        return here
+
+    def text(self, path: str) -> str:
+        """As `read`, but OSError says why it can't be read."""
+        return self._read(path)
+
     def _read(self, path: str) -> str:
-        descriptor = os.open(os.path.join(self.root, path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # noqa: PTH118 - read every second
+        descriptor = os.open(self._place(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             data = b""
             while len(data) < MOST and (part := os.read(descriptor, PAGE)):

@@ -6,7 +6,9 @@
 import asyncio
 import contextlib
 import logging
+import os
 import shutil
+import signal
 from collections.abc import Sequence
 
 from tidewatt_agent.readers import Probe, ReaderCounts, TimedSample, Waiting
@@ -22,6 +24,8 @@ SILENT_INTERVALS = 10
 SHORTEST_SILENCE_S = 5.0
 #: A healthy line is under 600 characters; a "line" beyond this isn't one.
 LONGEST_LINE = 16_384
+#: A killed child is gone at once; one that belongs to another user may stay.
+END_S = 2.0
 
 
 class TegrastatsChild:
@@ -71,6 +75,7 @@ class TegrastatsChild:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
                 limit=LONGEST_LINE,
+                start_new_session=True,
             )
         except OSError as error:
             return f"can't be started: {self._command[0]}: {error.strerror}"
@@ -80,10 +85,7 @@ class TegrastatsChild:
             return await self._read(child.stdout)
         finally:
             self.pid = None
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
-            # Read what is left, so that the pipe is closed before the loop is.
-            await child.communicate()
+            await _end(child)
 
     async def _read(self, output: asyncio.StreamReader) -> str:
         while True:
@@ -111,3 +113,12 @@ class TegrastatsChild:
         self.counts.samples += 1
         self.counts.unknown_tokens += len(sample.unknown)
         self._waiting.put(TimedSample(self._clock.monotonic_s(), sample, self.name))
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    """End it and its children, and close its pipe, whoever else still holds the other end."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(child.wait(), END_S)
+    child._transport.close()  # type: ignore[attr-defined] # noqa: SLF001 - there is no public way
