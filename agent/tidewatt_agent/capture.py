@@ -74,6 +74,11 @@ _ADDRESS = re.compile(r"\b(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}\b")
 #: NVIDIA's serial numbers are 13 digits. A kernel's counter may be as long: those stand alone.
 _SERIAL = re.compile(r"(?<![\d.])[01]\d{12}(?!\d|\.\d)")
 REMOVED = "removed"
+#: Host names that tell nobody anything, and would take half the text with them.
+EVERYBODYS = frozenset(
+    {"tegra", "tegra-ubuntu", "jetson", "jetson-nano", "nano", "orin", "orin-nano", "xavier", "agx", "thor"}
+    | {"ubuntu", "nvidia", "nvidia-desktop", "jetson-desktop", "localhost", "board", "linux", "desktop"}
+)
 
 
 def capture(tree: Tree, tegrastats: Sequence[str], seconds: float) -> Recording:
@@ -114,8 +119,7 @@ def private_words(tree: Tree) -> list[str]:
     """What names this machine and nothing else."""
     host = socket.gethostname()
     words = [tree.read("proc/device-tree/serial-number"), host, host.partition(".")[0]]
-    # A host that is called `tegra` or `nano` would take half the text with it, and tells nobody anything.
-    return [word for word in words if word and len(word) > len("jetson-nano")]
+    return [word for word in words if word and word.lower() not in EVERYBODYS]
 
 
 def _paths(tree: Tree) -> list[str]:

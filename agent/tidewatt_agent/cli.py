@@ -167,7 +167,10 @@ def _parse(_options: argparse.Namespace) -> int:
     refused = 0
     for number, raw in enumerate(sys.stdin.buffer, start=1):
         try:
-            sample = parse_line(raw.decode("utf-8", "replace"))
+            if not raw.endswith(b"\n"):
+                # Its last number may have lost digits.
+                raise NotTegrastats("the last line has no end, so it may have been cut")  # noqa: TRY301
+            sample = parse_line(raw.decode("utf-8", "replace").removeprefix("\ufeff"))
         except NotTegrastats as error:
             refused += 1
             _complain(f"line {number}: {error}")
@@ -204,15 +207,14 @@ def _doctor(options: argparse.Namespace) -> int:
         findings.insert(0, doctor.Finding("config", "warning", missing, "install the package, or name one"))
     else:
         findings.insert(0, doctor.Finding("config", "ok", f"{options.config} is valid"))
-    if options.bundle:
-        doctor.bundle(config, findings, options.bundle)
     if options.json:
         print(msgspec.json.encode(findings).decode())
-        return doctor.worst(findings)
-    for finding in findings:
+    for finding in [] if options.json else findings:
         print(f"{finding.level:8} {finding.id:20} {finding.sentence}")
         if finding.remedy and finding.level != "ok":
             print(f"{'':29} -> {finding.remedy}")
+    if options.bundle:
+        doctor.bundle(config, findings, options.bundle)
     return doctor.worst(findings)
 
 
@@ -274,6 +276,9 @@ def _capture(options: argparse.Namespace) -> int:
     folder: Path = options.folder
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} is there already; name a new folder")
+    if not Path(options.root, "proc").is_dir():
+        raise ValueError(f"--root {options.root} holds no /proc: nothing to record")
+    folder.mkdir(parents=True, exist_ok=True)  # before the minutes, not after them
     recording = capture(Tree(options.root), [options.tegrastats], options.minutes * 60.0)
     save(recording, folder)
     print(

@@ -2,6 +2,7 @@
 
 import socket
 import urllib.parse
+from collections.abc import Iterator
 from typing import Annotated, Literal, NamedTuple
 
 import msgspec
@@ -145,7 +146,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """The same without user names, passwords and tokens in URLs, and without labels."""
         loads = [msgspec.structs.replace(load, url=without_user(load.url), labels={}) for load in self.load]
         link = msgspec.structs.replace(self.link, broker=without_user(self.link.broker))
-        return msgspec.structs.replace(self, labels={}, load=loads, link=link)
+        tegrastats = msgspec.structs.replace(self.tegrastats, command=self.tegrastats.command[:1])
+        return msgspec.structs.replace(self, labels={}, load=loads, link=link, tegrastats=tegrastats)
 
     def private_words(self) -> list[str]:
         """What names the site: device, fleet, labels, and hosts other than this one."""
@@ -164,18 +166,26 @@ def parse_config(text: str, *, name: str, overrides: dict[str, str] | None = Non
         check_name(config.device, "agent.device")
     except ValueError as error:
         raise DocumentError(f"{name}: {error}") from error
+    if wrong := next(_wrong(config), None):
+        raise DocumentError(f"{name}: {wrong}")
+    return config
+
+
+def _wrong(config: Config) -> Iterator[str]:
+    """What no single field shows to be wrong, a sentence each."""
     if config.board.profile not in (AUTO, *shipped_profiles()):
-        raise DocumentError(
-            f"{name}: board.profile {config.board.profile!r} is unknown; "
-            f"there are {AUTO}, {', '.join(shipped_profiles())}"
+        known = ", ".join((AUTO, *shipped_profiles()))
+        yield f"board.profile {config.board.profile!r} is unknown; there are {known}"
+    reader, longest_s = config.reader, config.agent.gap_s / 2
+    if reader.interval_s > longest_s and config.clock is None:
+        yield (
+            f"reader.interval_s = {reader.interval_s:g} leaves every reading in a gap; "
+            f"with agent.gap_s = {config.agent.gap_s:g} it is at most {longest_s:g}"
         )
-    if config.reader.interval_s > config.agent.gap_s / 2 and config.clock is None:
-        raise DocumentError(
-            f"{name}: reader.interval_s = {config.reader.interval_s:g} leaves every reading in a gap; "
-            f"with agent.gap_s = {config.agent.gap_s:g} it is at most {config.agent.gap_s / 2:g}"
-        )
+    if not reader.root.startswith("/") or "\0" in reader.root:
+        yield f'reader.root {reader.root!r} is no absolute path; the usual one is "/"'
     if config.agent.control == "enforce" and not config.board.actuator_socket:
-        raise DocumentError(f'{name}: agent.control = "enforce" needs board.actuator_socket')
+        yield 'agent.control = "enforce" needs board.actuator_socket'
     try:
         if config.link.broker:
             broker_address(config.link.broker)
@@ -184,18 +194,15 @@ def parse_config(text: str, *, name: str, overrides: dict[str, str] | None = Non
         for load in config.load:
             http_url(load.url)
     except ValueError as error:
-        raise DocumentError(f"{name}: {error}") from error
+        yield str(error)
     if not config.tegrastats.command or not config.tegrastats.command[0]:
-        raise DocumentError(f"{name}: tegrastats.command is empty; the usual one is ['tegrastats']")
-    return config
+        yield "tegrastats.command is empty; the usual one is ['tegrastats']"
 
 
 def without_user(url: str) -> str:
-    """The URL without user, password and query."""
-    scheme, separator, rest = url.partition("://")
-    where, slash, path = rest.partition("/")
-    path = path.partition("?")[0]  # a query may hold a token
-    return f"{scheme}{separator}{where.rpartition('@')[2]}{slash}{path}"
+    """The URL's scheme, host and port: all that says where, and nothing that may be a secret."""
+    parts = urllib.parse.urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if url else ""
 
 
 class Address(NamedTuple):
@@ -205,9 +212,22 @@ class Address(NamedTuple):
     port: int
 
 
+def _split(url: str, key: str) -> urllib.parse.SplitResult:
+    """The parts of a URL that can be asked for; ValueError naming the key otherwise."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        (parts.hostname or "").encode("idna")
+        _ = parts.port
+    except (ValueError, UnicodeError) as error:
+        raise ValueError(f"{key} {url!r} can't be used: {error}") from error
+    if not url.isascii() or any(letter.isspace() or letter == "\0" for letter in url):
+        raise ValueError(f"{key} {url!r} has letters that no URL has; write them as %XX")
+    return parts
+
+
 def broker_address(url: str) -> Address:
     """From mqtt://host[:port]; ValueError otherwise."""
-    parts = urllib.parse.urlsplit(url)
+    parts = _split(url, "link.broker")
     if parts.scheme != "mqtt" or not parts.hostname or parts.port == 0:
         raise ValueError(f"link.broker {url!r} is not an mqtt://host:port URL")
     return Address(parts.hostname, parts.port or DEFAULT_MQTT_PORT)
@@ -224,7 +244,7 @@ def host_port(listen: str) -> Address:
 
 def http_url(url: str) -> urllib.parse.SplitResult:
     """The parts of an http:// URL; ValueError otherwise."""
-    parts = urllib.parse.urlsplit(url)
+    parts = _split(url, "load.url")
     if parts.scheme != "http" or not parts.hostname or parts.port == 0:
         raise ValueError(f"load.url {url!r} is not an http:// URL")
     return parts

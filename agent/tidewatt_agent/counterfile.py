@@ -39,44 +39,63 @@ class CounterFile:
         self._path = path
         self._lock = threading.Lock()
         self._saved_s: float | None = None
-        self._written = _fresh()
-        self._unkept: str | None = None
+        self._epoch: str | None = None
+        """The epoch that began when the disk failed; None while the first one holds."""
+        self._base = Counters()
+        """What had been counted when it began."""
+        self._good = Counters()
+        """What the last good write held, all epochs of this process together."""
+        self._failing = False
 
     def load(self) -> Kept:
         """The kept counters, or zeros in a new epoch if there are none or they can't be read.
 
         A file that can't be read is put aside, never overwritten.
         """
-        self._written = self._read() if self._path else _fresh()
-        return self._written
+        kept = self._read() if self._path else _fresh()
+        self._good = kept.counters
+        return kept
 
     def due(self, now_s: float) -> bool:
         """Whether it is time to save (`now_s`: monotonic seconds)."""
         return self._saved_s is None or now_s - self._saved_s >= SAVE_EVERY_S
 
     def keep(self, report: Report, now_s: float) -> Report:
-        """Keep the report's counters, and give the report as it may be told. For any thread."""
+        """Keep the report's counters, and give the report as it may be told. For any thread.
+
+        Where the disk fails, what was counted since the last good write becomes a new epoch, which
+        nothing told before belongs to; when the disk works again, that epoch is what is kept.
+        """
         with self._lock:
             self._saved_s = now_s
-            if self._unkept is None and self._path is not None:
-                self._write(self._path, Kept(report.epoch, report.counters))
-            if self._unkept is None:
-                return report
-            counters = _since(self._written.counters, report.counters)
-            return msgspec.structs.replace(report, epoch=self._unkept, counters=counters)
+            if self._path is None or self._write(self._path, self._told(report)):
+                self._good = report.counters
+            elif not self._failing:
+                self._failing, self._epoch, self._base = True, uuid.uuid4().hex, self._good
+            return self._told(report)
 
-    def _write(self, path: Path, kept: Kept) -> None:
+    def _told(self, report: Report) -> Report:
+        if self._epoch is None:
+            return report
+        return msgspec.structs.replace(
+            report, epoch=self._epoch, counters=_since(self._base, report.counters)
+        )
+
+    def _write(self, path: Path, told: Report) -> bool:
         try:
-            _replace(path, msgspec.json.encode(kept))
+            _replace(path, msgspec.json.encode(Kept(told.epoch, told.counters)))
         except OSError as error:
-            log.error(  # noqa: TRY400 - the sentence says it all
-                "counters: %s can't be written: %s; from here on they don't outlive this process",
-                path,
-                error.strerror,
-            )
-            self._unkept = uuid.uuid4().hex
-        else:
-            self._written = kept
+            if not self._failing:
+                log.error(  # noqa: TRY400 - the sentence says it all
+                    "counters: %s can't be written: %s; until it can, they don't outlive this process",
+                    path,
+                    error.strerror,
+                )
+            return False
+        if self._failing:
+            log.info("counters: %s can be written again", path)
+            self._failing = False
+        return True
 
     def _read(self) -> Kept:
         assert self._path is not None  # noqa: S101 - asked by load

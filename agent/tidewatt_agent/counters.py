@@ -42,6 +42,18 @@ def add_power(tally: Tally, watts: float | None, at_s: float, gap_s: float) -> T
     return msgspec.structs.replace(tally, counters=counters, energy_rest_mj=energy - whole, last_power_s=at_s)
 
 
+def add_silence(tally: Tally, since_s: float, now_s: float, gap_s: float) -> Tally:
+    """Count a silence while it lasts: without a reading for longer than `gap_s`, the time is unmeasured.
+
+    `since_s`: when it was first looked, for a power reading that never came.
+    """
+    last_s = since_s if tally.last_power_s is None else tally.last_power_s
+    if now_s - last_s <= gap_s:
+        return tally
+    counters = _unmeasured(tally.counters, now_s - last_s)
+    return msgspec.structs.replace(tally, counters=counters, last_power_s=now_s)
+
+
 def add_tick(
     tally: Tally,
     *,

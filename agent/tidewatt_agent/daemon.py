@@ -146,6 +146,7 @@ async def _loop(
         if reporting or file.due(now_s):
             # Kept before it is told: the coordinator never knows more than the disk.
             told = await asyncio.to_thread(file.keep, report, now_s)
+            shown.keep(told.counters)
             if link and reporting:
                 link.send(told)
         if reporting:

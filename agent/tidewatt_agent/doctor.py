@@ -66,7 +66,7 @@ def bundle(config: Config, findings: list[Finding], path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder, tarfile.open(path, "w:gz") as archive:
         recording = capture(Tree(config.reader.root), config.tegrastats.command, 3.0)
         save(recording, Path(folder) / "board")
-        archive.add(Path(folder) / "board", "board")
+        archive.add(Path(folder) / "board", "board", filter=_nobodys)
         private = [*private_words(Tree(config.reader.root)), *config.private_words()]
         document = {"version": VERSION, "findings": msgspec.to_builtins(findings)}
         for name, text in (
@@ -76,6 +76,12 @@ def bundle(config: Config, findings: list[Finding], path: Path) -> None:
             entry = tarfile.TarInfo(name)
             entry.size = len(text.encode())
             archive.addfile(entry, io.BytesIO(text.encode()))
+
+
+def _nobodys(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = ""
+    return entry
 
 
 def _board(config: Config, tree: Tree, _clock: Clock) -> Iterator[Finding]:
@@ -240,7 +246,7 @@ def _state(config: Config, _tree: Tree, _clock: Clock) -> Iterator[Finding]:
         yield Finding(
             "state.folder", "warning", "none is named: counters start anew at every start", "set it"
         )
-    elif Path(folder).is_dir() and os.access(folder, os.W_OK):
+    elif os.access(folder, os.W_OK | os.X_OK):
         yield Finding("state.folder", "ok", f"{folder} can be written")
     else:
         yield Finding(

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 import psutil
@@ -43,9 +42,10 @@ class Host:
 
     def disk(self) -> Space | None:
         """The file system of the state folder."""
-        if not Path(self.folder).exists():
+        try:
+            now = psutil.disk_usage(self.folder)
+        except OSError:
             return None
-        now = psutil.disk_usage(self.folder)
         return Space(now.total, now.free)
 
     def costs(self) -> dict[str, Cost]:

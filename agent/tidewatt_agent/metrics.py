@@ -24,7 +24,7 @@ from tidewatt_agent.recognise import BoardIdentity
 from tidewatt_agent.tick import Seen
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_governor.sample import Clocked, Sample
-from tidewatt_wire.messages import Report
+from tidewatt_wire.messages import Counters, Report
 from tidewatt_wire.units import joules, seconds
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class AgentMetrics(Collector):
         self._version, self._profile, self._board = version, profile, board
         self._readers, self._link, self._host = readers, link, host
         self._report: Report | None = None
+        self._kept: Counters | None = None
         self._seen = Seen()
         self._decisions: dict[tuple[str, str], int] = {}
 
@@ -54,6 +55,12 @@ class AgentMetrics(Collector):
         if report.verdict:
             key = (report.verdict.rule, report.verdict.outcome)
             self._decisions[key] = self._decisions.get(key, 0) + 1
+
+    def keep(self, counters: Counters) -> None:
+        """Show these counters: the ones on disk. After a power cut the page must not fall behind itself,
+        or Prometheus would take it for a counter that began anew and add all of it again.
+        """
+        self._kept = counters
 
     def collect(self) -> Iterator[Metric]:
         """Every metric family, absent where nothing was measured."""
@@ -67,7 +74,7 @@ class AgentMetrics(Collector):
             )
         if self._report:
             yield from _gauges(self._report)
-            yield from _counters(self._report)
+            yield from _counters(self._kept or self._report.counters)
             yield from self._decision_families()
         power: dict[str, str] = {"provenance": self._seen.power.provenance}
         yield InfoMetricFamily(
@@ -189,8 +196,7 @@ def _gauges(report: Report) -> Iterator[Metric]:
         yield InfoMetricFamily("tidewatt_power_mode", "The power mode in force", {"mode": now.point})
 
 
-def _counters(report: Report) -> Iterator[Metric]:
-    so_far = report.counters
+def _counters(so_far: Counters) -> Iterator[Metric]:
     yield _counter("tidewatt_energy_joules", "Energy measured", joules(so_far.energy_mj))
     yield _counter("tidewatt_requests", "Requests that the applications counted", so_far.requests)
     yield _counter("tidewatt_slo_violating_seconds", "Time out of the promise", seconds(so_far.violating_ms))

@@ -15,6 +15,7 @@ from tidewatt_governor.sample import Rail
 
 #: Rails that measure the board's input: Nano; TX1, TX2, Xavier NX, Orin NX, Orin Nano; Thor.
 INPUT_RAILS = ("POM_5V_IN", "VDD_IN", "VIN")
+LEAST_WATTS, MOST_WATTS = -0.5, 1000.0
 #: Readings without a rail after which it is taken for gone: a minute at 1 Hz.
 PATIENCE = 60
 #: A channel that is wired to nothing.
@@ -23,6 +24,11 @@ UNCONNECTED = "NC"
 log = logging.getLogger(__name__)
 
 Provenance = Literal["measured", "sum", "none"]
+
+
+def plausible(watts: float) -> bool:
+    """Whether a board could draw that: sensors are off by some milliwatts, and no Jetson takes a kilowatt."""
+    return LEAST_WATTS <= watts <= MOST_WATTS
 
 
 class TotalPower(msgspec.Struct, frozen=True):
@@ -73,7 +79,8 @@ class PowerRule:
     def __call__(self, reader: str, rails: Sequence[Rail]) -> TotalPower:
         """The board's power by `rails` of `reader`, in watts at the wall meter's place; never below 0."""
         total = total_watts(rails)
-        if self._lacks(reader, Counter(rail.name for rail in rails)) or total.watts is None:
+        lacks = self._lacks(reader, Counter(rail.name for rail in rails))
+        if total.watts is None or not plausible(total.watts) or (lacks and total.provenance == "sum"):
             return TotalPower(None, "none")
         calibrated = self._calibration.gain * total.watts + self._calibration.offset_w
         return TotalPower(max(0.0, calibrated), total.provenance)
@@ -89,7 +96,7 @@ class PowerRule:
         self._lacking[reader] += 1
         if self._lacking[reader] == 1:
             missing = ", ".join(sorted(lacking))
-            log.warning("%s: no reading of %s: the board's power is not known", reader, missing)
+            log.warning("%s: no reading of %s; without it a sum would be too small", reader, missing)
         if self._lacking[reader] > PATIENCE and not any(name in INPUT_RAILS for name in lacking):
             log.warning("%s: doing without %s", reader, ", ".join(sorted(lacking)))
             known -= lacking

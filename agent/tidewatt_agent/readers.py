@@ -190,9 +190,13 @@ class Readers:
             except ReaderLostError as error:
                 log.warning("%s lost the board: %s", reader.name, error)
                 await self._pause(LOST_PAUSE_S)
+            except Exception:
+                # A reading that nobody foresaw must not end the agent; it is tried again.
+                log.exception("%s broke", reader.name)
+                await self._pause(ASK_AGAIN_S)
         finally:
             reading.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ReaderLostError):
+            with contextlib.suppress(asyncio.CancelledError, Exception):
                 await reading
 
     async def _better_than(self, reader: Reader) -> Reader | None:

@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from tidewatt_agent.bars import Bars, without
-from tidewatt_agent.counters import Tally, add_power, add_tick
+from tidewatt_agent.counters import Tally, add_power, add_silence, add_tick
 from tidewatt_agent.drift import Drift
 from tidewatt_agent.hands import Hands, Outcome
 from tidewatt_agent.leases import Leases
@@ -107,6 +107,7 @@ class Tick:
         self._tally = Tally(counters=counters)
         self.seen = Seen()
         self._over_current: Window | None = None
+        self._first_s = self._seen_s = 0.0
         self._looked = False
         self._bars = Bars()
         self._drift = Drift()
@@ -123,6 +124,7 @@ class Tick:
         now_s, at_ms, policy = self._clock.monotonic_s(), self._clock.now_ms(), self._policies.policy
         if self._last_s is None:  # the dwell counts from the first look, not from eternity
             self._state = msgspec.structs.replace(self._state, since_s=now_s)
+            self._first_s = self._seen_s = now_s
         self._measure(now_s)
         load = await self._load.read(now_s) if self._load else None
         stands = await self._hands.look()
@@ -189,10 +191,12 @@ class Tick:
             for sentence in news:
                 log.warning("%s", sentence)
             self._tally = add_power(self._tally, power.watts, one.at_s, self._gap_s)
-        last_s = self._tally.last_power_s
-        if not timed and last_s is not None and now_s - last_s > self._gap_s:
+        if timed:
+            self._seen_s = timed[-1].at_s
+        elif now_s - self._seen_s > self._gap_s:
             # Silence: what was true then is not what is true now.
             self.seen = Seen()
+        self._tally = add_silence(self._tally, self._first_s, now_s, self._gap_s)
 
     async def _act(
         self, decision: Decision, was: str, stands: str | None, now_s: float, *, drifted: bool

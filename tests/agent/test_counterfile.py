@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -76,19 +77,53 @@ def test_on_a_failing_disk_nothing_is_hidden_or_told_twice(
     told = [file.keep(report(1000), 0.0)]
     folder.rename(tmp_path / "gone")  # the disk is away
     told += [file.keep(report(energy_mj), 1.0) for energy_mj in (1500, 1800)]
-    (tmp_path / "gone").rename(folder)  # and back, but this process does not trust it again
+    (tmp_path / "gone").rename(folder)  # and back
     told.append(file.keep(report(2000), 2.0))
     assert caplog.text.count("can't be written: No such file or directory") == 1
 
     restarted = CounterFile(folder / "c.json")
-    assert restarted.load() == kept(1000), "the next start goes on where the file stands"
-    told.append(restarted.keep(report(1000 + 70), 3.0))
+    found = restarted.load()
+    assert found.epoch == told[-1].epoch != "e", "kept is what was told since the disk failed"
+    assert found.counters.energy_mj == 1000
+    told.append(restarted.keep(msgspec.structs.replace(report(1000 + 70), epoch=found.epoch), 3.0))
 
     # What the ledger makes of it: the greatest counter of every epoch, summed.
     ledger: dict[str, int] = {}
     for one in told:
         ledger[one.epoch] = max(ledger.get(one.epoch, 0), one.counters.energy_mj)
     assert sum(ledger.values()) == 2000 + 70
+
+
+@given(st.lists(st.tuples(st.integers(0, 1000), st.sampled_from(["works", "fails", "restart"])), max_size=20))
+@settings(derandomize=True, deadline=None, max_examples=100)
+def test_whatever_the_disk_does_the_ledger_has_all_that_was_told(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, str]]
+) -> None:
+    folder = tmp_path_factory.mktemp("disk")
+    state, away = folder / "state", folder / "away"
+    state.mkdir()
+    file = CounterFile(state / "c.json")
+    epoch, total = file.load().epoch, 0
+    ledger: dict[str, int] = {}
+    counted = 0
+    for more, what in steps:
+        if what == "restart":
+            # A clean stop on a disk that works: the last report was kept.
+            if away.exists():
+                away.rename(state)
+            told = file.keep(msgspec.structs.replace(report(total), epoch=epoch), 0.0)
+            ledger[told.epoch] = max(ledger.get(told.epoch, 0), told.counters.energy_mj)
+            file = CounterFile(state / "c.json")
+            found = file.load()
+            epoch, total = found.epoch, found.counters.energy_mj
+        elif what == "fails" and state.exists():
+            state.rename(away)
+        elif what == "works" and away.exists():
+            away.rename(state)
+        total, counted = total + more, counted + more
+        told = file.keep(msgspec.structs.replace(report(total), epoch=epoch), 0.0)
+        ledger[told.epoch] = max(ledger.get(told.epoch, 0), told.counters.energy_mj)
+    assert sum(ledger.values()) == counted
 
 
 def test_without_a_path_nothing_is_kept() -> None:

@@ -112,6 +112,67 @@ def test_no_rail_is_better_than_some_of_them(tmp_path: Path) -> None:
         assert sample_of(tmp_path).rails == ()
 
 
+def test_the_input_is_measured_though_another_rail_refuses(tmp_path: Path) -> None:
+    with laid_out(ORIN_NANO, tmp_path):
+        (tmp_path / "sys/class/hwmon/hwmon4/curr3_input").unlink()
+        total = total_watts(sample_of(tmp_path).rails)
+    assert total.watts == pytest.approx(5.251904)
+    assert total.provenance == "measured"
+
+
+def test_monitors_that_change_their_numbers_are_not_mixed_up(tmp_path: Path) -> None:
+    with laid_out("agx-orin-jp5", tmp_path):
+        tree = Tree(str(tmp_path))
+        nodes = find_nodes(tree)
+        before = look(tree, nodes, {}).sample.rails
+        chips = [
+            f for f in (tmp_path / "sys/class/hwmon").iterdir() if (f / "name").read_text() == "ina3221\n"
+        ]
+        assert len(chips) == 2
+        chips[0].rename(tmp_path / "aside")
+        chips[1].rename(chips[0])
+        (tmp_path / "aside").rename(chips[1])
+        assert look(tree, nodes, {}).sample.rails == (), "somebody else's label"
+        assert {rail.name: rail.now for rail in look(tree, find_nodes(tree), {}).sample.rails} == {
+            rail.name: rail.now for rail in before
+        }
+
+
+def test_an_unlabelled_monitor_is_the_input_on_thor_only(tmp_path: Path) -> None:
+    with laid_out("agx-orin-jp62", tmp_path):
+        chip = tmp_path / "sys/class/hwmon/hwmon20"
+        chip.mkdir()
+        for name, text in (("name", "ina238"), ("in1_input", "5000"), ("curr1_input", "100")):
+            (chip / name).write_text(f"{text}\n")
+        assert total_watts(sample_of(tmp_path).rails).provenance == "sum"
+
+
+@pytest.mark.parametrize(
+    "text", ["9" * 400, "9" * 5000, "2147483647", "-50000", "1_000_0", "١٢٣", "", "5.0", "0x10", "\x00"]
+)
+@pytest.mark.parametrize(
+    "path",
+    [
+        "sys/class/hwmon/hwmon4/curr1_input",
+        "sys/class/thermal/thermal_zone0/temp",
+        "sys/devices/system/cpu/cpufreq/policy0/scaling_max_freq",
+        "sys/devices/system/cpu/cpufreq/policy0/affected_cpus",
+        "sys/devices/system/cpu/present",
+        "proc/stat",
+        "proc/meminfo",
+    ],
+)
+def test_garbage_in_a_node_is_a_missing_value(path: str, text: str, tmp_path: Path) -> None:
+    with laid_out(ORIN_NANO, tmp_path):
+        prefix = {"proc/stat": "cpu0 1 1 1 1 ", "proc/meminfo": "MemTotal: "}.get(path, "")
+        (tmp_path / path).write_text(f"{prefix}{text}\n", "utf-8")
+        seen = sample_of(tmp_path)
+    if path.endswith("curr1_input"):
+        assert [rail.name for rail in seen.rails] == [], "without its input the rest is no sum"
+    assert all(heat is None or -300 < heat.now < 1e7 for heat in seen.temperatures.values())
+    assert all(0 <= cap <= 10**21 for cap in seen.caps.values())
+
+
 def test_thors_input_monitor_has_no_label(tmp_path: Path) -> None:
     with laid_out("agx-thor-jp72", tmp_path):
         total = total_watts(sample_of(tmp_path).rails)
@@ -243,8 +304,13 @@ def test_watts_are_volts_times_amperes(
     root = tmp_path_factory.mktemp("root")
     (root / "v").write_text(f"{millivolts}\n")
     (root / "a").write_text(f"{milliamperes}\n")
-    (rail,) = read_rails(Tree(str(root)), (Channel("R", "v", "a"),))
-    assert rail.now == pytest.approx((millivolts / 1000) * (milliamperes / 1000), abs=1e-6)
+    (root / "label").write_text("R\n")
+    rails = read_rails(Tree(str(root)), (Channel("R", "v", "a", "label", "R"),))
+    watts = (millivolts / 1000) * (milliamperes / 1000)
+    if -0.5 <= watts <= 1000:
+        assert rails[0].now == pytest.approx(watts, abs=1e-6)
+    else:
+        assert rails == (), "no board draws that"
 
 
 async def test_a_second_monitor_that_comes_late_is_picked_up(

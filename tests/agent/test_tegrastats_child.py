@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -101,3 +102,35 @@ async def test_a_missing_program_is_tried_again(tmp_path: Path, caplog: pytest.L
     await asyncio.gather(task, return_exceptions=True)
     assert "can't be started" in caplog.text
     assert "No such file" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        ("while True: say('garbage\\n' * 100)", "lines in a second|makes sense"),
+        (f"while True: say({LINE!r} + '\\n')", "more than 1000 lines in a second"),
+        ("while True: say('x' * 65536)", "lines in a second|makes sense"),
+        ("while True: say('slow garbage\\n'); time.sleep(0.01)", "nothing that makes sense"),
+    ],
+)
+async def test_a_flood_is_ended_and_keeps_nobody_waiting(
+    tmp_path: Path, program: str, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with reading(tmp_path, program) as reader:
+        await until(lambda: reader.counts.starts >= 2)
+        assert re.search(why, caplog.text)
+        start = time.monotonic()
+    assert time.monotonic() - start < 10, "told to stop, it stops"
+
+
+async def test_a_grandchild_that_holds_the_pipe_holds_nobody(tmp_path: Path) -> None:
+    program = (
+        "import subprocess\n"
+        "subprocess.Popen(['/bin/sh', '-c', 'sleep 60'], start_new_session=(COUNT > 1))\n"
+        f"say({LINE!r} + '\\n'); time.sleep(60)"
+    )
+    async with reading(tmp_path, program) as reader:
+        await until(lambda: reader.counts.starts >= 2 or reader.counts.samples)
+        await until(lambda: reader.counts.starts >= 2)
+        start = time.monotonic()
+    assert time.monotonic() - start < 10

@@ -213,3 +213,35 @@ def test_an_absurd_clock_in_brackets_is_no_value() -> None:
 
 def test_a_highest_of_minus_256_is_no_reading() -> None:
     assert parse_line(f"{BASE} x@40C/-256C").temperatures == {"x": Temperature(40.0)}
+
+
+def test_what_older_and_other_boards_print() -> None:
+    sample = parse_line(
+        "RAM 1/2MB (lfb N/A) cpu [29%,off]@-1 SCE 100 RCE 50 GR3D_FREQ 12%@[306, 0] "
+        "5V_IN 1200/1300 VDD-RTC 1/1"
+    )
+    assert sample.ram == Memory(MB, 2 * MB)
+    assert sample.cores == (Core(0.29), None)
+    assert sample.engines["RCE"] == Clocked(hertz=(50_000_000,))
+    assert [rail.name for rail in sample.rails] == ["5V_IN", "VDD-RTC"]
+    assert sample.gpus == {"GR3D": Clocked(use=0.12, hertz=(306_000_000, 0))}
+    assert sample.unknown == ()
+
+
+def test_no_use_is_above_one() -> None:
+    assert parse_line(f"{BASE} EMC_FREQ 999%@204").emc is None
+    assert "CPU" in parse_line("RAM 1/2MB CPU [101%@5]").unknown
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (f"{BASE} VDD_IN 1mW/1mW RAM 1/2MB CPU [3%@1]", "two lines have run into one"),
+        ("RAM 1180/3965MB (lfb 1x2MB) SWAP 149/", "breaks off before its CPU field"),
+        ("RAM 1/2MB " + "CPU [ " * 2000 + "]", "inside its CPU field"),
+        ("RAM 1/2MB CPU [3%@1] " + "x" * 20_000, "at most 16384 characters"),
+    ],
+)
+def test_a_line_that_is_none_is_refused_at_once(line: str, why: str) -> None:
+    with pytest.raises(NotTegrastats, match=why):
+        parse_line(line)

@@ -94,7 +94,7 @@ async def test_nothing_known_is_nothing_reported(tick: Tick, world: World, clock
     report = await tick()
     assert report.verdict is not None
     assert report.verdict.reason == "load unknown: hold the vendor default 25W"
-    assert report.counters == Counters(mode_ms={"unknown": 20_000}, unjudged_ms=20_000)
+    assert report.counters == Counters(mode_ms={"unknown": 20_000}, unjudged_ms=20_000, unmeasured_ms=20_000)
     assert world.asked == []
 
 
@@ -188,7 +188,9 @@ async def test_silence_of_the_sensor_is_not_zero_watts(tick: Tick, world: World,
     clock.move(5.0)
     assert (await tick()).gauges.watts == 10.0
     clock.move(6.0)
-    assert (await tick()).gauges.watts is None
+    report = await tick()
+    assert report.gauges.watts is None
+    assert report.counters.unmeasured_ms == 11_000, "counted while it lasts, not when it is over"
     world.lines = [line(10)]
     report = await tick()
     assert (report.counters.energy_mj, report.counters.unmeasured_ms) == (0, 11_000)

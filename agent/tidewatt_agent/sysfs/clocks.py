@@ -4,11 +4,14 @@
 running clock is for root only; its cap is readable on most boards.
 """
 
+import re
+
 import msgspec
 
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_governor.sample import Clocked
 
+_CORE = re.compile(r"[0-9]{1,3}")
 KILOHERTZ = 1000
 PER_MILLE = 1000.0
 #: Device tree names of GPUs, TX1 to Thor; and Thor's PCIe GPU, which has no node there.
@@ -55,7 +58,8 @@ def core_hertz(tree: Tree, policies: tuple[Policy, ...]) -> dict[int, int]:
         kilohertz = tree.number(f"{policy.path}/scaling_cur_freq")
         cores = tree.read(f"{policy.path}/affected_cpus")
         if kilohertz is not None and cores:
-            found.update({int(core): kilohertz * KILOHERTZ for core in cores.split() if core.isdecimal()})
+            numbers = [int(core) for core in cores.split() if _CORE.fullmatch(core)]
+            found.update(dict.fromkeys(numbers, kilohertz * KILOHERTZ))
     return found
 
 
@@ -115,4 +119,4 @@ def read_caps(
         caps["GR3D"] = tree.number(f"{gpu.path}/max_freq")
     if emc and emc.cap:
         caps["EMC"] = tree.number(emc.cap) or None
-    return {clock: hertz for clock, hertz in caps.items() if hertz is not None}
+    return {clock: hertz for clock, hertz in caps.items() if hertz is not None and hertz >= 0}

@@ -1,5 +1,7 @@
 """What the kernel counts: busy time per core, memory, over-current events."""
 
+import re
+
 import msgspec
 
 from tidewatt_agent.sysfs.tree import Tree
@@ -10,6 +12,8 @@ KIBIBYTE = 1024
 #: time is already part of user time.
 IDLE_COLUMNS = (3, 4)
 COUNTED_COLUMNS = 8
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_CORE = re.compile(r"[0-9]{1,3}")
 CHANNELS = ("oc1", "oc2", "oc3")
 
 
@@ -26,9 +30,9 @@ def core_times(tree: Tree) -> dict[int, CoreTimes]:
     for line in (tree.read("proc/stat") or "").splitlines():
         name, *columns = line.split() or [""]
         number = name.removeprefix("cpu")
-        if not name.startswith("cpu") or not number.isdecimal() or len(columns) <= IDLE_COLUMNS[-1]:
+        if not name.startswith("cpu") or not _CORE.fullmatch(number) or len(columns) <= IDLE_COLUMNS[-1]:
             continue
-        if all(column.isdecimal() for column in columns):
+        if all(_NUMBER.fullmatch(column) for column in columns):
             ticks = [int(column) for column in columns[:COUNTED_COLUMNS]]
             idle = sum(ticks[column] for column in IDLE_COLUMNS)
             found[int(number)] = CoreTimes(sum(ticks) - idle, sum(ticks))
@@ -62,7 +66,7 @@ def _use(then: CoreTimes | None, now: CoreTimes) -> float | None:
 def present_cores(tree: Tree) -> int:
     """How many cores the board has, from a list such as `0-5` or `0,3-5`; 0 when it doesn't say."""
     last = (tree.read("sys/devices/system/cpu/present") or "").replace("-", ",").split(",")[-1]
-    return int(last) + 1 if last.isdecimal() else 0
+    return int(last) + 1 if _CORE.fullmatch(last) else 0
 
 
 def memory(tree: Tree) -> tuple[Memory | None, Memory | None]:
@@ -71,7 +75,7 @@ def memory(tree: Tree) -> tuple[Memory | None, Memory | None]:
     for line in (tree.read("proc/meminfo") or "").splitlines():
         name, _, rest = line.partition(":")
         number = rest.split()[:1]
-        if number and number[0].isdecimal():
+        if number and _NUMBER.fullmatch(number[0]):
             kibibytes[name] = int(number[0])
     ram = swap = None
     if {"MemTotal", "MemFree", "Buffers", "Cached"} <= kibibytes.keys():

@@ -14,6 +14,8 @@ PAGE = 4096
 #: /proc/stat of a board is some kilobytes; what is longer than this isn't for us.
 MOST = 64 * PAGE
 MOST_LINKS = 40
+#: Whatever a kernel counts fits into 18 digits.
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
 
 
 class Tree:
@@ -32,10 +34,7 @@ class Tree:
     def number(self, path: str) -> int | None:
         """The integer that the file holds; None when it can't be read or holds something else."""
         text = self.read(path)
-        try:
-            return None if text is None else int(text)
-        except ValueError:
-            return None
+        return int(text) if text is not None and _INTEGER.fullmatch(text) else None
 
     def why_not(self, path: str) -> str:
         """Why `path` can't be read, as a few words; empty when it can."""

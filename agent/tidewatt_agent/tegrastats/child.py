@@ -12,7 +12,7 @@ import signal
 from collections.abc import Sequence
 
 from tidewatt_agent.readers import Probe, ReaderCounts, TimedSample, Waiting
-from tidewatt_agent.tegrastats.parse import NotTegrastats, parse_line
+from tidewatt_agent.tegrastats.parse import LONGEST_LINE, NotTegrastats, parse_line
 from tidewatt_wire.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -22,8 +22,8 @@ LONGEST_BACKOFF_S = 60.0
 #: The child is taken for dead after this many silent intervals, but not before SHORTEST_SILENCE_S.
 SILENT_INTERVALS = 10
 SHORTEST_SILENCE_S = 5.0
-#: A healthy line is under 600 characters; a "line" beyond this isn't one.
-LONGEST_LINE = 16_384
+#: At the shortest interval in use, 10 ms, it prints a hundred.
+MOST_LINES_PER_S = 1000
 #: A killed child is gone at once; one that belongs to another user may stay.
 END_S = 2.0
 
@@ -88,6 +88,9 @@ class TegrastatsChild:
             await _end(child)
 
     async def _read(self, output: asyncio.StreamReader) -> str:
+        loop = asyncio.get_running_loop()
+        good_s = second_s = loop.time()
+        lines = 0
         while True:
             try:
                 line = await asyncio.wait_for(output.readline(), self._silence_s)
@@ -95,24 +98,34 @@ class TegrastatsChild:
                 return f"was silent for {self._silence_s:.0f} s"
             except ValueError:
                 self.counts.skipped += 1  # longer than LONGEST_LINE: the stream dropped it
-                continue
+                line = b"\n"
             if not line.endswith(b"\n"):
                 # End of file. A last line without its newline was cut: its last number may
                 # have lost digits, so it is not believed.
                 self.counts.skipped += bool(line)
                 return "ended"
-            self._take_line(line.decode("utf-8", "replace"))
+            now_s = loop.time()
+            if line != b"\n" and self._take_line(line.decode("utf-8", "replace")):
+                good_s = now_s
+            elif now_s - good_s > self._silence_s:
+                return f"said nothing that makes sense for {self._silence_s:.0f} s"
+            second_s, lines = (now_s, 0) if now_s - second_s >= 1.0 else (second_s, lines + 1)
+            if lines > MOST_LINES_PER_S:
+                return f"printed more than {MOST_LINES_PER_S} lines in a second"
+            # With lines always ready nothing above waits: others, and a cancellation, get their turn here.
+            await asyncio.sleep(0)
 
-    def _take_line(self, line: str) -> None:
+    def _take_line(self, line: str) -> bool:
         try:
             sample = parse_line(line)
         except NotTegrastats as error:
             self.counts.skipped += 1
             log.debug("tegrastats: skipped a line: %s", error)
-            return
+            return False
         self.counts.samples += 1
         self.counts.unknown_tokens += len(sample.unknown)
         self._waiting.put(TimedSample(self._clock.monotonic_s(), sample, self.name))
+        return True
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:

@@ -14,8 +14,8 @@ Frequencies are MHz. A cursor walks the tokens (runs of white space part them); 
 name, or else the shape of the token after it, says which field begins there. Every field is
 taken whole or not at all: a token that begins no field is kept in Sample.unknown, so nothing
 is dropped and nothing is guessed. A repeated field (but for rails, whose names repeat) is
-kept there too. An engine's bare frequency has no mark of its own, so only names of known
-engines may carry one.
+kept there too; a second RAM means two lines run into one, which is refused. An engine's bare
+frequency has no mark of its own, so only names of known engines may carry one.
 
 Not measurements, all the same: PMIC's temperature is a constant (100 or 50), kept as printed.
 `EMC_FREQ 0%` without a clock is what the line says without root: it is taken, and leaves emc None.
@@ -38,6 +38,10 @@ SENSOR_OFF_C = -256.0
 #: Fields are short, and so are the runs of tokens that hold them; the longest is MTS.
 _MEMORY_TOKENS = 4
 _MTS_TOKENS = 5
+_CPU_TOKENS = 130
+_ARRAY_TOKENS = 16
+#: A healthy line is under 600 characters.
+LONGEST_LINE = 16_384
 #: Distinct cores, clocks and temperatures remembered: a board prints few (101 percents of some tens of
 #: clocks; sensors step by 1/32 degree or more).
 _REMEMBERED = 8192
@@ -46,22 +50,23 @@ _AMOUNT = r"(\d{1,12})/(\d{1,12})(kB|MB|GB)"
 _SIZE = r"(\d{1,12})(kB|MB|GB)"
 _DEGREES = r"(-?\d{1,6}(?:\.\d{1,9})?)C"
 _CLOCKS = r"\d{1,9}|\[\d{1,9}(?:,\d{1,9}){0,63}\]"
-_BARE_NAMES = "NVENC|NVDEC|NVJPG|MSENC|VIC|OFA|NVDLA|PVA|APE|SE|TSEC|VDE|NVCSI|ISP|VI|CVNAS|AXI"
+_BARE_NAMES = "NVENC|NVDEC|NVJPG|MSENC|VIC|OFA|NVDLA|PVA|APE|SE|TSEC|VDE|NVCSI|ISP|VI|CVNAS|AXI|SCE|RCE|DCE"
 
+_CPU_NAMES = frozenset({"CPU", "cpu"})
 _DATE = re.compile(r"\d\d-\d\d-\d{4}", re.ASCII)
 _TIME = re.compile(r"\d\d:\d\d:\d\d", re.ASCII)
-_RAM = re.compile(rf"RAM {_AMOUNT}(?: ?\(lfb (\d{{1,9}})x{_SIZE}\))?(?!\S)", re.ASCII)
+_RAM = re.compile(rf"RAM {_AMOUNT}(?: ?\(lfb (\d{{1,9}})x{_SIZE}\)| ?\(lfb N/A\))?(?!\S)", re.ASCII)
 _SWAP = re.compile(rf"SWAP {_AMOUNT}(?: ?\(cached {_SIZE}\))?(?!\S)", re.ASCII)
 _IRAM = re.compile(rf"IRAM {_AMOUNT}(?: ?\(lfb {_SIZE}\))?(?!\S)", re.ASCII)
-_CORES = re.compile(r"\[([^\[\]]*)\](?:@(\d{1,9}))?", re.ASCII)
-_CORE = re.compile(r"(off)|(\d{1,3})%(?:@(\d{1,9}))?", re.ASCII)
-_MTS = re.compile(r"MTS fg (\d{1,3})% bg (\d{1,3})%", re.ASCII)
+_CORES = re.compile(r"\[([^\[\]]*)\](?:@(?:(\d{1,9})|-1))?", re.ASCII)
+_CORE = re.compile(r"(off)|(100|\d{1,2})%(?:@(\d{1,9}))?", re.ASCII)
+_MTS = re.compile(r"MTS fg (100|\d{1,2})% bg (100|\d{1,2})%", re.ASCII)
 _HEAT = re.compile(rf"([A-Za-z][\w.-]*)@{_DEGREES}(?:/{_DEGREES})?", re.ASCII)
-_RAIL_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
+_RAIL_NAME = re.compile(r"(?=[\w-]*[A-Za-z])\w[\w-]*", re.ASCII)
 _MILLIWATTS = re.compile(r"(-?\d{1,12})(mW)?/(-?\d{1,12})(?(2)mW(?:/(-?\d{1,12})mW)?)", re.ASCII)
 _CLOCK_NAME = re.compile(rf"(?P<bare>(?:{_BARE_NAMES})\d*(?:_\w+)?)|[A-Z]\w*", re.ASCII)
 _CLOCK = re.compile(
-    rf"(?P<off>off)|(?P<use>\d{{1,3}})%(?:@(?P<of>{_CLOCKS}))?|@(?P<at>{_CLOCKS})|(?P<bare>\d{{1,9}})",
+    rf"(?P<off>off)|(?P<use>100|\d{{1,2}})%(?:@(?P<of>{_CLOCKS}))?|@(?P<at>{_CLOCKS})|(?P<bare>\d{{1,9}})",
     re.ASCII,
 )
 
@@ -93,6 +98,8 @@ class _Reading:
 
 def parse_line(line: str) -> Sample:
     """The sample in a whole line; NotTegrastats if there is none in it."""
+    if len(line) > LONGEST_LINE:
+        raise NotTegrastats(f"a line has at most {LONGEST_LINE} characters, this one {len(line)}")
     tokens = line.split()
     reading = _Reading()
     unknown: list[str] = []
@@ -101,7 +108,7 @@ def parse_line(line: str) -> Sample:
         token = tokens[at]
         take = _NAMED.get(token)
         if take is None:
-            take = _heat if "@" in token else _stamp if token[0].isdigit() else _pair
+            take = _heat if "@" in token else _digits if token[0].isdigit() else _pair
         taken = take(tokens, at, reading)
         if not taken:
             unknown.append(token)
@@ -109,6 +116,8 @@ def parse_line(line: str) -> Sample:
         at += taken
     if reading.ram is None and reading.cores is None:
         raise NotTegrastats("neither a RAM nor a CPU field is in the line")
+    if reading.cores is None and not _CPU_NAMES.intersection(tokens):
+        raise NotTegrastats("the line breaks off before its CPU field")
     emc = reading.clocks.pop("EMC", None)
     return Sample(
         stamp=reading.stamp,
@@ -144,10 +153,17 @@ def _stamp(tokens: list[str], at: int, reading: _Reading) -> int:
     return 2
 
 
+def _digits(tokens: list[str], at: int, reading: _Reading) -> int:
+    """The time, or a rail whose name begins with its volts."""
+    return _stamp(tokens, at, reading) or _pair(tokens, at, reading)
+
+
 def _ram(tokens: list[str], at: int, reading: _Reading) -> int:
     found = _RAM.match(" ".join(tokens[at : at + _MEMORY_TOKENS]))
-    if found is None or reading.ram is not None:
+    if found is None:
         return 0
+    if reading.ram is not None:
+        raise NotTegrastats("two lines have run into one")
     used, total, unit, blocks, size, size_unit = found.groups()
     reading.ram = Memory(int(used) * BYTES[unit], int(total) * BYTES[unit])
     if size:
@@ -184,7 +200,7 @@ def _cpu(tokens: list[str], at: int, reading: _Reading) -> int:
     last = at + 1
     while "]" not in tokens[last]:  # white space inside the brackets
         last += 1
-        if last == len(tokens):
+        if last == len(tokens) or last > at + _CPU_TOKENS:
             raise NotTegrastats("the line breaks off inside its CPU field")
     found = _CORES.fullmatch(" ".join(tokens[at + 1 : last + 1]))
     if found is None or reading.cores is not None:
@@ -247,6 +263,10 @@ def _pair(tokens: list[str], at: int, reading: _Reading) -> int:
     name, value = tokens[at], tokens[at + 1]
     if "/" in value:
         return _rail(name, value, reading)
+    taken = 2
+    while "[" in value and "]" not in value and taken < _ARRAY_TOKENS and at + taken < len(tokens):
+        value += tokens[at + taken]  # white space inside the brackets
+        taken += 1
     reads = _clock(name, value)
     if reads is None:
         return 0
@@ -255,7 +275,7 @@ def _pair(tokens: list[str], at: int, reading: _Reading) -> int:
     if short in clocks:
         return 0
     clocks[short] = clocked
-    return 2
+    return taken
 
 
 def _rail(name: str, value: str, reading: _Reading) -> int:
