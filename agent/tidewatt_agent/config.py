@@ -17,6 +17,8 @@ DEFAULT_MQTT_PORT = 1883
 #: The board's profile, or its reader, is chosen by looking at the board.
 AUTO = "auto"
 
+#: The actuator puts the board back after 30 s without a word.
+LONGEST_TICK_S = 10.0
 #: Names that are everybody's.
 TELL_NOTHING = ("default", "localhost", "127.0.0.1", "[::1]", "0.0.0.0")  # noqa: S104 - nothing is bound
 
@@ -186,6 +188,17 @@ def _wrong(config: Config) -> Iterator[str]:
         yield f'reader.root {reader.root!r} is no absolute path; the usual one is "/"'
     if config.agent.control == "enforce" and not config.board.actuator_socket:
         yield 'agent.control = "enforce" needs board.actuator_socket'
+    if config.board.actuator_socket and config.agent.tick_s > LONGEST_TICK_S and config.clock is None:
+        yield (
+            f"agent.tick_s = {config.agent.tick_s:g} is too long with an actuator, which takes silence for "
+            f"death; at most {LONGEST_TICK_S:g}"
+        )
+    if not config.tegrastats.command or not config.tegrastats.command[0]:
+        yield "tegrastats.command is empty; the usual one is ['tegrastats']"
+    yield from _wrong_addresses(config)
+
+
+def _wrong_addresses(config: Config) -> Iterator[str]:
     try:
         if config.link.broker:
             broker_address(config.link.broker)
@@ -195,8 +208,6 @@ def _wrong(config: Config) -> Iterator[str]:
             http_url(load.url)
     except ValueError as error:
         yield str(error)
-    if not config.tegrastats.command or not config.tegrastats.command[0]:
-        yield "tegrastats.command is empty; the usual one is ['tegrastats']"
 
 
 def without_user(url: str) -> str:

@@ -39,6 +39,7 @@ def test_config_validate_and_print(capsys: pytest.CaptureFixture[str], tmp_path:
         ("[agent]\ndevice = 'a'\ncontrol = 'enforce'", "needs board.actuator_socket"),
         ("[agent]\ndevice = 'a'\n[board]\nprofile = 'nano'", "there are auto, orin-nano-super"),
         ("[agent]\ndevice = 'a'\n[reader]\ninterval_s = 15", "with agent.gap_s = 10 it is at most 5"),
+        ("[agent]\ndevice = 'a'\ntick_s = 20\n[board]\nactuator_socket = '/s'", "too long with an actuator"),
         ("[agent]\ndevice = 'a'\n[reader]\nroot = ''", "reader.root '' is no absolute path"),
         ("[agent]\ndevice = 'a'\n[[load]]\nurl = 'http://a..b/m'", "load.url 'http://a..b/m' can't be used"),
         ("[agent]\ndevice = 'a'\n[[load]]\nurl = 'http://h/métrics'", "has letters that no URL has"),
