@@ -33,7 +33,12 @@ class Bars:
         if outcome.kind == "applied":
             self._until_s.pop(point, None)
             self._bar_s.pop(point, None)
-        elif outcome.point is not None and outcome.kind in ("needs_reboot", "refused", "rolled_back"):
+        elif outcome.point is not None and outcome.kind in (
+            "needs_reboot",
+            "refused",
+            "rolled_back",
+            "stuck",
+        ):
             bar_s = min(LONGEST_BAR_S, 2.0 * self._bar_s.get(point, FIRST_BAR_S / 2.0))
             if outcome.kind == "needs_reboot":
                 bar_s = REBOOT_BAR_S

@@ -113,6 +113,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     folder: str = "/var/lib/tidewatt/agent"
     """Counters are kept here, so that no joule is lost or counted twice; empty keeps nothing."""
+    every_s: Seconds = 10.0
+    """They are written at least this often: a power cut loses that much, a card wears by it."""
 
 
 class Journal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

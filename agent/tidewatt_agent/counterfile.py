@@ -2,7 +2,7 @@
 
 One small JSON file, replaced whole: written beside, flushed to the disk, renamed over the
 old one, and the directory flushed too. It is written before a report leaves, so the file is
-never behind what the coordinator was told, and at least every SAVE_EVERY_S: that is the most
+never behind what the coordinator was told, and at least every `every_s`: that is the most
 a power cut can lose. The counters carry no time of day, so no clock jump can touch them.
 
 When the disk fails, the kept epoch stops where the file stands and what follows is told in
@@ -35,8 +35,8 @@ class Kept(msgspec.Struct, frozen=True):
 class CounterFile:
     """The file. Without a path nothing is kept and every start is a new epoch."""
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
+    def __init__(self, path: Path | None, every_s: float = SAVE_EVERY_S) -> None:
+        self._path, self._every_s = path, every_s
         self._lock = threading.Lock()
         self._saved_s: float | None = None
         self._epoch: str | None = None
@@ -58,7 +58,7 @@ class CounterFile:
 
     def due(self, now_s: float) -> bool:
         """Whether it is time to save (`now_s`: monotonic seconds)."""
-        return self._saved_s is None or now_s - self._saved_s >= SAVE_EVERY_S
+        return self._saved_s is None or now_s - self._saved_s >= self._every_s
 
     def keep(self, report: Report, now_s: float) -> Report:
         """Keep the report's counters, and give the report as it may be told. For any thread.

@@ -56,7 +56,9 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
     # At most ten readings a real second: in fast virtual time they lie further apart.
     shortest_s = clock.speed / MOST_TICKS_PER_REAL_SECOND
     tick_s = max(config.agent.tick_s, shortest_s)
-    file = CounterFile(Path(config.state.folder, "counters.json") if config.state.folder else None)
+    file = CounterFile(
+        Path(config.state.folder, "counters.json") if config.state.folder else None, config.state.every_s
+    )
     kept = file.load()
     identity = Identity(config.device, uuid.uuid4().hex, kept.epoch)
     board = recognise(Tree(config.reader.root))

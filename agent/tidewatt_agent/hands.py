@@ -25,6 +25,7 @@ FAILED: dict[object, OutcomeKind] = {
     "needs_reboot": "needs_reboot",
     "refused": "refused",
     "rolled_back": "rolled_back",
+    "stuck": "stuck",
 }
 
 

@@ -16,6 +16,7 @@ import msgspec
 _HEADER = re.compile(r"<\s*(PARAM|POWER_MODEL|PM_CONFIG|FAN_CONFIG)\b(.*?)/?>")
 _ATTRIBUTE = re.compile(r"(\w+)\s*=\s*([^\s<>]+)")
 _INTEGER = re.compile(r"-?\d{1,19}", re.ASCII)
+_ID = re.compile(r"\d{1,6}", re.ASCII)
 #: Where NVIDIA's own tools look for it, first first.
 CONF_PATHS = ("odm/etc/nvpmodel.conf", "vendor/etc/nvpmodel.conf", "etc/nvpmodel.conf")
 
@@ -77,14 +78,14 @@ def parse_conf(text: str) -> PowerModes:
         if header[1] == "PARAM" and {"TYPE", "NAME"} <= attributes.keys():
             here = Param(attributes["NAME"], attributes["TYPE"], {})
             params.append(here)
-        elif header[1] == "POWER_MODEL" and "NAME" in attributes and attributes.get("ID", "").isdecimal():
+        elif header[1] == "POWER_MODEL" and "NAME" in attributes and _ID.fullmatch(attributes.get("ID", "")):
             here = PowerMode(int(attributes["ID"]), attributes["NAME"], [])
             if any(mode.id == here.id for mode in modes):
                 unknown.append(words)
                 here = None
             else:
                 modes.append(here)
-        elif header[1] == "PM_CONFIG" and attributes.get("DEFAULT", "").isdecimal():
+        elif header[1] == "PM_CONFIG" and _ID.fullmatch(attributes.get("DEFAULT", "")):
             default = int(attributes["DEFAULT"])
         elif header[1] != "FAN_CONFIG":
             unknown.append(words)

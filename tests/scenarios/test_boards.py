@@ -39,7 +39,7 @@ class Agent:
             "reader": {"root": str(root), "interval_s": 0.05},
             "tegrastats": {"command": ["no-such-program"]},
             "metrics": {"listen": f"127.0.0.1:{self.port}"},
-            "state": {"folder": str(folder)},
+            "state": {"folder": str(folder), "every_s": 0.1},
             **sections,
         }
         config = folder / "agent.toml"

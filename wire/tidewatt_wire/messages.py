@@ -25,7 +25,10 @@ Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=63)]
 
 Control = Literal["observe", "enforce"]
 Cause = Literal["stopped", "lost"]
-OutcomeKind = Literal["unchanged", "applied", "observed", "needs_reboot", "refused", "rolled_back", "drifted"]
+OutcomeKind = Literal[
+    "unchanged", "applied", "observed", "needs_reboot", "refused", "rolled_back", "stuck", "drifted",
+    "reboot_planned", "rebooting", "reboot_reached", "reboot_missed",
+]  # fmt: skip
 OnDrift = Literal["stand_down", "reassert"]
 AckStatus = Literal["applied", "refused"]
 

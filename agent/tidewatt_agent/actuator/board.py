@@ -1,7 +1,8 @@
 """The board under the hands: what modes and clocks it has, read afresh, and the one place that writes."""
 
-import os
-from collections.abc import Mapping, Sequence
+import errno
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -12,6 +13,11 @@ from tidewatt_agent.sysfs import clocks
 from tidewatt_agent.sysfs.tree import Tree
 
 NOTHING = PowerModes(None, [], [], [])
+#: The kernel applies a cap to a CPU policy from a work queue: reading back may be early by some milliseconds.
+SHOWS_WITHIN_S = 0.5
+LOOK_S = 0.01
+#: A node that says EAGAIN is asked again this often.
+TRIES = 5
 
 
 class WriteRefusedError(OSError):
@@ -30,8 +36,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 class Board:
     """The board below a root."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, sleep: Callable[[float], None] = time.sleep) -> None:
         self.tree = tree
+        self._sleep = sleep
 
     def modes(self) -> PowerModes:
         """The modes of nvpmodel.conf, read afresh: the link is made anew at every boot."""
@@ -83,19 +90,27 @@ class Board:
         return State(mode_id=only, fitting=fitting, caps=shown)
 
     def write(self, write: Write) -> None:
-        """Write one value and read it back; WriteRefusedError when it isn't there."""
-        path = os.path.join(self.tree.root, write.path)  # noqa: PTH118 - as in Tree
+        """Write one value and read it back; WriteRefusedError when it isn't there after a while."""
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            try:
-                os.write(descriptor, f"{write.to}\n".encode())
-            finally:
-                os.close(descriptor)
+            self._try_to(write)
         except OSError as error:
             raise WriteRefusedError(f"/{write.path} refuses {write.to}: {error.strerror}") from error
-        now = self.tree.number(write.path)
-        if now != write.to:
-            raise WriteRefusedError(f"/{write.path} was given {write.to} and shows {now}")
+        waited_s = 0.0
+        while (now := self.tree.number(write.path)) != write.to:
+            if waited_s >= SHOWS_WITHIN_S:
+                raise WriteRefusedError(f"/{write.path} was given {write.to} and shows {now}")
+            self._sleep(LOOK_S)
+            waited_s += LOOK_S
+
+    def _try_to(self, write: Write) -> None:
+        for _ in range(TRIES - 1):
+            try:
+                return self.tree.write(write.path, write.to)
+            except OSError as error:
+                if error.errno != errno.EAGAIN:
+                    raise
+            self._sleep(LOOK_S)
+        return self.tree.write(write.path, write.to)
 
     def _cpu(self, policy: clocks.Policy) -> Knob:
         path = self.tree.real(policy.path)

@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 def _restore(actuator: Actuator) -> int:
     result = actuator.restore()
     print(f"{result.kind}: mode {result.state.mode_id} {result.detail}".rstrip())
-    return FAILED if result.kind == "refused" else 0
+    return FAILED if actuator.stuck else 0
 
 
 def _run(options: argparse.Namespace, actuator: Actuator) -> int:

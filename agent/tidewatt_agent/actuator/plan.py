@@ -69,13 +69,17 @@ def mask_paths(modes: PowerModes) -> set[str]:
 
 
 def wanted(modes: PowerModes, mode: PowerMode) -> list[tuple[str, str, int]]:
-    """What the mode sets, as (parameter, path, value); arguments without a path are left out."""
+    """What the mode sets, as (parameter, path, value); arguments without a path are left out.
+
+    Of a node that is set twice (cores that share a clock) the last value holds.
+    """
     paths = paths_of(modes)
-    return [
-        (setting.param, path, setting.value)
+    found = {
+        path: (setting.param, path, setting.value)
         for setting in mode.settings
         if setting.param not in TRANSIENT and (path := paths.get((setting.param, setting.arg)))
-    ]
+    }
+    return list(found.values())
 
 
 def classify(

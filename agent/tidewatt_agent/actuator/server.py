@@ -32,6 +32,9 @@ MOST_CONNECTIONS = 8
 BACKLOG = 16
 #: Seconds between two looks at the keepalive.
 LOOK_S = 0.5
+#: A board that refuses to go anywhere is asked again after this, twice as long each time.
+FIRST_RETRY_S = 2.0
+LONGEST_RETRY_S = 300.0
 _CREDENTIALS = struct.Struct("3i")
 
 Id = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
@@ -95,6 +98,8 @@ class Server:
         self._selector = selectors.DefaultSelector()
         self._heard_s = monotonic()
         self._connections = 0
+        self._retry_s = FIRST_RETRY_S
+        self._tried_s = monotonic()
 
     def serve(self, listener: socket.socket, stopped: Callable[[], bool]) -> None:
         """Answer until `stopped()`; the board is put back at the end, and first after an earlier life."""
@@ -111,6 +116,7 @@ class Server:
                 if self._monotonic() - self._heard_s > self._keepalive_s:
                     self._put_back(f"nobody has spoken for {self._keepalive_s:.0f} s")
                     self._heard_s = self._monotonic()
+                self._free()
         finally:
             for key in list(self._selector.get_map().values()):
                 if key.data is not None:
@@ -118,6 +124,14 @@ class Server:
                     self._close(key.data)
             self._put_back("the actuator ends")
             self._selector.close()
+
+    def _free(self) -> None:
+        """Try again to put back a board that is stuck."""
+        if not self._actuator.stuck:
+            self._retry_s, self._tried_s = FIRST_RETRY_S, self._monotonic()
+        elif self._monotonic() - self._tried_s >= self._retry_s:
+            self._put_back("it was stuck")
+            self._retry_s, self._tried_s = min(LONGEST_RETRY_S, 2.0 * self._retry_s), self._monotonic()
 
     def _accept(self, listener: socket.socket) -> None:
         try:

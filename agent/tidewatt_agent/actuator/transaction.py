@@ -1,7 +1,8 @@
 """Change the board or don't: snapshot, keep the undo, write, read back, commit or roll back.
 
 Whatever happens in between, the board is left where it was found before the call, or at the target;
-and undo.json says how it was found before the first change of all, until `restore` has put that back.
+where it refuses both, it is `stuck`, which is said, and the server tries again until it goes.
+undo.json says how the board was found before the first change of all, until `restore` has put that back.
 """
 
 import time
@@ -23,7 +24,7 @@ LOOK_S = 0.05
 #: Cores that come back online bring nodes with them: one pass for the cores, one for their clocks.
 PASSES = 3
 
-Kind = Literal["unchanged", "applied", "needs_reboot", "refused", "rolled_back"]
+Kind = Literal["unchanged", "applied", "needs_reboot", "refused", "rolled_back", "stuck"]
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -70,6 +71,8 @@ class Actuator:
         self._sleep, self._settle_s = sleep, settle_s
         self._caps: dict[str, int] = {}
         self._said: int | None = None
+        self.stuck = False
+        """Whether the last deed left the board neither as it was before nor at the target."""
 
     def modes(self) -> PowerModes:
         """What the board could be set to."""
@@ -103,6 +106,7 @@ class Actuator:
         said = self._tool.set_mode(mode_id)
         state = self._settled(mode_id)
         if state.mode_id == mode_id and not said.pretended:
+            self.stuck = False
             return Result("applied", "", state)
         self._caps = caps
         return self._roll_back(before, found, said)
@@ -134,10 +138,8 @@ class Actuator:
                 done.append(write)
                 self._board.write(write)
         except WriteRefusedError as error:
-            self._put_back({write.path: write.was for write in done})
-            if found.empty:
-                self._undo.forget()
-            return Result("rolled_back", str(error), self.state())
+            left = self._put_back({write.path: write.was for write in done})
+            return self._rolled_back("rolled_back", [str(error), *left], found, stuck=bool(left))
         for name, (knob, value) in wanted.items():
             self._caps[name] = value
             if value == plan.limit(before.modes, mode, knob):
@@ -159,8 +161,9 @@ class Actuator:
         strange = [f"/{path} is no node of a mode or a cap" for path in found.nodes if path not in known]
         left = strange + self._put_back({path: to for path, to in found.nodes.items() if path in known})
         state = self.state()
-        if left or (found.mode_id is not None and found.mode_id not in state.fitting):
-            return Result("refused", "; ".join([*left, complaint]).strip("; "), state)
+        self.stuck = bool(left) or (found.mode_id is not None and found.mode_id not in state.fitting)
+        if self.stuck:
+            return Result("stuck", "; ".join([*left, complaint]).strip("; "), state)
         self._undo.forget()
         return Result("applied", "", state)
 
@@ -199,13 +202,16 @@ class Actuator:
             self._settled(before.mode_id)
             self._put_back(before.restorable)
         self._said = self._tool.query()
-        state = self.state()
-        if self._board.readings(before.modes, before.knobs) == before.readings:
-            # As it was before this call; and if that was as found, there is nothing to put back.
+        stuck = self._board.readings(before.modes, before.knobs) != before.readings
+        kind: Kind = "needs_reboot" if said.prompted else "rolled_back" if moved else "refused"
+        return self._rolled_back(kind, [said.complaint], found, stuck=stuck)
+
+    def _rolled_back(self, kind: Kind, why: list[str], found: Undo, *, stuck: bool) -> Result:
+        """Said when it is done: as before this call, and if that was as found, nothing is left to undo."""
+        self.stuck = stuck
+        if not stuck:
             self._undo.forget() if found.empty else self._undo.keep(found)
-        if said.prompted:
-            return Result("needs_reboot", said.complaint, state)
-        return Result("rolled_back" if moved else "refused", said.complaint, state)
+        return Result("stuck" if stuck else kind, "; ".join(why), self.state())
 
     def _put_back(self, found: Readings) -> list[str]:
         """Write what differs from `found`; what couldn't be written, a sentence each."""

@@ -2,13 +2,15 @@
 
     python nvpmodel.py ROOT [-q] [-m ID]
 
-Failures stand in ROOT/standin/failures, one word each: `prompt` (asks for a reboot), `hang`, `ebusy` and
-`enodev` (a node refuses, after some were written), `lie` (writes nothing, exit code 0), `chroot`
-(writes its status file only, exit code 0), `partial` (stops after the first writes, exit code 0).
+Failures stand in ROOT/standin/failures, one word each: `prompt` (asks for a reboot), `hang`, `ebusy`,
+`enodev`, `eagain` and `erofs` (a node refuses, after some were written), `lie` (writes nothing, exit code 0),
+`chroot` (writes its status file only, exit code 0), `partial` (stops after the first writes, exit code 0),
+`slow` (the later nodes follow SLOW_S after it has ended).
 Written from captured output, not from NVIDIA's.
 Standard library only, and no import of ours but the grammar: it starts as often as a mode changes.
 """
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -18,6 +20,10 @@ from tidewatt_agent.nvpmodel import PowerMode, PowerModes, parse_conf
 
 STATUS = "var/lib/nvpmodel/status"
 FAILURES = "standin/failures"
+#: What slow hardware takes, in seconds.
+SLOW_S = 0.4
+#: Failures that are a node's refusal, with their errno.
+REFUSALS = {"ebusy": 16, "enodev": 19, "eagain": 11, "erofs": 30}
 MASKS = ("TPC_POWER_GATING", "FBP_POWER_GATING", "GPU_POWER_GATING")
 REBOOT = (
     "NVPM WARN: Golden image context is already created\n"
@@ -32,6 +38,8 @@ class Answer(NamedTuple):
 
     text: str
     code: int
+    later: tuple[tuple[Path, int], ...] = ()
+    """Nodes that follow after it has ended, with their values."""
 
 
 def main() -> None:
@@ -41,7 +49,21 @@ def main() -> None:
     if answer.code < 0:
         time.sleep(3600)  # hangs
     sys.stdout.write(answer.text)
+    sys.stdout.flush()
+    if answer.later and os.fork() == 0:
+        # The hardware, which holds nobody's pipe.
+        for descriptor in (0, 1, 2):
+            os.close(descriptor)
+        time.sleep(SLOW_S)
+        catch_up(answer)
+        os._exit(0)
     sys.exit(answer.code)
+
+
+def catch_up(answer: Answer) -> None:
+    """Let the nodes that were slow follow."""
+    for path, value in answer.later:
+        _write(path, value)
 
 
 def run(root: Path, arguments: list[str]) -> Answer:
@@ -87,10 +109,10 @@ def _set(root: Path, modes: PowerModes, mode: PowerMode) -> Answer:
     if failing & {"chroot", "lie"}:
         status.write_text(f"pmode:{mode.id:04d}", "utf-8")
         return Answer("Running in chroot, ignoring request.\n" if "chroot" in failing else "", 0)
-    limit = len(writes) // 2 if failing & {"partial", "ebusy", "enodev"} else len(writes)
+    limit = len(writes) // 2 if failing & {"partial", "slow", *REFUSALS} else len(writes)
     for path, value, _ in writes[:limit]:
         _write(path, value)
-    for name, number in (("ebusy", 16), ("enodev", 19)):
+    for name, number in REFUSALS.items():
         if name in failing:
             node = f"/{writes[limit][0].relative_to(root)}"
             return Answer(
@@ -100,7 +122,8 @@ def _set(root: Path, modes: PowerModes, mode: PowerMode) -> Answer:
                 255,
             )
     status.write_text(f"pmode:{mode.id:04d}", "utf-8")
-    return Answer("", 0)
+    later = writes[limit:] if "slow" in failing else []
+    return Answer("", 0, tuple((path, value) for path, value, _ in later))
 
 
 def _writes(root: Path, modes: PowerModes, mode: PowerMode) -> list[tuple[Path, int, str]]:

@@ -44,6 +44,14 @@ class Tree:
             return os.strerror(error.errno or 0)
         return ""
 
+    def write(self, path: str, value: int) -> None:
+        """Write an integer and a line end, in one call as the kernel wants it; OSError if it isn't taken."""
+        descriptor = os.open(self._place(path), os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            os.write(descriptor, f"{value}\n".encode())
+        finally:
+            os.close(descriptor)
+
     def refusal(self, path: str) -> str | None:
         """The errno name (EAGAIN, EACCES, ...) with which an existing file refuses, None when it doesn't."""
         try:
