@@ -12,6 +12,7 @@ FIRST_BAR_S = 30.0
 LONGEST_BAR_S = 3600.0
 #: Only a reboot changes this answer, and then the agent is a new one.
 REBOOT_BAR_S = 86_400.0
+NOT_TAKEN = frozenset({"needs_reboot", "refused", "rolled_back", "stuck"})
 
 
 class Bars:
@@ -28,17 +29,12 @@ class Bars:
     def note(self, point: str, outcome: Outcome, now_s: float) -> None:
         """Bar a point that failed, twice as long each time; free one that was applied.
 
-        Where the board can't be seen nothing is barred: that isn't the point's fault.
+        Where the board can't be seen nothing is barred (that isn't the point's fault) unless it is stuck.
         """
         if outcome.kind == "applied":
             self._until_s.pop(point, None)
             self._bar_s.pop(point, None)
-        elif outcome.point is not None and outcome.kind in (
-            "needs_reboot",
-            "refused",
-            "rolled_back",
-            "stuck",
-        ):
+        elif outcome.kind == "stuck" or (outcome.point is not None and outcome.kind in NOT_TAKEN):
             bar_s = min(LONGEST_BAR_S, 2.0 * self._bar_s.get(point, FIRST_BAR_S / 2.0))
             if outcome.kind == "needs_reboot":
                 bar_s = REBOOT_BAR_S
