@@ -26,6 +26,10 @@ class Bars:
         """The names of the points not to be asked for now."""
         return sorted(point for point, until_s in self._until_s.items() if now_s < until_s)
 
+    def need_reboot(self, now_s: float) -> list[str]:
+        """The names of the points that only a reboot can bring."""
+        return [point for point in self.barred(now_s) if self._bar_s[point] == REBOOT_BAR_S]
+
     def note(self, point: str, outcome: Outcome, now_s: float) -> None:
         """Bar a point that failed, twice as long each time; free one that was applied.
 

@@ -11,13 +11,13 @@ which the coordinator has seen no further than that, and nothing is hidden or to
 """
 
 import logging
-import os
 import threading
 import uuid
 from pathlib import Path
 
 import msgspec
 
+from tidewatt_agent.durable import replace_file
 from tidewatt_wire.messages import Counters, Report
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class CounterFile:
 
     def _write(self, path: Path, told: Report) -> bool:
         try:
-            _replace(path, msgspec.json.encode(Kept(told.epoch, told.counters)))
+            replace_file(path, msgspec.json.encode(Kept(told.epoch, told.counters)))
         except OSError as error:
             if not self._failing:
                 log.error(  # noqa: TRY400 - the sentence says it all
@@ -123,17 +123,3 @@ def _since(before: Counters, now: Counters) -> Counters:
         mode_ms={mode: ms - before.mode_ms.get(mode, 0) for mode, ms in now.mode_ms.items()},
         **{name: getattr(now, name) - getattr(before, name) for name in scalars},
     )
-
-
-def _replace(path: Path, content: bytes) -> None:
-    beside = path.with_suffix(".new")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

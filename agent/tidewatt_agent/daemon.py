@@ -85,6 +85,7 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
             journal=lambda record: _write(journal, record),
             power=PowerRule(Calibration(config.board.power_gain, config.board.power_offset_w)),
             leases=leases,
+            told=lambda at_ms: link is None or link.told_ms >= at_ms,
         )  # fmt: skip
         tasks = [asyncio.create_task(_eternal("readers", readers.run()))]
         if link:

@@ -29,6 +29,10 @@ FAILED: dict[object, OutcomeKind] = {
 }
 
 
+#: What an actuator says of a reboot that is over.
+ENDED: dict[object, OutcomeKind] = {"reached": "reboot_reached", "missed": "reboot_missed"}
+
+
 class Outcome(msgspec.Struct, frozen=True):
     """What became of a decision, and where the board stands now (None: not known)."""
 
@@ -48,6 +52,18 @@ class Hands(Protocol):
 
     async def go_to(self, point: str) -> Outcome:
         """Bring the board to `point` and say what really happened."""
+
+    async def plan_reboot(self, point: str) -> Outcome:
+        """Have a reboot into `point` put on file: `reboot_planned`, or why not."""
+
+    async def reboot(self, point: str) -> Outcome:
+        """Have the planned reboot done: `rebooting`, or why not."""
+
+    def reboot_ended(self) -> Outcome | None:
+        """How the last reboot ended, until `reboot_seen`: `reboot_reached`, `reboot_missed`."""
+
+    async def reboot_seen(self) -> None:
+        """Say that it has been told on."""
 
     async def restore(self) -> None:
         """Have the board put back as it was found, if this agent changed it."""
@@ -72,6 +88,7 @@ class SocketHands:
         self._stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._changed = False
         self._away = False
+        self._reboot: dict[str, Any] = {}
 
     async def look(self) -> str | None:
         """See Hands.look; the first failure is logged, none is raised."""
@@ -85,7 +102,8 @@ class SocketHands:
         if self._away:
             log.info("board: %s answers again", self._path)
             self._away = False
-        mode_id = answer.get("mode_id")  # any JSON may come
+        reboot, mode_id = answer.get("reboot"), answer.get("mode_id")  # any JSON may come
+        self._reboot = reboot if isinstance(reboot, dict) else {}
         return self._names.get(mode_id) if isinstance(mode_id, int) else None
 
     async def go_to(self, point: str) -> Outcome:
@@ -105,6 +123,37 @@ class SocketHands:
         if stands != point:
             return Outcome("refused", stands, f"asked for {point}, the board stands at {stands}")
         return Outcome("applied", stands)
+
+    async def plan_reboot(self, point: str) -> Outcome:
+        """See Hands.plan_reboot."""
+        return await self._reboot_step("plan_reboot", point, "reboot_planned")
+
+    async def reboot(self, point: str) -> Outcome:
+        """See Hands.reboot."""
+        outcome = await self._reboot_step("reboot", point, "rebooting")
+        self._changed = self._changed and outcome.kind != "rebooting"  # it was put back for that
+        return outcome
+
+    async def _reboot_step(self, op: str, point: str, done: OutcomeKind) -> Outcome:
+        try:
+            answer = await self._ask({"op": op, "id": self._ids[point]}, SWITCH_TIMEOUT_S)
+        except BoardUnreachableError as error:
+            return Outcome("refused", None, str(error))
+        detail = str(answer.get("detail") or answer.get("error") or "")
+        return Outcome(done if answer.get("kind") == done else "refused", point, detail)
+
+    def reboot_ended(self) -> Outcome | None:
+        """See Hands.reboot_ended."""
+        kind = ENDED.get(self._reboot.get("stage"))
+        mode_id = self._reboot.get("to")
+        if kind is None or self._reboot.get("seen") is not False or not isinstance(mode_id, int):
+            return None
+        return Outcome(kind, self._names.get(mode_id))
+
+    async def reboot_seen(self) -> None:
+        """See Hands.reboot_seen."""
+        with contextlib.suppress(BoardUnreachableError):  # then it is told again
+            await self._ask({"op": "reboot_seen"})
 
     async def restore(self) -> None:
         """See Hands.restore."""
@@ -148,7 +197,26 @@ class SocketHands:
             ) from error
 
 
-class FoldedHands:
+class NoReboots:
+    """Hands that can't reboot the board."""
+
+    async def plan_reboot(self, point: str) -> Outcome:
+        """Nothing is planned."""
+        return Outcome("refused", None, f"nothing here can reboot the board into {point}")
+
+    async def reboot(self, point: str) -> Outcome:
+        """Nothing is done."""
+        return await self.plan_reboot(point)
+
+    def reboot_ended(self) -> Outcome | None:
+        """There was none."""
+        return None
+
+    async def reboot_seen(self) -> None:
+        """There was none."""
+
+
+class FoldedHands(NoReboots):
     """Observe mode: looks where it can, says what it would do, changes nothing."""
 
     acts = False

@@ -49,6 +49,8 @@ class Link:
         self.connected = False
         self.connections = 0
         self.dropped = 0
+        self.told_ms = 0
+        """When the newest report was made that the broker has acknowledged."""
 
     def send(self, report: Report) -> None:
         """Queue a report; it leaves as soon as there is a connection."""
@@ -122,6 +124,7 @@ class Link:
             while self._waiting:
                 report = self._waiting[0]
                 await client.publish(self._topic("report"), encode(report), qos=1)
+                self.told_ms = max(self.told_ms, report.at_ms)
                 # Only an acknowledged report leaves the queue; a full queue may have dropped it itself.
                 if self._waiting and self._waiting[0] is report:
                     self._waiting.popleft()

@@ -12,6 +12,7 @@ from tidewatt_agent.counters import Tally, add_power, add_silence, add_tick
 from tidewatt_agent.drift import Drift
 from tidewatt_agent.hands import Hands, Outcome
 from tidewatt_agent.leases import Leases
+from tidewatt_agent.maintenance import Maintenance
 from tidewatt_agent.overcurrent import Window, watch
 from tidewatt_agent.policies import Policies
 from tidewatt_agent.power import PowerRule, TotalPower
@@ -19,6 +20,7 @@ from tidewatt_agent.readers import TimedSample
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_governor.decide import Decision, GovernorState, decide, moved
 from tidewatt_governor.leases import Lease
+from tidewatt_governor.maintenance import only_by_reboot
 from tidewatt_governor.points import find, usable_rps, watts_at
 from tidewatt_governor.sample import Load, Sample
 from tidewatt_wire.clock import Clock
@@ -96,8 +98,12 @@ class Tick:
         journal: Callable[[TickRecord], None] = lambda _record: None,
         power: PowerRule | None = None,
         leases: Leases | None = None,
+        told: Callable[[int], bool] = lambda _at_ms: True,
     ) -> None:
-        """`profile`: None on a board whose operating points aren't known: it is measured, not governed."""
+        """`profile`: None on a board whose operating points aren't known: it is measured, not governed.
+
+        `told(at_ms)`: whether a report not older than that has reached the broker, if there is one.
+        """
         self._identity, self._profile, self._clock = identity, profile, clock
         self._reader, self._load, self._hands = reader, load, hands
         self._policies, self._gap_s, self._journal = policies, gap_s, journal
@@ -111,6 +117,7 @@ class Tick:
         self._looked = False
         self._bars = Bars()
         self._drift = Drift()
+        self._maintenance = Maintenance(told)
         self._last_s: float | None = None
         self._seq = 0
 
@@ -162,10 +169,14 @@ class Tick:
             now_s,
             leases,
         )
-        outcome = await self._act(decision, was, stands, now_s, drifted=drifted)
-        self._bars.note(decision.point, outcome, now_s)
-        reached = outcome.point if self._hands.acts else decision.point
-        self._state = moved(self._state, reached or was, now_s)
+        if self._maintenance.under_way(now_s):
+            outcome = Outcome("rebooting", stands, "the board is about to reboot")
+        else:
+            outcome = await self._act(decision, was, stands, now_s, drifted=drifted)
+            self._bars.note(decision.point, outcome, now_s)
+            reached = outcome.point if self._hands.acts else decision.point
+            self._state = moved(self._state, reached or was, now_s)
+            decision, outcome = await self._maintain(profile, policy, at_ms, now_s) or (decision, outcome)
         self._journal(
             TickRecord(
                 at_ms=at_ms,
@@ -181,6 +192,18 @@ class Tick:
             )
         )
         return decision, outcome
+
+    async def _maintain(
+        self, profile: BoardProfile, policy: Policy, at_ms: int, now_s: float
+    ) -> tuple[Decision, Outcome] | None:
+        """What a planned reboot has to say instead of the decision; None on most days."""
+        if not self._hands.acts:
+            return None
+        if after := await self._maintenance.after_boot(self._hands, at_ms):
+            return after
+        target = only_by_reboot(profile.points, policy, self._bars.need_reboot(now_s))
+        leases = self._leases.active()
+        return await self._maintenance.step(self._hands, target, policy, at_ms, now_s, leases)
 
     def _measure(self, now_s: float) -> None:
         timed = self._reader.take()

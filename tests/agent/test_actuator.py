@@ -11,6 +11,7 @@ from tests.world import recording
 from tidewatt_agent.actuator import plan
 from tidewatt_agent.actuator.board import Board
 from tidewatt_agent.actuator.plan import Knob, Write
+from tidewatt_agent.actuator.reboot import Reboots
 from tidewatt_agent.actuator.tool import Nvpmodel, Said
 from tidewatt_agent.actuator.transaction import Actuator
 from tidewatt_agent.actuator.undofile import UndoFile
@@ -42,6 +43,11 @@ class Tool(Nvpmodel):
         return Said(answer.text, None if answer.code < 0 else answer.code)
 
 
+def no_reboots(root: Path) -> Reboots:
+    """What plans reboots, and may not."""
+    return Reboots(Tree(str(root)), root / "reboot.json")
+
+
 class Bench:
     """A board in 15W, and hands."""
 
@@ -55,7 +61,12 @@ class Bench:
     def new_hands(self) -> Actuator:
         """Hands that know nothing but what is on the disk."""
         return Actuator(
-            Board(Tree(str(self.root))), self.tool, UndoFile(self.undo), sleep=lambda _s: None, settle_s=0.1
+            Board(Tree(str(self.root))),
+            self.tool,
+            UndoFile(self.undo),
+            no_reboots(self.root),
+            sleep=lambda _s: None,
+            settle_s=0.1,
         )
 
     def nodes(self) -> dict[str, int]:
@@ -130,6 +141,7 @@ def test_slow_hardware_is_waited_for(bench: Bench) -> None:
         Board(Tree(str(bench.root))),
         bench.tool,
         UndoFile(bench.undo),
+        no_reboots(bench.root),
         sleep=lambda _s: nvpmodel.catch_up(bench.tool.last),
         settle_s=0.1,
     )
@@ -195,7 +207,12 @@ def test_a_node_that_refuses_is_rolled_back(bench: Bench) -> None:
             super().write(write)
 
     hands = Actuator(
-        Refusing(Tree(str(bench.root))), bench.tool, UndoFile(bench.undo), sleep=lambda _s: None, settle_s=0.1
+        Refusing(Tree(str(bench.root))),
+        bench.tool,
+        UndoFile(bench.undo),
+        no_reboots(bench.root),
+        sleep=lambda _s: None,
+        settle_s=0.1,
     )
     result = hands.set_caps({"cpu": 960 * MHZ, "gpu": 408 * MHZ})
     assert result.kind == "rolled_back"
@@ -228,7 +245,12 @@ def test_pinned_clocks_are_put_back_pinned(bench: Bench) -> None:
             super().write(write)
 
     hands = Actuator(
-        Watching(Tree(str(bench.root))), bench.tool, UndoFile(bench.undo), sleep=lambda _s: None, settle_s=0.1
+        Watching(Tree(str(bench.root))),
+        bench.tool,
+        UndoFile(bench.undo),
+        no_reboots(bench.root),
+        sleep=lambda _s: None,
+        settle_s=0.1,
     )
     assert hands.set_caps({"policy0": 960 * MHZ}).kind == "applied"
     assert order == [("policy0/min", 960_000), ("policy0/max", 960_000)]
@@ -341,6 +363,7 @@ def killed_after(folder: Path, todo: list[tuple[str, int]], life: int, *, half: 
         Mortal(Tree(str(bench.root)), left),
         MortalTool(bench.root, left, half=half),
         MortalUndo(bench.undo, left),
+        no_reboots(bench.root),
         sleep=lambda _s: None,
         settle_s=0.1,
     )

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidewatt_agent.actuator.board import Board
+from tidewatt_agent.actuator.reboot import Reboots
 from tidewatt_agent.actuator.tool import Nvpmodel, Said
 from tidewatt_agent.actuator.transaction import Actuator, Result
 from tidewatt_agent.actuator.undofile import UndoFile
@@ -37,7 +38,7 @@ class AnyBoard:
         self.cpus = [[mhz * 1000 for mhz in draw(clocks)] for _ in range(draw(st.integers(1, 3)))]
         self.gpu = [mhz * 1_000_000 for mhz in draw(clocks)]
         self.emc = [mhz * 1_000_000 for mhz in draw(clocks)]
-        self.masks = draw(st.booleans())
+        self.masks, self.bent = draw(st.booleans()), draw(st.integers(0, 5)) == 0
         ids = draw(st.lists(st.integers(0, 40), min_size=2, max_size=5, unique=True))
         self.modes = PowerModes(
             draw(st.sampled_from(ids)),
@@ -45,6 +46,9 @@ class AnyBoard:
             [self._mode(draw, number, place) for place, number in enumerate(ids)],
             [],
         )
+
+    def __repr__(self) -> str:
+        return f"<{self.cpus} {self.gpu} {self.emc} bent={self.bent} {to_conf(self.modes)!r}>"
 
     def _params(self) -> list[Param]:
         cores = range(2 * len(self.cpus))
@@ -133,6 +137,9 @@ class Bench:
 
     def __init__(self, root: Path, made: AnyBoard, mode_id: int) -> None:
         made.lay_out(root, mode_id)
+        if made.bent:
+            # By hand, before we came: then the board stands in no mode of its own.
+            (root / GPU / "max_freq").write_text(f"{made.gpu[0]}\n")
         self.made, self.undo = made, root / "undo.json"
         self.tree, self.program = FailingTree(str(root)), Program(root)
         self.board = Board(self.tree, lambda _s: None)
@@ -142,15 +149,18 @@ class Bench:
         def sleep(_seconds: float) -> None:
             self.program.catch_up()
 
-        return Actuator(self.board, self.program, UndoFile(self.undo), sleep=sleep, settle_s=0.2)
+        reboots = Reboots(self.tree, self.undo.with_name("reboot.json"))
+        return Actuator(self.board, self.program, UndoFile(self.undo), reboots, sleep=sleep, settle_s=0.2)
 
-    def nodes(self) -> dict[str, int]:
+    def nodes(self) -> dict[str, int | str | None]:
+        """Every node, and what nvpmodel's service will set at the next boot."""
         modes = self.board.modes()
-        return dict(self.board.readings(modes, self.board.knobs(modes)))
+        status = self.tree.exact(nvpmodel.STATUS)
+        return {**self.board.readings(modes, self.board.knobs(modes)), "status": status}
 
     def values_are_offered(self) -> None:
         modes = self.board.modes()
-        readings = self.nodes()
+        readings = self.board.readings(modes, self.board.knobs(modes))
         for knob in self.board.knobs(modes):
             if knob.unit == 1 and knob.minimum is None:
                 continue  # the memory's cap takes any value: what stands there is a mode's or the first
@@ -237,7 +247,8 @@ def test_whatever_fails_it_stands_where_it_was_or_is_said_to_be_stuck(
             # What the server does until it goes: the failure is over at some time.
             bench.tree.come_back()
             bench.program.catch_up()
-            assert bench.hands.restore().kind == "applied"
+            freed = bench.hands.restore()
+            assert freed.kind == "applied", freed
             assert bench.nodes() == found
         bench.tree.come_back()
         bench.values_are_offered()

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from tests.world import HandClock
 
-from tidewatt_agent.hands import FoldedHands, Outcome
+from tidewatt_agent.hands import FoldedHands, NoReboots, Outcome
 from tidewatt_agent.policies import Policies
 from tidewatt_agent.power import Calibration, PowerRule
 from tidewatt_agent.readers import TimedSample
@@ -17,7 +17,7 @@ from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import Counters, Policy
 
 
-class World:
+class World(NoReboots):
     """A reader, a load and hands that do as told."""
 
     acts = True

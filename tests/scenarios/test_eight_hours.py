@@ -12,7 +12,7 @@ import pytest
 from tests.world import HandClock, Mosquitto, until
 
 from tidewatt_agent.config import Address
-from tidewatt_agent.hands import Outcome
+from tidewatt_agent.hands import NoReboots, Outcome
 from tidewatt_agent.link import Link
 from tidewatt_agent.load.pages import parse_exposition
 from tidewatt_agent.load.reading import Reading, load_between
@@ -43,7 +43,7 @@ DIES, LIVES_AGAIN = 200, 245
 POLICIES = PolicySet(fleet="f", revision=7, issued_at_ms=0, rules=[Rule(policy=Policy(slo_p95_ms=65.0))])
 
 
-class Door:
+class Door(NoReboots):
     """One board as its agent meets it: a tegrastats line a tick, a metrics page, a mode to set."""
 
     acts = True

@@ -30,6 +30,7 @@ OutcomeKind = Literal[
     "reboot_planned", "rebooting", "reboot_reached", "reboot_missed",
 ]  # fmt: skip
 OnDrift = Literal["stand_down", "reassert"]
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 AckStatus = Literal["applied", "refused"]
 
 
@@ -135,6 +136,18 @@ class Will(Message, frozen=True, kw_only=True):
     cause: Cause
 
 
+class MaintenanceWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """When a board may be rebooted for a mode that can't be had otherwise."""
+
+    start: Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+    """HH:MM in `zone`."""
+    minutes: Annotated[int, msgspec.Meta(ge=1, le=1440)]
+    days: list[Weekday] | None = None
+    """The days on which it begins; null means every day."""
+    zone: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = "UTC"
+    """A name of the time zone database: Europe/Berlin. A board that doesn't know it has no window."""
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """The promise and the limits a device decides within."""
 
@@ -168,6 +181,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """The longest that an application may hold a floor; 0 allows none."""
     blind_grace_s: NonNegative = 15.0
     """The load may be unknown for this long (a missed look at the application) before that counts."""
+    maintenance: MaintenanceWindow | None = None
+    """When the board may be rebooted, if every mode allowed here needs that; null: never."""
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):

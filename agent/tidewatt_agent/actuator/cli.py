@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tidewatt_agent.actuator.board import Board
+from tidewatt_agent.actuator.reboot import Reboots
 from tidewatt_agent.actuator.server import BACKLOG, Server
 from tidewatt_agent.actuator.tool import Nvpmodel
 from tidewatt_agent.actuator.transaction import Actuator
@@ -23,6 +24,7 @@ from tidewatt_agent.sysfs.tree import Tree
 
 SOCKET = "/run/tidewatt/actuator.sock"
 UNDO = "/var/lib/tidewatt/undo.json"
+REBOOT = "reboot.json"
 #: The first descriptor that systemd hands over.
 FIRST_PASSED = 3
 FAILED, WRONG = 1, 2
@@ -32,11 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    actuator = Actuator(
-        Board(Tree(options.root)), Nvpmodel(options.nvpmodel.split()), UndoFile(Path(options.undo))
+    tree, undo = Tree(options.root), Path(options.undo)
+    reboots = Reboots(
+        tree, undo.with_name(REBOOT), options.reboot_command.split() if options.allow_reboot else []
     )
+    actuator = Actuator(Board(tree), Nvpmodel(options.nvpmodel.split()), UndoFile(undo), reboots)
     try:
-        sys.exit(_restore(actuator) if options.command == "restore" else _run(options, actuator))
+        sys.exit(_restore(options, actuator) if options.command == "restore" else _run(options, actuator))
     except (OSError, ValueError) as error:
         print(f"tidewatt-actuator: {error}", file=sys.stderr)
         sys.exit(WRONG)
@@ -53,7 +57,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--socket", default=SOCKET, help="where, if systemd passes none (default: %(default)s)"
     )
-    parser.add_argument("--undo", default=UNDO, help="what was found (default: %(default)s)")
+    parser.add_argument(
+        "--undo",
+        default=UNDO,
+        help=f"what was found (default: %(default)s); {REBOOT} stands beside it",
+    )
+    parser.add_argument(
+        "--allow-reboot", action="store_true", help="let a policy's maintenance window reboot the machine"
+    )
+    parser.add_argument("--reboot-command", default="systemctl reboot", help="how (default: %(default)s)")
+    parser.add_argument(
+        "--boot-mode", action="store_true", help="with restore: the next boot, too, is as before any reboot"
+    )
     parser.add_argument(
         "--keepalive-s", type=float, default=30.0, help="silence before the board is put back"
     )
@@ -62,8 +77,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _restore(actuator: Actuator) -> int:
+def _restore(options: argparse.Namespace, actuator: Actuator) -> int:
     result = actuator.restore()
+    if options.boot_mode and actuator.forget_reboots():
+        print("the next boot brings the mode that it would have brought before any planned reboot")
     print(f"{result.kind}: mode {result.state.mode_id} {result.detail}".rstrip())
     return FAILED if actuator.stuck else 0
 

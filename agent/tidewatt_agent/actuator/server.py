@@ -5,6 +5,8 @@
     {"op": "set_mode", "id": 3} -> {"kind": "applied", "detail": "", "mode_id": 3, ...}
     {"op": "set_caps", "caps": {"gpu": 408000000, "cpu": null}} -> the same; null takes a cap away
     {"op": "restore"}           -> the same
+    {"op": "plan_reboot", "id": 2}, then {"op": "reboot", "id": 2} -> the same; the state tells of it
+    {"op": "reboot_seen"}       -> {}: how it ended has been told on
     {"op": "keepalive"}         -> {}
 
 Anything else is answered {"error": "sentence"}. When the connection that changed the board closes
@@ -21,6 +23,7 @@ from typing import Annotated, Any, Union
 
 import msgspec
 
+from tidewatt_agent.actuator.reboot import Plan
 from tidewatt_agent.actuator.transaction import Actuator, Result
 
 log = logging.getLogger(__name__)
@@ -35,6 +38,8 @@ LOOK_S = 0.5
 #: A board that refuses to go anywhere is asked again after this, twice as long each time.
 FIRST_RETRY_S = 2.0
 LONGEST_RETRY_S = 300.0
+#: Services may take their time to stop.
+REBOOT_COMES_WITHIN_S = 600.0
 _CREDENTIALS = struct.Struct("3i")
 
 Id = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
@@ -66,11 +71,29 @@ class Restore(msgspec.Struct, tag="restore", tag_field="op", forbid_unknown_fiel
     """Put back what was found."""
 
 
+class PlanReboot(msgspec.Struct, tag="plan_reboot", tag_field="op", forbid_unknown_fields=True):
+    """A reboot into a mode that can't be had otherwise; nothing changes yet."""
+
+    id: Id
+
+
+class Reboot(msgspec.Struct, tag="reboot", tag_field="op", forbid_unknown_fields=True):
+    """The planned reboot, now."""
+
+    id: Id
+
+
+class RebootSeen(msgspec.Struct, tag="reboot_seen", tag_field="op", forbid_unknown_fields=True):
+    """How the last one ended is known."""
+
+
 class Keepalive(msgspec.Struct, tag="keepalive", tag_field="op", forbid_unknown_fields=True):
     """I live."""
 
 
-Request = Union[Modes, State, SetMode, SetCaps, Restore, Keepalive]  # noqa: UP007 - evaluated by msgspec
+Request = Union[  # noqa: UP007 - evaluated by msgspec
+    Modes, State, SetMode, SetCaps, Restore, PlanReboot, Reboot, RebootSeen, Keepalive
+]  # fmt: skip
 
 
 class Connection:
@@ -100,10 +123,12 @@ class Server:
         self._connections = 0
         self._retry_s = FIRST_RETRY_S
         self._tried_s = monotonic()
+        self._asked_s: float | None = None
 
     def serve(self, listener: socket.socket, stopped: Callable[[], bool]) -> None:
         """Answer until `stopped()`; the board is put back at the end, and first after an earlier life."""
         self._put_back("an earlier life left it changed")
+        self._wake()
         listener.setblocking(False)
         self._selector.register(listener, selectors.EVENT_READ)
         try:
@@ -117,6 +142,7 @@ class Server:
                     self._put_back(f"nobody has spoken for {self._keepalive_s:.0f} s")
                     self._heard_s = self._monotonic()
                 self._free()
+                self._give_up_waiting()
         finally:
             for key in list(self._selector.get_map().values()):
                 if key.data is not None:
@@ -132,6 +158,19 @@ class Server:
         elif self._monotonic() - self._tried_s >= self._retry_s:
             self._put_back("it was stuck")
             self._retry_s, self._tried_s = min(LONGEST_RETRY_S, 2.0 * self._retry_s), self._monotonic()
+
+    def _wake(self) -> None:
+        try:
+            self._actuator.wake()
+        except (OSError, ValueError) as error:
+            log.error("what became of the planned reboot isn't known: %s", error)  # noqa: TRY400
+
+    def _give_up_waiting(self) -> None:
+        """A reboot that has been asked for and does not come was not meant to be."""
+        if self._asked_s is not None and self._monotonic() - self._asked_s > REBOOT_COMES_WITHIN_S:
+            log.warning("the reboot did not come: its files are put back")
+            self._asked_s = None
+            self._actuator.cancel_reboot()
 
     def _accept(self, listener: socket.socket) -> None:
         try:
@@ -182,22 +221,40 @@ class Server:
             return {"error": str(error)}
 
     def _do(self, peer: Connection, request: Request) -> dict[str, Any]:
-        if isinstance(request, Modes):
-            modes = self._actuator.modes()
-            names = {mode.name: mode.id for mode in modes.modes}
-            return {"modes": names, "default": modes.default, "clocks": self._actuator.clocks()}
-        if isinstance(request, State):
-            return {**msgspec.to_builtins(self._actuator.state()), "changed": self._actuator.changed}
-        if isinstance(request, Keepalive):
-            return {}
-        if isinstance(request, Restore):
-            peer.changed = False
-            return _told(self._actuator.restore())
+        match request:
+            case Modes():
+                modes = self._actuator.modes()
+                names = {mode.name: mode.id for mode in modes.modes}
+                answer = {"modes": names, "default": modes.default, "clocks": self._actuator.clocks()}
+            case State():
+                state = msgspec.to_builtins(self._actuator.state())
+                reboot = _shown(self._actuator.reboot)
+                answer = {**state, "changed": self._actuator.changed, "reboot": reboot}
+            case Keepalive():
+                answer = {}
+            case RebootSeen():
+                self._actuator.reboot_seen()
+                answer = {}
+            case _:
+                answer = _told(self._act(peer, request))
+        return answer
+
+    def _act(self, peer: Connection, request: SetMode | SetCaps | Restore | PlanReboot | Reboot) -> Result:
         # Marked before it is done: a peer that vanishes meanwhile leaves the board to us.
-        peer.changed = True
-        if isinstance(request, SetMode):
-            return _told(self._actuator.set_mode(request.id))
-        return _told(self._actuator.set_caps(request.caps))
+        peer.changed = peer.changed or isinstance(request, SetMode | SetCaps)
+        match request:
+            case SetMode():
+                return self._actuator.set_mode(request.id)
+            case SetCaps():
+                return self._actuator.set_caps(request.caps)
+            case PlanReboot():
+                return self._actuator.plan_reboot(request.id)
+            case Reboot():
+                self._asked_s = self._monotonic()
+                return self._actuator.ask_reboot(request.id)
+            case Restore():
+                peer.changed = False
+                return self._actuator.restore()
 
     def _close(self, peer: Connection) -> None:
         self._selector.unregister(peer.socket)
@@ -218,6 +275,10 @@ class Server:
 def _told(result: Result) -> dict[str, Any]:
     log.info("%s: mode %s %s", result.kind, result.state.mode_id, result.detail)
     return {"kind": result.kind, "detail": result.detail, **msgspec.to_builtins(result.state)}
+
+
+def _shown(reboot: Plan | None) -> dict[str, Any] | None:
+    return None if reboot is None else {"to": reboot.to, "stage": reboot.stage, "seen": reboot.seen}
 
 
 def _send(peer: socket.socket, answer: dict[str, Any]) -> bool:

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+#: Where it keeps the mode for its service to set at the next boot: `pmode:0001`.
+STATUS = "var/lib/nvpmodel/status"
 #: A switch takes well under a second; a hanging lock (its own GUI tray) or a prompt takes for ever.
 TIMEOUT_S = 20.0
 #: What it prints is some lines; the rest is not kept.

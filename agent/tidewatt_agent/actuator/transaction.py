@@ -14,7 +14,8 @@ import msgspec
 from tidewatt_agent.actuator import plan
 from tidewatt_agent.actuator.board import Board, State, WriteRefusedError
 from tidewatt_agent.actuator.plan import Knob, Readings, Write
-from tidewatt_agent.actuator.tool import Nvpmodel, Said
+from tidewatt_agent.actuator.reboot import Plan, RebootRefusedError, Reboots
+from tidewatt_agent.actuator.tool import STATUS, Nvpmodel, Said
 from tidewatt_agent.actuator.undofile import Undo, UndoFile
 from tidewatt_agent.nvpmodel import PowerModes
 
@@ -23,8 +24,11 @@ SETTLE_S = 3.0
 LOOK_S = 0.05
 #: Cores that come back online bring nodes with them: one pass for the cores, one for their clocks.
 PASSES = 3
+UNDER_WAY = "a reboot is under way"
 
-Kind = Literal["unchanged", "applied", "needs_reboot", "refused", "rolled_back", "stuck"]
+Kind = Literal[
+    "unchanged", "applied", "needs_reboot", "refused", "rolled_back", "stuck", "reboot_planned", "rebooting"
+]
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -43,11 +47,20 @@ class Snapshot(msgspec.Struct, frozen=True):
     readings: Readings
     state: State
     said: int | None
+    status: str | None
+    """What nvpmodel's service will do at the next boot, too: the text of its status file."""
 
     @property
     def mode_id(self) -> int | None:
-        """The mode it stands in, else the one that the tool believes in."""
-        return self.said if self.state.mode_id is None else self.state.mode_id
+        """The mode it stands in, one that fits where several do, else the one that the tool believes in."""
+        if self.state.mode_id is not None:
+            return self.state.mode_id
+        return self.state.fitting[0] if self.state.fitting else self.said
+
+    def classify(self, mode_id: int) -> plan.Classified:
+        """Whether this mode can be set now."""
+        current = None if self.mode_id is None else self.modes.mode(self.mode_id)
+        return plan.classify(self.modes, mode_id, self.readings, current)
 
     @property
     def restorable(self) -> Readings:
@@ -64,10 +77,11 @@ class Actuator:
         board: Board,
         tool: Nvpmodel,
         undo: UndoFile,
+        reboots: Reboots,
         sleep: Callable[[float], None] = time.sleep,
         settle_s: float = SETTLE_S,
     ) -> None:
-        self._board, self._tool, self._undo = board, tool, undo
+        self._board, self._tool, self._undo, self._reboots = board, tool, undo, reboots
         self._sleep, self._settle_s = sleep, settle_s
         self._caps: dict[str, int] = {}
         self._said: int | None = None
@@ -90,8 +104,9 @@ class Actuator:
     def set_mode(self, mode_id: int) -> Result:
         """Bring the board into the mode, now, or leave it as it is."""
         before = self._snapshot()
-        current = None if before.mode_id is None else before.modes.mode(before.mode_id)
-        verdict = plan.classify(before.modes, mode_id, before.readings, current)
+        verdict = before.classify(mode_id)
+        if self.reboot and self.reboot.stage == "asked":
+            return Result("refused", UNDER_WAY, before.state)
         if verdict.feasibility != "live":
             kind: Kind = "needs_reboot" if verdict.feasibility == "needs_reboot" else "refused"
             return Result(kind, verdict.why, before.state)
@@ -101,7 +116,7 @@ class Actuator:
             why = "the board's present mode is not known: there is nothing to go back to"
             return Result("refused", why, before.state)
         found = self._undo.load()
-        self._undo.keep(found.with_mode(before.mode_id).with_nodes(before.restorable))
+        self._undo.keep(found.with_mode(before.mode_id, before.status).with_nodes(before.restorable))
         caps, self._caps = self._caps, {}
         said = self._tool.set_mode(mode_id)
         state = self._settled(mode_id)
@@ -115,6 +130,8 @@ class Actuator:
         """Cap clocks below the mode's own caps, in hertz; None takes a cap away again."""
         before = self._snapshot()
         mode = None if before.state.mode_id is None else before.modes.mode(before.state.mode_id)
+        if self.reboot and self.reboot.stage == "asked":
+            return Result("refused", UNDER_WAY, before.state)
         if mode is None:
             return Result("refused", "the board stands in no mode of its own: no cap on top", before.state)
         try:
@@ -160,24 +177,76 @@ class Actuator:
         known = self._snapshot().restorable
         strange = [f"/{path} is no node of a mode or a cap" for path in found.nodes if path not in known]
         left = strange + self._put_back({path: to for path, to in found.nodes.items() if path in known})
-        state = self.state()
-        self.stuck = bool(left) or (found.mode_id is not None and found.mode_id not in state.fitting)
+        if found.mode_id is not None:
+            left += self._remember(found.status)
+        self.stuck = bool(left)
         if self.stuck:
-            return Result("stuck", "; ".join([*left, complaint]).strip("; "), state)
+            return Result("stuck", "; ".join([*left, complaint]).strip("; "), self.state())
         self._undo.forget()
-        return Result("applied", "", state)
+        return Result("applied", "", self.state())
+
+    @property
+    def reboot(self) -> Plan | None:
+        """The reboot that is planned, under way, or was the last."""
+        return self._reboots.load()
+
+    def wake(self) -> None:
+        """At the start: see what became of a reboot, by the board's own nodes."""
+        if self.reboot:
+            # Not by nvpmodel's word: its status file is what we wrote there.
+            self._reboots.wake(self._snapshot().state.fitting)
+
+    def plan_reboot(self, mode_id: int) -> Result:
+        """Plan a reboot into a mode that can't be had otherwise. Nothing changes yet."""
+        before = self._snapshot()
+        verdict = before.classify(mode_id)
+        if verdict.feasibility != "needs_reboot":
+            why = verdict.why or f"mode {mode_id} can be set without a reboot"
+            return Result("refused", why, before.state)
+        try:
+            self._reboots.plan(mode_id)
+        except RebootRefusedError as error:
+            return Result("refused", str(error), before.state)
+        return Result("reboot_planned", verdict.why, before.state)
+
+    def ask_reboot(self, mode_id: int) -> Result:
+        """Put the board back as it was found, and reboot the machine into the mode that was planned."""
+        back = self.restore()
+        if self.stuck:
+            return back
+        try:
+            self._reboots.ask(self._board.modes(), mode_id)
+        except RebootRefusedError as error:
+            return Result("refused", str(error), self.state())
+        return Result("rebooting", "", self.state())
+
+    def cancel_reboot(self) -> None:
+        """The reboot did not come: everything as if it had not been asked for."""
+        self._reboots.cancel()
+
+    def reboot_seen(self) -> None:
+        """The agent has taken note of how the last one ended."""
+        self._reboots.seen()
+
+    def forget_reboots(self) -> bool:
+        """Let the next boot bring what it would have without us; whether there was something to do."""
+        return self._reboots.restore()
 
     @property
     def changed(self) -> bool:
-        """Whether there is something to put back."""
-        return not self._undo.load().empty
+        """Whether there is, or may be, something to put back."""
+        try:
+            return not self._undo.load().empty
+        except ValueError:
+            return True
 
     def _snapshot(self) -> Snapshot:
         self._said = self._tool.query()
         modes = self._board.modes()
         knobs = self._board.knobs(modes)
         readings = self._board.readings(modes, knobs)
-        return Snapshot(modes, knobs, readings, self._board.state(self._said, self._caps), self._said)
+        state = self._board.state(self._said, self._caps)
+        return Snapshot(modes, knobs, readings, state, self._said, self._board.tree.exact(STATUS))
 
     def _settled(self, mode_id: int) -> State:
         """The state once the mode shows, or after the time it may take."""
@@ -201,10 +270,20 @@ class Actuator:
             self._tool.set_mode(before.mode_id)
             self._settled(before.mode_id)
             self._put_back(before.restorable)
+        left = self._remember(before.status)
         self._said = self._tool.query()
-        stuck = self._board.readings(before.modes, before.knobs) != before.readings
+        stuck = bool(left) or self._board.readings(before.modes, before.knobs) != before.readings
         kind: Kind = "needs_reboot" if said.prompted else "rolled_back" if moved else "refused"
-        return self._rolled_back(kind, [said.complaint], found, stuck=stuck)
+        return self._rolled_back(kind, [said.complaint, *left], found, stuck=stuck)
+
+    def _remember(self, status: str | None) -> list[str]:
+        """Have the tool believe, and the next boot bring, what it did before; why not, if it can't be."""
+        try:
+            if self._board.tree.exact(STATUS) != status:
+                self._board.tree.replace(STATUS, status)
+        except OSError as error:
+            return [f"/{STATUS} can't be put back: {error.strerror}"]
+        return []
 
     def _rolled_back(self, kind: Kind, why: list[str], found: Undo, *, stuck: bool) -> Result:
         """Said when it is done: as before this call, and if that was as found, nothing is left to undo."""

@@ -4,23 +4,29 @@ A kill at any instant leaves either no file (nothing was changed) or a file that
 was found. It is removed only after reading back showed that everything is as found.
 """
 
-import contextlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
+from tidewatt_agent.durable import remove_file, replace_file
+
 
 class Undo(msgspec.Struct, frozen=True, kw_only=True):
-    """How the board was found: its mode (None: it wasn't changed), and values by node in order of change."""
+    """How the board was found: its mode (None: it wasn't changed), and values by node in order of change.
+
+    `status`: with a mode, the text of nvpmodel's status file; None where there was none.
+    """
 
     mode_id: int | None = None
+    status: str | None = None
     nodes: dict[str, int] = {}
 
-    def with_mode(self, mode_id: int) -> "Undo":
+    def with_mode(self, mode_id: int, status: str | None) -> "Undo":
         """Remember the mode found, unless an earlier one is remembered."""
-        return self if self.mode_id is not None else msgspec.structs.replace(self, mode_id=mode_id)
+        if self.mode_id is not None:
+            return self
+        return msgspec.structs.replace(self, mode_id=mode_id, status=status)
 
     def with_nodes(self, nodes: Mapping[str, int]) -> "Undo":
         """Remember nodes that are about to change; of one that changed before, its first value."""
@@ -50,25 +56,8 @@ class UndoFile:
 
     def keep(self, undo: Undo) -> None:
         """Put it on the disk. Raises OSError if that can't be: then nothing may be changed."""
-        new = self._path.with_suffix(".new")
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(descriptor, msgspec.json.encode(undo))
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        new.replace(self._path)
-        self._sync_folder()
+        replace_file(self._path, msgspec.json.encode(undo))
 
     def forget(self) -> None:
         """Everything is as found: remove it."""
-        with contextlib.suppress(FileNotFoundError):
-            self._path.unlink()
-            self._sync_folder()
-
-    def _sync_folder(self) -> None:
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        remove_file(self._path)

@@ -1,13 +1,16 @@
 """A board to act on without a board: a recording laid out as files, with modes for a stand-in nvpmodel."""
 
 import os
+import uuid
 from pathlib import Path
 
-from tidewatt_agent.nvpmodel import PowerModes, to_conf
+from tidewatt_agent.nvpmodel import PowerModes, parse_conf, to_conf
 from tidewatt_agent.recording import Recording, lay_out
+from tidewatt_agent.standin import nvpmodel
 from tidewatt_agent.standin.nvpmodel import FAILURES, STATUS
 from tidewatt_wire.documents import parse_toml
 
+BOOT_ID = "proc/sys/kernel/random/boot_id"
 CPU = "sys/devices/system/cpu"
 
 
@@ -23,7 +26,21 @@ def build(recording: Recording, root: Path, mode_id: int) -> PowerModes:
     _write(root / "etc/nvpmodel.conf", to_conf(modes))
     _write(root / STATUS, f"pmode:{mode_id:04d}")
     _other_names(root)
+    _write(root / BOOT_ID, str(uuid.uuid4()))
     return modes
+
+
+def boot(root: Path) -> None:
+    """What a reboot does: the GPU takes the masks of the mode that the status file names, then it is set."""
+    _write(root / BOOT_ID, str(uuid.uuid4()))
+    modes = parse_conf((root / "etc/nvpmodel.conf").read_text("utf-8"))
+    mode_id = int((root / STATUS).read_text("utf-8").split()[0].removeprefix("pmode:"))
+    mode = modes.mode(mode_id) or modes.modes[0]
+    paths = {(param.name, arg): words[0] for param in modes.params for arg, words in param.args.items()}
+    for setting in mode.settings:
+        if setting.param in nvpmodel.MASKS:
+            _write(root / paths[setting.param, setting.arg].lstrip("/"), f"{setting.value}\n")
+    nvpmodel.run(root, ["-m", str(mode.id)])
 
 
 def fail(root: Path, *failures: str) -> None:

@@ -93,7 +93,7 @@ def _query(root: Path, modes: PowerModes) -> Answer:
 
 def _status(root: Path) -> int:
     file = root / STATUS
-    return int(file.read_text("utf-8").removeprefix("pmode:")) if file.exists() else -1
+    return int(file.read_text("utf-8").split()[0].removeprefix("pmode:")) if file.exists() else -1
 
 
 def _set(root: Path, modes: PowerModes, mode: PowerMode) -> Answer:

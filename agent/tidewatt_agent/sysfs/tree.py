@@ -9,6 +9,9 @@ import errno
 import glob
 import os
 import re
+from pathlib import Path
+
+from tidewatt_agent.durable import remove_file, replace_file
 
 PAGE = 4096
 #: /proc/stat of a board is some kilobytes; what is longer than this isn't for us.
@@ -51,6 +54,14 @@ class Tree:
             os.write(descriptor, f"{value}\n".encode())
         finally:
             os.close(descriptor)
+
+    def replace(self, path: str, text: str | None) -> None:
+        """Make `text` all that a file of the disk holds; None removes it. OSError if that can't be."""
+        place = Path(self._place(path))
+        if text is None:
+            remove_file(place)
+        else:
+            replace_file(place, text.encode(), 0o644)
 
     def refusal(self, path: str) -> str | None:
         """The errno name (EAGAIN, EACCES, ...) with which an existing file refuses, None when it doesn't."""
@@ -99,7 +110,17 @@ class Tree:
         """As `read`, but OSError says why it can't be read."""
         return self._read(path)
 
+    def exact(self, path: str) -> str | None:
+        """As `read`, to the last line end."""
+        try:
+            return self._bytes(path).decode("utf-8", "replace")
+        except OSError:
+            return None
+
     def _read(self, path: str) -> str:
+        return self._bytes(path).decode("utf-8", "replace").strip("\0 \t\n")
+
+    def _bytes(self, path: str) -> bytes:
         descriptor = os.open(self._place(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             data = b""
@@ -107,7 +128,7 @@ class Tree:
                 data += part
         finally:
             os.close(descriptor)
-        return data.decode("utf-8", "replace").strip("\0 \t\n")
+        return data
 
 
 def _numerically(path: str) -> list[tuple[int, str]]:
