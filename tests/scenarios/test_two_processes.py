@@ -5,16 +5,26 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from paho.mqtt import publish
 from tests.actuators import Process, wait_for
+from tests.world import Mosquitto
 
-from tidewatt_agent.standin.board import fail
+from tidewatt_agent.standin import nvpmodel
+from tidewatt_agent.standin.board import boot, fail
+from tidewatt_wire.codec import encode
 from tidewatt_wire.documents import to_toml
+from tidewatt_wire.messages import MaintenanceWindow, Policy, PolicySet, Rule
+from tidewatt_wire.topics import FleetTopic
+
+#: A day in 2026, where virtual time begins.
+DAY_MS = 1_795_000_000_000
 
 
 class Application:
@@ -52,9 +62,14 @@ class Pair:
         self.application = Application()
         self.agents: list[subprocess.Popen[bytes]] = []
 
-    def agent(self, control: str = "enforce") -> "subprocess.Popen[bytes]":
+    def agent(
+        self, control: str = "enforce", broker: str = "", speed: float = 1.0
+    ) -> "subprocess.Popen[bytes]":
+        clock = {"clock": {"origin_unix_ms": DAY_MS, "origin_monotonic_s": time.monotonic(), "speed": speed}}
         document = {
-            "agent": {"device": "b1", "control": control, "tick_s": 0.05},
+            **(clock if speed != 1.0 else {}),
+            "link": {"broker": broker},
+            "agent": {"fleet": "f", "device": "b1", "control": control, "tick_s": 0.05},
             "board": {"actuator_socket": str(self.actuator.path)},
             "reader": {"root": str(self.actuator.root), "interval_s": 0.05},
             "load": [{"url": self.application.url, "histogram": ""}],
@@ -167,6 +182,41 @@ def test_a_mode_that_needs_a_reboot_is_asked_for_once(pair: Pair) -> None:
     assert len(asked) == len(set(asked)), "no point is asked for twice"
     assert pair.journal()[-1]["barred"] == sorted(asked)
     assert pair.actuator.nodes() == found
+
+
+def test_a_planned_reboot(pair: Pair, mosquitto: Mosquitto) -> None:
+    """The policy allows one mode, which needs a reboot, and names a window: in sixty-fold time."""
+    root, asked = pair.actuator.root, pair.folder / "asked"
+    conf = root / "etc/nvpmodel.conf"
+    first, name, rest = conf.read_text().partition("NAME=7W")
+    conf.write_text(first + name + rest.replace("TPC_PG_MASK 240", "TPC_PG_MASK 248"))
+    reboot = pair.folder / "reboot"
+    reboot.write_text(f"#!/bin/sh\necho asked >> {asked}\n")
+    reboot.chmod(0o755)
+    leave = ("--allow-reboot", "--reboot-command", str(reboot))
+    policy = Policy(mode="7W", maintenance=MaintenanceWindow(start="00:00", minutes=1440))
+    offered = PolicySet(fleet="f", revision=1, issued_at_ms=0, rules=[Rule(policy=policy)])
+    topic = str(FleetTopic("f", "policy"))
+    publish.single(topic, encode(offered), 1, retain=True, hostname="127.0.0.1", port=mosquitto.port)
+
+    running, agent = pair.actuator.start(*leave), pair.agent(broker=mosquitto.url, speed=60.0)
+    wait_for(lambda: "reboot_planned" in pair.outcomes(), "the plan")
+    assert not asked.exists(), "it is told before it is done"
+    wait_for(asked.exists, "the reboot")
+    wait_for(lambda: "rebooting" in pair.outcomes(), "the last word")
+    # What a shutdown does.
+    for half in (agent, running):
+        half.terminate()
+        assert half.wait(20) == 0
+    assert (root / nvpmodel.STATUS).read_text() == "pmode:0003"
+    boot(root)
+    (pair.folder / "journal.jsonl").unlink()
+    pair.actuator.start(*leave)
+    pair.agent(broker=mosquitto.url, speed=60.0)
+    wait_for(lambda: "reboot_reached" in pair.outcomes(), "the answer")
+    wait_for(lambda: pair.journal()[-1]["outcome"]["kind"] == "unchanged", "its being told")
+    assert pair.journal()[-1]["stands"] == "7W"
+    assert asked.read_text() == "asked\n", "once"
 
 
 def test_observing_it_only_looks(pair: Pair) -> None:

@@ -119,7 +119,8 @@ class Actuator:
         self._undo.keep(found.with_mode(before.mode_id, before.status).with_nodes(before.restorable))
         caps, self._caps = self._caps, {}
         said = self._tool.set_mode(mode_id)
-        state = self._settled(mode_id)
+        # What the tool calls a failure won't come about by waiting for it.
+        state = self._settled(mode_id, self._settle_s if said.returncode == 0 else 0.0)
         if state.mode_id == mode_id and not said.pretended:
             self.stuck = False
             return Result("applied", "", state)
@@ -172,7 +173,7 @@ class Actuator:
         complaint = ""
         if found.mode_id is not None and self._snapshot().mode_id != found.mode_id:
             complaint = self._tool.set_mode(found.mode_id).complaint
-            self._settled(found.mode_id)
+            self._settled(found.mode_id, self._settle_s)
         # Only what a mode or a cap may touch: a file that says otherwise is not ours.
         known = self._snapshot().restorable
         strange = [f"/{path} is no node of a mode or a cap" for path in found.nodes if path not in known]
@@ -248,12 +249,12 @@ class Actuator:
         state = self._board.state(self._said, self._caps)
         return Snapshot(modes, knobs, readings, state, self._said, self._board.tree.exact(STATUS))
 
-    def _settled(self, mode_id: int) -> State:
+    def _settled(self, mode_id: int, within_s: float) -> State:
         """The state once the mode shows, or after the time it may take."""
         waited_s = 0.0
         while True:
             state = self._board.state(mode_id, self._caps)
-            if state.mode_id == mode_id or waited_s >= self._settle_s:
+            if state.mode_id == mode_id or waited_s >= within_s:
                 break
             self._sleep(LOOK_S)
             waited_s += LOOK_S
@@ -268,7 +269,7 @@ class Actuator:
         moved = self._board.readings(before.modes, before.knobs) != before.readings
         if moved and before.mode_id is not None:
             self._tool.set_mode(before.mode_id)
-            self._settled(before.mode_id)
+            self._settled(before.mode_id, self._settle_s)
             self._put_back(before.restorable)
         left = self._remember(before.status)
         self._said = self._tool.query()

@@ -49,7 +49,7 @@ class Tree:
 
     def write(self, path: str, value: int) -> None:
         """Write an integer and a line end, in one call as the kernel wants it; OSError if it isn't taken."""
-        descriptor = os.open(self._place(path), os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = os.open(self._place(path), os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             os.write(descriptor, f"{value}\n".encode())
         finally:
