@@ -1,17 +1,25 @@
-"""A board to act on without a board: a recording laid out as files, with modes for a stand-in nvpmodel."""
+"""A board to act on without a board: a recording, or a board profile, laid out as files.
+
+With them comes an nvpmodel.conf, for the actuator and for a stand-in nvpmodel.
+"""
 
 import os
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 
-from tidewatt_agent.nvpmodel import PowerModes, parse_conf, to_conf
+from tidewatt_agent.nvpmodel import Param, PowerMode, PowerModes, Setting, parse_conf, to_conf
 from tidewatt_agent.recording import Recording, lay_out
 from tidewatt_agent.standin import nvpmodel
 from tidewatt_agent.standin.nvpmodel import FAILURES, STATUS
+from tidewatt_agent.sysfs.clocks import KILOHERTZ
+from tidewatt_governor.boards import BoardProfile
 from tidewatt_wire.documents import parse_toml
 
 BOOT_ID = "proc/sys/kernel/random/boot_id"
 CPU = "sys/devices/system/cpu"
+GPU = "sys/class/devfreq/17000000.gpu"
+EMC = "sys/kernel/nvpmodel_clk_cap/emc"
 
 
 def build(recording: Recording, root: Path, mode_id: int) -> PowerModes:
@@ -28,6 +36,61 @@ def build(recording: Recording, root: Path, mode_id: int) -> PowerModes:
     _other_names(root)
     _write(root / BOOT_ID, str(uuid.uuid4()))
     return modes
+
+
+def compose(profile: BoardProfile, root: Path) -> None:
+    """Lay out a board with the profile's modes and clocks below `root`, in the vendor's default mode.
+
+    It has one CPU policy for all cores and offers the clocks that some mode names, and half the lowest.
+    """
+    cores = max(caps.cores for caps in profile.caps.values())
+    cpu = _offered(caps.cpu // KILOHERTZ for caps in profile.caps.values())
+    gpu = _offered(caps.gpu for caps in profile.caps.values())
+    for path, table, names in (
+        (f"{CPU}/cpufreq/policy0", cpu, "scaling_{}_freq"),
+        (GPU, gpu, "{}_freq"),
+    ):
+        for end, value in (("min", table[0]), ("max", table[-1]), ("cur", table[0])):
+            _write(root / path / names.format(end), f"{value}\n")
+        tables = "scaling_available_frequencies" if path != GPU else "available_frequencies"
+        _write(root / path / tables, " ".join(map(str, table)))
+    _write(root / CPU / "cpufreq/policy0/related_cpus", " ".join(map(str, range(cores))))
+    for core in range(1, cores):
+        _write(root / CPU / f"cpu{core}/online", "1\n")
+    _write(root / EMC, f"{max(caps.emc for caps in profile.caps.values())}\n")
+    _write(root / BOOT_ID, str(uuid.uuid4()))
+    _write(root / "etc/nvpmodel.conf", to_conf(_modes(profile, cores)))
+    nvpmodel.run(root, ["-m", str(profile.point(profile.vendor_default).mode_id)])
+
+
+def _offered(values: Iterable[int]) -> list[int]:
+    table = sorted(set(values))
+    return [table[0] // 2, *table]
+
+
+def _modes(profile: BoardProfile, cores: int) -> PowerModes:
+    online = {f"CORE_{core}": [f"/{CPU}/cpu{core}/online"] for core in range(1, cores)}
+    params = [
+        Param("CPU_ONLINE", "FILE", online),
+        Param("CPU", "CLOCK", {"MAX_FREQ": [f"/{CPU}/cpufreq/policy0/scaling_max_freq"]}),
+        Param("GPU", "CLOCK", {"MAX_FREQ": [f"/{GPU}/max_freq"]}),
+        Param("EMC", "CLOCK", {"MAX_FREQ": [f"/{EMC}"]}),
+    ]
+    modes = [
+        PowerMode(
+            point.mode_id,
+            point.name,
+            [
+                *(Setting("CPU_ONLINE", f"CORE_{core}", int(core < caps.cores)) for core in range(1, cores)),
+                Setting("CPU", "MAX_FREQ", caps.cpu // KILOHERTZ),
+                Setting("GPU", "MAX_FREQ", caps.gpu),
+                Setting("EMC", "MAX_FREQ", caps.emc),
+            ],
+        )
+        for point in profile.points
+        for caps in [profile.caps[point.name]]
+    ]
+    return PowerModes(profile.point(profile.vendor_default).mode_id, params, modes, [])
 
 
 def boot(root: Path) -> None:

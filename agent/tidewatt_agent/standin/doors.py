@@ -3,18 +3,23 @@
 import asyncio
 import contextlib
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from tidewatt_agent.standin import tegrastats
+from tidewatt_agent.standin.actuator import BoardActuator
+from tidewatt_agent.standin.board import compose
 from tidewatt_agent.standin.room import Room
 from tidewatt_governor.simulate.printing import application_metrics, tegrastats_line
 from tidewatt_wire.clock import Clock
 
 #: Real seconds between two lines at the least, however fast virtual time runs.
 SHORTEST_INTERVAL_S = 0.1
+#: Real seconds that a switch may wait for the room.
+SWITCH_TIMEOUT_S = 10.0
 LONGEST_INTERVAL_MS = 3_600_000
 
 
@@ -33,11 +38,12 @@ class Doors:
     def __init__(self, room: Room, clock: Clock, folder: Path) -> None:
         self._room, self._clock, self._folder = room, clock, folder
         self._servers: list[asyncio.AbstractServer] = []
-        self._found: dict[str, int] = {}
-        """The mode of each changed board before the first change."""
+        self._actuators: list[BoardActuator] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def open(self, host: str, port: int) -> dict[str, BoardDoors]:
         """Listen, and say where each board's doors are; OSError if a port or path is taken."""
+        self._loop = asyncio.get_running_loop()
         for device in self._room.boards:
             self._servers.append(
                 await asyncio.start_unix_server(
@@ -45,11 +51,10 @@ class Doors:
                     self._path(device, "tegrastats"),
                 )
             )
-            self._servers.append(
-                await asyncio.start_unix_server(
-                    lambda r, w, d=device: self._guard(self._actuator(d, r, w), w),  # type: ignore[misc]
-                    self._path(device, "actuator"),
-                )
+            root = self._path(device, "root")
+            compose(self._room.profile, root)
+            self._actuators.append(
+                BoardActuator(root, self._path(device, "actuator"), partial(self._heard, device))
             )
         page = await asyncio.start_server(lambda r, w: self._guard(self._page(r, w), w), host, port)
         self._servers.append(page)
@@ -69,10 +74,12 @@ class Doors:
             for device in self._room.boards
         }
 
-    def close(self) -> None:
-        """Stop listening."""
+    async def close(self) -> None:
+        """Stop listening, and put the boards back."""
         for server in self._servers:
             server.close()
+        # Beside the loop, which the boards need to be put back.
+        await asyncio.gather(*(asyncio.to_thread(actuator.stop) for actuator in self._actuators))
 
     def _path(self, device: str, door: str) -> Path:
         return self._folder / f"{device}.{door}"
@@ -114,48 +121,14 @@ class Doors:
             writer.write(line.encode() + b"\n")
             await writer.drain()
 
-    async def _actuator(
-        self, device: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        try:
-            while line := await reader.readline():
-                self._room.advance(self._clock.now_ms())
-                writer.write(msgspec.json.encode(self._answer(device, line)) + b"\n")
-                await writer.drain()
-        finally:
-            self._put_back(device)  # as the actuator does when who changed the board goes away
+    def _heard(self, device: str, mode_id: int) -> None:
+        """In the actuator's thread: let the board switch, at this moment of its time."""
+        assert self._loop  # noqa: S101 - open has been called
+        asyncio.run_coroutine_threadsafe(self._switch(device, mode_id), self._loop).result(SWITCH_TIMEOUT_S)
 
-    def _put_back(self, device: str) -> str:
-        found = self._found.pop(device, None)
-        if found is None:
-            return "unchanged"
-        self._room.set_mode(device, found)
-        return "applied"
-
-    def _mode_id(self, device: str) -> int:
-        return self._room.profile.point(self._room.boards[device].state.point).mode_id
-
-    def _answer(self, device: str, line: bytes) -> dict[str, Any]:
-        points = self._room.profile.points
-        try:
-            question = msgspec.json.decode(line, type=dict[str, Any])
-        except (msgspec.DecodeError, ValueError):
-            question = {}
-        match question:
-            case {"op": "modes"}:
-                return {"modes": {point.name: point.mode_id for point in points}}
-            case {"op": "state"}:
-                return {"mode_id": self._mode_id(device)}
-            case {"op": "set_mode", "id": int(mode_id)}:
-                self._found.setdefault(device, self._mode_id(device))
-                refusal = self._room.set_mode(device, mode_id)
-                kind = "refused" if refusal else "applied"
-                return {"kind": kind, "detail": refusal or "", "mode_id": self._mode_id(device)}
-            case {"op": "restore"}:
-                return {"kind": self._put_back(device), "detail": "", "mode_id": self._mode_id(device)}
-            case {"op": "keepalive"}:
-                return {}
-        return {"error": "unknown request; there are modes, state, set_mode with an id, restore, keepalive"}
+    async def _switch(self, device: str, mode_id: int) -> None:
+        self._room.advance(self._clock.now_ms())
+        self._room.set_mode(device, mode_id)
 
     async def _page(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """HTTP/1.1 with keep-alive: GET /<device>/metrics."""

@@ -81,7 +81,7 @@ async def run(config: RoomConfig) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    doors.close()
+    await doors.close()
 
 
 async def _live(room: Room, clock: Clock) -> None:

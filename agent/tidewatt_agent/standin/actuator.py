@@ -1,0 +1,66 @@
+"""The product's own actuator on a simulated board: a tree of files, a stand-in nvpmodel, a thread.
+
+nvpmodel runs inside the process, as starting a program for every switch would take longer than a
+switch does in fast virtual time. All else is what runs on a board.
+"""
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from tidewatt_agent.actuator.board import Board
+from tidewatt_agent.actuator.reboot import Reboots
+from tidewatt_agent.actuator.server import BACKLOG, Server
+from tidewatt_agent.actuator.tool import Nvpmodel, Said
+from tidewatt_agent.actuator.transaction import Actuator
+from tidewatt_agent.actuator.undofile import UndoFile
+from tidewatt_agent.standin import nvpmodel
+from tidewatt_agent.sysfs.tree import Tree
+
+#: Real seconds of silence before the board is put back, as on a board.
+KEEPALIVE_S = 30.0
+
+
+class InProcess(Nvpmodel):
+    """The stand-in nvpmodel, called instead of started; `on_mode` hears of every mode that it has set."""
+
+    def __init__(self, root: Path, on_mode: Callable[[int], None] = lambda _mode: None) -> None:
+        super().__init__()
+        self._root, self._on_mode = root, on_mode
+
+    def _run(self, *arguments: str) -> Said:
+        answer = nvpmodel.run(self._root, list(arguments))
+        if arguments[0] == "-m" and answer.code == 0:
+            self._on_mode(int(arguments[1]))
+        return Said(answer.text, None if answer.code < 0 else answer.code)
+
+
+class BoardActuator:
+    """An actuator for the board below `root`, listening at `path` until `stop`."""
+
+    def __init__(self, root: Path, path: Path, on_mode: Callable[[int], None]) -> None:
+        """`on_mode` is called in the actuator's thread."""
+        tree = Tree(str(root))
+        actuator = Actuator(
+            Board(tree),
+            InProcess(root, on_mode),
+            UndoFile(root / "undo.json"),
+            Reboots(tree, root / "reboot.json"),
+        )
+        self._stopped = threading.Event()
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen(BACKLOG)
+        server = Server(actuator, {0, os.getuid()}, KEEPALIVE_S)
+        self._thread = threading.Thread(
+            target=server.serve, args=(self._listener, self._stopped.is_set), name=path.name, daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, which puts the board back; takes up to half a second."""
+        self._stopped.set()
+        self._thread.join()
+        self._listener.close()
