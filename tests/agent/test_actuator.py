@@ -18,6 +18,7 @@ from tidewatt_agent.actuator.undofile import UndoFile
 from tidewatt_agent.nvpmodel import PowerModes
 from tidewatt_agent.standin import nvpmodel
 from tidewatt_agent.standin.board import build, fail
+from tidewatt_agent.standin.tree import FailingTree
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_wire.documents import parse_toml
 
@@ -33,6 +34,7 @@ class Tool(Nvpmodel):
         self.root = root
         self.asked: list[int] = []
         self.before: Callable[[], None] = lambda: None
+        self.after: Callable[[], object] = lambda: None
         self.last = nvpmodel.Answer("", 0)
 
     def _run(self, *arguments: str) -> Said:
@@ -40,6 +42,8 @@ class Tool(Nvpmodel):
             self.asked.append(int(arguments[1]))
             self.before()
         answer = self.last = nvpmodel.run(self.root, list(arguments))
+        if arguments[0] == "-m":
+            self.after()
         return Said(answer.text, None if answer.code < 0 else answer.code)
 
 
@@ -113,10 +117,10 @@ def test_every_mode_from_every_mode(bench: Bench) -> None:
     ("failure", "kind", "words"),
     [
         ("prompt", "needs_reboot", "bad input"),
-        ("hang", "refused", "said nothing"),
-        ("lie", "refused", "said nothing"),
+        ("hang", "refused", "is 1497600, not -1"),
+        ("lie", "refused", "is 1497600, not -1"),
         ("chroot", "refused", "Running in chroot"),
-        ("partial", "rolled_back", "said nothing"),
+        ("partial", "rolled_back", "is 1497600, not -1"),
         ("ebusy", "rolled_back", "Error writing"),
         ("enodev", "rolled_back", "Error writing"),
         ("eagain", "rolled_back", "Error writing"),
@@ -226,9 +230,170 @@ def test_drift_shows(bench: Bench) -> None:
     gpu.write_text("306000000\n")
     state = bench.hands.state()
     assert (state.mode_id, state.fitting) == (None, []), "in no mode of its own"
+    assert bench.new_hands().restore().state.mode_id == 0, "what is no mode is not somebody's choice"
+
+
+@pytest.mark.parametrize("caps_only", [False, True])
+def test_a_mode_that_somebody_else_has_set_is_left_alone(bench: Bench, caps_only: bool) -> None:
+    if caps_only:
+        bench.hands.set_caps({"gpu": 408 * MHZ})
+    else:
+        bench.hands.set_mode(1)
     nvpmodel.run(bench.root, ["-m", "3"])
-    assert bench.hands.state().mode_id == 3
-    assert bench.new_hands().restore().state.mode_id == 0
+    theirs = bench.nodes()
+    result = bench.new_hands().restore()
+    assert (result.kind, result.state.mode_id) == ("unchanged", 3)
+    assert "somebody else" in result.detail
+    assert bench.nodes() == theirs
+    assert not bench.undo.exists()
+
+
+def test_a_way_back_that_is_refused_is_not_forgotten(bench: Bench) -> None:
+    written = 0
+
+    def fault(_path: str, _value: int) -> str:
+        nonlocal written
+        written += 1
+        return "EBUSY" if written > 1 else ""
+
+    tree = FailingTree(str(bench.root), fault)
+    found = bench.nodes()
+    hands = Actuator(
+        Board(tree, lambda _s: None),
+        bench.tool,
+        UndoFile(bench.undo),
+        no_reboots(bench.root),
+        lambda _s: None,
+    )
+    result = hands.set_caps({"policy0": 960 * MHZ, "gpu": 408 * MHZ})
+    assert (result.kind, hands.stuck) == ("stuck", True)
+    assert bench.undo.exists()
+    tree.come_back()
+    assert hands.restore().kind == "applied"
+    assert not hands.stuck
+    assert bench.nodes() == found
+
+
+def test_where_newer_kernels_have_their_nodes(bench: Bench) -> None:
+    """GPU MAX_FREQ is set by the node that MAX_FREQ_KNEXT names, where there is one."""
+    conf = bench.root / "etc/nvpmodel.conf"
+    text = conf.read_text()
+    path = next(
+        line.split()[1] for line in text.splitlines() if line.startswith("MAX_FREQ /sys/devices/platform/17")
+    )
+    conf.write_text(
+        text.replace(f"MAX_FREQ {path}", f"MAX_FREQ /sys/devices/old/max_freq\nMAX_FREQ_KNEXT {path}")
+    )
+    gpu = bench.root / "sys/class/devfreq/17000000.gpu/max_freq"
+    assert bench.hands.set_caps({"gpu": 918 * MHZ}).kind == "refused", "15W leaves it 612 MHz"
+    assert bench.hands.set_mode(2).kind == "applied"
+    assert gpu.read_text() == "1020000000\n"
+    gpu.write_text("306000000\n")
+    assert bench.hands.state().mode_id is None, "and it is looked at"
+
+
+def test_heat_is_nobodys_cap(bench: Bench) -> None:
+    """A hot board shows lower maxima than were set: that is no failure, and isn't written back for ever."""
+    cooling = bench.root / "sys/class/thermal/cooling_device0"
+    cooling.mkdir(parents=True)
+    (cooling / "type").write_text("cpufreq-cpu0\n")
+    (cooling / "cur_state").write_text("2\n")
+    policy0 = bench.root / "sys/devices/system/cpu/cpufreq/policy0/scaling_max_freq"
+    found = bench.nodes()
+    policy0.write_text("1190400\n")
+    assert bench.hands.state().mode_id == 0
+    bench.tool.after = lambda: policy0.write_text("1190400\n")
+    result = bench.hands.set_mode(2)
+    assert (result.kind, result.state.mode_id) == ("applied", 2)
+    (cooling / "cur_state").write_text("0\n")
+    bench.tool.after = lambda: None
+    assert bench.hands.restore().kind == "applied"
+    assert bench.nodes() == found, "as the mode has it, not as the heat had it"
+
+
+def test_a_cap_that_was_found_is_put_back(bench: Bench) -> None:
+    policy0 = bench.root / "sys/devices/system/cpu/cpufreq/policy0/scaling_max_freq"
+    policy0.write_text("1190400\n")
+    found = bench.nodes()
+    assert bench.hands.set_mode(1).kind == "applied"
+    assert bench.hands.restore().kind == "applied"
+    assert bench.nodes() == found
+    assert not bench.undo.exists()
+
+
+@pytest.mark.parametrize("shown", ["3199000000", "4266000000", "0", "9223372036854775807"])
+def test_memory_without_a_cap_shows_what_it_likes(bench: Bench, shown: str) -> None:
+    emc = bench.root / "sys/kernel/nvpmodel_clk_cap/emc"
+    bench.tool.after = lambda: emc.write_text(f"{shown}\n")
+    assert bench.hands.set_mode(2).kind == "applied"
+
+
+def test_a_prompt_is_never_a_success(bench: Bench) -> None:
+    class Prompting(Tool):
+        def _run(self, *arguments: str) -> Said:
+            said = super()._run(*arguments)
+            return (
+                Said("DO YOU WANT TO REBOOT NOW? enter YES/yes to confirm:", 0) if "-m" in arguments else said
+            )
+
+    found = bench.nodes()
+    tool = Prompting(bench.root)
+    hands = Actuator(
+        Board(Tree(str(bench.root))), tool, UndoFile(bench.undo), no_reboots(bench.root), lambda _s: None, 0.1
+    )
+    assert hands.set_mode(2).kind == "needs_reboot"
+    assert bench.nodes() == found
+
+
+def test_cores_that_sleep_are_woken_and_put_back(bench: Bench) -> None:
+    """Their policy is gone while they sleep: it comes back with them."""
+    policy = bench.root / "sys/devices/system/cpu/cpufreq/policy4"
+    aside = bench.root / "policy4"
+    found = bench.nodes()
+    bench.hands.set_mode(3)
+    policy.rename(aside)
+    bench.tool.after = lambda: aside.rename(policy)
+    result = bench.new_hands().restore()
+    assert (result.kind, result.detail) == ("applied", "")
+    assert bench.nodes() == found
+
+
+def test_a_board_found_pinned_is_not_switched(bench: Bench) -> None:
+    for name, low in (("policy0", "1497600"), ("policy4", "1497600")):
+        (bench.root / f"sys/devices/system/cpu/cpufreq/{name}/scaling_min_freq").write_text(f"{low}\n")
+    assert bench.hands.state().pinned == ["policy0", "policy4"]
+    result = bench.hands.set_mode(1)
+    assert result.kind == "refused"
+    assert result.detail == "jetson_clocks holds policy0, policy4: `jetson_clocks --restore` first"
+    assert bench.tool.asked == []
+
+
+def test_ids_dealt_anew_lead_back_by_name(bench: Bench) -> None:
+    bench.hands.set_mode(1)
+    conf = bench.root / "etc/nvpmodel.conf"
+    conf.write_text(conf.read_text().replace("ID=0 ", "ID=9 ").replace("ID=3 ", "ID=0 "))
+    bench.tool.asked.clear()
+    result = bench.new_hands().restore()
+    assert (result.kind, result.state.mode_id, bench.tool.asked) == ("applied", 9, [9])
+
+
+@pytest.mark.parametrize("damage", ["writable", "link", "folder", "garbage"])
+def test_an_undo_file_that_anybody_could_have_written_is_not_believed(bench: Bench, damage: str) -> None:
+    bench.hands.set_mode(1)
+    after = bench.nodes()
+    if damage == "writable":
+        bench.undo.chmod(0o666)
+    elif damage == "garbage":
+        bench.undo.write_text("{")
+    else:
+        bench.undo.rename(bench.undo.with_name("other"))
+        bench.undo.symlink_to("other") if damage == "link" else bench.undo.mkdir()
+    hands = bench.new_hands()
+    for deed in (hands.restore, lambda: hands.set_mode(2)):
+        with pytest.raises(ValueError, match="set the board's mode by hand"):
+            deed()
+    assert hands.changed, "there may be something to put back"
+    assert bench.nodes() == after
 
 
 def test_pinned_clocks_are_put_back_pinned(bench: Bench) -> None:

@@ -1,11 +1,16 @@
 """The actuator as a process: who may speak, what is understood, and a board that is always put back."""
 
+import contextlib
+import fcntl
 import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,22 +70,45 @@ def test_what_is_not_in_it_changes_nothing(actuator: Process) -> None:
     talk.close()
 
 
+NOISE = [b'{"op":', b'"set_mode"', b'"id":', b"1", b"}", b"\n", b"\x00", b"\xff", b"[" * 50, b'"caps":{']
+#: What would move the board if anything of it were taken for a request.
+NEARLY = [
+    b'{"op":"set_mode","id":2,}',
+    b'{"op":"set_mode","id":2}}',
+    b'{"op":"set_mode","id":2.5}',
+    b'{"op":"set_mode","id":true}',
+    b'{"op":"set_mode","id":-1}',
+    b'{"op":"set_mode","id":NaN}',
+    b'{"op":"SET_MODE","id":2}',
+    b'{"op":["set_mode"],"id":2}',
+    b'[{"op":"set_mode","id":2}]',
+    b'{"op":"set_mode","id":2,"id2":3}',
+    b'{"op":"set_caps","caps":{"gpu":1}}',
+    b'{"op":"set_caps","caps":{"gpu":306000000.5}}',
+    b'{"op":"set_caps","caps":[["gpu",306000000]]}',
+    b'{"op":"reboot","id":2}',
+    b'{"op":"plan_reboot","id":2}',
+]
+
+
+def noise(chance: random.Random) -> bytes:
+    """Words of the vocabulary in any order, near misses, and plain bytes; never a whole request that acts."""
+    found = b"".join(chance.choice(NOISE) for _ in range(chance.randrange(40)))
+    for _ in range(chance.randrange(4)):
+        found += b"\n" + chance.choice(NEARLY) + b"\n"
+        found += bytes(chance.randrange(256) for _ in range(chance.randrange(300))) + b"\n"
+    return found + b'{"op":"set_mode","id":2'[: chance.randrange(22)]
+
+
 def test_random_bytes_never_hurt(actuator: Process) -> None:
     running = actuator.start()
     found = actuator.nodes()
     chance = random.Random(4)
-    words = [b'{"op":', b'"set_mode"', b'"id":', b"1", b"}", b"\n", b"\x00", b"\xff", b"[" * 50, b'"caps":{']
     for _ in range(150):
         talk = actuator.talk()
-        noise = b"".join(chance.choice(words) for _ in range(chance.randrange(40)))
-        for _ in range(chance.randrange(4)):
-            noise += bytes(chance.randrange(256) for _ in range(chance.randrange(300))) + b"\n"
-        try:
-            talk.socket.sendall(noise)
-        except OSError:
-            pass
-        finally:
-            talk.close()
+        with contextlib.suppress(OSError):
+            talk.socket.sendall(noise(chance))
+        talk.close()
     huge = actuator.talk()
     huge.socket.sendall(b"x" * 5000)
     assert huge.hear() == {"error": "a request has at most 4096 bytes"}
@@ -95,6 +123,42 @@ def test_random_bytes_never_hurt(actuator: Process) -> None:
         talk.close()
     assert actuator.nodes() == found
     assert running.poll() is None
+    assert "applied" not in actuator.log.read_text(), "not even for a moment"
+
+
+def test_many_at_once_never_hurt_the_one_who_works(actuator: Process) -> None:
+    """Noise in pieces from six sides, while one speaks: every answer comes, and is his."""
+    running, talk = actuator.start(), actuator.talk()
+    done = threading.Event()
+
+    def shout(seed: int) -> None:
+        chance = random.Random(seed)
+        while not done.is_set():
+            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as peer:
+                peer.connect(str(actuator.path))
+                text = noise(chance)
+                while text and not done.is_set():
+                    size = chance.randrange(1, 64)
+                    peer.send(text[:size])
+                    text = text[size:]
+
+    shouting = [threading.Thread(target=shout, args=(seed,)) for seed in range(6)]
+    for thread in shouting:
+        thread.start()
+    try:
+        for mode_id in (1, 2, 3, 1, 2, 3):
+            assert talk.ask(op="set_mode", id=mode_id)["kind"] == "applied"
+            for _ in range(20):
+                assert talk.ask(op="state")["mode_id"] == mode_id
+    finally:
+        done.set()
+        for thread in shouting:
+            thread.join()
+    assert talk.ask(op="restore")["kind"] == "applied"
+    assert running.poll() is None
+    open_files = len(list(Path(f"/proc/{running.pid}/fd").iterdir()))
+    assert open_files < 20, "nobody's connection stays behind"
+    talk.close()
 
 
 def test_only_the_agents_user_may_speak(actuator: Process) -> None:
@@ -138,6 +202,43 @@ def test_silence_is_not_trusted(actuator: Process) -> None:
     found, talk = actuator.nodes(), actuator.talk()
     talk.ask(op="set_mode", id=3)
     wait_for(lambda: actuator.nodes() == found, "the board to be put back")
+    talk.close()
+
+
+def test_an_onlooker_does_not_speak_for_who_changed_it(actuator: Process) -> None:
+    actuator.start("--keepalive-s", "0.3")
+    found, talk, onlooker = actuator.nodes(), actuator.talk(), actuator.talk()
+    talk.ask(op="set_mode", id=3)
+
+    def back() -> bool:
+        onlooker.ask(op="state")
+        return actuator.nodes() == found
+
+    wait_for(back, "the board to be put back, whoever else speaks")
+    talk.close()
+    onlooker.close()
+
+
+def test_a_switch_that_takes_long_is_no_silence(actuator: Process) -> None:
+    actuator.start("--keepalive-s", "0.6")
+    fail(actuator.root, "slow")
+    talk = actuator.talk()
+    assert talk.ask(op="set_mode", id=3)["kind"] == "applied"
+    for _ in range(10):
+        assert talk.ask(op="state")["mode_id"] == 3
+    talk.close()
+
+
+def test_two_at_once_would_undo_each_other(actuator: Process) -> None:
+    actuator.start()
+    talk = actuator.talk()
+    talk.ask(op="set_mode", id=3)
+    with (actuator.undo.with_name("actuator.lock")).open() as lock, pytest.raises(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    restoring = actuator.start(command="restore")
+    assert talk.ask(op="state")["mode_id"] == 3, "the second waits"
+    actuator.started[0].terminate()
+    assert restoring.wait(20) == 0
     talk.close()
 
 
@@ -215,6 +316,19 @@ def test_a_tool_that_hangs_is_ended(actuator: Process) -> None:
     assert said.returncode == 255
     assert tool.query() == 0, "noise around the answer is noise"
     assert nvpmodel.run(actuator.root, ["-m", "77"]).code == 255
+
+
+def test_a_tool_that_babbles_or_leaves_children_behind_is_not_waited_for(tmp_path: Path) -> None:
+    from tidewatt_agent.actuator.tool import MOST_OUTPUT, Nvpmodel  # noqa: PLC0415
+
+    babbler = [sys.executable, "-c", "while True: print('NV Power Mode: 15W' * 100)"]
+    assert len(Nvpmodel(babbler, 0.5).set_mode(1).text) == MOST_OUTPUT
+    parent = tmp_path / "parent"
+    parent.write_text("#!/bin/sh\nsetsid sleep 60 &\necho NV Power Mode: 15W\necho 0\n")
+    parent.chmod(0o755)
+    began_s = time.monotonic()
+    assert Nvpmodel([str(parent)], 20.0).query() == 0
+    assert time.monotonic() - began_s < 10, "its child still holds the pipe"
 
 
 def test_it_is_light() -> None:

@@ -1,6 +1,7 @@
 """The board under the hands: what modes and clocks it has, read afresh, and the one place that writes."""
 
 import errno
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -8,7 +9,7 @@ import msgspec
 
 from tidewatt_agent.actuator import plan
 from tidewatt_agent.actuator.plan import Knob, Readings, Write
-from tidewatt_agent.nvpmodel import CONF_PATHS, PowerModes, parse_conf
+from tidewatt_agent.nvpmodel import CONF_PATHS, Param, PowerModes, parse_conf
 from tidewatt_agent.sysfs import clocks
 from tidewatt_agent.sysfs.tree import Tree
 
@@ -16,6 +17,10 @@ NOTHING = PowerModes(None, [], [], [])
 #: The kernel applies a cap to a CPU policy from a work queue: reading back may be early by some milliseconds.
 SHOWS_WITHIN_S = 0.5
 LOOK_S = 0.01
+#: The suffix of arguments that hold for newer kernels.
+KNEXT = "_KNEXT"
+#: Cooling devices that hold clocks down; fans don't.
+_THROTTLES = re.compile(r"cpu|gpu|freq|throttle", re.IGNORECASE)
 #: A node that says EAGAIN is asked again this often.
 TRIES = 5
 
@@ -31,6 +36,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     fitting: list[int]
     caps: dict[str, int]
     """Present maxima in hertz by clock."""
+    pinned: list[str] = []
+    """Clocks whose minimum is held at their maximum, which no mode does: jetson_clocks."""
 
 
 class Board:
@@ -49,12 +56,23 @@ class Board:
         # A clock has many names (cpu0/cpufreq, cpufreq/policy0, ...): all of them are one node.
         params = [
             msgspec.structs.replace(
-                param,
-                args={arg: [self.tree.real("/".join(w).lstrip("/"))] for arg, w in param.args.items()},
+                param, args={arg: [self._node(param, arg)] for arg in param.args if not arg.endswith(KNEXT)}
             )
             for param in modes.params
         ]
         return msgspec.structs.replace(modes, params=params)
+
+    def _node(self, param: Param, arg: str) -> str:
+        """Where an argument is: newer kernels have the node that its _KNEXT twin names."""
+        path = ""
+        for words in (param.args.get(arg + KNEXT), param.args[arg]):
+            if words:
+                path = "/".join(words).lstrip("/")
+                if len(words) > 1:  # HWMON: a folder of one numbered folder, and the file in it
+                    path = next(iter(self.tree.find(f"{words[0].lstrip('/')}/hwmon*/{words[1]}")), path)
+                if self.tree.exists(path):
+                    break
+        return self.tree.real(path)
 
     def knobs(self, modes: PowerModes) -> list[Knob]:
         """Every clock that can be capped."""
@@ -85,9 +103,20 @@ class Board:
         knobs = self.knobs(modes)
         readings = self.readings(modes, knobs)
         fitting = plan.standing(modes, readings, knobs, caps)
+        if not fitting and self.clamped():
+            fitting = plan.standing(modes, readings, knobs, caps, clamped=True)
         only = fitting[0] if len(fitting) == 1 else said if said in fitting else None
         shown = {knob.name: readings[knob.maximum] * knob.unit for knob in knobs if knob.maximum in readings}
-        return State(mode_id=only, fitting=fitting, caps=shown)
+        held = plan.pinned(modes, knobs, readings)
+        return State(mode_id=only, fitting=fitting, caps=shown, pinned=held)
+
+    def clamped(self) -> bool:
+        """Whether the kernel holds some clock down now, because it is hot."""
+        return any(
+            self.tree.number(f"{path}/cur_state")
+            for path in self.tree.find("sys/class/thermal/cooling_device*")
+            if (kind := self.tree.read(f"{path}/type")) and _THROTTLES.search(kind) and "fan" not in kind
+        )
 
     def write(self, write: Write) -> None:
         """Write one value and read it back; WriteRefusedError when it isn't there after a while."""
@@ -98,6 +127,8 @@ class Board:
         waited_s = 0.0
         while (now := self.tree.number(write.path)) != write.to:
             if waited_s >= SHOWS_WITHIN_S:
+                if now is not None and now < write.to and self.clamped():
+                    return  # it is taken, and shows when the board has cooled
                 raise WriteRefusedError(f"/{write.path} was given {write.to} and shows {now}")
             self._sleep(LOOK_S)
             waited_s += LOOK_S
@@ -118,13 +149,14 @@ class Board:
             policy.name,
             f"{path}/scaling_max_freq",
             f"{path}/scaling_min_freq",
-            self._integers(f"{policy.path}/scaling_available_frequencies"),
+            self._integers(f"{policy.path}/scaling_available_frequencies")
+            or self._integers(f"{policy.path}/cpuinfo_min_freq", f"{policy.path}/cpuinfo_max_freq"),
             clocks.KILOHERTZ,
         )
 
-    def _integers(self, path: str) -> tuple[int, ...]:
-        words = (self.tree.read(path) or "").split()
-        return tuple(sorted({int(word) for word in words if word.isdecimal()}))
+    def _integers(self, *paths: str) -> tuple[int, ...]:
+        words = " ".join(self.tree.read(path) or "" for path in paths).split()
+        return tuple(sorted({int(word) for word in words if word.isdecimal() and word.isascii()}))
 
 
 def _emc_values(modes: PowerModes) -> tuple[int, ...]:

@@ -5,12 +5,14 @@ Exit codes: 0 done, 1 the board could not be put back, 2 the command line is wro
 
 import argparse
 import contextlib
+import fcntl
 import logging
 import os
 import pwd
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -25,6 +27,9 @@ from tidewatt_agent.sysfs.tree import Tree
 SOCKET = "/run/tidewatt/actuator.sock"
 UNDO = "/var/lib/tidewatt/undo.json"
 REBOOT = "reboot.json"
+LOCK = "actuator.lock"
+#: Seconds that an ending actuator may take.
+LOCK_WAIT_S = 30.0
 #: The first descriptor that systemd hands over.
 FIRST_PASSED = 3
 FAILED, WRONG = 1, 2
@@ -40,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     actuator = Actuator(Board(tree), Nvpmodel(options.nvpmodel.split()), UndoFile(undo), reboots)
     try:
-        sys.exit(_restore(options, actuator) if options.command == "restore" else _run(options, actuator))
+        with _alone(undo.with_name(LOCK)):
+            sys.exit(_restore(options, actuator) if options.command == "restore" else _run(options, actuator))
     except (OSError, ValueError) as error:
         print(f"tidewatt-actuator: {error}", file=sys.stderr)
         sys.exit(WRONG)
@@ -94,6 +100,24 @@ def _run(options: argparse.Namespace, actuator: Actuator) -> int:
         _notify("READY=1")
         server.serve(listener, lambda: bool(told))
     return FAILED if actuator.changed else 0
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the lock: two actuators would undo each other's undoing. ValueError if another one holds it."""
+    with path.open("w") as lock:
+        until_s = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until_s:
+                    raise ValueError(
+                        f"another actuator holds {path}; `systemctl stop tidewatt-actuator` ends it"
+                    ) from None
+                time.sleep(0.1)
+        yield
 
 
 def _users(name: str) -> set[int]:

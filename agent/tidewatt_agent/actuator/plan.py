@@ -7,6 +7,7 @@ Invariants (each is a property test):
 - putting back leads to the values before, by the same rule, from wherever the board stands.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -20,6 +21,8 @@ MASKS = frozenset({"TPC_POWER_GATING", "FBP_POWER_GATING", "GPU_POWER_GATING"})
 NO_CAP = frozenset({-1, 2**31 - 1, 2**63 - 1})
 #: Runtime power management of the GPU: set for the time of the switch only.
 TRANSIENT = frozenset({"GPU_POWER_CONTROL_ENABLE", "GPU_POWER_CONTROL_DISABLE"})
+
+_CPUFREQ = re.compile(r"sys/devices/system/cpu/cpufreq/policy[0-9]{1,3}/scaling_(min|max)_freq")
 
 Feasibility = Literal["live", "needs_reboot", "impossible"]
 Readings = Mapping[str, int]
@@ -61,6 +64,14 @@ def paths_of(modes: PowerModes) -> dict[tuple[str, str], str]:
         for param in modes.params
         for arg, words in param.args.items()
     }
+
+
+def ours(modes: PowerModes, knobs: Sequence[Knob], path: str) -> bool:
+    """Whether a node is one that a mode or a cap may change; a sleeping core's needn't be there now."""
+    if path in mask_paths(modes):
+        return False
+    ends = {end for knob in knobs for end in (knob.maximum, knob.minimum)}
+    return path in ends or path in paths_of(modes).values() or bool(_CPUFREQ.fullmatch(path))
 
 
 def mask_paths(modes: PowerModes) -> set[str]:
@@ -114,11 +125,13 @@ def mismatches(
     readings: Readings,
     knobs: Sequence[Knob],
     caps: Mapping[str, int],
+    *,
+    clamped: bool = False,
 ) -> list[str]:
     """What of the mode (with our caps on top) the board doesn't show, a few words each.
 
-    Nodes that can't be read tell nothing, and minima aren't looked at. Frequencies between two offered
-    ones are what the kernel makes of them: the next lower or higher one.
+    Nodes that can't be read tell nothing, and minima aren't looked at. `clamped`: the kernel holds clocks
+    down because it is hot, which their maxima show.
     """
     knob_of = {knob.maximum: knob for knob in knobs}
     minima = {knob.minimum for knob in knobs}
@@ -128,22 +141,47 @@ def mismatches(
         if real is None or path in minima:
             continue
         knob = knob_of.get(path)
-        good = (real,) if knob is None and unlimited(value, param) else acceptable(knob, param, value, caps)
-        if real not in good:
-            found.append(f"/{path} is {real}, not {' or '.join(map(str, good))}")
+        good = (
+            unlimited(value, param) or real == value
+            if knob is None
+            else fits(knob, value, real, caps.get(knob.name), clamped=clamped)
+        )
+        if not good:
+            found.append(f"/{path} is {real}, not {value}")
     return found
 
 
-def acceptable(knob: Knob | None, param: str, value: int, caps: Mapping[str, int]) -> tuple[int, ...]:
-    """What a node may show when a mode gives it `value`, with our cap on top."""
-    if knob is None:
-        return (value,)
-    if knob.name in caps:
-        return (caps[knob.name],)
-    if unlimited(value, param):
-        # The memory shows 0, or its highest, for no cap.
-        return (*knob.available[-1:], value) if param == "EMC" else knob.available[-1:]
-    return tuple({value, *neighbours(knob.available, value)})
+def fits(knob: Knob, value: int, real: int, cap: int | None, *, clamped: bool = False) -> bool:
+    """Whether a maximum may show `real` when the mode gives it `value`, with our `cap` on top.
+
+    Of a frequency between two offered ones the kernel makes the next lower or higher.
+    """
+    memory = knob.name == "emc"
+    if cap is not None:
+        good, highest = real == cap, cap
+    elif unlimited(value, "EMC" if memory else ""):
+        highest = knob.available[-1] if knob.available else real
+        # The memory shows its highest, which no table names, or what stands for no cap.
+        good = real == highest or (memory and (real >= highest or unlimited(real, "EMC")))
+    else:
+        near = (value, *neighbours(knob.available, value))
+        good, highest = real in near, max(near)
+    return good or (clamped and not memory and real in knob.available and real < highest)
+
+
+def pinned(modes: PowerModes, knobs: Sequence[Knob], readings: Readings) -> list[str]:
+    """The clocks that are held at their maximum, as jetson_clocks does, where no mode sets that."""
+    meant = {(path, value) for mode in modes.modes for _, path, value in wanted(modes, mode)}
+    return [
+        knob.name
+        for knob in knobs
+        if knob.minimum and len(knob.available) > 1
+        for low in [readings.get(knob.minimum)]
+        if low is not None
+        and low == readings.get(knob.maximum)
+        and low > knob.available[0]
+        and (knob.minimum, low) not in meant
+    ]
 
 
 def limit(modes: PowerModes, mode: PowerMode, knob: Knob) -> int:
@@ -161,7 +199,12 @@ def neighbours(available: Sequence[int], value: int) -> tuple[int, ...]:
 
 
 def standing(
-    modes: PowerModes, readings: Readings, knobs: Sequence[Knob], caps: Mapping[str, int]
+    modes: PowerModes,
+    readings: Readings,
+    knobs: Sequence[Knob],
+    caps: Mapping[str, int],
+    *,
+    clamped: bool = False,
 ) -> list[int]:
     """The ids of the modes that the board's own nodes agree with; several where no node tells them apart.
 
@@ -171,7 +214,7 @@ def standing(
         mode.id
         for mode in modes.modes
         if classify(modes, mode.id, readings).feasibility == "live"
-        and not mismatches(modes, mode, readings, knobs, caps)
+        and not mismatches(modes, mode, readings, knobs, caps, clamped=clamped)
     ]
 
 

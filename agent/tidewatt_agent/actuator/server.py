@@ -99,9 +99,10 @@ Request = Union[  # noqa: UP007 - evaluated by msgspec
 class Connection:
     """A peer: what it has said so far, and whether it changed the board."""
 
-    def __init__(self, peer: socket.socket) -> None:
+    def __init__(self, peer: socket.socket, now_s: float) -> None:
         self.socket = peer
         self.heard = b""
+        self.heard_s = now_s
         self.changed = False
 
 
@@ -119,7 +120,6 @@ class Server:
         self._actuator, self._users = actuator, users
         self._keepalive_s, self._monotonic = keepalive_s, monotonic
         self._selector = selectors.DefaultSelector()
-        self._heard_s = monotonic()
         self._connections = 0
         self._retry_s = FIRST_RETRY_S
         self._tried_s = monotonic()
@@ -138,9 +138,7 @@ class Server:
                         self._accept(listener)
                     else:
                         self._hear(key.data)
-                if self._monotonic() - self._heard_s > self._keepalive_s:
-                    self._put_back(f"nobody has spoken for {self._keepalive_s:.0f} s")
-                    self._heard_s = self._monotonic()
+                self._mistrust_silence()
                 self._free()
                 self._give_up_waiting()
         finally:
@@ -150,6 +148,14 @@ class Server:
                     self._close(key.data)
             self._put_back("the actuator ends")
             self._selector.close()
+
+    def _mistrust_silence(self) -> None:
+        """Put back what was changed by somebody who has not spoken for too long."""
+        for key in list(self._selector.get_map().values()):
+            peer = key.data
+            if peer and peer.changed and self._monotonic() - peer.heard_s > self._keepalive_s:
+                peer.changed = False
+                self._put_back(f"who changed it has been silent for {self._keepalive_s:.0f} s")
 
     def _free(self) -> None:
         """Try again to put back a board that is stuck."""
@@ -187,7 +193,7 @@ class Server:
             peer.close()
             return
         self._connections += 1
-        self._selector.register(peer, selectors.EVENT_READ, Connection(peer))
+        self._selector.register(peer, selectors.EVENT_READ, Connection(peer, self._monotonic()))
 
     def _hear(self, peer: Connection) -> None:
         try:
@@ -213,12 +219,13 @@ class Server:
             request = msgspec.json.decode(line, type=Request)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return {"error": f"not a request: {error}"}
-        self._heard_s = self._monotonic()
         try:
             return self._do(peer, request)
         except (OSError, ValueError) as error:
             log.warning("%s: %s", type(request).__name__, error)
             return {"error": str(error)}
+        finally:
+            peer.heard_s = self._monotonic()  # a long switch is no silence
 
     def _do(self, peer: Connection, request: Request) -> dict[str, Any]:
         match request:

@@ -7,8 +7,10 @@ up by itself; one that hangs all the same is ended, with its children.
 import contextlib
 import os
 import re
+import select
 import signal
 import subprocess
+import time
 from collections.abc import Sequence
 
 import msgspec
@@ -16,7 +18,11 @@ import msgspec
 #: Where it keeps the mode for its service to set at the next boot: `pmode:0001`.
 STATUS = "var/lib/nvpmodel/status"
 #: A switch takes well under a second; a hanging lock (its own GUI tray) or a prompt takes for ever.
-TIMEOUT_S = 20.0
+TIMEOUT_S = 10.0
+#: Seconds for a killed one to go.
+KILL_S = 1.0
+#: Seconds between two looks at whether it has ended.
+LOOK_S = 0.05
 #: What it prints is some lines; the rest is not kept.
 MOST_OUTPUT = 65_536
 _PROMPT = re.compile(r"DO YOU WANT TO REBOOT|Reboot required", re.IGNORECASE)
@@ -42,10 +48,10 @@ class Said(msgspec.Struct, frozen=True):
 
     @property
     def complaint(self) -> str:
-        """Its first error line, else its last line."""
+        """Its first error line, else its last line; empty when it said nothing."""
         lines = [line.strip() for line in self.text.splitlines() if line.strip()]
         errors = [line for line in lines if "ERROR" in line]
-        return next(iter(errors), lines[-1] if lines else "it said nothing")
+        return next(iter(errors), lines[-1] if lines else "")
 
 
 class Nvpmodel:
@@ -71,15 +77,40 @@ class Nvpmodel:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                umask=0o022,
+                env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
             )
         except OSError as error:
             return Said(f"NVPM ERROR: {self._command[0]}: {error.strerror}", None)
-        try:
-            out, _ = process.communicate(timeout=self._timeout_s)
-            code: int | None = process.returncode
-        except subprocess.TimeoutExpired:
+        assert process.stdout  # noqa: S101 - a pipe
+        with process.stdout as pipe:
+            text = _read(pipe.fileno(), process, time.monotonic() + self._timeout_s)
+        code = process.poll()
+        if code is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            out, _ = process.communicate()
-            code = None
-        return Said(out[:MOST_OUTPUT].decode("utf-8", "replace"), code)
+            # One that hangs in the kernel doesn't end even so; it is reaped when it does.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(KILL_S)
+        return Said(text.decode("utf-8", "replace"), code)
+
+
+def _read(pipe: int, process: "subprocess.Popen[bytes]", until_s: float) -> bytes:
+    """What it prints until it ends or its time is over, but no more than is of use.
+
+    A child of its own may hold the pipe open for longer: that isn't waited for.
+    """
+    text = b""
+    while (left_s := until_s - time.monotonic()) > 0.0:
+        ended = process.poll() is not None
+        readable, _, _ = select.select([pipe], [], [], 0.0 if ended else min(left_s, LOOK_S))
+        if readable:
+            part = os.read(pipe, MOST_OUTPUT)
+            text = (text + part)[:MOST_OUTPUT]
+            if not part:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(left_s)
+                break
+        elif ended:
+            break
+    return text

@@ -15,15 +15,18 @@ from tidewatt_agent.actuator import plan
 from tidewatt_agent.actuator.board import Board, State, WriteRefusedError
 from tidewatt_agent.actuator.plan import Knob, Readings, Write
 from tidewatt_agent.actuator.reboot import Plan, RebootRefusedError, Reboots
+from tidewatt_agent.actuator.snapshot import Snapshot, take
 from tidewatt_agent.actuator.tool import STATUS, Nvpmodel, Said
 from tidewatt_agent.actuator.undofile import Undo, UndoFile
-from tidewatt_agent.nvpmodel import PowerModes
+from tidewatt_agent.nvpmodel import PowerMode, PowerModes
 
 #: Clocks follow within milliseconds; cores take longer to come online.
 SETTLE_S = 3.0
 LOOK_S = 0.05
 #: Cores that come back online bring nodes with them: one pass for the cores, one for their clocks.
 PASSES = 3
+#: How many nodes that differ are named when the tool says nothing.
+MOST_DIFFERENCES = 3
 UNDER_WAY = "a reboot is under way"
 
 Kind = Literal[
@@ -37,36 +40,6 @@ class Result(msgspec.Struct, frozen=True):
     kind: Kind
     detail: str
     state: State
-
-
-class Snapshot(msgspec.Struct, frozen=True):
-    """The board before a change."""
-
-    modes: PowerModes
-    knobs: list[Knob]
-    readings: Readings
-    state: State
-    said: int | None
-    status: str | None
-    """What nvpmodel's service will do at the next boot, too: the text of its status file."""
-
-    @property
-    def mode_id(self) -> int | None:
-        """The mode it stands in, one that fits where several do, else the one that the tool believes in."""
-        if self.state.mode_id is not None:
-            return self.state.mode_id
-        return self.state.fitting[0] if self.state.fitting else self.said
-
-    def classify(self, mode_id: int) -> plan.Classified:
-        """Whether this mode can be set now."""
-        current = None if self.mode_id is None else self.modes.mode(self.mode_id)
-        return plan.classify(self.modes, mode_id, self.readings, current)
-
-    @property
-    def restorable(self) -> Readings:
-        """What may be written back: all but the GPU's masks, which only a reboot changes."""
-        masks = plan.mask_paths(self.modes)
-        return {path: value for path, value in self.readings.items() if path not in masks}
 
 
 class Actuator:
@@ -103,29 +76,38 @@ class Actuator:
 
     def set_mode(self, mode_id: int) -> Result:
         """Bring the board into the mode, now, or leave it as it is."""
-        before = self._snapshot()
-        verdict = before.classify(mode_id)
-        if self.reboot and self.reboot.stage == "asked":
-            return Result("refused", UNDER_WAY, before.state)
-        if verdict.feasibility != "live":
-            kind: Kind = "needs_reboot" if verdict.feasibility == "needs_reboot" else "refused"
-            return Result(kind, verdict.why, before.state)
-        if before.state.mode_id == mode_id and not self._caps:
-            return Result("unchanged", "", before.state)
-        if before.mode_id is None:
-            why = "the board's present mode is not known: there is nothing to go back to"
-            return Result("refused", why, before.state)
-        found = self._undo.load()
-        self._undo.keep(found.with_mode(before.mode_id, before.status).with_nodes(before.restorable))
+        before, found = self._snapshot(), self._undo.load()
+        kind, why = self._judge(before, found, mode_id)
+        if kind != "applied" or before.mode is None:
+            return Result(kind, why, before.state)
+        undo = found.with_mode(before.mode.id, before.mode.name, before.status).with_ours(mode_id)
+        self._undo.keep(undo.with_nodes(before.restorable))
         caps, self._caps = self._caps, {}
         said = self._tool.set_mode(mode_id)
         # What the tool calls a failure won't come about by waiting for it.
         state = self._settled(mode_id, self._settle_s if said.returncode == 0 else 0.0)
-        if state.mode_id == mode_id and not said.pretended:
+        if state.mode_id == mode_id and not said.pretended and not said.prompted:
             self.stuck = False
             return Result("applied", "", state)
         self._caps = caps
-        return self._roll_back(before, found, said)
+        return self._roll_back(before, found, said, mode_id)
+
+    def _judge(self, before: Snapshot, found: Undo, mode_id: int) -> tuple[Kind, str]:
+        """`applied` where the mode may be set, else what to answer, and why."""
+        verdict = before.classify(mode_id)
+        if self.reboot and self.reboot.stage == "asked":
+            return "refused", UNDER_WAY
+        if verdict.feasibility != "live":
+            return "needs_reboot" if verdict.feasibility == "needs_reboot" else "refused", verdict.why
+        if before.state.mode_id == mode_id and not self._caps:
+            return "unchanged", ""
+        if before.mode is None:
+            return "refused", "the board's present mode is not known: there is nothing to go back to"
+        if before.state.pinned and found.empty:
+            # A change of mode would undo more of jetson_clocks than can be put back.
+            clocks = ", ".join(before.state.pinned)
+            return "refused", f"jetson_clocks holds {clocks}: `jetson_clocks --restore` first"
+        return "applied", ""
 
     def set_caps(self, caps: Mapping[str, int | None]) -> Result:
         """Cap clocks below the mode's own caps, in hertz; None takes a cap away again."""
@@ -149,7 +131,8 @@ class Actuator:
         if not writes:
             return Result("unchanged", "", before.state)
         found = self._undo.load()
-        self._undo.keep(found.with_nodes({write.path: write.was for write in writes}))
+        undo = found.with_mode(mode.id, mode.name, before.status)
+        self._undo.keep(undo.with_nodes({write.path: before.restorable[write.path] for write in writes}))
         done: list[Write] = []
         try:
             for write in writes:
@@ -169,21 +152,27 @@ class Actuator:
         found = self._undo.load()
         if found.empty:
             return Result("unchanged", "", self.state())
+        before = self._snapshot()
+        if _theirs(before, found):
+            self._caps, self.stuck = {}, False
+            self._undo.forget()
+            return Result("unchanged", "somebody else has set this mode: it is left alone", before.state)
         self._caps = {}
-        complaint = ""
-        if found.mode_id is not None and self._snapshot().mode_id != found.mode_id:
-            complaint = self._tool.set_mode(found.mode_id).complaint
-            self._settled(found.mode_id, self._settle_s)
+        complaint, mode = "", _same_mode(before.modes, found)
+        if mode and before.mode != mode:
+            complaint = self._tool.set_mode(mode.id).complaint
+            self._settled(mode.id, self._settle_s)
         # Only what a mode or a cap may touch: a file that says otherwise is not ours.
-        known = self._snapshot().restorable
-        strange = [f"/{path} is no node of a mode or a cap" for path in found.nodes if path not in known]
-        left = strange + self._put_back({path: to for path, to in found.nodes.items() if path in known})
+        strange = [path for path in found.nodes if not plan.ours(before.modes, before.knobs, path)]
+        left = [f"/{path} is no node of a mode or a cap" for path in strange]
+        left += self._put_back({path: to for path, to in found.nodes.items() if path not in strange})
         if found.mode_id is not None:
             left += self._remember(found.status)
         self.stuck = bool(left)
         if self.stuck:
             return Result("stuck", "; ".join([*left, complaint]).strip("; "), self.state())
         self._undo.forget()
+        self._said = self._tool.query()
         return Result("applied", "", self.state())
 
     @property
@@ -243,11 +232,7 @@ class Actuator:
 
     def _snapshot(self) -> Snapshot:
         self._said = self._tool.query()
-        modes = self._board.modes()
-        knobs = self._board.knobs(modes)
-        readings = self._board.readings(modes, knobs)
-        state = self._board.state(self._said, self._caps)
-        return Snapshot(modes, knobs, readings, state, self._said, self._board.tree.exact(STATUS))
+        return take(self._board, self._said, self._caps)
 
     def _settled(self, mode_id: int, within_s: float) -> State:
         """The state once the mode shows, or after the time it may take."""
@@ -264,18 +249,20 @@ class Actuator:
         self._said = state.mode_id
         return state
 
-    def _roll_back(self, before: Snapshot, found: Undo, said: Said) -> Result:
+    def _roll_back(self, before: Snapshot, found: Undo, said: Said, mode_id: int) -> Result:
         """Back to where the board stood before this call."""
-        moved = self._board.readings(before.modes, before.knobs) != before.readings
-        if moved and before.mode_id is not None:
-            self._tool.set_mode(before.mode_id)
-            self._settled(before.mode_id, self._settle_s)
-            self._put_back(before.restorable)
-        left = self._remember(before.status)
-        self._said = self._tool.query()
-        stuck = bool(left) or self._board.readings(before.modes, before.knobs) != before.readings
+        now = self._snapshot()
+        moved, mode = not before.same(now), now.modes.mode(mode_id)
+        differs = plan.mismatches(now.modes, mode, now.readings, now.knobs, {}) if mode else []
+        left: list[str] = []
+        if moved and before.mode:
+            self._tool.set_mode(before.mode.id)
+            self._settled(before.mode.id, self._settle_s)
+            left = self._put_back(before.restorable)
+        left += self._remember(before.status)
         kind: Kind = "needs_reboot" if said.prompted else "rolled_back" if moved else "refused"
-        return self._rolled_back(kind, [said.complaint, *left], found, stuck=stuck)
+        why = [said.complaint or "; ".join(differs[:MOST_DIFFERENCES]), *left]
+        return self._rolled_back(kind, why, found, stuck=bool(left) or not before.same(self._snapshot()))
 
     def _remember(self, status: str | None) -> list[str]:
         """Have the tool believe, and the next boot bring, what it did before; why not, if it can't be."""
@@ -291,7 +278,7 @@ class Actuator:
         self.stuck = stuck
         if not stuck:
             self._undo.forget() if found.empty else self._undo.keep(found)
-        return Result("stuck" if stuck else kind, "; ".join(why), self.state())
+        return Result("stuck" if stuck else kind, "; ".join(filter(None, why)), self.state())
 
     def _put_back(self, found: Readings) -> list[str]:
         """Write what differs from `found`; what couldn't be written, a sentence each."""
@@ -336,3 +323,23 @@ class Actuator:
         if value > highest:
             raise ValueError(f"{knob.name}: {hertz} Hz is above the {highest * knob.unit} Hz of {mode.name}")
         return value
+
+
+def _theirs(now: Snapshot, found: Undo) -> bool:
+    """Whether somebody else has set the mode since: then it is not ours to put back.
+
+    By the nodes and by the tool's word: what a kill left half done may look like a third mode, but
+    nobody has asked the tool for it.
+    """
+    strange = now.said is not None and now.said not in (found.mode_id, *found.ours)
+    return found.mode_id is not None and strange and now.said in now.state.fitting
+
+
+def _same_mode(modes: PowerModes, found: Undo) -> PowerMode | None:
+    """The mode that was found, by its name if the ids have been dealt anew."""
+    if found.mode_id is None:
+        return None
+    mode = modes.mode(found.mode_id)
+    if found.mode_name is None or (mode and mode.name == found.mode_name):
+        return mode
+    return next((one for one in modes.modes if one.name == found.mode_name), None)

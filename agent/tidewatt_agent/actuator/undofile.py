@@ -4,6 +4,8 @@ A kill at any instant leaves either no file (nothing was changed) or a file that
 was found. It is removed only after reading back showed that everything is as found.
 """
 
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,22 +13,32 @@ import msgspec
 
 from tidewatt_agent.durable import remove_file, replace_file
 
+#: What is unreadable is not guessed.
+MEND = "set the board's mode by hand, then remove the file"
+
 
 class Undo(msgspec.Struct, frozen=True, kw_only=True):
-    """How the board was found: its mode (None: it wasn't changed), and values by node in order of change.
+    """How the board was found: its mode by id and name (None: nothing was changed), and values by node.
 
-    `status`: with a mode, the text of nvpmodel's status file; None where there was none.
+    `status`: the text of nvpmodel's status file; None where there was none. `ours`: the modes that were asked
+    for since; what stands in another is somebody else's doing.
     """
 
     mode_id: int | None = None
+    mode_name: str | None = None
     status: str | None = None
+    ours: list[int] = []
     nodes: dict[str, int] = {}
 
-    def with_mode(self, mode_id: int, status: str | None) -> "Undo":
+    def with_mode(self, mode_id: int, name: str | None, status: str | None) -> "Undo":
         """Remember the mode found, unless an earlier one is remembered."""
         if self.mode_id is not None:
             return self
-        return msgspec.structs.replace(self, mode_id=mode_id, status=status)
+        return msgspec.structs.replace(self, mode_id=mode_id, mode_name=name, status=status)
+
+    def with_ours(self, mode_id: int) -> "Undo":
+        """Remember that this mode is asked for."""
+        return msgspec.structs.replace(self, ours=sorted({*self.ours, mode_id}))
 
     def with_nodes(self, nodes: Mapping[str, int]) -> "Undo":
         """Remember nodes that are about to change; of one that changed before, its first value."""
@@ -46,13 +58,26 @@ class UndoFile:
         self._path = path
 
     def load(self) -> Undo:
-        """What is to be put back; nothing if there is no file. A file that is no Undo raises ValueError."""
+        """What is to be put back; nothing if there is no file.
+
+        A file that is no Undo, or that others than root could have written, raises ValueError.
+        """
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=Undo)
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
             return Undo()
-        except msgspec.DecodeError as error:
-            raise ValueError(f"{self._path} can't be read: {error}") from error
+        except OSError as error:
+            raise ValueError(f"{self._path} can't be read: {error.strerror}; {MEND}") from error
+        found = os.fstat(descriptor)
+        mine = found.st_uid in (0, os.geteuid()) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if not stat.S_ISREG(found.st_mode) or not mine:
+            os.close(descriptor)
+            raise ValueError(f"{self._path} is no file that only root can write; {MEND}")
+        with os.fdopen(descriptor, "rb") as file:
+            try:
+                return msgspec.json.decode(file.read(), type=Undo)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise ValueError(f"{self._path} can't be read: {error}; {MEND}") from error
 
     def keep(self, undo: Undo) -> None:
         """Put it on the disk. Raises OSError if that can't be: then nothing may be changed."""

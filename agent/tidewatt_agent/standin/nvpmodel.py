@@ -129,6 +129,8 @@ def _set(root: Path, modes: PowerModes, mode: PowerMode) -> Answer:
 def _writes(root: Path, modes: PowerModes, mode: PowerMode) -> list[tuple[Path, int, str]]:
     """Node, value and parameter of every setting whose node exists; frequencies as the kernel rounds them."""
     paths = {(p.name, arg): root / "/".join(w).lstrip("/") for p in modes.params for arg, w in p.args.items()}
+    newer = {key: path for key, path in paths.items() if key[1].endswith("_KNEXT") and path.exists()}
+    paths.update({(name, arg.removesuffix("_KNEXT")): path for (name, arg), path in newer.items()})
     every = [setting for one in modes.modes for setting in one.settings]
     highest = {one.param: max(s.value for s in every if s.param == one.param) for one in every}
     found = []

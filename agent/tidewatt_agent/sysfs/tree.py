@@ -17,8 +17,8 @@ PAGE = 4096
 #: /proc/stat of a board is some kilobytes; what is longer than this isn't for us.
 MOST = 64 * PAGE
 MOST_LINKS = 40
-#: Whatever a kernel counts fits into 18 digits.
-_INTEGER = re.compile(r"-?[0-9]{1,18}")
+#: Whatever a kernel counts fits into 64 bits.
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
 
 
 class Tree:
@@ -46,6 +46,13 @@ class Tree:
         except OSError as error:
             return os.strerror(error.errno or 0)
         return ""
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such a node, readable or not."""
+        try:
+            return os.path.exists(self._place(path))  # noqa: PTH110 - no objects
+        except OSError:
+            return False
 
     def write(self, path: str, value: int) -> None:
         """Write an integer and a line end, in one call as the kernel wants it; OSError if it isn't taken."""
