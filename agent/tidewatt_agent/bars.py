@@ -1,10 +1,8 @@
 """Operating points that the board did not take, left out for a while: asked again later, not every tick."""
 
 import logging
-from collections.abc import Sequence
 
 from tidewatt_agent.hands import Outcome
-from tidewatt_wire.messages import OperatingPoint
 
 log = logging.getLogger(__name__)
 
@@ -33,19 +31,14 @@ class Bars:
     def note(self, point: str, outcome: Outcome, now_s: float) -> None:
         """Bar a point that failed, twice as long each time; free one that was applied.
 
-        Where the board can't be seen nothing is barred (that isn't the point's fault) unless it is stuck.
+        Where the actuator can't be reached nothing is barred: that isn't the point's fault.
         """
         if outcome.kind == "applied":
             self._until_s.pop(point, None)
             self._bar_s.pop(point, None)
-        elif outcome.kind == "stuck" or (outcome.point is not None and outcome.kind in NOT_TAKEN):
+        elif outcome.reached and outcome.kind in NOT_TAKEN:
             bar_s = min(LONGEST_BAR_S, 2.0 * self._bar_s.get(point, FIRST_BAR_S / 2.0))
             if outcome.kind == "needs_reboot":
                 bar_s = REBOOT_BAR_S
             self._bar_s[point], self._until_s[point] = bar_s, now_s + bar_s
             log.warning("%s %s: %s; not asked again for %.0f s", point, outcome.kind, outcome.detail, bar_s)
-
-
-def without(points: Sequence[OperatingPoint], barred: Sequence[str]) -> list[OperatingPoint]:
-    """The points that aren't barred; all of them when none would be left."""
-    return [point for point in points if point.name not in barred] or list(points)

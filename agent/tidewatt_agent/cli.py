@@ -106,7 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     _config_option(hold)
     hold.add_argument("--min-mode", required=True, help="the weakest mode that will do, by name")
-    hold.add_argument("--for", dest="time", default="10m", help="90s, 10m, 2h, 1d (default: %(default)s)")
+    hold.add_argument(
+        "--for", dest="time", help="90s, 10m, 2h, 1d (default: 10m, or for as long as the command runs)"
+    )
     hold.add_argument("--reason", default="", help="what for: shown in decisions and upstream")
     hold.add_argument("command_line", nargs="*", metavar="COMMAND", help="hold while it runs")
     hold.set_defaults(command=_hold)
@@ -221,10 +223,14 @@ def _doctor(options: argparse.Namespace) -> int:
 def _agent(options: argparse.Namespace) -> "Agent":
     from tidewatt_agent.hold import Agent  # noqa: PLC0415
 
+    return Agent(_lease_socket(options))
+
+
+def _lease_socket(options: argparse.Namespace) -> str:
     path = _read_config(options).lease.socket
     if not path:
         raise ValueError(f"{options.config} names no lease.socket: nothing can be held")
-    return Agent(path)
+    return path
 
 
 def _hold(options: argparse.Namespace) -> int:
@@ -234,14 +240,15 @@ def _hold(options: argparse.Namespace) -> int:
     request = {
         "op": "hold",
         "min_mode": options.min_mode,
-        "for_s": seconds(options.time),
+        "for_s": seconds(options.time or ("1h" if command else "10m")),
         "reason": options.reason or (f"while {command[0]} runs" if command else "no reason given"),
     }
+    if command:
+        if options.time:
+            raise ValueError("with a command, it says how long: leave out --for")
+        return while_running(_lease_socket(options), request, command)
     agent = _agent(options)
     try:
-        if command:
-            # The command says how long; the time is only the most that it may take.
-            return while_running(agent, request, command)
         given = agent.ask(**request)
         print(f"lease {given['id']}: {options.min_mode} or more for {given['for_s']:.0f} s")
     finally:

@@ -1,7 +1,7 @@
 """Everything the agent is, in order. The loop sleeps, the tick works.
 
 The watchdog is fed from the tick, so a tick that hangs is a restart. A clean stop, and a part
-that breaks, leave the board in the mode it was found in; after kill -9 nobody is left to do so.
+that breaks, leave the board in the mode it was found in; after kill -9 the actuator does that.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ import sdnotify
 from tidewatt_agent import VERSION, metrics
 from tidewatt_agent.config import AUTO, Config, broker_address
 from tidewatt_agent.counterfile import CounterFile
+from tidewatt_agent.eyes import Eyes
 from tidewatt_agent.hands import FoldedHands, Hands, SocketHands
 from tidewatt_agent.host import Host
 from tidewatt_agent.jtop import JtopReader
@@ -30,6 +31,7 @@ from tidewatt_agent.policies import Policies
 from tidewatt_agent.power import Calibration, PowerRule
 from tidewatt_agent.readers import Reader, Readers
 from tidewatt_agent.recognise import BoardIdentity, recognise
+from tidewatt_agent.rivals import find_rivals
 from tidewatt_agent.stopping import stop_asked
 from tidewatt_agent.sysfs.reader import SysfsReader
 from tidewatt_agent.sysfs.tree import Tree
@@ -77,6 +79,9 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
     if config.metrics.listen:
         metrics.serve(shown, config.metrics.listen)
 
+    if hands.acts:
+        for rival in await asyncio.to_thread(find_rivals, Tree(config.reader.root)):
+            log.warning("another hand on this board: %s; on drift the policy holds", rival)
     asked = await leases.serve(config.lease.socket) if config.lease.socket else None
     with _journal(config.journal.path) as journal:
         tick = Tick(
@@ -199,10 +204,10 @@ def _host(config: Config, readers: Readers) -> Host:
 
 def _hands(config: Config, profile: BoardProfile | None) -> Hands:
     points = profile.points if profile else []
-    board = SocketHands(config.board.actuator_socket, points) if config.board.actuator_socket else None
-    if board and config.agent.control == "enforce":
-        return board
-    return FoldedHands(board)
+    if not config.board.actuator_socket:
+        return FoldedHands(Eyes(Tree(config.reader.root), time.monotonic))
+    board = SocketHands(config.board.actuator_socket, points)
+    return board if config.agent.control == "enforce" else FoldedHands(board)
 
 
 def _link(

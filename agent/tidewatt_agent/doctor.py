@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-import psutil
 
 from tidewatt_agent import VERSION
 from tidewatt_agent.capture import capture, private_words, redact
@@ -21,6 +20,7 @@ from tidewatt_agent.nvpmodel import CONF_PATHS, parse_conf
 from tidewatt_agent.power import total_watts
 from tidewatt_agent.recognise import recognise
 from tidewatt_agent.recording import save
+from tidewatt_agent.rivals import find_rivals
 from tidewatt_agent.sysfs.rails import read_rails
 from tidewatt_agent.sysfs.reader import find_nodes
 from tidewatt_agent.sysfs.tree import Tree
@@ -31,8 +31,6 @@ Level = Literal["ok", "warning", "error"]
 #: The exit code of a level: like systemd's own tools, 0 is all well.
 EXIT: Mapping[Level, int] = {"ok": 0, "warning": 1, "error": 2}
 BROKER_TIMEOUT_S = 3.0
-#: Programs that set clocks or modes, too. The agent stands down rather than fight them.
-RIVALS = ("tuned", "tlp", "auto-cpufreq", "power-profiles-daemon", "nvpmodel_indicator", "jetson_clocks")
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -184,27 +182,16 @@ def _modes(_config: Config, tree: Tree, _clock: Clock) -> Iterator[Finding]:
 
 
 def _rivals(_config: Config, tree: Tree, _clock: Clock) -> Iterator[Finding]:
-    running = {(process.info["name"] or "")[:15] for process in psutil.process_iter(["name"])}
-    # The kernel cuts a process's name after 15 characters.
-    found = [rival for rival in RIVALS if rival[:15] in running]
-    pinned = [policy.name for policy in find_nodes(tree).policies if _pinned(tree, policy.path)]
-    if found or pinned:
-        clocks = [f"clocks of {', '.join(pinned)} are pinned (jetson_clocks)"] if pinned else []
+    found = find_rivals(tree)
+    if found:
         yield Finding(
             "rivals",
             "warning",
-            "; ".join([*(f"{name} is running" for name in found), *clocks]),
+            "; ".join(found),
             "let one program set clocks: stop the others, `jetson_clocks --restore`",
         )
     else:
         yield Finding("rivals", "ok", "no other program is known to set clocks or modes")
-
-
-def _pinned(tree: Tree, path: str) -> bool:
-    """Whether the lowest clock is the highest allowed, on a policy that could do with less."""
-    low, high = tree.number(f"{path}/scaling_min_freq"), tree.number(f"{path}/scaling_max_freq")
-    least = tree.number(f"{path}/cpuinfo_min_freq")
-    return low is not None and low == high and low != least
 
 
 def _loads(config: Config, _tree: Tree, _clock: Clock) -> Iterator[Finding]:

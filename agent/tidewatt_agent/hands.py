@@ -39,6 +39,21 @@ class Outcome(msgspec.Struct, frozen=True):
     kind: OutcomeKind
     point: str | None
     detail: str = ""
+    reached: bool = True
+    """Whether the board's actuator answered at all."""
+
+
+class Stance(msgspec.Struct, frozen=True):
+    """Where the board stands, by one look."""
+
+    point: str | None
+    """The mode's name; None when it stands in none of its own, or can't be looked at."""
+    seen: bool = True
+    """Whether it could be looked at."""
+    changed: bool = True
+    """Whether the actuator holds a change that it would put back."""
+    pinned: tuple[str, ...] = ()
+    """Clocks that are held at their maximum, as jetson_clocks does."""
 
 
 class Hands(Protocol):
@@ -47,8 +62,8 @@ class Hands(Protocol):
     acts: bool
     """Whether `go_to` moves the board, or only says what it would do."""
 
-    async def look(self) -> str | None:
-        """The name of the operating point in force, None when it can't be read."""
+    async def look(self) -> Stance:
+        """Where the board stands. Never raises."""
 
     async def go_to(self, point: str) -> Outcome:
         """Bring the board to `point` and say what really happened."""
@@ -83,38 +98,51 @@ class SocketHands:
 
     def __init__(self, path: str, points: Sequence[OperatingPoint]) -> None:
         self._path = path
+        # Until the board has said which modes it has, those of its profile are believed.
         self._ids = {point.name: point.mode_id for point in points}
-        self._names = {point.mode_id: point.name for point in points}
         self._stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._changed = False
         self._away = False
         self._reboot: dict[str, Any] = {}
 
-    async def look(self) -> str | None:
-        """See Hands.look; the first failure is logged, none is raised."""
+    async def look(self) -> Stance:
+        """See Hands.look; the first failure is logged."""
         try:
             answer = await self._ask({"op": "state"})
         except BoardUnreachableError as error:
             if not self._away:
                 log.warning("board: %s", error)
             self._away = True
-            return None
+            return Stance(None, seen=False)
         if self._away:
             log.info("board: %s answers again", self._path)
             self._away = False
         reboot, mode_id = answer.get("reboot"), answer.get("mode_id")  # any JSON may come
         self._reboot = reboot if isinstance(reboot, dict) else {}
-        return self._names.get(mode_id) if isinstance(mode_id, int) else None
+        pinned = answer.get("pinned")
+        return Stance(
+            self._name(mode_id),
+            changed=answer.get("changed") is not False,
+            pinned=tuple(map(str, pinned)) if isinstance(pinned, list) else (),
+        )
+
+    def _name(self, mode_id: object) -> str | None:
+        return next((name for name, one in self._ids.items() if one == mode_id), None)
 
     async def go_to(self, point: str) -> Outcome:
         """See Hands.go_to: ask, then look, and believe only what is seen."""
+        stands = (await self.look()).point
+        if point not in self._ids:
+            return Outcome(
+                "refused", stands, f"this board has no mode {point}; it has {', '.join(self._ids)}"
+            )
         # Said before it is done: an answer that never comes must not hide a change.
         self._changed = True
         try:
             answer = await self._ask({"op": "set_mode", "id": self._ids[point]}, SWITCH_TIMEOUT_S)
         except BoardUnreachableError as error:
-            return Outcome("refused", await self.look(), str(error))
-        stands = await self.look()
+            return Outcome("refused", (await self.look()).point, str(error), reached=False)
+        stands = (await self.look()).point
         if "error" in answer:
             return Outcome("refused", stands, str(answer["error"]))
         kind, detail = answer.get("kind"), str(answer.get("detail", ""))
@@ -138,7 +166,7 @@ class SocketHands:
         try:
             answer = await self._ask({"op": op, "id": self._ids[point]}, SWITCH_TIMEOUT_S)
         except BoardUnreachableError as error:
-            return Outcome("refused", None, str(error))
+            return Outcome("refused", None, str(error), reached=False)
         detail = str(answer.get("detail") or answer.get("error") or "")
         return Outcome(done if answer.get("kind") == done else "refused", point, detail)
 
@@ -148,7 +176,7 @@ class SocketHands:
         mode_id = self._reboot.get("to")
         if kind is None or self._reboot.get("seen") is not False or not isinstance(mode_id, int):
             return None
-        return Outcome(kind, self._names.get(mode_id))
+        return Outcome(kind, self._name(mode_id))
 
     async def reboot_seen(self) -> None:
         """See Hands.reboot_seen."""
@@ -178,12 +206,9 @@ class SocketHands:
         try:
             if self._stream is None:
                 self._stream = await asyncio.open_unix_connection(self._path)
-            reader, writer = self._stream
-            writer.write(msgspec.json.encode(question) + b"\n")
-            line = await asyncio.wait_for(reader.readline(), timeout_s)
-            if not line:
-                raise BoardUnreachableError(f"{self._path} closed the connection")
-            return msgspec.json.decode(line, type=dict[str, Any])
+                # Ids differ from board to board and from release to release; names say what they mean.
+                self._learn((await self._converse({"op": "modes"}, timeout_s)).get("modes"))
+            return await self._converse(question, timeout_s)
         except asyncio.CancelledError:
             # The answer is still to come: on this connection it would be taken for the next one's.
             await self.close()
@@ -195,6 +220,19 @@ class SocketHands:
             raise BoardUnreachableError(
                 f"no answer from {self._path}: {error or type(error).__name__}"
             ) from error
+
+    async def _converse(self, question: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+        assert self._stream  # noqa: S101 - the caller has opened it
+        reader, writer = self._stream
+        writer.write(msgspec.json.encode(question) + b"\n")
+        line = await asyncio.wait_for(reader.readline(), timeout_s)
+        if not line:
+            raise BoardUnreachableError(f"{self._path} closed the connection")
+        return msgspec.json.decode(line, type=dict[str, Any])
+
+    def _learn(self, modes: object) -> None:
+        if isinstance(modes, dict) and modes and all(isinstance(one, int) for one in modes.values()):
+            self._ids = modes
 
 
 class NoReboots:
@@ -224,13 +262,13 @@ class FoldedHands(NoReboots):
     def __init__(self, inner: Hands | None) -> None:
         self._inner = inner
 
-    async def look(self) -> str | None:
-        """See Hands.look; None on a board without an actuator."""
-        return await self._inner.look() if self._inner else None
+    async def look(self) -> Stance:
+        """See Hands.look."""
+        return await self._inner.look() if self._inner else Stance(None, seen=False)
 
     async def go_to(self, point: str) -> Outcome:
         """Nothing is done: the outcome is `observed`."""
-        return Outcome("observed", await self.look(), f"would go to {point}")
+        return Outcome("observed", (await self.look()).point, f"would go to {point}")
 
     async def restore(self) -> None:
         """There is nothing to restore."""

@@ -1,12 +1,16 @@
 """`tidewatt-agent hold`, `leases` and `release`: the person's end of the agent's local socket."""
 
 import json
+import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 TIMEOUT_S = 10.0
+#: Seconds after which a lease that lasts while a command runs is asked for anew.
+RENEW_S, MIN_RENEW_S = 60.0, 0.2
 
 
 class AgentAwayError(OSError):
@@ -56,7 +60,40 @@ def seconds(text: str) -> float:
     return found
 
 
-def while_running(agent: Agent, request: dict[str, Any], command: Sequence[str]) -> int:
-    """Hold while a command runs; its exit code. FileNotFoundError when there is no such command."""
-    agent.ask(**request, while_connected=True)
-    return subprocess.run(command, check=False).returncode
+def while_running(path: str, request: dict[str, Any], command: Sequence[str]) -> int:
+    """Hold while a command runs, however long; its exit code, 128 + n if signal n ended it.
+
+    Raises AgentAwayError or ValueError before it is started, OSError when there is no such command.
+    """
+    agent: Agent | None = Agent(path)
+    for_s = agent.ask(**request, while_connected=True)["for_s"] if agent else 0.0
+    with subprocess.Popen(command) as child:
+        # The terminal tells the command of Ctrl-C itself; what only we are told is handed on.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda got, _frame: child.send_signal(got))
+        while True:
+            try:
+                code = child.wait(max(MIN_RENEW_S, min(RENEW_S, for_s / 2.0)))
+            except subprocess.TimeoutExpired:
+                agent = _renewed(agent, path, request)
+            else:
+                break
+    if agent:
+        agent.close()
+    return code if code >= 0 else 128 - code
+
+
+def _renewed(agent: Agent | None, path: str, request: dict[str, Any]) -> Agent | None:
+    """The connection with a fresh lease on it; None while the agent is away, which is said once."""
+    try:
+        fresh = Agent(path)
+        fresh.ask(**request, while_connected=True)
+    except (OSError, ValueError) as error:
+        if agent:
+            agent.close()
+            sys.stderr.write(f"tidewatt-agent: {error}; the floor isn't held until it is back\n")
+        return None
+    if agent:
+        agent.close()  # the new one stands before the old one goes
+    return fresh

@@ -12,6 +12,8 @@ the floor asks again.
 import asyncio
 import contextlib
 import logging
+import socket
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Union
@@ -26,6 +28,10 @@ log = logging.getLogger(__name__)
 
 LONGEST_REQUEST = 4096
 MOST_LEASES = 100
+#: Connections at once: in all, and of one user.
+MOST_CONNECTIONS = 64
+MOST_OF_ONE = 16
+_CREDENTIALS = struct.Struct("3i")
 
 
 class Hold(msgspec.Struct, tag="hold", tag_field="op", forbid_unknown_fields=True):
@@ -50,6 +56,13 @@ class Release(msgspec.Struct, tag="release", tag_field="op", forbid_unknown_fiel
 Request = Union[Hold, List, Release]  # noqa: UP007 - evaluated by msgspec
 
 
+class Given(msgspec.Struct, frozen=True):
+    """When a lease was given (monotonic seconds), and to which user."""
+
+    at_s: float
+    user: int
+
+
 class LeaseRefusedError(ValueError):
     """A lease can't be given; the sentence says why."""
 
@@ -61,19 +74,28 @@ class Leases:
         """`points`: the names that can be held."""
         self._points, self._clock = list(points), clock
         self._leases: dict[str, Lease] = {}
+        self._given: dict[str, Given] = {}
+        self._peers: list[int] = []
         self._number = 0
         self.policy = Policy()
-        """What caps new leases: set by the tick."""
+        """What caps leases: set by the tick."""
 
     def active(self) -> list[Lease]:
         """The leases that haven't expired, the oldest first."""
         now_s = self._clock.monotonic_s()
-        for lease in [one for one in self._leases.values() if one.until_s <= now_s]:
-            log.info("lease %s (%s) expired", lease.id, lease.reason)
-            del self._leases[lease.id]
+        for lease in list(self._leases.values()):
+            # A policy that comes later caps what was given before it, too.
+            until_s = min(lease.until_s, self._given[lease.id].at_s + self.policy.max_lease_s)
+            self._leases[lease.id] = msgspec.structs.replace(lease, until_s=until_s)
+            if until_s <= now_s:
+                log.info("lease %s (%s) expired", lease.id, lease.reason)
+                self._end(lease.id)
         return list(self._leases.values())
 
-    def hold(self, wanted: Hold) -> Lease:
+    def _end(self, lease_id: str) -> None:
+        del self._leases[lease_id], self._given[lease_id]
+
+    def hold(self, wanted: Hold, user: int = 0) -> Lease:
         """A new lease; LeaseRefusedError says why not. The policy caps its time."""
         if wanted.min_mode not in self._points:
             known = ", ".join(self._points) or "none on this board"
@@ -91,13 +113,18 @@ class Leases:
             reason=wanted.reason,
         )
         self._leases[lease.id] = lease
+        self._given[lease.id] = Given(self._clock.monotonic_s(), user)
         log.info("lease %s: %s or more for %.0f s (%s)", lease.id, lease.point, seconds, lease.reason)
         return lease
 
-    def release(self, lease_id: str) -> None:
-        """End a lease; LeaseRefusedError when there is none of that id."""
-        if self._leases.pop(lease_id, None) is None:
+    def release(self, lease_id: str, user: int = 0) -> None:
+        """End a lease of that user's, or as root any; LeaseRefusedError when there is none of that id."""
+        given = self._given.get(lease_id)
+        if given is None:
             raise LeaseRefusedError(f"there is no lease {lease_id!r}")
+        if user not in (0, given.user):
+            raise LeaseRefusedError(f"lease {lease_id!r} is another user's")
+        self._end(lease_id)
 
     async def serve(self, path: str) -> asyncio.AbstractServer:
         """Listen on a Unix socket; OSError if that can't be."""
@@ -108,10 +135,25 @@ class Leases:
         return server
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = writer.get_extra_info("socket")
+        raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        _, user, _ = _CREDENTIALS.unpack(raw)
+        if len(self._peers) >= MOST_CONNECTIONS or self._peers.count(user) >= MOST_OF_ONE:
+            writer.write(b'{"error": "too many connections"}\n')
+            writer.close()
+            return
+        self._peers.append(user)
+        try:
+            await self._listen(reader, writer, user)
+        finally:
+            self._peers.remove(user)
+            writer.close()
+
+    async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, user: int) -> None:
         tied: list[str] = []
         try:
             while line := await reader.readline():
-                writer.write(msgspec.json.encode(self._answer(line, tied)) + b"\n")
+                writer.write(msgspec.json.encode(self._answer(line, tied, user)) + b"\n")
                 await writer.drain()
         except (OSError, ValueError):
             pass  # it went away, or sent a line without an end
@@ -119,17 +161,16 @@ class Leases:
             for lease_id in tied:
                 with contextlib.suppress(LeaseRefusedError):
                     self.release(lease_id)
-            writer.close()
 
-    def _answer(self, line: bytes, tied: list[str]) -> dict[str, Any]:
+    def _answer(self, line: bytes, tied: list[str], user: int) -> dict[str, Any]:
         try:
             request = msgspec.json.decode(line, type=Request)
             if isinstance(request, Hold):
-                lease = self.hold(request)
+                lease = self.hold(request, user)
                 tied += [lease.id] if request.while_connected else []
                 return {"id": lease.id, "for_s": self._left_s(lease)}
             if isinstance(request, Release):
-                self.release(request.id)
+                self.release(request.id, user)
                 return {}
         except LeaseRefusedError as error:
             return {"error": str(error)}

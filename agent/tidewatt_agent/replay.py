@@ -5,7 +5,6 @@ from datetime import datetime, timezone
 
 import msgspec
 
-from tidewatt_agent.bars import without
 from tidewatt_agent.tick import TickRecord
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_governor.decide import Decision, GovernorState, decide, moved
@@ -44,15 +43,15 @@ def replay(lines: Iterable[str], profile: BoardProfile) -> Iterator[Replayed]:
         if state is None:
             state = GovernorState(point=profile.vendor_default, since_s=record.now_s)
         state = moved(state, record.stands, record.now_s)
-        points = without(profile.points, record.barred)
         state, decision = decide(
             state,
             record.load,
             record.policy,
-            points,
+            profile.points,
             profile.vendor_default,
             record.now_s,
             record.leases,
+            record.barred,
         )
         # What was only observed was taken as done, for what the governor would do next.
         observed = record.outcome.kind == "observed"

@@ -7,10 +7,10 @@ from typing import Protocol
 
 import msgspec
 
-from tidewatt_agent.bars import Bars, without
+from tidewatt_agent.bars import Bars
 from tidewatt_agent.counters import Tally, add_power, add_silence, add_tick
 from tidewatt_agent.drift import Drift
-from tidewatt_agent.hands import Hands, Outcome
+from tidewatt_agent.hands import Hands, Outcome, Stance
 from tidewatt_agent.leases import Leases
 from tidewatt_agent.maintenance import Maintenance
 from tidewatt_agent.overcurrent import Window, watch
@@ -134,28 +134,29 @@ class Tick:
             self._first_s = self._seen_s = now_s
         self._measure(now_s)
         load = await self._load.read(now_s) if self._load else None
-        stands = await self._hands.look()
+        stance = await self._hands.look()
         decision = outcome = None
         if self._profile and govern:
-            decision, outcome = await self._govern(self._profile, now_s, at_ms, stands, load, policy)
-        self._count(stands, now_s, load, policy, outcome)
-        return self._report(at_ms, load, decision, outcome, stands)
+            decision, outcome = await self._govern(self._profile, now_s, at_ms, stance, load, policy)
+        self._count(stance.point, now_s, load, policy, outcome)
+        return self._report(at_ms, load, decision, outcome, stance.point)
 
     async def _govern(
         self,
         profile: BoardProfile,
         now_s: float,
         at_ms: int,
-        stands: str | None,
+        stance: Stance,
         load: Load | None,
         policy: Policy,
     ) -> tuple[Decision, Outcome]:
-        drifted = self._hands.acts and self._drift.notice(stands, policy, now_s)
-        if self._hands.acts or not self._looked:
+        if self._hands.acts:
+            self._drift.notice(stance, policy, now_s)
+        if (self._hands.acts and not self._drift.reasserting) or not self._looked:
             # A board whose mode can't be read is taken to stand where it was last known to. One that is
             # only observed is followed once: from then on the state is what the governor would have made.
-            self._state = moved(self._state, stands or self._state.point, now_s)
-            self._looked = self._looked or stands is not None
+            self._state = moved(self._state, stance.point or self._state.point, now_s)
+            self._looked = self._looked or stance.point is not None
         was = self._state.point
         barred = self._bars.barred(now_s)
         self._leases.policy = policy
@@ -164,18 +165,20 @@ class Tick:
             self._state,
             load,
             policy,
-            without(profile.points, barred),
+            profile.points,
             profile.vendor_default,
             now_s,
             leases,
+            barred,
         )
         if self._maintenance.under_way(now_s):
-            outcome = Outcome("rebooting", stands, "the board is about to reboot")
+            outcome = Outcome("rebooting", stance.point, "the board is about to reboot")
         else:
-            outcome = await self._act(decision, was, stands, now_s, drifted=drifted)
+            outcome = await self._act(decision, was, stance, now_s)
             self._bars.note(decision.point, outcome, now_s)
-            reached = outcome.point if self._hands.acts else decision.point
-            self._state = moved(self._state, reached or was, now_s)
+            if not self._drift.reasserting:
+                reached = outcome.point if self._hands.acts else decision.point
+                self._state = moved(self._state, reached or was, now_s)
             decision, outcome = await self._maintain(profile, policy, at_ms, now_s) or (decision, outcome)
         self._journal(
             TickRecord(
@@ -221,17 +224,18 @@ class Tick:
             self.seen = Seen()
         self._tally = add_silence(self._tally, self._first_s, now_s, self._gap_s)
 
-    async def _act(
-        self, decision: Decision, was: str, stands: str | None, now_s: float, *, drifted: bool
-    ) -> Outcome:
-        if decision.point == was:
-            self._drift.left_at(stands)
-            return Outcome("drifted" if drifted else "unchanged", stands)
-        if not self._drift.may_act(now_s):
+    async def _act(self, decision: Decision, was: str, stance: Stance, now_s: float) -> Outcome:
+        if self._hands.acts and not self._drift.may_act(now_s):
             why = f"left alone, as somebody else set it: would go to {decision.point}"
-            return Outcome("drifted", stands, why)
+            return Outcome("drifted", stance.point, why)
+        # Where it can be seen that it stands in no mode, or in somebody else's, being there is not enough.
+        here = stance.point if self._hands.acts and stance.seen else was
+        if decision.point == here and not self._drift.reasserting:
+            if stance.seen:
+                self._drift.consents(decision.point)
+            return Outcome("unchanged", stance.point)
         outcome = await self._hands.go_to(decision.point)
-        self._drift.left_at(outcome.point if outcome.kind == "applied" else None)
+        self._drift.acted(outcome.point if outcome.kind in ("applied", "unchanged") else None, now_s)
         return outcome
 
     def _count(

@@ -5,7 +5,7 @@ Invariants (each is a property test):
 - safe: with no load known for longer than a grace the board stands at the safe point;
 - up at once, down only after the dwell and only for a saving that pays the switch;
 - more demand never gives less capacity;
-- a point outside the policy's allowed ones is never chosen;
+- a point outside the policy's allowed ones is never gone to, whatever the board refuses;
 - a lease is kept wherever the policy leaves a point that high;
 - deciding again with the same input changes nothing.
 
@@ -13,7 +13,7 @@ Demand is planned as the highest one-minute mean rate of the recent window plus 
 traces no model-free rule does better, and a forecaster may later only raise it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -68,16 +68,25 @@ def decide(
     vendor_default: str,
     now_s: float,
     leases: Sequence[Lease] = (),
+    barred: Collection[str] = (),
 ) -> tuple[GovernorState, Decision]:
     """The new state and the decision. `now_s` is monotonic; `board` has at least one point.
 
     `leases`: the floors in force, which the decision keeps to as far as the policy allows.
+    `barred`: points that the board did not take, and isn't asked for now.
 
     The state remembers demand but doesn't move: a decision isn't a deed (see `moved`).
 
     Raises ValueError if `board` is empty.
     """
-    allowed, floor = at_or_above(allowed_points(board, policy), leases, board, policy.slo_p95_ms)
+    if not board:
+        raise ValueError("the board has no operating points: it is empty")
+    allowed = [point for point in allowed_points(board, policy) if point.name not in barred]
+    if not allowed:
+        # The policy's limits hold without the points that the board refuses, too: better still than beyond.
+        state = state if load is None else _remember(state, load, policy, now_s)
+        return state, _hold_refused(state, barred)
+    allowed, floor = at_or_above(allowed, leases, board, policy.slo_p95_ms)
     state, decision = _decide(state, load, policy, allowed, vendor_default, now_s)
     if floor is None:
         return state, decision
@@ -122,6 +131,15 @@ def _remember(state: GovernorState, load: Load, policy: Policy, now_s: float) ->
         seconds += state.minutes[-1].seconds
     now = Minute(minute, requests, seconds)
     return msgspec.structs.replace(state, minutes=(*kept, now), blind_since_s=None)
+
+
+def _hold_refused(state: GovernorState, barred: Collection[str]) -> Decision:
+    return Decision(
+        point=state.point,
+        rule="barred",
+        reason=f"the board takes none of the allowed points ({', '.join(sorted(barred))} not now): "
+        f"hold {state.point}",
+    )
 
 
 def _hold_still(state: GovernorState, policy: Policy, blind_s: float) -> Decision:

@@ -25,8 +25,8 @@ def allowed(board: Sequence[OperatingPoint], policy: Policy) -> list[OperatingPo
     board is better governed than stuck. But a limit of watts is a limit: beyond it only the point with the
     fewest is left.
     """
-    named = [find(board, policy.mode)] if policy.mode else None
-    points = [point for point in named or [] if point] or list(board)
+    points = named(board, policy.mode) if policy.mode else list(board)
+    points = points or list(board)
     if policy.allowed_points is not None:
         points = [point for point in points if point.name in policy.allowed_points] or points
     if policy.max_watts is not None:
@@ -34,6 +34,15 @@ def allowed(board: Sequence[OperatingPoint], policy: Policy) -> list[OperatingPo
         within = within or [point for point in board if most_watts(point) <= policy.max_watts]
         points = within or [min(board, key=most_watts)]
     return points
+
+
+def named(board: Sequence[OperatingPoint], mode: str) -> list[OperatingPoint]:
+    """The point of that name; else those whose name has the same watts: `30W` is MODE_30W, too."""
+    point = find(board, mode)
+    if point:
+        return [point]
+    watts = _LABEL.fullmatch(mode)
+    return [one for one in board if watts and (label := _LABEL.search(one.name)) and label[1] == watts[1]]
 
 
 def most_watts(point: OperatingPoint) -> float:

@@ -1,8 +1,7 @@
 """A point that the board refused is left alone, longer each time; an unreachable board bars nothing."""
 
-from tidewatt_agent.bars import FIRST_BAR_S, LONGEST_BAR_S, Bars, without
+from tidewatt_agent.bars import FIRST_BAR_S, LONGEST_BAR_S, Bars
 from tidewatt_agent.hands import Outcome
-from tidewatt_governor.boards import BoardProfile
 
 REFUSED = Outcome("refused", "15W", "busy")
 
@@ -31,12 +30,6 @@ def test_what_needs_a_reboot_is_left_for_a_day() -> None:
 
 def test_a_board_that_cannot_be_seen_bars_nothing() -> None:
     bars = Bars()
-    bars.note("25W", Outcome("refused", None, "no answer"), 0.0)
+    bars.note("25W", Outcome("refused", None, "no answer", reached=False), 0.0)
     bars.note("25W", Outcome("observed", "15W", "would go"), 0.0)
     assert bars.barred(0.0) == []
-
-
-def test_with_all_of_them_barred_all_are_asked(profile: BoardProfile) -> None:
-    names = [point.name for point in profile.points]
-    assert [point.name for point in without(profile.points, names[:1])] == names[1:]
-    assert without(profile.points, names) == profile.points

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tidewatt_agent.hands import FoldedHands, SocketHands
+from tidewatt_agent.hands import FoldedHands, SocketHands, Stance
 from tidewatt_governor.boards import BoardProfile
 
 
@@ -19,6 +19,7 @@ class Actuator:
 
     def __init__(self) -> None:
         self.mode_id = 1
+        self.modes = {"15W": 0, "25W": 1, "MAXN_SUPER": 2, "7W": 3}
         self.fault = ""
         self.delay: asyncio.Event | None = None
         self.switches: list[int] = []
@@ -36,8 +37,9 @@ class Actuator:
         while line := await reader.readline():
             if self.fault == "hangs up":
                 return
-            answer = self.answer(json.loads(line))
-            if self.delay:
+            question = json.loads(line)
+            answer = self.answer(question)
+            if self.delay and question["op"] == "set_mode":
                 await self.delay.wait()
             writer.write(answer)
             await writer.drain()
@@ -45,10 +47,9 @@ class Actuator:
     def answer(self, question: dict[str, Any]) -> bytes:
         if self.fault == "babbles":
             return b"\xff not json\n"
-        if question["op"] == "state":
-            return (
-                json.dumps({"mode_id": self.mode_id if self.fault != "strange mode" else 77}).encode() + b"\n"
-            )
+        if question["op"] in ("state", "modes"):
+            mode_id = 77 if self.fault == "strange mode" else self.mode_id
+            return json.dumps({"mode_id": mode_id, "modes": self.modes}).encode() + b"\n"
         if question["op"] == "restore":
             self.mode_id = 1
             return b'{"kind": "applied"}\n'
@@ -76,7 +77,7 @@ async def board(tmp_path: Path, profile: BoardProfile) -> AsyncIterator[tuple[Ac
 
 async def test_a_switch_is_applied_and_given_back(board: tuple[Actuator, SocketHands]) -> None:
     actuator, hands = board
-    assert await hands.look() == "25W"
+    assert (await hands.look()).point == "25W"
     outcome = await hands.go_to("7W")
     assert (outcome.kind, outcome.point) == ("applied", "7W")
     assert actuator.mode_id == 3
@@ -112,7 +113,7 @@ async def test_a_failed_switch_is_never_recorded_as_done(
     assert (outcome.kind, outcome.point) == ("refused", point)
     assert any(part in outcome.detail for part in detail.split("|"))
     actuator.fault = ""
-    assert await hands.look() is not None, "the next look works again"
+    assert (await hands.look()).point is not None, "the next look works again"
 
 
 @pytest.mark.parametrize("kind", ["needs_reboot", "rolled_back"])
@@ -130,7 +131,7 @@ async def test_an_absent_actuator_is_said_once(
 ) -> None:
     hands = SocketHands(str(tmp_path / "none"), profile.points)
     for _ in range(3):
-        assert await hands.look() is None
+        assert (await hands.look()).point is None
     assert caplog.text.count("no answer") == 1
 
 
@@ -139,7 +140,7 @@ async def test_an_odd_mode_id_is_no_mode(board: tuple[Actuator, SocketHands]) ->
     odd: list[Any] = [[], {}, "1", None, 1.5]
     for mode_id in odd:
         actuator.mode_id = mode_id
-        assert await hands.look() is None
+        assert (await hands.look()).point is None
 
 
 async def test_interrupted_in_a_switch_it_still_gives_the_board_back(
@@ -154,8 +155,21 @@ async def test_interrupted_in_a_switch_it_still_gives_the_board_back(
     switching.cancel()
     await asyncio.gather(switching, return_exceptions=True)
     actuator.delay.set()
-    assert await hands.look() == "7W", "the lost answer is not taken for this one's"
+    assert (await hands.look()).point == "7W", "the lost answer is not taken for this one's"
     await hands.restore()
+    assert actuator.mode_id == 1
+
+
+async def test_modes_are_the_boards_by_name(board: tuple[Actuator, SocketHands]) -> None:
+    actuator, hands = board
+    actuator.modes = {"7W": 1, "15W": 0, "10W": 4}
+    assert (await hands.look()).point == "7W", "id 1 is 7W here, whatever the profile says"
+    outcome = await hands.go_to("25W")
+    assert (outcome.kind, outcome.point) == ("refused", "7W")
+    assert outcome.detail == "this board has no mode 25W; it has 7W, 15W, 10W"
+    actuator.mode_id = 4
+    assert (await hands.look()).point == "10W", "a mode that the profile doesn't know has its name, too"
+    assert (await hands.go_to("7W")).kind == "applied"
     assert actuator.mode_id == 1
 
 
@@ -166,4 +180,4 @@ async def test_folded_hands_change_nothing(board: tuple[Actuator, SocketHands]) 
     await folded.restore()
     assert (outcome.kind, outcome.point, outcome.detail) == ("observed", "25W", "would go to 7W")
     assert actuator.switches == []
-    assert await FoldedHands(None).look() is None
+    assert await FoldedHands(None).look() == Stance(None, seen=False)

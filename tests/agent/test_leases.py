@@ -1,6 +1,7 @@
 """Leases: asked for over a socket, expiring, capped by the policy, and kept by the decision."""
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
@@ -12,10 +13,10 @@ import pytest
 import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.world import HandClock
+from tests.world import HandClock, until
 
 from tidewatt_agent.hold import seconds
-from tidewatt_agent.leases import Leases
+from tidewatt_agent.leases import Hold, LeaseRefusedError, Leases
 from tidewatt_governor.boards import load_profile
 from tidewatt_governor.decide import GovernorState, decide
 from tidewatt_governor.leases import Lease
@@ -100,9 +101,68 @@ async def test_what_is_refused(served: tuple[Leases, Path]) -> None:
         leases.policy = Policy(max_lease_s=0.0)
         assert "allows no leases" in (await talk.ask(op="hold", min_mode="25W"))["error"]
         leases.policy = Policy()
-        for _ in range(99):
+        assert leases.active() == [], "and what was given before ends, too"
+        for _ in range(100):
             await talk.ask(op="hold", min_mode="15W")
         assert "100 leases already" in (await talk.ask(op="hold", min_mode="15W"))["error"]
+
+
+async def test_a_policy_caps_what_was_given_before_it(served: tuple[Leases, Path], clock: HandClock) -> None:
+    leases, path = served
+    async with Talk(path) as talk:
+        assert (await talk.ask(op="hold", min_mode="25W", for_s=80_000))["for_s"] == 80_000
+        clock.move(100.0)
+        leases.policy = Policy(max_lease_s=150.0)
+        assert (await talk.ask(op="leases"))["leases"][0]["for_s"] == 50.0
+        clock.move(50.0)
+        assert leases.active() == []
+
+
+def test_nobody_gives_back_what_another_holds(clock: HandClock) -> None:
+    leases = Leases(NAMES, clock)
+    lease = leases.hold(Hold(min_mode="25W"), user=1000)
+    with pytest.raises(LeaseRefusedError, match="another user's"):
+        leases.release(lease.id, user=1001)
+    leases.release(lease.id, user=1000)
+    leases.release(leases.hold(Hold(min_mode="25W"), user=1000).id, user=0)
+    assert leases.active() == []
+
+
+async def test_one_user_cannot_take_every_connection(served: tuple[Leases, Path]) -> None:
+    _, path = served
+    talks = [Talk(path) for _ in range(17)]
+    async with contextlib.AsyncExitStack() as stack:
+        for talk in talks:
+            await stack.enter_async_context(talk)
+        for talk in talks[:16]:
+            assert "leases" in await talk.ask(op="leases")
+        assert json.loads(await talks[16]._reader.readline()) == {"error": "too many connections"}
+    async with Talk(path) as talk:
+        assert "leases" in await talk.ask(op="leases"), "and it is free again"
+
+
+async def test_a_command_holds_its_floor_through_a_restart_of_the_agent(
+    served: tuple[Leases, Path], tmp_path: Path, clock: HandClock
+) -> None:
+    leases, path = served
+    leases.policy = Policy(max_lease_s=0.5)
+    config, stop = tmp_path / "agent.toml", tmp_path / "stop"
+    config.write_text(to_toml({"agent": {"device": "d"}, "lease": {"socket": str(path)}}))
+    waiting = (
+        f"import os, time\nwhile not os.path.exists({str(stop)!r}): time.sleep(0.01)\nos.kill(os.getpid(), 9)"
+    )
+    program = [sys.executable, "-m", "tidewatt_agent", "hold", "--config", str(config), "--min-mode", "25W"]
+    child = await asyncio.create_subprocess_exec(*program, "--", sys.executable, "-c", waiting)
+    await until(leases.active)
+    path.unlink()
+    after = Leases(NAMES, clock)
+    server = await after.serve(str(path))
+    await until(after.active)
+    assert after.active()[0].reason.startswith("while ")
+    stop.touch()
+    assert await child.wait() == 128 + 9, "as a shell says it"
+    await until(lambda: not after.active())
+    server.close()
 
 
 policies = st.builds(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tidewatt_agent.hands import NoReboots, Outcome
+from tidewatt_agent.hands import NoReboots, Outcome, Stance
 from tidewatt_agent.maintenance import ANNOUNCE_S, COMES_WITHIN_S, Answer, Maintenance
 from tidewatt_wire.messages import MaintenanceWindow, OutcomeKind, Policy
 
@@ -23,8 +23,8 @@ class Hands(NoReboots):
         self.rebooting: OutcomeKind = "rebooting"
         self.ended: Outcome | None = None
 
-    async def look(self) -> str | None:
-        return "15W"
+    async def look(self) -> Stance:
+        return Stance("15W")
 
     async def go_to(self, point: str) -> Outcome:
         return Outcome("needs_reboot", "15W", point)

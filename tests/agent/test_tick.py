@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from tests.world import HandClock
 
-from tidewatt_agent.hands import FoldedHands, NoReboots, Outcome
+from tidewatt_agent.hands import FoldedHands, NoReboots, Outcome, Stance
 from tidewatt_agent.policies import Policies
 from tidewatt_agent.power import Calibration, PowerRule
 from tidewatt_agent.readers import TimedSample
@@ -28,6 +28,8 @@ class World(NoReboots):
         self.events: dict[str, int] = {}
         self.load: Load | None = None
         self.stands: str | None = "25W"
+        self.seen = self.changed = True
+        self.pinned: tuple[str, ...] = ()
         self.obeys = True
         self.asked: list[str] = []
 
@@ -40,8 +42,8 @@ class World(NoReboots):
     async def read(self, now_s: float) -> Load | None:
         return self.load
 
-    async def look(self) -> str | None:
-        return self.stands
+    async def look(self) -> Stance:
+        return Stance(self.stands, seen=self.seen, changed=self.changed, pinned=self.pinned)
 
     async def go_to(self, point: str) -> Outcome:
         self.asked.append(point)
@@ -80,7 +82,7 @@ def tick(world: World, profile: BoardProfile, journal: list[TickRecord]) -> Tick
 
 
 async def test_nothing_known_is_nothing_reported(tick: Tick, world: World, clock: HandClock) -> None:
-    world.stands = None
+    world.stands, world.seen = None, False
     report = await tick()
     assert report.counters == Counters(mode_ms={"unknown": 0})
     assert report.gauges.point is None, "a mode that can't be read isn't the vendor's default"
@@ -270,6 +272,76 @@ async def test_or_set_again_but_not_in_a_fight(world: World, clock: HandClock, p
     assert outcomes[:2] == ["applied", "applied"]
     assert outcomes[2:7] == ["drifted"] * 5, "at most once a minute"
     assert "applied" in outcomes[7:9]
+
+
+@pytest.mark.parametrize("between", [None, "unseen"])
+async def test_a_rival_is_noticed_by_way_of_no_mode_or_a_missed_look(
+    world: World, clock: HandClock, profile: BoardProfile, between: str | None
+) -> None:
+    tick = Tick(Identity("d", "s", "e"), profile, clock, world, world, world, POLICIES, 10.0)
+    world.load = Load(requests=2500, interval_s=10.0)
+    await tick()
+    clock.move(1.0)
+    world.stands, world.seen = None, between is None
+    first = await tick()
+    clock.move(1.0)
+    world.stands, world.seen = "7W", True
+    second = await tick()
+    assert first.verdict
+    assert second.verdict
+    assert first.verdict.outcome == ("drifted" if between is None else "unchanged")
+    assert second.verdict.outcome == "drifted"
+    assert world.asked == []
+
+
+async def test_jetson_clocks_is_a_rival(world: World, clock: HandClock, profile: BoardProfile) -> None:
+    tick = Tick(Identity("d", "s", "e"), profile, clock, world, world, world, POLICIES, 10.0)
+    world.load = Load(requests=2500, interval_s=10.0)
+    world.pinned = ("gpu",)
+    outcomes = []
+    for pinned in (("gpu",), ("gpu",), ("gpu", "policy0"), ("gpu", "policy0")):
+        world.pinned = pinned
+        report = await tick()
+        assert report.verdict
+        outcomes.append(report.verdict.outcome)
+        clock.move(1.0)
+    assert outcomes == ["unchanged", "unchanged", "drifted", "drifted"], "what was found pinned is no news"
+
+
+async def test_what_the_actuator_puts_back_is_nobodys_drift(
+    world: World, clock: HandClock, profile: BoardProfile
+) -> None:
+    policy = Policy(min_dwell_s=0.0, switch_cost_j=0.0)
+    tick = Tick(Identity("d", "s", "e"), profile, clock, world, world, world, Wilful(policy), 10.0)
+    world.load = Load(requests=500, interval_s=10.0)
+    await tick()
+    assert world.stands == "7W"
+    clock.move(10.0)
+    world.stands, world.changed = "25W", False
+    report = await tick()
+    assert report.verdict
+    assert report.verdict.outcome == "applied", "it is brought to where the load wants it at once"
+    assert world.asked == ["7W", "7W"]
+
+
+async def test_reasserting_waits_for_no_dwell(world: World, clock: HandClock, profile: BoardProfile) -> None:
+    policy = Policy(min_dwell_s=600.0, on_drift="reassert", reassert_after_s=60.0)
+    tick = Tick(Identity("d", "s", "e"), profile, clock, world, world, world, Wilful(policy), 10.0)
+    world.load = Load(requests=500, interval_s=10.0)
+    for _ in range(70):
+        await tick()
+        clock.move(10.0)
+    assert world.stands == "7W"
+    applied_s = []
+    for second in range(0, 300, 10):
+        if second in (0, 10, 20, 130):
+            world.stands = "MAXN_SUPER"
+        before = len(world.asked)
+        await tick()
+        clock.move(10.0)
+        applied_s += [second] * (len(world.asked) - before)
+        assert world.asked[-1] == "7W"
+    assert applied_s == [0, 60, 130]
 
 
 async def test_a_journal_replays_to_the_same_decisions(

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tidewatt_governor.boards import BoardProfile, load_profile
 from tidewatt_governor.decide import Decision, GovernorState, Minute, decide, moved
 from tidewatt_governor.points import usable_rps
+from tidewatt_governor.policy import allowed
 from tidewatt_governor.sample import Load
 from tidewatt_wire.messages import Policy
 
@@ -194,3 +195,19 @@ def test_the_shipped_board_prefers_inner_points(profile: BoardProfile) -> None:
     }
     assert 1.03 <= per_joule["25W"] / per_joule["15W"] <= 1.26
     assert 1.08 <= per_joule["25W"] / per_joule["MAXN_SUPER"] <= 1.35
+
+
+@given(
+    states, loads, policies, st.sets(st.sampled_from(NAMES)), st.none() | st.sampled_from([7.0, 15.0, 25.0])
+)
+@settings(derandomize=True, deadline=None, max_examples=500)
+def test_what_the_board_refuses_never_leads_beyond_the_policy(
+    state: GovernorState, load: Load, policy: Policy, barred: set[str], watts: float | None
+) -> None:
+    policy = msgspec.structs.replace(policy, max_watts=watts)
+    names = {point.name for point in allowed(BOARD.points, policy)}
+    _, decision = decide(state, load, policy, BOARD.points, BOARD.vendor_default, 100.0, barred=barred)
+    if names - barred:
+        assert decision.point in names - barred
+    else:
+        assert (decision.point, decision.rule) == (state.point, "barred")

@@ -60,3 +60,9 @@ def test_never_none_and_never_beyond_the_watts_if_that_can_be(policy: Policy) ->
 def test_the_watts_in_a_name(name: str, watts: float) -> None:
     maxn = msgspec.structs.replace(BOARD[0], idle_watts=4.0, capacity_rps=100.0, joules_per_request=0.2)
     assert most_watts(msgspec.structs.replace(maxn, name=name)) == watts
+
+
+def test_a_mode_is_known_by_its_watts_too() -> None:
+    board = [msgspec.structs.replace(BOARD[0], name=name) for name in ("MODE_30W", "MODE_15W", "MAXN")]
+    assert [point.name for point in allowed(board, Policy(mode="30W"))] == ["MODE_30W"]
+    assert len(allowed(board, Policy(mode="3W"))) == 3

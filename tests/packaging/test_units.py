@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tidewatt_agent.config import Config
+from tidewatt_agent.hands import ANSWER_TIMEOUT_S, SWITCH_TIMEOUT_S
+from tidewatt_wire.documents import parse_toml
+
 UNITS = Path(__file__).parents[2] / "systemd"
 #: Exposure by systemd-analyze; peers: jtop 9.6, node_exporter 9.2, Vector's hardened unit 2.2.
-LIMITS = {"tidewatt-agent": 1.5, "tidewatt-actuator": 1.5}
+LIMITS = {"tidewatt-agent": 1.5, "tidewatt-actuator": 1.5, "tidewatt-restore": 1.5}
 
 
 @pytest.fixture
@@ -52,3 +56,29 @@ def test_who_has_the_network_has_no_privilege_and_the_other_way_round() -> None:
         assert re.search(r"^SystemCallFilter=~.*@reboot", unit, re.MULTILINE)
     assert not re.search(r"^ProtectKernelTunables=", actuator, re.MULTILINE), "/sys must stay writable"
     assert "ExecStopPost=/usr/bin/tidewatt-actuator restore" in actuator
+
+
+def setting(unit: str, key: str) -> str:
+    found = re.search(rf"^{key}=(.*)$", (UNITS / f"{unit}.service").read_text(), re.MULTILINE)
+    assert found, f"{unit} has no {key}"
+    return found[1]
+
+
+def test_nobody_owns_the_actuators_folder_but_root() -> None:
+    """A service with a user owns its state folder: none of them may be the actuator's, or above it."""
+    assert setting("tidewatt-actuator", "StateDirectory") == "tidewatt"
+    for unit in ("tidewatt-agent", "tidewatt-coordinator"):
+        assert setting(unit, "StateDirectory") not in ("tidewatt", "."), unit
+    assert setting("tidewatt-agent", "RuntimeDirectory") != "tidewatt", "it goes with the service"
+
+
+def test_the_watchdog_outlasts_a_switch() -> None:
+    assert float(setting("tidewatt-agent", "WatchdogSec")) > SWITCH_TIMEOUT_S + 3 * ANSWER_TIMEOUT_S
+
+
+def test_the_folders_of_the_shipped_configuration_are_made_by_the_units() -> None:
+    config = parse_toml((UNITS.parent / "packaging/config/agent.toml").read_text(), Config, name="agent.toml")
+    assert Path(config.lease.socket or "/run/tidewatt-agent/s").parent.name == setting(
+        "tidewatt-agent", "RuntimeDirectory"
+    )
+    assert config.state.folder == f"/var/lib/{setting('tidewatt-agent', 'StateDirectory')}"

@@ -12,7 +12,7 @@ import pytest
 from tests.world import HandClock, Mosquitto, until
 
 from tidewatt_agent.config import Address
-from tidewatt_agent.hands import NoReboots, Outcome
+from tidewatt_agent.hands import NoReboots, Outcome, Stance
 from tidewatt_agent.link import Link
 from tidewatt_agent.load.pages import parse_exposition
 from tidewatt_agent.load.reading import Reading, load_between
@@ -71,12 +71,14 @@ class Door(NoReboots):
         before, self._page = self._page, (now_s, reading)
         return load_between(before[1], reading, now_s - before[0]) if before else None
 
-    async def look(self) -> str:
-        return self._room.boards[self._device].state.point
+    async def look(self) -> Stance:
+        return Stance(self._room.boards[self._device].state.point)
 
     async def go_to(self, point: str) -> Outcome:
         refusal = self._room.set_mode(self._device, self._room.profile.point(point).mode_id)
-        return Outcome("refused", await self.look(), refusal) if refusal else Outcome("applied", point)
+        return (
+            Outcome("refused", (await self.look()).point, refusal) if refusal else Outcome("applied", point)
+        )
 
     async def restore(self) -> None: ...
 
