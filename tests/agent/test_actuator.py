@@ -630,3 +630,31 @@ def test_the_stand_ins_modes_are_the_recordings(bench: Bench) -> None:
         (mode.id, mode.name, mode.settings) for mode in modes.modes
     ]
     assert parsed.default == 1
+
+
+def test_what_is_rounded_is_still_the_mode(bench: Bench) -> None:
+    """A sensor's limit and a clock without a table show what hardware makes of them."""
+    hwmon = bench.root / "sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon4"
+    dla = bench.root / "sys/kernel/nvpmodel_clk_cap/dla0_core"
+    hwmon.mkdir(parents=True)
+    (hwmon / "curr1_max").write_text("3600\n")
+    dla.write_text("600000000\n")
+    conf = bench.root / "etc/nvpmodel.conf"
+    text = conf.read_text().replace(
+        "< POWER_MODEL",
+        "< PARAM TYPE=HWMON NAME=VDDIN_OC_LIMIT >\n"
+        "WARN /sys/bus/i2c/drivers/ina3221/1-0040/hwmon curr1_max\n"
+        "< PARAM TYPE=CLOCK NAME=DLA0_CORE >\nMAX_FREQ /sys/kernel/nvpmodel_clk_cap/dla0_core\n"
+        "< POWER_MODEL",
+        1,
+    )
+    conf.write_text(
+        text.replace("NAME=25W >", "NAME=25W >\nVDDIN_OC_LIMIT WARN 5000\nDLA0_CORE MAX_FREQ 614400000")
+    )
+    found = bench.nodes()
+    assert "sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon4/curr1_max" in found
+    bench.tool.after = lambda: ((hwmon / "curr1_max").write_text("4992\n"), dla.write_text("600000000\n"))
+    assert bench.hands.set_mode(1).kind == "applied"
+    bench.tool.after = lambda: None
+    assert bench.hands.restore().kind == "applied"
+    assert bench.nodes() == found

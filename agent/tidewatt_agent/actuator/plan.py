@@ -19,6 +19,8 @@ from tidewatt_agent.nvpmodel import PowerMode, PowerModes
 MASKS = frozenset({"TPC_POWER_GATING", "FBP_POWER_GATING", "GPU_POWER_GATING"})
 #: What nvpmodel.conf says for "no cap", by the widths that the tool prints.
 NO_CAP = frozenset({-1, 2**31 - 1, 2**63 - 1})
+#: Clocks without a readable table (DLA, PVA, encoders) are rounded to what their parents divide into.
+ROUNDING = 0.1
 #: Runtime power management of the GPU: set for the time of the switch only.
 TRANSIENT = frozenset({"GPU_POWER_CONTROL_ENABLE", "GPU_POWER_CONTROL_DISABLE"})
 
@@ -135,20 +137,26 @@ def mismatches(
     """
     knob_of = {knob.maximum: knob for knob in knobs}
     minima = {knob.minimum for knob in knobs}
+    types = {param.name: param.type for param in modes.params}
     found = []
     for param, path, value in wanted(modes, mode):
         real = readings.get(path)
-        if real is None or path in minima:
-            continue
+        if real is None or path in minima or types.get(param) == "HWMON":
+            continue  # a sensor's limit is rounded to the sensor's steps
         knob = knob_of.get(path)
         good = (
-            unlimited(value, param) or real == value
+            unlimited(value, param) or (near(value, real) if types.get(param) == "CLOCK" else real == value)
             if knob is None
             else fits(knob, value, real, caps.get(knob.name), clamped=clamped)
         )
         if not good:
             found.append(f"/{path} is {real}, not {value}")
     return found
+
+
+def near(value: int, real: int) -> bool:
+    """Whether a clock that offers no table may have made `real` of `value`."""
+    return abs(real - value) <= value * ROUNDING
 
 
 def fits(knob: Knob, value: int, real: int, cap: int | None, *, clamped: bool = False) -> bool:
@@ -164,8 +172,8 @@ def fits(knob: Knob, value: int, real: int, cap: int | None, *, clamped: bool = 
         # The memory shows its highest, which no table names, or what stands for no cap.
         good = real == highest or (memory and (real >= highest or unlimited(real, "EMC")))
     else:
-        near = (value, *neighbours(knob.available, value))
-        good, highest = real in near, max(near)
+        rounded = (value, *neighbours(knob.available, value))
+        good, highest = real in rounded, max(rounded)
     return good or (clamped and not memory and real in knob.available and real < highest)
 
 
