@@ -142,14 +142,16 @@ class SocketHands:
             answer = await self._ask({"op": "set_mode", "id": self._ids[point]}, SWITCH_TIMEOUT_S)
         except BoardUnreachableError as error:
             return Outcome("refused", (await self.look()).point, str(error), reached=False)
-        stands = (await self.look()).point
+        after = await self.look()
+        stands = after.point
         if "error" in answer:
             return Outcome("refused", stands, str(answer["error"]))
         kind, detail = answer.get("kind"), str(answer.get("detail", ""))
         if kind in FAILED:
             return Outcome(FAILED[kind], stands, detail)
         if stands != point:
-            return Outcome("refused", stands, f"asked for {point}, the board stands at {stands}")
+            why = f"asked for {point}, the board stands at {stands}"
+            return Outcome("refused", stands, why, reached=after.seen)
         return Outcome("applied", stands)
 
     async def plan_reboot(self, point: str) -> Outcome:
