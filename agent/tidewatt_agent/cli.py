@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 DEFAULT_CONFIG = "/etc/tidewatt/agent.toml"
 FAILED, WRONG = 1, 2
+NOT_RUN, NOT_FOUND = 126, 127
 LONGEST_CAPTURE_MIN = 60.0
 
 
@@ -234,7 +235,7 @@ def _lease_socket(options: argparse.Namespace) -> str:
 
 
 def _hold(options: argparse.Namespace) -> int:
-    from tidewatt_agent.hold import seconds, while_running  # noqa: PLC0415
+    from tidewatt_agent.hold import AgentAwayError, seconds, while_running  # noqa: PLC0415
 
     command: list[str] = options.command_line
     request = {
@@ -246,7 +247,13 @@ def _hold(options: argparse.Namespace) -> int:
     if command:
         if options.time:
             raise ValueError("with a command, it says how long: leave out --for")
-        return while_running(_lease_socket(options), request, command)
+        try:
+            return while_running(_lease_socket(options), request, command)
+        except AgentAwayError:
+            raise
+        except OSError as error:  # as env(1) does
+            _complain(f"{command[0]}: {error.strerror}")
+            return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_RUN
     agent = _agent(options)
     try:
         given = agent.ask(**request)
@@ -258,7 +265,7 @@ def _hold(options: argparse.Namespace) -> int:
 
 def _leases(options: argparse.Namespace) -> int:
     agent = _agent(options)
-    for lease in agent.ask(op="leases")["leases"]:
+    for lease in agent.ask(op="leases").get("leases", []):
         print(f"{lease['id']:>6}  {lease['min_mode']:12} {lease['for_s']:8.0f} s  {lease['reason']}")
     agent.close()
     return 0

@@ -33,11 +33,19 @@ class Agent:
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """The answer; ValueError with the agent's sentence when it refuses."""
-        self._socket.sendall(json.dumps(request).encode() + b"\n")
-        line = self._answers.readline()
+        try:
+            self._socket.sendall(json.dumps(request).encode() + b"\n")
+            line = self._answers.readline()
+        except OSError as error:
+            raise AgentAwayError(f"the agent doesn't answer: {error}") from error
         if not line:
             raise AgentAwayError("the agent closed the connection")
-        answer: dict[str, Any] = json.loads(line)
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise ValueError(f"what listens at the socket is no agent: {line[:60]!r}")  # noqa: TRY004
         if "error" in answer:
             raise ValueError(answer["error"])
         return answer
@@ -55,8 +63,8 @@ def seconds(text: str) -> float:
         found = float(number) * {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}[unit]
     except (ValueError, KeyError):
         raise ValueError(f"{text!r} is no time; write 90s, 10m, 2h or 1d") from None
-    if not 0.0 < found <= 31_536_000.0:  # noqa: PLR2004 - a year
-        raise ValueError(f"{text!r} is not between 0 and a year")
+    if not 1.0 <= found <= 31_536_000.0:  # noqa: PLR2004 - a year
+        raise ValueError(f"{text!r} is not between a second and a year")
     return found
 
 

@@ -34,12 +34,16 @@ MOST_OF_ONE = 16
 _CREDENTIALS = struct.Struct("3i")
 
 
+#: What is shown on terminals and in logs has no control characters.
+PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*$"
+
+
 class Hold(msgspec.Struct, tag="hold", tag_field="op", forbid_unknown_fields=True):
     """Ask for a floor."""
 
     min_mode: Annotated[str, msgspec.Meta(min_length=1, max_length=63)]
     for_s: Annotated[float, msgspec.Meta(gt=0, le=31_536_000)] = 600.0
-    reason: Annotated[str, msgspec.Meta(max_length=200)] = "no reason given"
+    reason: Annotated[str, msgspec.Meta(max_length=200, pattern=PRINTABLE)] = "no reason given"
     while_connected: bool = False
 
 

@@ -108,6 +108,8 @@ def to_conf(modes: PowerModes) -> str:
 
 def _body(words: list[str], here: Param | PowerMode | None) -> bool:
     """Take a line below a header; whether it was one of the grammar."""
+    if any("\0" in word for word in words):
+        return False
     if isinstance(here, Param) and len(words) >= 2:  # noqa: PLR2004 - a name and a path
         here.args[words[0]] = words[1:]
         return True

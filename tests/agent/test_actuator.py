@@ -33,7 +33,7 @@ class Tool(Nvpmodel):
         super().__init__()
         self.root = root
         self.asked: list[int] = []
-        self.before: Callable[[], None] = lambda: None
+        self.before: Callable[[], object] = lambda: None
         self.after: Callable[[], object] = lambda: None
         self.last = nvpmodel.Answer("", 0)
 
@@ -116,8 +116,8 @@ def test_every_mode_from_every_mode(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("failure", "kind", "words"),
     [
-        ("prompt", "needs_reboot", "bad input"),
-        ("hang", "refused", "is 1497600, not -1"),
+        ("prompt", "needs_reboot", "Reboot required"),
+        ("hang", "refused", "did not end in time"),
         ("lie", "refused", "is 1497600, not -1"),
         ("chroot", "refused", "Running in chroot"),
         ("partial", "rolled_back", "is 1497600, not -1"),
@@ -658,3 +658,70 @@ def test_what_is_rounded_is_still_the_mode(bench: Bench) -> None:
     bench.tool.after = lambda: None
     assert bench.hands.restore().kind == "applied"
     assert bench.nodes() == found
+
+
+def test_a_node_that_vanishes_in_the_middle_is_said_to_be_left(bench: Bench) -> None:
+    minimum = bench.root / "sys/devices/system/cpu/cpufreq/policy4/scaling_min_freq"
+    text = minimum.read_text()
+    found = bench.nodes()
+    fail(bench.root, "ebusy")
+    bench.tool.after = lambda: minimum.unlink(missing_ok=True)
+    result = bench.hands.set_mode(3)
+    assert (result.kind, bench.hands.stuck) == ("stuck", True)
+    assert "policy4/scaling_min_freq can't be read" in result.detail
+    fail(bench.root)
+    bench.tool.after = lambda: None
+    minimum.write_text(text)
+    assert bench.hands.restore().kind == "applied"
+    assert bench.nodes() == found
+
+
+def test_a_damaged_undo_file_writes_no_value_that_is_not_offered(bench: Bench) -> None:
+    node = "sys/devices/system/cpu/cpufreq/policy0/scaling_max_freq"
+    bench.undo.write_text(f'{{"mode_id": null, "nodes": {{"{node}": 123456789}}}}')
+    found = bench.nodes()
+    result = bench.hands.restore()
+    assert (result.kind, result.detail) == ("stuck", f"/{node} offers no 123456789")
+    assert bench.nodes() == found
+    bench.undo.write_text('{"nodes": ' + "[" * 100_000)
+    with pytest.raises(ValueError, match="can't be read"):
+        bench.hands.restore()
+
+
+@pytest.mark.parametrize(
+    ("caps", "words"), [({"": None}, "no clock ''"), ({"cpu": 960_000_999}, "no 960000999")]
+)
+def test_caps_are_named_and_exact(bench: Bench, caps: dict[str, int | None], words: str) -> None:
+    found = bench.nodes()
+    result = bench.hands.set_caps(caps)
+    assert result.kind == "refused"
+    assert words in result.detail
+    assert bench.nodes() == found
+
+
+@pytest.mark.parametrize("damage", ["gone", "nul", "id"])
+def test_the_way_back_needs_no_conf(bench: Bench, damage: str) -> None:
+    found = bench.nodes()
+    bench.hands.set_mode(2)
+    conf = bench.root / "etc/nvpmodel.conf"
+    text = conf.read_text()
+    if damage == "gone":
+        conf.unlink()
+        bench.tool.before = lambda: conf.write_text(text)  # the stand-in needs one
+    elif damage == "nul":
+        conf.write_text(text.replace("/tpc_pg_mask", "/tpc\0_pg_mask"))
+    else:
+        conf.write_text(text.replace("ID=3", f"ID={'9' * 5000}"))
+    hands = bench.new_hands()
+    if damage == "gone":
+        hands._tool = Silent()
+    assert hands.restore().kind == "applied"
+    conf.write_text(text)
+    assert bench.nodes() == found
+
+
+class Silent(Nvpmodel):
+    """A tool without a configuration."""
+
+    def _run(self, *arguments: str) -> Said:
+        return Said("NVPM ERROR: failed to parse", 255)

@@ -17,8 +17,15 @@ from pathlib import Path
 import pytest
 from tests.actuators import Process, wait_for
 
+from tidewatt_agent.actuator.board import Board
+from tidewatt_agent.actuator.reboot import Reboots
+from tidewatt_agent.actuator.server import Server
+from tidewatt_agent.actuator.tool import MOST_OUTPUT, Nvpmodel
+from tidewatt_agent.actuator.transaction import Actuator
+from tidewatt_agent.actuator.undofile import UndoFile
 from tidewatt_agent.standin import nvpmodel
 from tidewatt_agent.standin.board import fail
+from tidewatt_agent.sysfs.tree import Tree
 
 NOBODY = 65534
 
@@ -150,15 +157,15 @@ def test_many_at_once_never_hurt_the_one_who_works(actuator: Process) -> None:
             assert talk.ask(op="set_mode", id=mode_id)["kind"] == "applied"
             for _ in range(20):
                 assert talk.ask(op="state")["mode_id"] == mode_id
+        assert talk.ask(op="restore")["kind"] == "applied"
     finally:
         done.set()
         for thread in shouting:
             thread.join()
-    assert talk.ask(op="restore")["kind"] == "applied"
+        talk.close()
     assert running.poll() is None
     open_files = len(list(Path(f"/proc/{running.pid}/fd").iterdir()))
     assert open_files < 20, "nobody's connection stays behind"
-    talk.close()
 
 
 def test_only_the_agents_user_may_speak(actuator: Process) -> None:
@@ -223,10 +230,10 @@ def test_a_switch_that_takes_long_is_no_silence(actuator: Process) -> None:
     actuator.start("--keepalive-s", "0.6")
     fail(actuator.root, "slow")
     talk = actuator.talk()
-    assert talk.ask(op="set_mode", id=3)["kind"] == "applied"
-    for _ in range(10):
-        assert talk.ask(op="state")["mode_id"] == 3
+    answers = [talk.ask(op="set_mode", id=3), *(talk.ask(op="state") for _ in range(10))]
     talk.close()
+    assert answers[0]["kind"] == "applied"
+    assert {answer["mode_id"] for answer in answers} == {3}
 
 
 def test_two_at_once_would_undo_each_other(actuator: Process) -> None:
@@ -304,8 +311,6 @@ def test_a_forged_undo_file_writes_nothing_else(actuator: Process) -> None:
 
 
 def test_a_tool_that_hangs_is_ended(actuator: Process) -> None:
-    from tidewatt_agent.actuator.tool import Nvpmodel  # noqa: PLC0415
-
     fail(actuator.root, "hang")
     tool = Nvpmodel([sys.executable, "-m", "tidewatt_agent.standin.nvpmodel", str(actuator.root)], 0.5)
     said = tool.set_mode(1)
@@ -319,8 +324,6 @@ def test_a_tool_that_hangs_is_ended(actuator: Process) -> None:
 
 
 def test_a_tool_that_babbles_or_leaves_children_behind_is_not_waited_for(tmp_path: Path) -> None:
-    from tidewatt_agent.actuator.tool import MOST_OUTPUT, Nvpmodel  # noqa: PLC0415
-
     babbler = [sys.executable, "-c", "while True: print('NV Power Mode: 15W' * 100)"]
     assert len(Nvpmodel(babbler, 0.5).set_mode(1).text) == MOST_OUTPUT
     parent = tmp_path / "parent"
@@ -339,3 +342,125 @@ def test_it_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_what_another_is_refused_takes_nothing_from_who_changed_it(actuator: Process) -> None:
+    actuator.start()
+    talk, other = actuator.talk(), actuator.talk()
+    first = talk.ask(op="set_mode", id=1)["kind"]
+    refused = [other.ask(op="set_mode", id=99), other.ask(op="set_caps", caps={"gpu": 1})]
+    other.close()
+    later = talk.ask(op="state")["mode_id"]
+    # Who set it last is who it belongs to.
+    last = actuator.talk()
+    last.ask(op="set_mode", id=2)
+    talk.close()
+    watching = actuator.talk()
+    after_first = watching.ask(op="state")["mode_id"]
+    last.close()
+    found = wait_for(lambda: watching.ask(op="state")["mode_id"] == 0, "the board to be put back")
+    watching.close()
+    assert (first, {answer["kind"] for answer in refused}, later) == ("applied", {"refused"}, 1)
+    assert (after_first, found) == (2, True)
+
+
+def test_told_to_stop_it_stops_between_two_requests(actuator: Process) -> None:
+    running, talk = actuator.start(), actuator.talk()
+    many = b"".join(b'{"op":"set_mode","id":%d}\n' % (1 + number % 2) for number in range(60))
+    talk.socket.sendall(many)
+    talk.hear()
+    running.terminate()
+    code = running.wait(20)
+    talk.close()
+    assert code == 0
+    assert actuator.log.read_text().count("applied: mode") < 60
+
+
+def test_who_is_idle_makes_room(actuator: Process, tmp_path: Path) -> None:
+    now_s = [0.0]
+    root = actuator.root
+    tree = Tree(str(root))
+    hands = Actuator(
+        Board(tree), Nvpmodel(), UndoFile(tmp_path / "u.json"), Reboots(tree, tmp_path / "r.json")
+    )
+    server = Server(hands, {os.getuid()}, 30.0, lambda: now_s[0])
+    stopped = threading.Event()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(actuator.path))
+        listener.listen()
+        serving = threading.Thread(target=server.serve, args=(listener, stopped.is_set))
+        serving.start()
+        crowd = [actuator.talk() for _ in range(8)]
+        answers = [talk.ask(op="state")["mode_id"] for talk in crowd]
+        now_s[0] = 10.0
+        answers += [talk.ask(op="state")["mode_id"] for talk in crowd[1:]]
+        newcomer = actuator.talk()
+        answers.append(newcomer.ask(op="state")["mode_id"])
+        gone = crowd[0].file.readline()
+        stopped.set()
+        serving.join()
+    for talk in (*crowd, newcomer):
+        talk.close()
+    assert (set(answers), gone) == ({0}, b""), "the first, who said nothing since, had to go"
+
+
+def test_an_nvpmodel_that_outlives_the_actuator_is_waited_for(actuator: Process, tmp_path: Path) -> None:
+    """Killed in the middle of a switch, the tool lives on and writes: what comes next holds its breath."""
+    slow, started = tmp_path / "slow", tmp_path / "started"
+    real = f"{sys.executable} -m tidewatt_agent.standin.nvpmodel {actuator.root}"
+    slow.write_text(f'#!/bin/sh\n[ "$1" = -m ] && {{ touch {started}; sleep 1; }}\nexec {real} "$@"\n')
+    slow.chmod(0o755)
+    running = actuator.start("--nvpmodel", str(slow))
+    found, talk = actuator.nodes(), actuator.talk()
+    talk.socket.sendall(b'{"op":"set_mode","id":3}\n')
+    wait_for(started.exists, "the switch")
+    running.kill()
+    running.wait()
+    talk.close()
+    assert actuator.start(command="restore").wait(30) == 0
+    assert actuator.nodes() == found
+    assert not actuator.undo.exists()
+
+
+def test_what_the_tool_leaves_running_is_ended_with_it(tmp_path: Path) -> None:
+    late, done = tmp_path / "late", tmp_path / "done"
+    late.write_text(f"#!/bin/sh\n(sleep 1; touch {done}) >/dev/null 2>&1 </dev/null &\nexit 0\n")
+    late.chmod(0o755)
+    assert Nvpmodel([str(late)], 10.0).set_mode(1).returncode == 0
+    left = subprocess.run(["pgrep", "-f", str(late)], capture_output=True, text=True, check=False)
+    assert left.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--keepalive-s", "nan"], "'nan' is no number of seconds from 0.1 to 86400"),
+        (["--keepalive-s", "-1"], "'-1' is no number of seconds"),
+        (["--nvpmodel", ""], "argument --nvpmodel: it is empty"),
+        (["--undo", " "], "argument --undo: it is empty"),
+        (["--user", "nobody-of-that-name"], "there is no such user"),
+        (["--user", "99999999999999999999"], "there is no such user"),
+        (
+            ["--socket", "/no/such/folder/a.sock"],
+            "--socket /no/such/folder/a.sock: No such file or directory",
+        ),
+        (["--undo", "/no/such/folder/undo.json"], "/no/such/folder/actuator.lock: No such file or directory"),
+    ],
+)
+def test_the_wrong_way(actuator: Process, arguments: list[str], sentence: str) -> None:
+    program = [sys.executable, "-m", "tidewatt_agent.actuator.cli", "run", "--root", str(actuator.root)]
+    usual = ["--undo", str(actuator.undo), "--socket", str(actuator.path), "--user", str(os.getuid())]
+    done = subprocess.run(
+        [*program, *usual, *arguments], capture_output=True, text=True, check=False, timeout=20
+    )
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_in_the_sockets_place_is_not_removed(actuator: Process) -> None:
+    actuator.path.write_text("somebody's")
+    running = actuator.start()
+    assert running.wait(20) == 2
+    assert actuator.path.read_text() == "somebody's"
+    assert "Address already in use" in actuator.log.read_text()

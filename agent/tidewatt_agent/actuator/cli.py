@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import fcntl
 import logging
+import math
 import os
 import pwd
 import signal
@@ -32,7 +33,7 @@ LOCK = "actuator.lock"
 LOCK_WAIT_S = 30.0
 #: The first descriptor that systemd hands over.
 FIRST_PASSED = 3
-FAILED, WRONG = 1, 2
+FAILED, WRONG, INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -43,13 +44,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     reboots = Reboots(
         tree, undo.with_name(REBOOT), options.reboot_command.split() if options.allow_reboot else []
     )
-    actuator = Actuator(Board(tree), Nvpmodel(options.nvpmodel.split()), UndoFile(undo), reboots)
+    tool = Nvpmodel(options.nvpmodel.split())
+    actuator = Actuator(Board(tree), tool, UndoFile(undo), reboots)
     try:
-        with _alone(undo.with_name(LOCK)):
+        with _alone(undo.with_name(LOCK)) as lock:
+            # An nvpmodel that outlives us still writes: who comes next waits for it, too.
+            tool.keeps = (lock,)
             sys.exit(_restore(options, actuator) if options.command == "restore" else _run(options, actuator))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"tidewatt-actuator: {where}{error.strerror or error}", file=sys.stderr)
+        sys.exit(WRONG)
+    except ValueError as error:
         print(f"tidewatt-actuator: {error}", file=sys.stderr)
         sys.exit(WRONG)
+    except KeyboardInterrupt:
+        print("tidewatt-actuator: interrupted; what is left to undo is on file", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,22 +76,43 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--undo",
+        type=_command,
         default=UNDO,
         help=f"what was found (default: %(default)s); {REBOOT} stands beside it",
     )
     parser.add_argument(
         "--allow-reboot", action="store_true", help="let a policy's maintenance window reboot the machine"
     )
-    parser.add_argument("--reboot-command", default="systemctl reboot", help="how (default: %(default)s)")
+    parser.add_argument(
+        "--reboot-command", type=_command, default="systemctl reboot", help="how (default: %(default)s)"
+    )
     parser.add_argument(
         "--boot-mode", action="store_true", help="with restore: the next boot, too, is as before any reboot"
     )
     parser.add_argument(
-        "--keepalive-s", type=float, default=30.0, help="silence before the board is put back"
+        "--keepalive-s", type=_seconds, default=30.0, help="silence before the board is put back"
     )
     parser.add_argument("--root", default="/", help="where /sys and /etc are")
-    parser.add_argument("--nvpmodel", default="nvpmodel", help="NVIDIA's program (default: %(default)s)")
+    parser.add_argument(
+        "--nvpmodel", type=_command, default="nvpmodel", help="NVIDIA's program (default: %(default)s)"
+    )
     return parser
+
+
+def _seconds(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0.1 <= found <= 86_400.0:  # noqa: PLR2004 - a tick's length to a day
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0.1 to 86400")
+    return found
+
+
+def _command(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
 
 
 def _restore(options: argparse.Namespace, actuator: Actuator) -> int:
@@ -103,7 +135,7 @@ def _run(options: argparse.Namespace, actuator: Actuator) -> int:
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _alone(path: Path) -> Iterator[int]:
     """Hold the lock: two actuators would undo each other's undoing. ValueError if another one holds it."""
     with path.open("w") as lock:
         until_s = time.monotonic() + LOCK_WAIT_S
@@ -117,28 +149,32 @@ def _alone(path: Path) -> Iterator[None]:
                         f"another actuator holds {path}; `systemctl stop tidewatt-actuator` ends it"
                     ) from None
                 time.sleep(0.1)
-        yield
+        yield lock.fileno()
 
 
 def _users(name: str) -> set[int]:
     """Root and the agent's user; ValueError if there is no such user."""
     try:
-        return {0, int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid}
-    except KeyError:
+        return {0, pwd.getpwuid(int(name)).pw_uid if name.isdecimal() else pwd.getpwnam(name).pw_uid}
+    except (KeyError, OverflowError):
         raise ValueError(f"--user {name!r}: there is no such user") from None
 
 
 @contextlib.contextmanager
 def _listener(path: str) -> Iterator[socket.socket]:
     """The socket that systemd passed (sd_listen_fds), else one of our own at `path`."""
-    if os.environ.get("LISTEN_PID") == str(os.getpid()) and int(os.environ.get("LISTEN_FDS", "0")) > 0:
+    passed_fds = os.environ.get("LISTEN_FDS", "0")
+    if os.environ.get("LISTEN_PID") == str(os.getpid()) and passed_fds.isdecimal() and int(passed_fds) > 0:
         with socket.socket(fileno=FIRST_PASSED) as passed:
             yield passed
         return
-    with contextlib.suppress(FileNotFoundError):
-        Path(path).unlink()
+    if Path(path).is_socket():
+        Path(path).unlink()  # a leftover: the lock says that nobody listens there
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as own:
-        own.bind(path)
+        try:
+            own.bind(path)
+        except OSError as error:
+            raise ValueError(f"--socket {path}: {error.strerror or error}") from error
         Path(path).chmod(0o660)
         own.listen(BACKLOG)
         try:

@@ -24,7 +24,9 @@ ROUNDING = 0.1
 #: Runtime power management of the GPU: set for the time of the switch only.
 TRANSIENT = frozenset({"GPU_POWER_CONTROL_ENABLE", "GPU_POWER_CONTROL_DISABLE"})
 
-_CPUFREQ = re.compile(r"sys/devices/system/cpu/cpufreq/policy[0-9]{1,3}/scaling_(min|max)_freq")
+_CPU = re.compile(
+    r"sys/devices/system/cpu/(cpufreq/policy[0-9]{1,3}/scaling_(min|max)_freq|cpu[0-9]{1,3}/online)"
+)
 
 Feasibility = Literal["live", "needs_reboot", "impossible"]
 Readings = Mapping[str, int]
@@ -73,7 +75,18 @@ def ours(modes: PowerModes, knobs: Sequence[Knob], path: str) -> bool:
     if path in mask_paths(modes):
         return False
     ends = {end for knob in knobs for end in (knob.maximum, knob.minimum)}
-    return path in ends or path in paths_of(modes).values() or bool(_CPUFREQ.fullmatch(path))
+    return path in ends or path in paths_of(modes).values() or bool(_CPU.fullmatch(path))
+
+
+def why_strange(modes: PowerModes, knobs: Sequence[Knob], path: str, value: int) -> str:
+    """Why this can't be what was found, as a few words; empty when it can."""
+    if not ours(modes, knobs, path):
+        return f"/{path} is no node of a mode or a cap"
+    for knob in knobs:
+        offered = knob.available and knob.name != "emc"
+        if path in (knob.maximum, knob.minimum) and offered and value not in knob.available:
+            return f"/{path} offers no {value}"
+    return ""
 
 
 def mask_paths(modes: PowerModes) -> set[str]:
@@ -240,7 +253,7 @@ def move(knob: Knob, low: int | None, high: int, readings: Readings) -> list[Wri
     """
     now_high = readings[knob.maximum]
     writes = [Write(knob.maximum, now_high, high)] if now_high != high else []
-    if knob.minimum is None or low is None:
+    if knob.minimum is None or low is None or knob.minimum not in readings:
         return writes
     now_low = readings[knob.minimum]
     floor = [Write(knob.minimum, now_low, low)] if now_low != low else []

@@ -67,7 +67,7 @@ class Reboots:
             return msgspec.json.decode(self._path.read_bytes(), type=Plan)
         except FileNotFoundError:
             return None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             aside = self._path.with_suffix(".unreadable")
             log.error("%s can't be read (%s): put aside as %s", self._path, error, aside.name)  # noqa: TRY400
             self._path.replace(aside)
@@ -105,11 +105,16 @@ class Reboots:
         original = last.original if last and last.stage == "reached" else {}
         self._keep(Plan(to=mode_id, boot=self._boot(), stage="planned", original=original))
 
-    def ask(self, modes: PowerModes, mode_id: int) -> None:
-        """Make the mode the next boot's, and ask for that boot. Raises RebootRefusedError, all as before."""
+    def planned(self, mode_id: int) -> Plan:
+        """The plan for this mode, made in this boot; RebootRefusedError if there is none."""
         plan = self.load()
         if plan is None or plan.stage != "planned" or plan.to != mode_id or plan.boot != self._boot():
             raise RebootRefusedError(f"no reboot into mode {mode_id} is planned")
+        return plan
+
+    def ask(self, modes: PowerModes, mode_id: int) -> None:
+        """Make the mode the next boot's, and ask for that boot. Raises RebootRefusedError, all as before."""
+        plan = self.planned(mode_id)
         files = self._files(modes, mode_id)
         before = {path: self._tree.exact(path) for path in files}
         original = {**before, **plan.original}

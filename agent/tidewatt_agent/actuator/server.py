@@ -13,6 +13,7 @@ Anything else is answered {"error": "sentence"}. When the connection that change
 without `restore`, or says nothing for the keepalive time, the board is put back as it was found.
 """
 
+import errno
 import logging
 import selectors
 import socket
@@ -33,6 +34,8 @@ LONGEST_REQUEST = 4096
 #: The agent has one connection; a person looking in, another.
 MOST_CONNECTIONS = 8
 BACKLOG = 16
+#: Seconds of silence after which a connection makes room for another one.
+IDLE_S = 5.0
 #: Seconds between two looks at the keepalive.
 LOOK_S = 0.5
 #: A board that refuses to go anywhere is asked again after this, twice as long each time.
@@ -133,11 +136,16 @@ class Server:
         self._selector.register(listener, selectors.EVENT_READ)
         try:
             while not stopped():
-                for key, _ in self._selector.select(LOOK_S):
+                waiting = any(b"\n" in peer.heard for peer in self._peers())
+                for key, _ in self._selector.select(0.0 if waiting else LOOK_S):
                     if key.data is None:
                         self._accept(listener)
                     else:
                         self._hear(key.data)
+                for peer in self._peers():
+                    # Told to stop, it stops: what is still to be answered isn't waited for.
+                    if b"\n" in peer.heard and not stopped():
+                        self._answer_one(peer)
                 self._mistrust_silence()
                 self._free()
                 self._give_up_waiting()
@@ -151,11 +159,13 @@ class Server:
 
     def _mistrust_silence(self) -> None:
         """Put back what was changed by somebody who has not spoken for too long."""
-        for key in list(self._selector.get_map().values()):
-            peer = key.data
-            if peer and peer.changed and self._monotonic() - peer.heard_s > self._keepalive_s:
+        for peer in self._peers():
+            if peer.changed and self._monotonic() - peer.heard_s > self._keepalive_s:
                 peer.changed = False
                 self._put_back(f"who changed it has been silent for {self._keepalive_s:.0f} s")
+
+    def _peers(self) -> list[Connection]:
+        return [key.data for key in self._selector.get_map().values() if key.data is not None]
 
     def _free(self) -> None:
         """Try again to put back a board that is stuck."""
@@ -181,11 +191,15 @@ class Server:
     def _accept(self, listener: socket.socket) -> None:
         try:
             peer, _ = listener.accept()
-        except OSError:
-            return  # it has gone already
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                time.sleep(LOOK_S)  # it stays readable: not as fast as we can
+            return  # else it has gone already
         peer.setblocking(False)
         raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         _, user, _ = _CREDENTIALS.unpack(raw)
+        if user in self._users and self._connections >= MOST_CONNECTIONS:
+            self._make_room()
         if user not in self._users or self._connections >= MOST_CONNECTIONS:
             why = "too many connections" if user in self._users else f"user {user} may not"
             log.warning("refused a connection: %s", why)
@@ -195,7 +209,17 @@ class Server:
         self._connections += 1
         self._selector.register(peer, selectors.EVENT_READ, Connection(peer, self._monotonic()))
 
+    def _make_room(self) -> None:
+        """Hang up on who has been silent longest, if he has changed nothing and has had his time."""
+        idle = [peer for peer in self._peers() if not peer.changed]
+        longest = min(idle, key=lambda peer: peer.heard_s, default=None)
+        if longest and self._monotonic() - longest.heard_s > IDLE_S:
+            self._close(longest)
+
     def _hear(self, peer: Connection) -> None:
+        """Take what has come, unless there still is something to answer: one request at a time."""
+        if b"\n" in peer.heard:
+            return
         try:
             part = peer.socket.recv(LONGEST_REQUEST)
         except BlockingIOError:
@@ -205,13 +229,14 @@ class Server:
         if not part:
             self._close(peer)
             return
-        *lines, peer.heard = (peer.heard + part).split(b"\n")
-        for line in lines:
-            if not _send(peer.socket, self._answer(peer, line)):
-                self._close(peer)
-                return
-        if len(peer.heard) > LONGEST_REQUEST:
+        peer.heard += part
+        if len(peer.heard) > LONGEST_REQUEST and b"\n" not in peer.heard:
             _send(peer.socket, {"error": f"a request has at most {LONGEST_REQUEST} bytes"})
+            self._close(peer)
+
+    def _answer_one(self, peer: Connection) -> None:
+        line, _, peer.heard = peer.heard.partition(b"\n")
+        if not _send(peer.socket, self._answer(peer, line)):
             self._close(peer)
 
     def _answer(self, peer: Connection, line: bytes) -> dict[str, Any]:
@@ -247,21 +272,27 @@ class Server:
         return answer
 
     def _act(self, peer: Connection, request: SetMode | SetCaps | Restore | PlanReboot | Reboot) -> Result:
-        # Marked before it is done: a peer that vanishes meanwhile leaves the board to us.
-        peer.changed = peer.changed or isinstance(request, SetMode | SetCaps)
         match request:
             case SetMode():
-                return self._actuator.set_mode(request.id)
+                return self._changed(peer, self._actuator.set_mode(request.id))
             case SetCaps():
-                return self._actuator.set_caps(request.caps)
+                return self._changed(peer, self._actuator.set_caps(request.caps))
             case PlanReboot():
                 return self._actuator.plan_reboot(request.id)
             case Reboot():
-                self._asked_s = self._monotonic()
-                return self._actuator.ask_reboot(request.id)
+                asked = self._actuator.ask_reboot(request.id)
+                self._asked_s = self._monotonic() if asked.kind == "rebooting" else self._asked_s
+                return asked
             case Restore():
                 peer.changed = False
                 return self._actuator.restore()
+
+    def _changed(self, peer: Connection, result: Result) -> Result:
+        """Remember who changed the board last: it goes back when he goes."""
+        if result.kind in ("applied", "stuck"):
+            for one in self._peers():
+                one.changed = one is peer
+        return result
 
     def _close(self, peer: Connection) -> None:
         self._selector.unregister(peer.socket)

@@ -48,8 +48,13 @@ class Said(msgspec.Struct, frozen=True):
 
     @property
     def complaint(self) -> str:
-        """Its first error line, else its last line; empty when it said nothing."""
+        """Why it asks for a reboot, else its first error line, else its last; empty when it said nothing."""
         lines = [line.strip() for line in self.text.splitlines() if line.strip()]
+        asks = [line for line in lines if _PROMPT.search(line)]
+        if asks:
+            return asks[0]
+        if self.returncode is None and not lines:
+            return "nvpmodel did not end in time"
         errors = [line for line in lines if "ERROR" in line]
         return next(iter(errors), lines[-1] if lines else "")
 
@@ -59,6 +64,8 @@ class Nvpmodel:
 
     def __init__(self, command: Sequence[str] = ("nvpmodel",), timeout_s: float = TIMEOUT_S) -> None:
         self._command, self._timeout_s = list(command), timeout_s
+        self.keeps: tuple[int, ...] = ()
+        """Descriptors that it holds open as long as it runs: a lock that outlives us with it."""
 
     def set_mode(self, mode_id: int) -> Said:
         """Ask for a mode. What came of it is to be read from the board."""
@@ -78,6 +85,7 @@ class Nvpmodel:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 umask=0o022,
+                pass_fds=self.keeps,
                 env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
             )
         except OSError as error:
@@ -85,13 +93,13 @@ class Nvpmodel:
         assert process.stdout  # noqa: S101 - a pipe
         with process.stdout as pipe:
             text = _read(pipe.fileno(), process, time.monotonic() + self._timeout_s)
-        code = process.poll()
-        if code is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            # One that hangs in the kernel doesn't end even so; it is reaped when it does.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(KILL_S)
+        # What it has left behind would go on writing. One that hangs in the kernel is reaped when it ends.
+        ended = _ended(process)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(KILL_S)
+        code = process.returncode if ended else None
         return Said(text.decode("utf-8", "replace"), code)
 
 
@@ -102,15 +110,20 @@ def _read(pipe: int, process: "subprocess.Popen[bytes]", until_s: float) -> byte
     """
     text = b""
     while (left_s := until_s - time.monotonic()) > 0.0:
-        ended = process.poll() is not None
+        ended = _ended(process)
         readable, _, _ = select.select([pipe], [], [], 0.0 if ended else min(left_s, LOOK_S))
         if readable:
             part = os.read(pipe, MOST_OUTPUT)
             text = (text + part)[:MOST_OUTPUT]
             if not part:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(left_s)
                 break
         elif ended:
             break
+    while not _ended(process) and time.monotonic() < until_s:
+        time.sleep(LOOK_S / 10.0)
     return text
+
+
+def _ended(process: "subprocess.Popen[bytes]") -> bool:
+    """Whether it has ended; it isn't reaped, so that its number still is its group's."""
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

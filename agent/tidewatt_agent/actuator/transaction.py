@@ -163,8 +163,13 @@ class Actuator:
             complaint = self._tool.set_mode(mode.id).complaint
             self._settled(mode.id, self._settle_s)
         # Only what a mode or a cap may touch: a file that says otherwise is not ours.
-        strange = [path for path in found.nodes if not plan.ours(before.modes, before.knobs, path)]
-        left = [f"/{path} is no node of a mode or a cap" for path in strange]
+        now = self._snapshot()
+        strange = {
+            path: why
+            for path, value in found.nodes.items()
+            if (why := plan.why_strange(now.modes, now.knobs, path, value))
+        }
+        left = list(strange.values())
         left += self._put_back({path: to for path, to in found.nodes.items() if path not in strange})
         if found.mode_id is not None:
             left += self._remember(found.status)
@@ -201,10 +206,11 @@ class Actuator:
 
     def ask_reboot(self, mode_id: int) -> Result:
         """Put the board back as it was found, and reboot the machine into the mode that was planned."""
-        back = self.restore()
-        if self.stuck:
-            return back
         try:
+            self._reboots.planned(mode_id)
+            back = self.restore()
+            if self.stuck:
+                return back
             self._reboots.ask(self._board.modes(), mode_id)
         except RebootRefusedError as error:
             return Result("refused", str(error), self.state())
@@ -307,7 +313,7 @@ class Actuator:
 
     def _named(self, name: str, knobs: list[Knob]) -> list[Knob]:
         """The knobs called `name`; `cpu` stands for all cores."""
-        found = [knob for knob in knobs if name in (knob.name, "cpu" if knob.unit != 1 else "")]
+        found = [knob for knob in knobs if name == knob.name or (name == "cpu" and knob.unit != 1)]
         if not found:
             known = ", ".join(knob.name for knob in knobs)
             raise ValueError(f"there is no clock {name!r}; there are {known}")
@@ -319,7 +325,10 @@ class Actuator:
         highest = plan.limit(modes, mode, knob)
         if hertz is None:
             return highest
-        value = hertz // knob.unit
+        value, rest = divmod(hertz, knob.unit)
+        if rest:
+            nearest = min(knob.available, key=lambda one: abs(one * knob.unit - hertz), default=0) * knob.unit
+            raise ValueError(f"{knob.name} offers no {hertz}; the nearest is {nearest}")
         if value > highest:
             raise ValueError(f"{knob.name}: {hertz} Hz is above the {highest * knob.unit} Hz of {mode.name}")
         return value

@@ -76,7 +76,7 @@ class UndoFile:
         with os.fdopen(descriptor, "rb") as file:
             try:
                 return msgspec.json.decode(file.read(), type=Undo)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise ValueError(f"{self._path} can't be read: {error}; {MEND}") from error
 
     def keep(self, undo: Undo) -> None:

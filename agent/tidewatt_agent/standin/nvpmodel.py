@@ -51,7 +51,8 @@ def main() -> None:
     sys.stdout.write(answer.text)
     sys.stdout.flush()
     if answer.later and os.fork() == 0:
-        # The hardware, which holds nobody's pipe.
+        # The hardware: nobody's child, and it holds nobody's pipe.
+        os.setsid()
         for descriptor in (0, 1, 2):
             os.close(descriptor)
         time.sleep(SLOW_S)

@@ -1,0 +1,188 @@
+"""Build the Debian packages of the agent: `build_deb.py [--arch arm64|amd64] [--out DIR]`.
+
+    tidewatt-agent           the agent and the actuator with all they import, for the system's Python
+    tidewatt-agent-forecast  onnxruntime and numpy, for those who let it forecast
+
+Everything is made here, from locked wheels: nothing is fetched, compiled or resolved on the device.
+Two builds of one commit are the same bytes. Each package holds its Python dependencies twice, for 3.10
+(JetPack 6, Ubuntu 22.04) and 3.12 (JetPack 7, Ubuntu 24.04); the launcher takes the ones that fit.
+"""
+
+import argparse
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ROOT / "packaging/deb"
+PLATFORMS = {"arm64": "aarch64-manylinux_2_28", "amd64": "x86_64-manylinux_2_28"}
+PYTHONS = ("3.10", "3.12")
+WHEELS = ("wire", "governor", "agent")
+HOME = "usr/lib/tidewatt"
+UNITS = (
+    "tidewatt-agent.service",
+    "tidewatt-actuator.service",
+    "tidewatt-actuator.socket",
+    "tidewatt-restore.service",
+)
+#: What wheels bring that no device runs.
+NEEDLESS = (
+    "**/tests", "**/test", "**/__pycache__", "**/*.pyi", "**/*.h", "**/*.a", "bin",
+    "**/direct_url.json", "**/RECORD", "**/INSTALLER", "**/REQUESTED",
+    "numpy/f2py", "numpy/distutils",
+    "onnxruntime/tools", "onnxruntime/transformers", "onnxruntime/quantization",
+    "onnxruntime/datasets", "onnxruntime/backend",
+)  # fmt: skip
+#: Of the runtime's dependencies, those that inference imports.
+FORECAST = ("onnxruntime", "numpy")
+
+
+def main() -> None:
+    """Build both packages for one architecture, and say what is in them."""
+    options = _parser().parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    os.environ["SOURCE_DATE_EPOCH"] = _run("git", "-C", ROOT, "log", "-1", "--format=%ct").strip()
+    # Whatever the builder's umask.
+    os.umask(0o022)
+    with tempfile.TemporaryDirectory() as folder:
+        for package, fill in (("tidewatt-agent", _agent), ("tidewatt-agent-forecast", _forecast)):
+            root = Path(folder, package)
+            root.mkdir()
+            fill(root, options.arch)
+            print(_describe(root, _pack(root, package, options.arch, options.out)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Build the Debian packages of the agent.")
+    parser.add_argument("--arch", choices=sorted(PLATFORMS), default="arm64", help="default: %(default)s")
+    parser.add_argument("--out", type=Path, default=ROOT / "build/deb", help="default: build/deb")
+    return parser
+
+
+def _agent(root: Path, arch: str) -> None:
+    home = root / HOME
+    with tempfile.TemporaryDirectory() as wheels:
+        projects = [str(ROOT / wheel) for wheel in WHEELS]
+        _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", wheels, *projects)
+        found = sorted(str(path) for path in Path(wheels).glob("*.whl"))
+        _uv("install", "--target", str(home / "app"), "--no-deps", *found)
+    for python in PYTHONS:
+        _dependencies(home, python, arch, "device")
+    for unit in UNITS:
+        _install(ROOT / "systemd" / unit, root / "lib/systemd/system" / unit)
+    _install(ROOT / "systemd/sysusers.d/tidewatt.conf", root / "usr/lib/sysusers.d/tidewatt.conf")
+    _install(ROOT / "packaging/config/agent.toml", root / "etc/tidewatt/agent.toml")
+    for program in ("tidewatt-agent", "tidewatt-actuator"):
+        _install(SOURCES / "launcher.py", root / "usr/bin" / program, 0o755)
+
+
+def _forecast(root: Path, arch: str) -> None:
+    for python in PYTHONS:
+        target = _dependencies(root / HOME, python, arch, "forecast", "-forecast")
+        for path in target.iterdir():
+            if not path.name.startswith(FORECAST):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _dependencies(home: Path, python: str, arch: str, lock: str, suffix: str = "") -> Path:
+    target = home / f"py{python.replace('.', '')}{suffix}"
+    _uv(
+        "install", "--target", str(target), "--python-version", python, "--python-platform", PLATFORMS[arch],
+        "--only-binary", ":all:", "--no-binary", "sdnotify", "--no-build-isolation-package", "sdnotify",
+        "--require-hashes", "--no-deps", "-r", str(ROOT / f"requirements/{lock}.txt"),
+    )  # fmt: skip
+    return target
+
+
+def _pack(root: Path, package: str, arch: str, out: Path) -> Path:
+    for pattern in NEEDLESS:
+        for base in (root / HOME).iterdir():
+            for path in sorted(base.glob(pattern)):
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    _documents(root, package)
+    version = _run(sys.executable, "-c", "import tidewatt_agent; print(tidewatt_agent.VERSION)").strip()
+    size = sum(path.lstat().st_size for path in root.rglob("*") if path.is_file())
+    control = (SOURCES / f"{package}.control").read_text()
+    control = control.format(version=version, arch=arch, size=-(-size // 1024))
+    _write(root / "DEBIAN/control", control)
+    for script in ("preinst", "postinst", "prerm", "postrm", "conffiles"):
+        source = SOURCES / f"{package}.{script}"
+        if source.exists():
+            _install(source, root / "DEBIAN" / script, 0o644 if script == "conffiles" else 0o755)
+    for path in [root, *root.rglob("*")]:
+        if path.is_dir():
+            path.chmod(0o755)
+        elif not os.access(path, os.X_OK) or ".so" in path.name:
+            path.chmod(0o644)
+    deb = out / f"{package}_{version}_{arch}.deb"
+    _run("dpkg-deb", "--root-owner-group", "-Zzstd", "--build", root, deb)
+    return deb
+
+
+def _documents(root: Path, package: str) -> None:
+    """Debian's copyright file and changelog; every wheel's own licence stays in its dist-info."""
+    folder = root / "usr/share/doc" / package
+    licences = "\n".join(
+        f"  {path.name.removesuffix('.dist-info')}: {_licence(path)}"
+        for path in sorted({one.name: one for one in root.glob(f"{HOME}/*/*.dist-info")}.values())
+    )
+    text = (SOURCES / "copyright").read_text()
+    _write(folder / "copyright", text.replace("@LICENCES@", licences))
+    _write(folder / "changelog.gz", b"")
+    with gzip.GzipFile(folder / "changelog.gz", "wb", mtime=0) as file:
+        file.write((SOURCES / "changelog").read_bytes())
+
+
+def _licence(dist_info: Path) -> str:
+    for line in (dist_info / "METADATA").read_text("utf-8", "replace").splitlines():
+        for field in ("License-Expression: ", "Classifier: License :: OSI Approved :: "):
+            if line.startswith(field):
+                return line.removeprefix(field)
+    return "see its dist-info"
+
+
+def _describe(root: Path, deb: Path) -> str:
+    """The size of the package, and of what is in it."""
+    lines = [f"{deb.name}: {deb.stat().st_size / 1e6:.1f} MB"]
+    for base in sorted((root / HOME).iterdir()):
+        for path in sorted(base.iterdir()):
+            size = sum(one.lstat().st_size for one in [path, *path.rglob("*")] if one.is_file())
+            if size >= 100_000:  # noqa: PLR2004 - what counts
+                lines.append(f"  {size / 1e6:7.1f} MB  {base.name}/{path.name}")
+    return "\n".join(lines)
+
+
+def _install(source: Path, target: Path, mode: int = 0o644) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    target.chmod(mode)
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def _pip(*arguments: str) -> None:
+    _run(sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", *arguments)
+
+
+def _uv(*arguments: str) -> None:
+    _run(Path(sys.executable).with_name("uv"), "pip", arguments[0], "-q", "--no-config", *arguments[1:])
+
+
+def _run(*command: object) -> str:
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(textwrap.indent(done.stderr or done.stdout, "  "), file=sys.stderr)
+        sys.exit(f"build_deb: {command[0]} failed")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()
