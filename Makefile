@@ -11,7 +11,7 @@ export PIP_ROOT_USER_ACTION = ignore
 unexport PYTHONPATH VIRTUAL_ENV PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint lock bench clean docs system-packages bench-packages
+.PHONY: help run test check lint lock bench clean docs deb system-packages bench-packages
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z%-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ system-packages:
 bench-packages:
 	@sh packaging/debian-packages install bench
 
+deb: $(VENV)/.dev ## the Debian packages of the agent, in build/deb (ARGS="--arch amd64")
+	@$(BIN)/python packaging/build_deb.py $(ARGS)
+
 docs: $(VENV)/.dev ## write the generated documents (docs/boards.md, docs/metrics.md)
 	@$(BIN)/python docs/generate.py
 
@@ -60,9 +63,9 @@ bench-%: $(VENV)/.dev bench-packages ## one benchmark (bench-agent), table here,
 bench: bench-agent bench-parser ## every benchmark
 
 lock: $(VENV)/.dev ## renew requirements/*.txt from *.in
-	@$(BIN)/python -m pip install -q uv
-	@cd requirements && for name in build run dev; do ../$(BIN)/uv pip compile -q $$name.in -o $$name.txt \
-		--universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --no-annotate; done
+	@cd requirements && for name in build run dev device forecast; do ../$(BIN)/uv pip compile -q $$name.in -o $$name.txt \
+		--universal --python-version 3.10 --fork-strategy requires-python --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate; done
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

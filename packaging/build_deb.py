@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -34,7 +35,7 @@ UNITS = (
 NEEDLESS = (
     "**/tests", "**/test", "**/__pycache__", "**/*.pyi", "**/*.h", "**/*.a", "bin",
     "**/direct_url.json", "**/RECORD", "**/INSTALLER", "**/REQUESTED",
-    "numpy/f2py", "numpy/distutils",
+    "numpy/distutils",
     "onnxruntime/tools", "onnxruntime/transformers", "onnxruntime/quantization",
     "onnxruntime/datasets", "onnxruntime/backend",
 )  # fmt: skip
@@ -53,25 +54,28 @@ def main() -> None:
         for package, fill in (("tidewatt-agent", _agent), ("tidewatt-agent-forecast", _forecast)):
             root = Path(folder, package)
             root.mkdir()
-            fill(root, options.arch)
+            fill(root, options.arch, options.pythons)
             print(_describe(root, _pack(root, package, options.arch, options.out)))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Build the Debian packages of the agent.")
     parser.add_argument("--arch", choices=sorted(PLATFORMS), default="arm64", help="default: %(default)s")
+    parser.add_argument(
+        "--python", dest="pythons", nargs="+", default=PYTHONS, help="default: %(default)s; others for trials"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "build/deb", help="default: build/deb")
     return parser
 
 
-def _agent(root: Path, arch: str) -> None:
+def _agent(root: Path, arch: str, pythons: Sequence[str]) -> None:
     home = root / HOME
     with tempfile.TemporaryDirectory() as wheels:
         projects = [str(ROOT / wheel) for wheel in WHEELS]
         _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", wheels, *projects)
         found = sorted(str(path) for path in Path(wheels).glob("*.whl"))
         _uv("install", "--target", str(home / "app"), "--no-deps", *found)
-    for python in PYTHONS:
+    for python in pythons:
         _dependencies(home, python, arch, "device")
     for unit in UNITS:
         _install(ROOT / "systemd" / unit, root / "lib/systemd/system" / unit)
@@ -81,8 +85,8 @@ def _agent(root: Path, arch: str) -> None:
         _install(SOURCES / "launcher.py", root / "usr/bin" / program, 0o755)
 
 
-def _forecast(root: Path, arch: str) -> None:
-    for python in PYTHONS:
+def _forecast(root: Path, arch: str, pythons: Sequence[str]) -> None:
+    for python in pythons:
         target = _dependencies(root / HOME, python, arch, "forecast", "-forecast")
         for path in target.iterdir():
             if not path.name.startswith(FORECAST):

@@ -100,6 +100,35 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--bundle", type=Path, metavar="FILE", help="write a .tar.gz for support, redacted")
     doctor.set_defaults(command=_doctor)
 
+    _add_person_commands(commands)
+
+    capture = commands.add_parser("capture", help="record this board as text, without serials and addresses")
+    capture.add_argument("folder", type=Path, help="new folder for the recording")
+    capture.add_argument("--minutes", type=_minutes, default=2.0, help="of tegrastats (default: %(default)s)")
+    capture.add_argument("--root", default="/", help="where /sys, /proc and /etc are (default: %(default)s)")
+    capture.add_argument("--tegrastats", default="tegrastats", help="program (default: %(default)s)")
+    capture.set_defaults(command=_capture)
+
+    simulate = commands.add_parser("simulate", help="be a machine room of simulated boards")
+    simulate.add_argument("file", type=Path, help="TOML file that says which boards and which traffic")
+    simulate.set_defaults(command=_simulate)
+    return parser
+
+
+def _add_person_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """What a person at the board asks of the running agent."""
+    status = commands.add_parser("status", help="what the running agent sees, and would save")
+    _config_option(status)
+    status.add_argument("--json", action="store_true", help="one JSON document instead of lines")
+    status.set_defaults(command=_status)
+    enable = commands.add_parser("enable", help="let the agent act on this board, after a look at it")
+    _config_option(enable)
+    enable.add_argument("--check", action="store_true", help="only look")
+    enable.set_defaults(command=_enable)
+    disable = commands.add_parser("disable", help="let the agent only observe again; the board is put back")
+    _config_option(disable)
+    disable.set_defaults(command=_disable)
+
     hold = commands.add_parser(
         "hold",
         help="ask for a power mode or more, for a while or while a command runs",
@@ -120,18 +149,6 @@ def _parser() -> argparse.ArgumentParser:
     release.add_argument("id", help="as `leases` shows it")
     _config_option(release)
     release.set_defaults(command=_release)
-
-    capture = commands.add_parser("capture", help="record this board as text, without serials and addresses")
-    capture.add_argument("folder", type=Path, help="new folder for the recording")
-    capture.add_argument("--minutes", type=_minutes, default=2.0, help="of tegrastats (default: %(default)s)")
-    capture.add_argument("--root", default="/", help="where /sys, /proc and /etc are (default: %(default)s)")
-    capture.add_argument("--tegrastats", default="tegrastats", help="program (default: %(default)s)")
-    capture.set_defaults(command=_capture)
-
-    simulate = commands.add_parser("simulate", help="be a machine room of simulated boards")
-    simulate.add_argument("file", type=Path, help="TOML file that says which boards and which traffic")
-    simulate.set_defaults(command=_simulate)
-    return parser
 
 
 def _config_option(parser: argparse.ArgumentParser) -> None:
@@ -219,6 +236,52 @@ def _doctor(options: argparse.Namespace) -> int:
     if options.bundle:
         doctor.bundle(config, findings, options.bundle)
     return doctor.worst(findings)
+
+
+def _status(options: argparse.Namespace) -> int:
+    from tidewatt_agent import status  # noqa: PLC0415
+
+    config = _read_config(options)
+    if not config.metrics.listen:
+        raise ValueError(f"{options.config} names no metrics.listen: the agent can't be asked")
+    found = status.summarise(status.parse(status.fetch(config.metrics.listen)), config.agent.control)
+    if options.json:
+        print(msgspec.json.encode(found).decode())
+    else:
+        print("\n".join(status.sentences(found)))
+    return 0
+
+
+def _enable(options: argparse.Namespace) -> int:
+    from tidewatt_agent import enabling  # noqa: PLC0415
+
+    config = _read_config(options)
+    socket = config.board.actuator_socket or enabling.ACTUATOR
+    checked = enabling.check(config, socket)
+    for sentence in (*checked.errors, *checked.warnings):
+        _complain(sentence)
+    if checked.errors:
+        _complain("nothing is changed")
+        return FAILED
+    if options.check:
+        print("the agent could act on this board")
+        return 0
+    return _control(options, "enforce", socket)
+
+
+def _disable(options: argparse.Namespace) -> int:
+    return _control(options, "observe", _read_config(options).board.actuator_socket)
+
+
+def _control(options: argparse.Namespace, control: str, socket: str) -> int:
+    from tidewatt_agent import enabling  # noqa: PLC0415
+
+    enabling.rewrite(options.config, control, socket)
+    print(f"{options.config}: agent.control = {control!r}")
+    if problem := enabling.restart():
+        _complain(problem)
+        return FAILED
+    return 0
 
 
 def _agent(options: argparse.Namespace) -> "Agent":

@@ -105,6 +105,11 @@ class SocketHands:
         self._away = False
         self._reboot: dict[str, Any] = {}
 
+    @property
+    def modes(self) -> list[str]:
+        """The names of the modes that the board says it has."""
+        return list(self._ids)
+
     async def look(self) -> Stance:
         """See Hands.look; the first failure is logged."""
         try:

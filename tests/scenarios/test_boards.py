@@ -171,3 +171,21 @@ def test_promtool_has_nothing_to_say(tmp_path: Path, agents: list[Agent]) -> Non
             [promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False
         )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_status_says_it_in_a_few_lines(tmp_path: Path, agents: list[Agent]) -> None:
+    root = tmp_path / "root"
+    with laid_out("orin-nano-super-jp62", root):
+        (root / "etc/nvpmodel.conf").write_text("")
+        agents.append(Agent(tmp_path, root))
+        agents[0].page("tidewatt_board_watts")
+        program = [sys.executable, "-m", "tidewatt_agent", "status", "--config", str(tmp_path / "agent.toml")]
+        lines = subprocess.run(program, capture_output=True, text=True, check=True, timeout=30).stdout
+        document = subprocess.run([*program, "--json"], capture_output=True, text=True, check=True).stdout
+    assert "observing (it changes nothing)" in lines
+    assert "power        " in lines
+    assert "saving       not known" in lines, "without a load nothing is estimated"
+    status = json.loads(document)
+    assert status["watts"] > 0
+    assert status["temperature_c"] > 0
+    assert status["requests_rps"] is None

@@ -5,6 +5,7 @@ exactly and no rounding error can enter between a board's counter and the bill. 
 a 60 W board is 5.2e9 mJ: 64-bit integers last for five thousand years of 10,000 boards.
 """
 
+JOULES_PER_WATT_HOUR = 3_600
 MILLIJOULES_PER_JOULE = 1_000
 MILLIJOULES_PER_WATT_HOUR = 3_600_000
 MILLIJOULES_PER_KILOWATT_HOUR = 3_600_000_000
