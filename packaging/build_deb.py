@@ -51,7 +51,9 @@ def main() -> None:
     # Whatever the builder's umask.
     os.umask(0o022)
     with tempfile.TemporaryDirectory() as folder:
-        for package, fill in (("tidewatt-agent", _agent), ("tidewatt-agent-forecast", _forecast)):
+        for package, fill in PACKAGES.items():
+            if options.package not in (None, package):
+                continue
             root = Path(folder, package)
             root.mkdir()
             fill(root, options.arch, options.pythons)
@@ -64,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--python", dest="pythons", nargs="+", default=PYTHONS, help="default: %(default)s; others for trials"
     )
+    parser.add_argument("--package", choices=sorted(PACKAGES), help="default: all")
     parser.add_argument("--out", type=Path, default=ROOT / "build/deb", help="default: build/deb")
     return parser
 
@@ -187,6 +190,8 @@ def _run(*command: object) -> str:
         sys.exit(f"build_deb: {command[0]} failed")
     return done.stdout
 
+
+PACKAGES = {"tidewatt-agent": _agent, "tidewatt-agent-forecast": _forecast}
 
 if __name__ == "__main__":
     main()
