@@ -34,7 +34,7 @@ UNITS = (
 #: What wheels bring that no device runs.
 NEEDLESS = (
     "**/tests", "**/test", "**/__pycache__", "**/*.pyi", "**/*.h", "**/*.a", "bin",
-    "**/direct_url.json", "**/RECORD", "**/INSTALLER", "**/REQUESTED",
+    "**/direct_url.json", "**/RECORD", "**/INSTALLER", "**/REQUESTED", "**/uv_cache.json",
     "numpy/distutils",
     "onnxruntime/tools", "onnxruntime/transformers", "onnxruntime/quantization",
     "onnxruntime/datasets", "onnxruntime/backend",
@@ -127,7 +127,7 @@ def _pack(root: Path, package: str, arch: str, out: Path) -> Path:
         elif not os.access(path, os.X_OK) or ".so" in path.name:
             path.chmod(0o644)
     deb = out / f"{package}_{version}_{arch}.deb"
-    _run("dpkg-deb", "--root-owner-group", "-Zzstd", "--build", root, deb)
+    _run("dpkg-deb", "--root-owner-group", "-Zxz", "--threads-max=1", "--build", root, deb)
     return deb
 
 
@@ -140,9 +140,17 @@ def _documents(root: Path, package: str) -> None:
     )
     text = (SOURCES / "copyright").read_text()
     _write(folder / "copyright", text.replace("@LICENCES@", licences))
-    _write(folder / "changelog.gz", b"")
-    with gzip.GzipFile(folder / "changelog.gz", "wb", mtime=0) as file:
-        file.write((SOURCES / "changelog").read_bytes())
+    _compress(SOURCES / "changelog", folder / "changelog.gz")
+    if package == "tidewatt-agent":
+        for page in ("tidewatt-agent.1", "tidewatt-actuator.8"):
+            _compress(SOURCES / page, root / f"usr/share/man/man{page[-1]}/{page}.gz")
+    _install(SOURCES / f"{package}.lintian", root / "usr/share/lintian/overrides" / package)
+
+
+def _compress(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as out, gzip.GzipFile("", "wb", 9, out, mtime=0) as file:
+        file.write(source.read_bytes())
 
 
 def _licence(dist_info: Path) -> str:
@@ -180,7 +188,16 @@ def _pip(*arguments: str) -> None:
 
 
 def _uv(*arguments: str) -> None:
-    _run(Path(sys.executable).with_name("uv"), "pip", arguments[0], "-q", "--no-config", *arguments[1:])
+    _run(
+        Path(sys.executable).with_name("uv"),
+        "pip",
+        arguments[0],
+        "-q",
+        "--no-config",
+        "--link-mode",
+        "copy",
+        *arguments[1:],
+    )
 
 
 def _run(*command: object) -> str:
