@@ -11,7 +11,7 @@ export PIP_ROOT_USER_ACTION = ignore
 unexport PYTHONPATH VIRTUAL_ENV PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint lock bench clean docs deb system-packages bench-packages
+.PHONY: help run test check lint lock bench clean docs deb deb-trial system-packages bench-packages
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z%-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ bench-packages:
 
 deb: $(VENV)/.dev ## the Debian packages of the agent, in build/deb (ARGS="--arch amd64")
 	@$(BIN)/python packaging/build_deb.py $(ARGS)
+
+deb-trial: $(VENV)/.dev ## try the packages in a real systemd and on emulated arm64 (as root)
+	@sh packaging/debian-packages install deb
+	@$(BIN)/python -m pytest tests/installed $(ARGS)
 
 docs: $(VENV)/.dev ## write the generated documents (docs/boards.md, docs/metrics.md)
 	@$(BIN)/python docs/generate.py

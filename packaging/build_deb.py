@@ -11,6 +11,7 @@ Two builds of one commit are the same bytes. Each package holds its Python depen
 import argparse
 import gzip
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "packaging/deb"
 PLATFORMS = {"arm64": "aarch64-manylinux_2_28", "amd64": "x86_64-manylinux_2_28"}
+#: e_machine of the ELF header.
+MACHINES = {"arm64": 183, "amd64": 62}
 PYTHONS = ("3.10", "3.12")
 WHEELS = ("wire", "governor", "agent")
 HOME = "usr/lib/tidewatt"
@@ -103,7 +106,19 @@ def _dependencies(home: Path, python: str, arch: str, lock: str, suffix: str = "
         "--only-binary", ":all:", "--no-binary", "sdnotify", "--no-build-isolation-package", "sdnotify",
         "--require-hashes", "--no-deps", "-r", str(ROOT / f"requirements/{lock}.txt"),
     )  # fmt: skip
+    for library in target.rglob("*.so*"):
+        _fits(library, python, arch)
     return target
+
+
+def _fits(library: Path, python: str, arch: str) -> None:
+    """Stop at a library for another processor or another Python: the device would find it too late."""
+    head = library.open("rb").read(20)
+    if head[:4] != b"\x7fELF" or int.from_bytes(head[18:20], "little") != MACHINES[arch]:
+        sys.exit(f"build_deb: {library.name} is not for {arch}")
+    tag = re.search(r"\.cpython-(\d+)-", library.name)
+    if tag and tag[1] != python.replace(".", ""):
+        sys.exit(f"build_deb: {library.name} is not for Python {python}")
 
 
 def _pack(root: Path, package: str, arch: str, out: Path) -> Path:

@@ -11,12 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.installed.machine import Machine, may_try, unpack
 
 from tidewatt_agent.recording import load
 from tidewatt_agent.standin.board import build
-
-sys.path.insert(0, str(Path(__file__).parent))
-from machine import Machine, may_try, unpack
 
 ROOT = Path(__file__).parents[2]
 BOARD = "srv/board"
@@ -69,13 +67,13 @@ def machine(tmp_path_factory: pytest.TempPathFactory, debs: dict[str, Path]) -> 
     tool.chmod(0o755)
     machine = Machine(folder)
     machine.boot(BOARD)
-    machine.before = machine.files()  # type: ignore[attr-defined] # what purge leads back to
     yield machine
     machine.stop()
 
 
 def status(machine: Machine) -> str:
-    return (machine.root / "var/lib/nvpmodel/status").read_text().strip()
+    found: str = (machine.root / "var/lib/nvpmodel/status").read_text().strip()
+    return found
 
 
 def counters(machine: Machine) -> dict[str, object]:
@@ -153,6 +151,18 @@ def test_upgraded_and_downgraded_nothing_is_lost(machine: Machine, version: str)
     machine.until(lambda: status(machine) == THERE, "the new one to act")
 
 
+def test_a_stop_that_fails_does_not_keep_an_upgrade_out(machine: Machine) -> None:
+    dropin = machine.root / "etc/systemd/system/tidewatt-agent.service.d"
+    dropin.mkdir()
+    (dropin / "trial.conf").write_text("[Service]\nExecStop=/bin/false\n")
+    machine.run("systemctl", "daemon-reload")
+    machine.run(*DPKG, "-i", "/root/later.deb")
+    assert machine.show("tidewatt-agent", "ActiveState") == "active"
+    shutil.rmtree(dropin)
+    machine.run("systemctl", "daemon-reload")
+    machine.run(*DPKG, "-i", "/root/first.deb")
+
+
 def test_a_script_that_crashes_leaves_dpkg_able_to_go_on(machine: Machine) -> None:
     sysusers = next(path for path in machine.root.glob("*bin/systemd-sysusers") if not path.is_symlink())
     aside = sysusers.with_name("systemd-sysusers.aside")
@@ -176,7 +186,7 @@ def test_removed_it_leaves_the_board_as_found_and_the_configuration(machine: Mac
 
 def test_purged_it_leaves_nothing(machine: Machine) -> None:
     machine.run(*DPKG, "-P", "tidewatt-agent")
-    left = machine.files() - machine.before  # type: ignore[attr-defined]
+    left = machine.files() - machine.before
     # Backups that shadow's own tools make.
     assert {path for path in left if not path.endswith("-") and not path.startswith("etc/.pwd.lock")} == set()
     assert "tidewatt" not in (machine.root / "etc/passwd").read_text()
@@ -184,3 +194,10 @@ def test_purged_it_leaves_nothing(machine: Machine) -> None:
 
 def test_two_builds_are_the_same_bytes(debs: dict[str, Path], tmp_path: Path) -> None:
     assert built(tmp_path).read_bytes() == debs["first"].read_bytes()
+
+
+@pytest.mark.skipif(not shutil.which("lintian"), reason="needs lintian")
+def test_lintian_has_nothing_to_say(debs: dict[str, Path]) -> None:
+    command = ["lintian", "--allow-root", "--fail-on", "error,warning", str(debs["first"])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")

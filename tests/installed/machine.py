@@ -65,15 +65,20 @@ def unpack(folder: Path, arch: str) -> None:
 
 
 class Machine:
-    """A booted root. `board`: a stand-in board's folder below the root, put where a board has its nodes."""
+    """A root that boots."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._leader = 0
+        self.before: set[str] = set()
+        """The files when it had booted: what purge leads back to."""
 
     def boot(self, board: str = "") -> None:
-        """Start systemd and wait until it takes commands."""
+        """Start systemd and wait until it takes commands.
+
+        `board`: a stand-in board's folder below the root, put where a board has its nodes.
+        """
         options = ["-q", "-D", str(self.root), "--register=no", "--keep-unit", "--private-network"]
         self._nspawn = subprocess.Popen(
             ["systemd-nspawn", *options, "--console=pipe", "--link-journal=no", "-b"],
@@ -84,6 +89,7 @@ class Machine:
         self._leader = self.until(self._child, "its first process")
         self.until(lambda: self.ok("test", "-S", "/run/systemd/private"), "systemd")
         self.run("systemctl", "is-system-running", "--wait", check=False)
+        self.before = self.files()
         for path in BOUND if board else ():
             self.run("mount", "--bind", f"/{board}/{path}", f"/{path}")
 
