@@ -404,6 +404,33 @@ def test_who_is_idle_makes_room(actuator: Process, tmp_path: Path) -> None:
     assert (set(answers), gone) == ({0}, b""), "the first, who said nothing since, had to go"
 
 
+def test_who_speaks_while_being_hung_up_on_breaks_nothing(actuator: Process) -> None:
+    """In one round: a newcomer takes the place of an idle one, whose words have just arrived, too."""
+    tree = Tree(str(actuator.root))
+    folder = actuator.root.parent
+    hands = Actuator(Board(tree), Nvpmodel(), UndoFile(folder / "u.json"), Reboots(tree, folder / "r.json"))
+    now_s, looks, newcomer_at = [0.0], 0, 0
+    server = Server(hands, {os.getuid()}, 30.0, lambda: now_s[0])
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as stack:
+        listener.bind(str(actuator.path))
+        listener.listen(16)
+        crowd = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(9)]
+        for peer in crowd[:8]:
+            peer.connect(str(actuator.path))
+
+        def stopped() -> bool:
+            nonlocal looks, newcomer_at
+            looks += 1
+            if not newcomer_at and server._connections == 8:
+                newcomer_at, now_s[0] = looks, 100.0
+                crowd[8].connect(str(actuator.path))  # heard of first
+                crowd[0].sendall(b'{"op":"keepalive"}\n')
+            return bool(newcomer_at) and looks > newcomer_at + 3
+
+        server.serve(listener, stopped)
+    assert newcomer_at, "it lived to be told to stop"
+
+
 def test_an_nvpmodel_that_outlives_the_actuator_is_waited_for(actuator: Process, tmp_path: Path) -> None:
     """Killed in the middle of a switch, the tool lives on and writes: what comes next holds its breath."""
     slow, started = tmp_path / "slow", tmp_path / "started"

@@ -186,7 +186,10 @@ class Server:
         if self._asked_s is not None and self._monotonic() - self._asked_s > REBOOT_COMES_WITHIN_S:
             log.warning("the reboot did not come: its files are put back")
             self._asked_s = None
-            self._actuator.cancel_reboot()
+            try:
+                self._actuator.cancel_reboot()
+            except (OSError, ValueError) as error:
+                log.error("they can't be: %s", error)  # noqa: TRY400 - a sentence is enough
 
     def _accept(self, listener: socket.socket) -> None:
         try:
@@ -295,6 +298,8 @@ class Server:
         return result
 
     def _close(self, peer: Connection) -> None:
+        if peer.socket.fileno() < 0:
+            return  # hung up on in the same round, to make room
         self._selector.unregister(peer.socket)
         peer.socket.close()
         self._connections -= 1
