@@ -2,7 +2,7 @@
 
 import psutil
 
-from tidewatt_agent.sysfs.clocks import find_policies
+from tidewatt_agent.actuator.board import Board
 from tidewatt_agent.sysfs.tree import Tree
 
 #: The agent stands down rather than fight them.
@@ -15,12 +15,5 @@ def find_rivals(tree: Tree) -> list[str]:
     """A few words for each: a program that runs, clocks that are pinned. Takes some milliseconds."""
     running = {(process.info["name"] or "")[:NAME_LENGTH] for process in psutil.process_iter(["name"])}
     found = [f"{rival} is running" for rival in RIVALS if rival[:NAME_LENGTH] in running]
-    pinned = [policy.name for policy in find_policies(tree) if _pinned(tree, policy.path)]
+    pinned = Board(tree).state(None, {}).pinned
     return [*found, *([f"clocks of {', '.join(pinned)} are pinned (jetson_clocks)"] if pinned else [])]
-
-
-def _pinned(tree: Tree, path: str) -> bool:
-    """Whether the lowest clock is the highest allowed, on a policy that could do with less."""
-    low, high = tree.number(f"{path}/scaling_min_freq"), tree.number(f"{path}/scaling_max_freq")
-    least = tree.number(f"{path}/cpuinfo_min_freq")
-    return low is not None and low == high and low != least

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from tidewatt_agent.actuator.board import Board
 from tidewatt_agent.actuator.reboot import Reboots
-from tidewatt_agent.actuator.tool import Nvpmodel, Said
+from tidewatt_agent.actuator.tool import Said
 from tidewatt_agent.actuator.transaction import Actuator, Result
 from tidewatt_agent.actuator.undofile import UndoFile
 from tidewatt_agent.nvpmodel import Param, PowerMode, PowerModes, Setting, to_conf
 from tidewatt_agent.recording import Files, lay_out
 from tidewatt_agent.standin import nvpmodel
+from tidewatt_agent.standin.actuator import InProcess
 from tidewatt_agent.standin.board import fail
 from tidewatt_agent.standin.tree import FailingTree, works
 
@@ -109,27 +110,24 @@ class AnyBoard:
         assert nvpmodel.run(root, ["-m", str(mode_id)]) == nvpmodel.Answer("", 0)
 
 
-class Program(Nvpmodel):
-    """The stand-in nvpmodel without a process; what is slow follows while we wait. `first` fails once."""
+class Program(InProcess):
+    """The stand-in nvpmodel; what is slow follows while we wait, and `first` is how its next switch fails."""
 
-    def __init__(self, root: Path) -> None:
-        super().__init__()
-        self.root, self.first, self.late = root, "", nvpmodel.Answer("", 0)
+    first = ""
 
     def _run(self, *arguments: str) -> Said:
         self.catch_up()
         if arguments[0] == "-m":
             fail(self.root, *self.first.split())
             self.first = ""
-        answer = nvpmodel.run(self.root, list(arguments))
+        said = super()._run(*arguments)
         fail(self.root)
-        self.late = answer
-        return Said(answer.text, None if answer.code < 0 else answer.code)
+        return said
 
     def catch_up(self) -> None:
         """Let slow nodes follow."""
-        nvpmodel.catch_up(self.late)
-        self.late = nvpmodel.Answer("", 0)
+        nvpmodel.catch_up(self.last)
+        self.last = nvpmodel.Answer("", 0)
 
 
 class Bench:

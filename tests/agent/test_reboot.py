@@ -10,28 +10,16 @@ from tests.world import recording
 
 from tidewatt_agent.actuator.board import Board
 from tidewatt_agent.actuator.reboot import Plan, Reboots
-from tidewatt_agent.actuator.tool import Nvpmodel, Said
 from tidewatt_agent.actuator.transaction import Actuator
 from tidewatt_agent.actuator.undofile import UndoFile
 from tidewatt_agent.standin import nvpmodel
+from tidewatt_agent.standin.actuator import InProcess
 from tidewatt_agent.standin.board import boot, build
 from tidewatt_agent.sysfs.tree import Tree
 
 #: 7W has another mask than the mode in which the board stands, 15W.
 THERE, HERE = 3, 0
 THOR = "opt/nvidia/l4t-gpusetup/gpu_pg_mask"
-
-
-class Tool(Nvpmodel):
-    """The stand-in nvpmodel without a process."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__()
-        self.root = root
-
-    def _run(self, *arguments: str) -> Said:
-        answer = nvpmodel.run(self.root, list(arguments))
-        return Said(answer.text, answer.code)
 
 
 class Machine:
@@ -51,7 +39,7 @@ class Machine:
         tree = Tree(str(self.root))
         return Actuator(
             Board(tree),
-            Tool(self.root),
+            InProcess(self.root),
             UndoFile(self.folder / "undo.json"),
             Reboots(tree, self.folder / "reboot.json", self.command if may else []),
             sleep=lambda _s: None,

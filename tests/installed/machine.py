@@ -102,16 +102,7 @@ class Machine:
 
     def run(self, *command: str, check: bool = True) -> str:
         """What a command in the machine prints, errors included."""
-        program = [
-            "nsenter",
-            "-t",
-            str(self._leader),
-            "-a",
-            "env",
-            "-i",
-            "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-        ]
-        done = subprocess.run([*program, *command], capture_output=True, text=True, check=False)
+        done = subprocess.run([*self._inside(), *command], capture_output=True, text=True, check=False)
         said = done.stdout + done.stderr
         if check and done.returncode:
             raise AssertionError(f"{' '.join(command)} ends with {done.returncode}: {said}")
@@ -119,16 +110,11 @@ class Machine:
 
     def ok(self, *command: str) -> bool:
         """Whether a command in the machine ends well."""
-        program = [
-            "nsenter",
-            "-t",
-            str(self._leader),
-            "-a",
-            "env",
-            "-i",
-            "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-        ]
-        return subprocess.run([*program, *command], capture_output=True, check=False).returncode == 0
+        return subprocess.run([*self._inside(), *command], capture_output=True, check=False).returncode == 0
+
+    def _inside(self) -> list[str]:
+        path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
+        return ["nsenter", "-t", str(self._leader), "-a", "env", "-i", path]
 
     def show(self, unit: str, key: str) -> str:
         """A property of a unit."""

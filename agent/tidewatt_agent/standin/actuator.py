@@ -28,10 +28,12 @@ class InProcess(Nvpmodel):
 
     def __init__(self, root: Path, on_mode: Callable[[int], None] = lambda _mode: None) -> None:
         super().__init__()
-        self._root, self._on_mode = root, on_mode
+        self.root, self._on_mode = root, on_mode
+        self.last = nvpmodel.Answer("", 0)
+        """What it said last, and which nodes are still to follow."""
 
     def _run(self, *arguments: str) -> Said:
-        answer = nvpmodel.run(self._root, list(arguments))
+        answer = self.last = nvpmodel.run(self.root, list(arguments))
         if arguments[0] == "-m" and answer.code == 0:
             self._on_mode(int(arguments[1]))
         return Said(answer.text, None if answer.code < 0 else answer.code)
