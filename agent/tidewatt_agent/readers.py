@@ -59,6 +59,10 @@ class ReaderCounts(msgspec.Struct, kw_only=True):
     starts: int = 0
 
 
+#: Real seconds that a reader may take to end; a child process is waited for.
+CANCEL_AGAIN_S = 5.0
+
+
 class Waiting:
     """Samples between the reader that takes them and the tick that uses them."""
 
@@ -109,7 +113,14 @@ async def in_thread(longest_s: float, work: Callable[P, T], *arguments: P.args, 
             _tell(loop, done, result=result)
 
     Thread(target=run, daemon=True).start()
-    return await asyncio.wait_for(done, longest_s)
+    # Not wait_for: until Python 3.12 that loses a cancellation which comes together with the result.
+    try:
+        finished, _ = await asyncio.wait([done], timeout=longest_s)
+        if not finished:
+            raise asyncio.TimeoutError
+        return done.result()
+    finally:
+        done.cancel()
 
 
 def _tell(
@@ -195,9 +206,12 @@ class Readers:
                 log.exception("%s broke", reader.name)
                 await self._pause(ASK_AGAIN_S)
         finally:
-            reading.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await reading
+            while not reading.done():
+                # Again, if one was lost on the way: a reader that is left must not hold up the next.
+                reading.cancel()
+                await asyncio.wait([reading], timeout=CANCEL_AGAIN_S)
+            if not reading.cancelled():
+                reading.exception()  # told above, or of no use any more
 
     async def _better_than(self, reader: Reader) -> Reader | None:
         for one in self.all[: self.all.index(reader)]:

@@ -99,6 +99,23 @@ async def test_samples_come_in_order_of_time() -> None:
     assert [(timed.at_s, timed.reader) for timed in taken] == [(1.0, "two"), (2.0, "one"), (3.0, "two")]
 
 
+class Deaf(Told):
+    """A reader that loses the first cancellation, as asyncio.wait_for can before Python 3.12."""
+
+    async def run(self) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await super().run()
+        await super().run()
+
+
+async def test_a_reader_that_loses_its_cancellation_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "CANCEL_AGAIN_S", 0.01)
+    deaf = Deaf("one", Probe("ok", ""))
+    async with running(deaf) as chosen:
+        await until(lambda: chosen.current is deaf and deaf.counts.starts)
+    assert deaf.counts.starts == 2, "it went on, and was ended all the same"
+
+
 async def test_sysfs_takes_over_from_tegrastats_when_its_driver_comes(tmp_path: Path) -> None:
     """The real ones: a slow boot, in which the power monitor's driver is late."""
     program = tmp_path / "tegrastats"
