@@ -59,3 +59,8 @@ def cheapest(points: Sequence[OperatingPoint], rps: float) -> OperatingPoint:
     Raises ValueError when there are no points.
     """
     return min(points, key=lambda point: (watts_at(point, rps), -point.capacity_rps))
+
+
+def full_watts(point: OperatingPoint) -> float:
+    """Power in watts at full load: what points are ranked by where strength means heat and current."""
+    return watts_at(point, point.capacity_rps)

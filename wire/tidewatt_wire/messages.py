@@ -21,6 +21,7 @@ UnixMs = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 #: Real quantities of boards and policies lie far below a billion; beyond it lies only mischief.
 Positive = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 NonNegative = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=63)]
 
 Control = Literal["observe", "enforce"]
@@ -31,6 +32,8 @@ OutcomeKind = Literal[
 ]  # fmt: skip
 OnDrift = Literal["stand_down", "reassert"]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+#: How the SoC counts its throttling by current: under-voltage, average, instantaneous (soctherm_oc).
+OverCurrentChannel = Literal["oc1", "oc2", "oc3"]
 AckStatus = Literal["applied", "refused"]
 
 
@@ -137,7 +140,7 @@ class Will(Message, frozen=True, kw_only=True):
 
 
 class MaintenanceWindow(msgspec.Struct, frozen=True, kw_only=True):
-    """When a board may be rebooted for a mode that can't be had otherwise."""
+    """A time of the day or week: for the reboot into a mode that can't be had otherwise, or quiet hours."""
 
     start: Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
     """HH:MM in `zone`."""
@@ -183,6 +186,27 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """The load may be unknown for this long (a missed look at the application) before that counts."""
     maintenance: MaintenanceWindow | None = None
     """When the board may be rebooted, if every mode allowed here needs that; null: never."""
+    watts_budget: Positive | None = None
+    """This device's share of its site's watts, held by measured power; null: none. Where power isn't
+    measured it can't be held: max_watts can."""
+    derate_at_c: Annotated[float, msgspec.Meta(ge=40, le=110)] | None = 95.0
+    """Junction temperature to stay below, in degrees C; null: let the hardware throttle. The default is
+    2 degrees below where our simulated board throttles (97 C, assumed; no board's own limit is established
+    here). A board that throttles earlier, as AGX Xavier is said to, needs a lower one."""
+    max_over_current_per_min: dict[OverCurrentChannel, NonNegative] = {}
+    """Throttling events a minute that a point may cause, by channel; one that isn't named is not limited.
+    456 a minute of oc3 cost an Orin Nano 0.9 % of its time; any oc1 or oc2 is too much."""
+    slo_budget: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    """Share of a day's seconds that may break the promise; beyond it headroom rises. Null: not counted."""
+    quiet_hours: Annotated[list[MaintenanceWindow], msgspec.Meta(max_length=32)] = []
+    """When no switch is made only to save; one that the promise or a limit needs is."""
+    max_switches_per_hour: Annotated[int, msgspec.Meta(ge=0, le=60)] | None = None
+    """After so many switches within an hour none is made only to save; null: no limit."""
+    battery_floor: Share | None = None
+    """Charge below which the board runs as frugally as it can, whatever was promised; null: none."""
+    energy_weight: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 1.0
+    """What a joule is worth now, by tariff and carbon, against normal: scales the saving that must repay
+    a switch, and nothing else."""
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,110 @@
+"""The point for a demand: the cheapest that carries it, and whether a switch that only saves is made.
+
+Demand is planned as the highest one-minute mean rate of the recent window plus a margin: on real
+traces no model-free rule does better, and a forecaster may only raise it.
+"""
+
+import msgspec
+
+from tidewatt_governor.points import cheapest, find, strongest, usable_rps, watts_at
+from tidewatt_governor.rules import RESTRAINTS, Points, Question
+from tidewatt_governor.rules.restraints import Move
+from tidewatt_governor.rules.slo_budget import DAY_S, extra_headroom, spent_s
+from tidewatt_governor.state import MINUTE_S, Decision, GovernorState, telling
+from tidewatt_wire.messages import OperatingPoint, Policy
+
+
+class Demand(msgspec.Struct, frozen=True):
+    """Requests/s to plan for, and how that came about, in words."""
+
+    rps: float
+    words: str
+
+
+def planned_demand(state: GovernorState, policy: Policy) -> float:
+    """Requests/s to plan for: the window's busiest minute and the headroom. At least one minute is known."""
+    busiest = max(minute.rps for minute in telling(state.minutes))
+    return busiest * (1.0 + policy.headroom + extra_headroom(state, policy))
+
+
+def choose(question: Question, points: Points) -> Decision:
+    """The decision for a known load among `points`, of which there is at least one."""
+    state, policy = question.state, question.policy
+    decision = _choose(question, points, _demand(state, policy))
+    if extra_headroom(state, policy) > 0.0:
+        plain = msgspec.structs.replace(policy, slo_budget=None)
+        if _choose(question, points, _demand(state, plain)).point != decision.point:
+            return msgspec.structs.replace(decision, rule="slo_budget")
+    return decision
+
+
+def _demand(state: GovernorState, policy: Policy) -> Demand:
+    demand, extra = planned_demand(state, policy), extra_headroom(state, policy)
+    minutes = policy.demand_window_s / MINUTE_S
+    words = f"demand {demand:.0f} rps (peak of {minutes:.0f} min + {policy.headroom:.0%}"
+    if extra and policy.slo_budget:
+        allowed_s = policy.slo_budget * DAY_S
+        words += f" + {extra:.0%} as {spent_s(state):.0f} s violate, {allowed_s:.0f} s a day allowed"
+    return Demand(demand, f"{words})")
+
+
+def _choose(question: Question, points: Points, demand: Demand) -> Decision:
+    state, slo_p95_ms = question.state, question.policy.slo_p95_ms
+    able = [point for point in points if usable_rps(point, slo_p95_ms) >= demand.rps]
+    if not able:
+        best = strongest(points, slo_p95_ms)
+        return Decision(
+            point=best.name,
+            rule="overload",
+            reason=f"{demand.words} exceeds every allowed point within p95 {slo_p95_ms:.0f} ms: "
+            f"{_step(question, points, best)}",
+        )
+    rps = telling(state.minutes)[-1].rps
+    here = find(able, state.point)
+    if here is None:
+        best = cheapest(able, rps)
+        fits = _fits(demand, best, slo_p95_ms)
+        return Decision(point=best.name, rule="capacity", reason=f"{fits}: {_leave(question, points)}")
+    # Hysteresis: staying needs the headroom, moving down needs a little more.
+    roomy = demand.rps * (1.0 + question.policy.hysteresis)
+    best = cheapest([here, *(one for one in able if usable_rps(one, slo_p95_ms) >= roomy)], rps)
+    return _keep_or_save(question, here, best, rps, _fits(demand, best, slo_p95_ms))
+
+
+def _fits(demand: Demand, best: OperatingPoint, slo_p95_ms: float) -> str:
+    if demand.rps <= 0.0:
+        return f"{demand.words} fits {best.name}"
+    spare = usable_rps(best, slo_p95_ms) / demand.rps - 1.0
+    return f"{demand.words} fits {best.name} with {min(spare, 9.99):.0%} to spare"
+
+
+def _leave(question: Question, points: Points) -> str:
+    name = question.state.point
+    if find(points, name):
+        return f"step up from {name}"
+    if find(question.offered, name):
+        return f"leave {name}"
+    return f"leave {name}, which the policy doesn't allow"
+
+
+def _step(question: Question, points: Points, best: OperatingPoint) -> str:
+    name = question.state.point
+    if best.name == name:
+        return f"stay at {name}"
+    verb = "step up" if find(points, name) else "go"
+    return f"{verb} from {name} to {best.name}"
+
+
+def _keep_or_save(
+    question: Question, here: OperatingPoint, best: OperatingPoint, rps: float, fits: str
+) -> Decision:
+    saving_w = watts_at(here, rps) - watts_at(best, rps)
+    if best.name == here.name or saving_w <= 0.0:
+        reason = f"{fits}, the cheapest at {rps:.0f} rps: stay"
+        return Decision(point=here.name, rule="cheapest", reason=reason)
+    move = Move(question=question, here=here, there=best, saving_w=saving_w)
+    for restraint in RESTRAINTS:
+        if why := restraint(move):
+            return Decision(point=here.name, rule=restraint.__name__, reason=f"{fits}{why}")
+    down = f"step down from {here.name}, {move.held_s:.0f} s since last switch"
+    return Decision(point=best.name, rule="saving", reason=f"{fits} and saves {saving_w:.1f} W: {down}")
