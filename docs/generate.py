@@ -19,11 +19,11 @@ from tidewatt_agent.power import TotalPower, total_watts
 from tidewatt_agent.readers import Readers
 from tidewatt_agent.recognise import BoardIdentity, recognise
 from tidewatt_agent.recording import Recording, lay_out, load
+from tidewatt_agent.situation import Seen
 from tidewatt_agent.sysfs.rails import read_rails
 from tidewatt_agent.sysfs.reader import Nodes, find_nodes
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_agent.tegrastats.child import TegrastatsChild
-from tidewatt_agent.tick import Seen
 from tidewatt_coordinator.app import Coordinator
 from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.config import Ledger as LedgerConfig

@@ -6,8 +6,9 @@ adds up to the time lived; nothing ever decreases; a gap is counted, never fille
 
 import msgspec
 
+from tidewatt_governor.points import usable_rps, watts_at
 from tidewatt_governor.sample import Load
-from tidewatt_wire.messages import Counters
+from tidewatt_wire.messages import Counters, OperatingPoint, Policy
 from tidewatt_wire.units import MILLIJOULES_PER_JOULE, MILLISECONDS_PER_SECOND
 
 #: Time in a mode that could not be read is counted under this name.
@@ -87,3 +88,22 @@ def _unmeasured(counters: Counters, seconds: float) -> Counters:
     return msgspec.structs.replace(
         counters, unmeasured_ms=counters.unmeasured_ms + round(seconds * MILLISECONDS_PER_SECOND)
     )
+
+
+def estimate_mj(point: OperatingPoint | None, load: Load | None, elapsed_s: float) -> int:
+    """What the point draws for this load by its model, in millijoules; 0 where either isn't known."""
+    if point is None or load is None:
+        return 0
+    return round(watts_at(point, load.rps) * elapsed_s * MILLIJOULES_PER_JOULE)
+
+
+def violates(load: Load | None, point: OperatingPoint | None, policy: Policy) -> bool | None:
+    """Whether the promise was broken over the interval: by measured p95, else by the point's model.
+
+    None where neither can tell.
+    """
+    if load is None:
+        return None
+    if load.p95_ms is not None:
+        return load.p95_ms > policy.slo_p95_ms
+    return None if point is None else load.rps > usable_rps(point, policy.slo_p95_ms)

@@ -23,6 +23,7 @@ from tidewatt_agent.counterfile import CounterFile
 from tidewatt_agent.eyes import Eyes
 from tidewatt_agent.hands import FoldedHands, Hands, SocketHands
 from tidewatt_agent.host import Host
+from tidewatt_agent.journal import TickRecord
 from tidewatt_agent.jtop import JtopReader
 from tidewatt_agent.leases import Leases
 from tidewatt_agent.link import Link
@@ -33,10 +34,11 @@ from tidewatt_agent.readers import Reader, Readers
 from tidewatt_agent.recognise import BoardIdentity, recognise
 from tidewatt_agent.rivals import find_rivals
 from tidewatt_agent.stopping import stop_asked
+from tidewatt_agent.sysfs.battery import Battery
 from tidewatt_agent.sysfs.reader import SysfsReader
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_agent.tegrastats.child import TegrastatsChild
-from tidewatt_agent.tick import Identity, Tick, TickRecord
+from tidewatt_agent.tick import Identity, Tick
 from tidewatt_governor.boards import BoardProfile, load_profile, profile_for
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import Birth
@@ -91,6 +93,7 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
             power=PowerRule(Calibration(config.board.power_gain, config.board.power_offset_w)),
             leases=leases,
             told=lambda at_ms: link is None or link.told_ms >= at_ms,
+            battery=Battery(Tree(config.reader.root)),
         )  # fmt: skip
         tasks = [asyncio.create_task(_eternal("readers", readers.run()))]
         if link:

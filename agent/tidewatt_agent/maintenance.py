@@ -9,6 +9,7 @@ after the boot say whether the mode was reached, until they have been acknowledg
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tidewatt_agent.hands import Hands, Outcome
@@ -105,7 +106,7 @@ def _why_not(target: str | None, policy: Policy, at_ms: int, leases: Sequence[ob
         return "the policy demands none"
     if leases:
         return "an application holds a floor"
-    return "" if _open_now(policy.maintenance, at_ms) else "the window is closed"
+    return "" if open_now(policy.maintenance, at_ms) else "the window is closed"
 
 
 def _said(target: str, outcome: Outcome, what: str) -> Answer:
@@ -113,10 +114,18 @@ def _said(target: str, outcome: Outcome, what: str) -> Answer:
     return Decision(point=target, rule=RULE, reason=reason), outcome
 
 
-def _open_now(window: MaintenanceWindow, at_ms: int) -> bool:
-    try:
-        zone = ZoneInfo(window.zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        log.warning("maintenance: no time zone %r is known here, so the window stays shut", window.zone)
+def open_now(window: MaintenanceWindow, at_ms: int) -> bool:
+    """Whether the window is open; never in a zone that isn't known here."""
+    zone = _zone(window.zone)
+    if zone is None:
         return False
     return is_open(window, datetime.fromtimestamp(at_ms / 1000, timezone.utc).astimezone(zone))
+
+
+@lru_cache(maxsize=64)  # quiet hours are asked about every tick, and an unknown zone is said once
+def _zone(name: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        log.warning("no time zone %r is known here, so windows in it stay shut", name)
+        return None

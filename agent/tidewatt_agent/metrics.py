@@ -21,7 +21,7 @@ from tidewatt_agent.overcurrent import MEANINGS
 from tidewatt_agent.power import UNCONNECTED
 from tidewatt_agent.readers import Readers
 from tidewatt_agent.recognise import BoardIdentity
-from tidewatt_agent.tick import Seen
+from tidewatt_agent.situation import Seen
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_governor.sample import Clocked, Sample
 from tidewatt_wire.messages import Counters, Report

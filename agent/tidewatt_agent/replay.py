@@ -5,7 +5,7 @@ from datetime import datetime, timezone
 
 import msgspec
 
-from tidewatt_agent.tick import TickRecord
+from tidewatt_agent.journal import TickRecord
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_governor.decide import Decision, GovernorState, decide, moved
 
@@ -32,6 +32,12 @@ class Replayed(msgspec.Struct, frozen=True):
         return f"{moment:%Y-%m-%d %H:%M:%S}  {self.record.stands:>10}  {self.decision.reason}{mark}"
 
 
+def _reached(record: TickRecord, decision: Decision) -> str:
+    """Where the board was taken to stand, by a record that doesn't say: what was observed counts as done."""
+    observed = record.outcome.kind == "observed"
+    return (decision.point if observed else record.outcome.point) or record.stands
+
+
 def replay(lines: Iterable[str], profile: BoardProfile) -> Iterator[Replayed]:
     """Decide again from every line; JournalError names the first that isn't a tick record."""
     state: GovernorState | None = None
@@ -40,7 +46,7 @@ def replay(lines: Iterable[str], profile: BoardProfile) -> Iterator[Replayed]:
             record = msgspec.json.decode(line, type=TickRecord)
         except msgspec.DecodeError as error:
             raise JournalError(f"line {number} is not a tick record: {error}") from error
-        if state is None:
+        if state is None or record.began:
             state = GovernorState(point=profile.vendor_default, since_s=record.now_s)
         state = moved(state, record.stands, record.now_s)
         state, decision = decide(
@@ -52,9 +58,7 @@ def replay(lines: Iterable[str], profile: BoardProfile) -> Iterator[Replayed]:
             record.now_s,
             record.leases,
             record.barred,
+            record.situation,
         )
-        # What was only observed was taken as done, for what the governor would do next.
-        observed = record.outcome.kind == "observed"
-        reached = decision.point if observed else record.outcome.point
-        state = moved(state, reached or record.stands, record.now_s)
+        state = moved(state, record.became or _reached(record, decision), record.now_s)
         yield Replayed(record, decision)

@@ -1,6 +1,5 @@
 """One tick: read, decide, act, count. It never sleeps and can be called from a test."""
 
-import contextlib
 import logging
 from collections.abc import Callable
 from typing import Protocol
@@ -8,29 +7,28 @@ from typing import Protocol
 import msgspec
 
 from tidewatt_agent.bars import Bars
-from tidewatt_agent.counters import Tally, add_power, add_silence, add_tick
+from tidewatt_agent.counters import Tally, add_power, add_silence, add_tick, estimate_mj, violates
 from tidewatt_agent.drift import Drift
 from tidewatt_agent.hands import Hands, Outcome, Stance
+from tidewatt_agent.journal import TickRecord
 from tidewatt_agent.leases import Leases
 from tidewatt_agent.maintenance import Maintenance
 from tidewatt_agent.overcurrent import Window, watch
 from tidewatt_agent.policies import Policies
-from tidewatt_agent.power import PowerRule, TotalPower
+from tidewatt_agent.power import PowerRule
 from tidewatt_agent.readers import TimedSample
+from tidewatt_agent.situation import Seen, hottest, situation
+from tidewatt_agent.sysfs.battery import Battery
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_governor.decide import Decision, GovernorState, decide, moved
-from tidewatt_governor.leases import Lease
 from tidewatt_governor.maintenance import only_by_reboot
-from tidewatt_governor.points import find, usable_rps, watts_at
-from tidewatt_governor.sample import Load, Sample
+from tidewatt_governor.points import find
+from tidewatt_governor.sample import Load
+from tidewatt_governor.situation import Situation
 from tidewatt_wire.clock import Clock
-from tidewatt_wire.messages import Counters, Gauges, OperatingPoint, Policy, Report, Verdict
-from tidewatt_wire.units import MILLIJOULES_PER_JOULE
+from tidewatt_wire.messages import Counters, Gauges, Policy, Report, Verdict
 
 log = logging.getLogger(__name__)
-
-#: The sensor that stands for the board: the junction, else what older boards print.
-HOTTEST_SENSORS = ("tj", "thermal", "gpu", "cpu", "GPU", "CPU")
 
 
 class Source(Protocol):
@@ -55,32 +53,6 @@ class Identity(msgspec.Struct, frozen=True):
     epoch: str
 
 
-class TickRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a decision was made from, and the decision: one line of a journal."""
-
-    at_ms: int
-    now_s: float
-    stands: str
-    """Where the board stood, or, where that can't be read, was taken to stand."""
-    load: Load | None
-    watts: float | None
-    policy: Policy
-    decision: Decision
-    outcome: Outcome
-    leases: list[Lease] = []
-    barred: list[str] = []
-    """Points left out of the decision because the board didn't take them."""
-
-
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """The board as last read; None after a silence."""
-
-    sample: Sample | None = None
-    power: TotalPower = TotalPower(None, "none")
-    over_current: dict[str, float] = {}
-    """Events per second by channel over the last minute."""
-
-
 class Tick:
     """The governed board: readers in, hands out, counters kept between ticks."""
 
@@ -99,6 +71,7 @@ class Tick:
         power: PowerRule | None = None,
         leases: Leases | None = None,
         told: Callable[[int], bool] = lambda _at_ms: True,
+        battery: Battery | None = None,
     ) -> None:
         """`profile`: None on a board whose operating points aren't known: it is measured, not governed.
 
@@ -118,6 +91,8 @@ class Tick:
         self._bars = Bars()
         self._drift = Drift()
         self._maintenance = Maintenance(told)
+        self._battery = battery
+        self._began = True
         self._last_s: float | None = None
         self._seq = 0
 
@@ -150,17 +125,11 @@ class Tick:
         load: Load | None,
         policy: Policy,
     ) -> tuple[Decision, Outcome]:
-        if self._hands.acts:
-            self._drift.notice(stance, policy, now_s)
-        if (self._hands.acts and not self._drift.reasserting) or not self._looked:
-            # A board whose mode can't be read is taken to stand where it was last known to. One that is
-            # only observed is followed once: from then on the state is what the governor would have made.
-            self._state = moved(self._state, stance.point or self._state.point, now_s)
-            self._looked = self._looked or stance.point is not None
-        was = self._state.point
+        was = self._stand(stance, policy, now_s)
         barred = self._bars.barred(now_s)
         self._leases.policy = policy
         leases = self._leases.active()
+        world = await self._world(stance, policy, at_ms, now_s)
         self._state, decision = decide(
             self._state,
             load,
@@ -170,31 +139,64 @@ class Tick:
             now_s,
             leases,
             barred,
+            world,
         )
-        if self._maintenance.under_way(now_s):
-            outcome = Outcome("rebooting", stance.point, "the board is about to reboot")
-        else:
-            outcome = await self._act(decision, was, stance, now_s)
-            self._bars.note(decision.point, outcome, now_s)
-            if not self._drift.reasserting:
-                reached = outcome.point if self._hands.acts else decision.point
-                self._state = moved(self._state, reached or was, now_s)
-            decision, outcome = await self._maintain(profile, policy, at_ms, now_s) or (decision, outcome)
+        decision, outcome = await self._obey(profile, policy, decision, stance, at_ms, now_s)
         self._journal(
             TickRecord(
                 at_ms=at_ms,
                 now_s=now_s,
                 stands=was,
                 load=load,
-                watts=self.seen.power.watts,
                 policy=policy,
                 decision=decision,
                 outcome=outcome,
                 leases=leases,
                 barred=barred,
+                situation=world,
+                began=self._began,
+                became=self._state.point,
             )
         )
+        self._began = False
         return decision, outcome
+
+    def _stand(self, stance: Stance, policy: Policy, now_s: float) -> str:
+        """Where the board is taken to stand, from here on."""
+        if self._hands.acts:
+            self._drift.notice(stance, policy, now_s)
+        if (self._hands.acts and not self._drift.reasserting) or not self._looked:
+            # A board whose mode can't be read is taken to stand where it was last known to. One that is
+            # only observed is followed once: from then on the state is what the governor would have made.
+            self._state = moved(self._state, stance.point or self._state.point, now_s)
+            self._looked = self._looked or stance.point is not None
+        return self._state.point
+
+    async def _obey(
+        self,
+        profile: BoardProfile,
+        policy: Policy,
+        decision: Decision,
+        stance: Stance,
+        at_ms: int,
+        now_s: float,
+    ) -> tuple[Decision, Outcome]:
+        """Do what was decided, or what has to be done instead, and say which."""
+        if self._maintenance.under_way(now_s):
+            return decision, Outcome("rebooting", stance.point, "the board is about to reboot")
+        was = self._state.point
+        outcome = await self._act(decision, was, stance, now_s)
+        self._bars.note(decision.point, outcome, now_s)
+        if not self._drift.reasserting:
+            reached = outcome.point if self._hands.acts else decision.point
+            self._state = moved(self._state, reached or was, now_s)
+        return await self._maintain(profile, policy, at_ms, now_s) or (decision, outcome)
+
+    async def _world(self, stance: Stance, policy: Policy, at_ms: int, now_s: float) -> Situation:
+        # A gas gauge is slow: it is asked only for a policy that wants to know.
+        charge = await self._battery.charge(now_s) if self._battery and policy.battery_floor else None
+        as_supposed = stance.point in (None, self._state.point)
+        return situation(self.seen, policy, at_ms, charge, as_supposed=as_supposed)
 
     async def _maintain(
         self, profile: BoardProfile, policy: Policy, at_ms: int, now_s: float
@@ -251,10 +253,10 @@ class Tick:
             point=stands,
             elapsed_ms=round(elapsed_s * 1000),
             load=load,
-            violating=_violating(load, point, policy),
+            violating=violates(load, point, policy),
             switched=outcome is not None and outcome.kind == "applied",
-            modelled_mj=_estimate_mj(point, load, elapsed_s) if governed else 0,
-            governed_mj=_estimate_mj(governed, load, elapsed_s) if point else 0,
+            modelled_mj=estimate_mj(point, load, elapsed_s) if governed else 0,
+            governed_mj=estimate_mj(governed, load, elapsed_s) if point else 0,
         )
 
     def _report(
@@ -289,31 +291,3 @@ class Tick:
             if decision and outcome
             else None,
         )
-
-
-def _estimate_mj(point: OperatingPoint | None, load: Load | None, elapsed_s: float) -> int:
-    """What the point draws for this load by its model, in millijoules; 0 where either isn't known."""
-    if point is None or load is None:
-        return 0
-    return round(watts_at(point, load.rps) * elapsed_s * MILLIJOULES_PER_JOULE)
-
-
-def _violating(load: Load | None, point: OperatingPoint | None, policy: Policy) -> bool | None:
-    """Whether the promise was broken over the interval: by measured p95, else by the point's model.
-
-    None where neither can tell.
-    """
-    if load is None:
-        return None
-    if load.p95_ms is not None:
-        return load.p95_ms > policy.slo_p95_ms
-    return None if point is None else load.rps > usable_rps(point, policy.slo_p95_ms)
-
-
-def hottest(sample: Sample) -> float | None:
-    """The junction's temperature in degrees C, or of the sensor that stands for it on older boards."""
-    for name in HOTTEST_SENSORS:
-        with contextlib.suppress(KeyError):
-            if reading := sample.temperatures[name]:
-                return reading.now
-    return None

@@ -13,9 +13,9 @@ from tidewatt_agent.metrics import AgentMetrics, serve
 from tidewatt_agent.power import TotalPower
 from tidewatt_agent.readers import Readers
 from tidewatt_agent.recognise import BoardIdentity
+from tidewatt_agent.situation import Seen
 from tidewatt_agent.tegrastats.child import TegrastatsChild
 from tidewatt_agent.tegrastats.parse import parse_line
-from tidewatt_agent.tick import Seen
 from tidewatt_governor.sample import Fan
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import Counters, Gauges, Report, Verdict

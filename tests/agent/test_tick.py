@@ -5,12 +5,13 @@ import pytest
 from tests.world import HandClock
 
 from tidewatt_agent.hands import FoldedHands, NoReboots, Outcome, Stance
+from tidewatt_agent.journal import TickRecord
 from tidewatt_agent.policies import Policies
 from tidewatt_agent.power import Calibration, PowerRule
 from tidewatt_agent.readers import TimedSample
 from tidewatt_agent.replay import JournalError, replay
 from tidewatt_agent.tegrastats.parse import parse_line
-from tidewatt_agent.tick import Identity, Tick, TickRecord
+from tidewatt_agent.tick import Identity, Tick
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_governor.sample import Load
 from tidewatt_wire.clock import Clock

@@ -12,8 +12,8 @@ import pytest
 from tests.installed.machine import may_try, unpack
 
 from tidewatt_agent.hands import Outcome
+from tidewatt_agent.journal import TickRecord
 from tidewatt_agent.recording import lay_out, load
-from tidewatt_agent.tick import TickRecord
 from tidewatt_governor.boards import load_profile
 from tidewatt_governor.decide import GovernorState, decide, moved
 from tidewatt_governor.sample import Load
@@ -134,7 +134,7 @@ def test_a_night_is_decided_as_it_is_here(board: Path) -> None:
         outcome = Outcome("unchanged" if decision.point == stands else "applied", decision.point)
         state = moved(state, decision.point, now_s)
         record = TickRecord(
-            at_ms=at_ms, now_s=now_s, stands=stands, load=load, watts=None, policy=policy,
+            at_ms=at_ms, now_s=now_s, stands=stands, load=load, policy=policy,
             decision=decision, outcome=outcome,
         )  # fmt: skip
         lines.append(msgspec.json.encode(record).decode())

@@ -24,7 +24,7 @@ FEWEST_READINGS = 3
 NEAR_C = 10.0
 LEAD_S = 90.0
 #: A step down shows in the slope after this long; until then there is no further one.
-STEP_S = 30.0
+STEP_S = 45.0
 #: Falling at least this fast (degrees C per second), a board that was derated is left to cool.
 FALLING = -0.5 / 60.0
 #: Cool is this far below the limit, for so long: longer each time that it became hot again within an hour.
@@ -50,10 +50,7 @@ def note_temperature(question: Question) -> Heat:
     heat = _read(heat, celsius, question.state.since_s, question.now_s)
     why = _too_hot(heat, celsius, limit, question.now_s)
     if why and (cut := _one_down(question, heat.cut, why)):
-        recent = heat.released_s is not None and question.now_s - heat.released_s < FORGET_S
-        wait_s = min(2.0 * heat.wait_s, LONGEST_WAIT_S) if recent else FIRST_WAIT_S
-        wait_s = wait_s if heat.cut is None else heat.wait_s
-        return msgspec.structs.replace(heat, cut=cut, cool_since_s=None, wait_s=wait_s)
+        return msgspec.structs.replace(heat, cut=cut, cool_since_s=None, wait_s=_wait_s(heat, question.now_s))
     return _cool(heat, celsius, limit, question)
 
 
@@ -98,6 +95,15 @@ def _one_down(question: Question, cut: Cut | None, why: str) -> Cut | None:
     if here is None or (before and full_watts(here) >= full_watts(before)):
         return None
     return Cut(point=here.name, at_s=question.now_s, why=why)
+
+
+def _wait_s(heat: Heat, now_s: float) -> float:
+    """How long it must be cool this time: longer when what was let in again soon made it hot again."""
+    if heat.cut and (heat.released_s is None or heat.released_s < heat.cut.at_s):
+        return heat.wait_s  # a further step down of the same time
+    if heat.released_s is None or now_s - heat.released_s >= FORGET_S:
+        return FIRST_WAIT_S
+    return min(2.0 * heat.wait_s, LONGEST_WAIT_S)
 
 
 def _cool(heat: Heat, celsius: float, limit: float, question: Question) -> Heat:

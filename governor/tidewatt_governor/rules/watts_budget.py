@@ -8,7 +8,7 @@ import math
 
 import msgspec
 
-from tidewatt_governor.points import full_watts, watts_at
+from tidewatt_governor.points import watts_at
 from tidewatt_governor.rules.asking import STALE_S, Answer, Points, Question, leave_out
 from tidewatt_governor.state import HOUR_S, Draw, Ratio
 from tidewatt_wire.messages import OperatingPoint
@@ -31,10 +31,7 @@ def watts_budget(question: Question, points: Points) -> Answer:
         return points, None
     why = f"{draw.watts:.1f} W measured at {draw.point}, budget {budget:g} W"
     kept = [point for point in points if point.name not in draw.left_out]
-    if kept:
-        return leave_out(points, kept, why)
-    least = min(points, key=lambda point: (expected_watts(draw, point, question.now_s), full_watts(point)))
-    return [least], f"{why}; no point keeps within that, {least.name} draws least"
+    return leave_out(points, kept, why)
 
 
 def note_watts(question: Question) -> Draw:
@@ -77,6 +74,9 @@ def _mean(question: Question, draw: Draw) -> Draw:
         rps = draw.rps + share * (rps - draw.rps)
     elif here.name != draw.point and now_s - question.state.since_s < SETTLE_S:
         return draw
+    elif draw.point is not None and math.isfinite(draw.rps):
+        # The mean begins at what was expected of this point, not at one reading.
+        watts, rps = expected_watts(draw, here, now_s), draw.rps
     modelled = watts_at(here, rps)
     ratio = min(max(watts / modelled, LEAST_RATIO), MOST_RATIO) if modelled > 0.0 else 1.0
     names = {point.name for point in question.board}

@@ -1,0 +1,31 @@
+"""The journal: one line a tick, from which the decision can be made again."""
+
+import msgspec
+
+from tidewatt_agent.hands import Outcome
+from tidewatt_governor.decide import Decision
+from tidewatt_governor.leases import Lease
+from tidewatt_governor.sample import Load
+from tidewatt_governor.situation import Situation
+from tidewatt_wire.messages import Policy
+
+
+class TickRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a decision was made from, and the decision: one line of a journal."""
+
+    at_ms: int
+    now_s: float
+    stands: str
+    """Where the board stood, or, where that can't be read, was taken to stand."""
+    load: Load | None
+    policy: Policy
+    decision: Decision
+    outcome: Outcome
+    leases: list[Lease] = []
+    barred: list[str] = []
+    """Points left out of the decision because the board didn't take them."""
+    situation: Situation = Situation()
+    began: bool = False
+    """Whether this was the first tick of a run: nothing is remembered from before."""
+    became: str | None = None
+    """Where the governor took the board to stand after it; null in journals older than this field."""
