@@ -1,5 +1,7 @@
 """A tick with the world in our hands: what is unknown stays unknown, and deeds are what the board shows."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 from tests.world import HandClock
@@ -10,12 +12,16 @@ from tidewatt_agent.policies import Policies
 from tidewatt_agent.power import Calibration, PowerRule
 from tidewatt_agent.readers import TimedSample
 from tidewatt_agent.replay import JournalError, replay
+from tidewatt_agent.sysfs.battery import Battery
+from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_agent.tegrastats.parse import parse_line
 from tidewatt_agent.tick import Identity, Tick
 from tidewatt_governor.boards import BoardProfile
+from tidewatt_governor.points import watts_at
 from tidewatt_governor.sample import Load
+from tidewatt_governor.situation import Situation
 from tidewatt_wire.clock import Clock
-from tidewatt_wire.messages import Counters, Policy
+from tidewatt_wire.messages import Counters, MaintenanceWindow, Policy
 
 
 class World(NoReboots):
@@ -61,8 +67,8 @@ class World(NoReboots):
 POLICIES = Policies("f", "d", {})
 
 
-def line(watts: float) -> str:
-    return f"RAM 1/2MB (lfb 1x2MB) CPU [3%@100] tj@50.5C VDD_IN {round(watts * 1000)}mW/1mW"
+def line(watts: float, celsius: float = 50.5) -> str:
+    return f"RAM 1/2MB (lfb 1x2MB) CPU [3%@100] tj@{celsius}C VDD_IN {round(watts * 1000)}mW/1mW"
 
 
 @pytest.fixture
@@ -364,3 +370,73 @@ async def test_a_journal_replays_to_the_same_decisions(
     assert not list(replay([*lines[:3], other], profile))[3].same
     with pytest.raises(JournalError, match="line 2 is not a tick record"):
         list(replay([lines[0], "{}"], profile))
+
+
+async def test_a_night_of_limits_replays_to_the_letter(
+    world: World, clock: HandClock, profile: BoardProfile, journal: list[TickRecord]
+) -> None:
+    """Watched from outside, and enforced, one run after the other in one journal."""
+    window = MaintenanceWindow(start="00:30", minutes=30)
+    policy = Policy(
+        watts_budget=14.0,
+        max_over_current_per_min={"oc3": 60.0},
+        slo_budget=0.01,
+        quiet_hours=[window],
+        max_switches_per_hour=6,
+    )
+    for hands in (FoldedHands(world), world):
+        tick = Tick(
+            Identity("d", "s", "e"), profile, clock, world, world, hands, Wilful(policy), 90.0,
+            journal=journal.append,
+        )  # fmt: skip
+        for minute in range(200):
+            world.load = Load(requests=(minute * 377) % 18_000, interval_s=60.0)
+            point = profile.point(world.stands or "7W")
+            world.lines = [line(1.1 * watts_at(point, world.load.rps), 50 + minute // 4)]
+            world.events = {"oc3": 30 * minute + 50 * min(max(0, minute - 100), 10)}
+            await tick()
+            clock.move(60.0)
+    assert {"temperature", "watts_budget", "over_current"} <= {record.decision.rule for record in journal}
+    assert {record.situation.quiet for record in journal} == {False, True}
+    replayed = list(replay([msgspec.json.encode(record).decode() for record in journal], profile))
+    assert [one.decision for one in replayed] == [record.decision for record in journal]
+
+
+async def test_what_an_observed_board_draws_says_nothing_of_the_point_it_would_be_at(
+    world: World, clock: HandClock, profile: BoardProfile, journal: list[TickRecord]
+) -> None:
+    tick = Tick(
+        Identity("d", "s", "e"), profile, clock, world, world, FoldedHands(world), POLICIES, 10.0,
+        journal=journal.append,
+    )  # fmt: skip
+    world.load = Load(requests=500, interval_s=10.0)
+    for _ in range(30):
+        world.lines = [line(8.0)]
+        await tick()
+        clock.move(10.0)
+    assert journal[0].situation.watts == 8.0
+    assert journal[0].situation.temperature_c == 50.5
+    assert journal[-1].stands == "7W", "where it would be by now; the board is at 25W"
+    assert journal[-1].situation == Situation()
+
+
+async def test_the_battery_is_asked_for_a_policy_that_has_a_floor(
+    world: World, clock: HandClock, profile: BoardProfile, tmp_path: Path
+) -> None:
+    supply = tmp_path / "sys/class/power_supply/BAT0"
+    supply.mkdir(parents=True)
+    (supply / "type").write_text("Battery\n")
+    (supply / "capacity").write_text("12\n")
+    policies = Wilful(Policy())
+    tick = Tick(
+        Identity("d", "s", "e"), profile, clock, world, world, world, policies, 10.0,
+        battery=Battery(Tree(str(tmp_path))),
+    )  # fmt: skip
+    world.load = Load(requests=2500, interval_s=10.0)
+    verdict = (await tick()).verdict
+    assert verdict
+    assert verdict.point == "25W"
+    policies.policy = Policy(battery_floor=0.2)
+    verdict = (await tick()).verdict
+    assert verdict
+    assert (verdict.point, verdict.rule, verdict.outcome) == ("7W", "battery_floor", "applied")

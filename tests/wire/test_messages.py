@@ -105,3 +105,34 @@ def test_every_version_reads_as_today_with_defaults_for_what_it_did_not_have(fil
 
 def test_every_golden_file_is_tested() -> None:
     assert {file.stem for file in (GOLDEN / f"v{SCHEMA}").glob("*.json")} == set(MESSAGES)
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {"watts_budget": 0},
+        {"derate_at_c": 30},
+        {"derate_at_c": 300},
+        {"max_over_current_per_min": {"oc9": 1}},
+        {"max_over_current_per_min": {"oc3": -1}},
+        {"slo_budget": 0},
+        {"slo_budget": 1.5},
+        {"quiet_hours": [{"start": "25:00", "minutes": 5}]},
+        {"quiet_hours": [{"start": "02:00", "minutes": 5}] * 33},
+        {"max_switches_per_hour": -1},
+        {"max_switches_per_hour": 61},
+        {"battery_floor": 1.1},
+        {"energy_weight": -0.5},
+    ],
+)
+def test_a_limit_that_makes_no_sense_is_refused(limit: dict[str, object]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(msgspec.json.encode(limit), type=Policy)
+
+
+def test_without_a_word_only_the_heat_is_limited() -> None:
+    policy = Policy()
+    assert policy.derate_at_c == 95.0
+    assert (policy.watts_budget, policy.slo_budget, policy.battery_floor) == (None, None, None)
+    assert (policy.max_over_current_per_min, policy.quiet_hours) == ({}, [])
+    assert (policy.max_switches_per_hour, policy.energy_weight) == (None, 1.0)
