@@ -1,11 +1,15 @@
 """The point for a demand: the cheapest that carries it, and whether a switch that only saves is made.
 
-Demand is planned as the highest one-minute mean rate of the recent window plus a margin: on real
-traces no model-free rule does better, and a forecaster may only raise it.
+Demand is planned as the highest one-minute mean rate of the recent window plus the tail guard's margin;
+a trusted forecast may raise it, and nothing that a forecast says lowers it.
 """
+
+import math
 
 import msgspec
 
+from tidewatt_governor.forecast.layout import SOON
+from tidewatt_governor.guard import margin, window
 from tidewatt_governor.points import cheapest, find, strongest, usable_rps, watts_at
 from tidewatt_governor.rules import RESTRAINTS, Points, Question
 from tidewatt_governor.rules.restraints import Move
@@ -22,15 +26,27 @@ class Demand(msgspec.Struct, frozen=True):
 
 
 def planned_demand(state: GovernorState, policy: Policy) -> float:
-    """Requests/s to plan for: the window's busiest minute and the headroom. At least one minute is known."""
-    busiest = max(minute.rps for minute in telling(state.minutes))
-    return busiest * (1.0 + policy.headroom + extra_headroom(state, policy))
+    """Requests/s to plan for without a forecast: the reactive rule. At least one minute is known."""
+    busiest = _busiest(state, policy)
+    guarded = max(busiest, min(state.guard.floor_rps, busiest + 1.0))
+    return busiest + guarded * (margin(state.guard, policy) + extra_headroom(state, policy))
+
+
+def _busiest(state: GovernorState, policy: Policy) -> float:
+    oldest = state.minutes[-1].minute - window(policy)
+    return max(one.rps for one in telling([one for one in state.minutes if one.minute > oldest]))
 
 
 def choose(question: Question, points: Points) -> Decision:
     """The decision for a known load among `points`, of which there is at least one."""
     state, policy = question.state, question.policy
-    decision = _choose(question, points, _demand(state, policy))
+    reactive = _demand(state, policy)
+    decision = _choose(question, points, reactive)
+    if raised := _foreseen(question, reactive):
+        foreseen = _choose(question, points, raised)
+        if foreseen.point != decision.point:
+            return msgspec.structs.replace(foreseen, rule="forecast")
+        return foreseen
     if extra_headroom(state, policy) > 0.0:
         plain = msgspec.structs.replace(policy, slo_budget=None)
         if _choose(question, points, _demand(state, plain)).point != decision.point:
@@ -40,12 +56,28 @@ def choose(question: Question, points: Points) -> Decision:
 
 def _demand(state: GovernorState, policy: Policy) -> Demand:
     demand, extra = planned_demand(state, policy), extra_headroom(state, policy)
-    minutes = policy.demand_window_s / MINUTE_S
-    words = f"demand {demand:.0f} rps (peak of {minutes:.0f} min + {policy.headroom:.0%}"
+    share = margin(state.guard, policy)
+    words = f"demand {demand:.0f} rps (peak of {window(policy)} min + {share:.0%}"
     if extra and policy.slo_budget:
         allowed_s = policy.slo_budget * DAY_S
         words += f" + {extra:.0%} as {spent_s(state):.0f} s violate, {allowed_s:.0f} s a day allowed"
     return Demand(demand, f"{words})")
+
+
+def _foreseen(question: Question, reactive: Demand) -> Demand | None:
+    """What a trusted, fresh forecast raises the demand to; None where it doesn't."""
+    forecast, policy = question.forecast, question.policy
+    if forecast is None or not forecast.trusted:
+        return None
+    if not 0 <= int(question.now_s // MINUTE_S) - forecast.minute < SOON:
+        return None
+    rps = forecast.soon_at(policy.forecast_quantile) * (1.0 + policy.forecast_margin)
+    if not reactive.rps < rps < math.inf:
+        return None
+    words = f"demand {rps:.0f} rps (forecast {policy.forecast_quantile} of the next {SOON} min"
+    return Demand(
+        rps, f"{words} + {policy.forecast_margin:.0%}, above {reactive.rps:.0f} by the last minutes)"
+    )
 
 
 def _choose(question: Question, points: Points, demand: Demand) -> Decision:

@@ -5,6 +5,7 @@ Invariants (each is a property test):
 - safe: with no load known for longer than a grace the board stands at the safe point;
 - up at once, down only after the dwell and only for a saving that pays the switch;
 - more demand never gives less capacity;
+- a forecast, whatever it says, never gives less capacity than none;
 - a point outside the policy's allowed ones is never gone to, whatever the board refuses;
 - a limit of heat, current, watts or charge is kept within one tick wherever a point is within it;
 - what isn't measured binds nothing;
@@ -20,6 +21,8 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from tidewatt_governor.choice import choose, planned_demand
+from tidewatt_governor.forecast.value import Forecast
+from tidewatt_governor.guard import note_guard
 from tidewatt_governor.leases import Lease
 from tidewatt_governor.points import find, strongest
 from tidewatt_governor.rules import Points, Question, limit, note
@@ -41,12 +44,14 @@ def decide(
     leases: Sequence[Lease] = (),
     barred: Collection[str] = (),
     situation: Situation = Situation(),  # noqa: B008 - frozen
+    forecast: Forecast | None = None,
 ) -> tuple[GovernorState, Decision]:
     """The new state and the decision. `now_s` is monotonic; `board` has at least one point.
 
     `leases`: the floors in force, which the decision keeps to as far as the other limits allow.
     `barred`: points that the board did not take, and isn't asked for now.
     `situation`: what else is known of the world.
+    `forecast`: followed only if trusted and fresh, and only upwards.
 
     The state remembers demand but doesn't move: a decision isn't a deed (see `moved`).
 
@@ -64,6 +69,7 @@ def decide(
         leases=leases,
         barred=barred,
         situation=situation,
+        forecast=forecast,
     )
     state = _remember(question)
     question = msgspec.structs.replace(question, state=state)
@@ -81,7 +87,8 @@ def decide(
 def _remember(question: Question) -> GovernorState:
     state, load, now_s = note(question), question.load, question.now_s
     if load is not None:
-        return remember(state, load, question.policy, now_s)
+        guard = note_guard(question, state.minutes)
+        return remember(msgspec.structs.replace(state, guard=guard), load, question.policy, now_s)
     since_s = now_s if state.blind_since_s is None else state.blind_since_s
     return msgspec.structs.replace(state, blind_since_s=since_s)
 

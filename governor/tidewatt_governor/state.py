@@ -16,6 +16,8 @@ HOUR_S = 3600.0
 #: A minute counts towards the demand when it holds this many seconds: single seconds are
 #: mostly chance (150 rps come as 126 to 174), and a burst still shows within these.
 TELLING_S = 10.0
+#: Minutes kept beyond the demand's window: the tail guard looks back on what came after it.
+GUARDED_MIN = 3
 #: Switches remembered: as many as Policy.max_switches_per_hour may name.
 MOST_SWITCHES = 60
 
@@ -81,6 +83,19 @@ class Draw(msgspec.Struct, frozen=True, kw_only=True):
     """Points beyond the budget, and when they last were too close to it."""
 
 
+class Guard(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the traffic has lately risen above the busiest minutes before; see `guard.py`."""
+
+    minute: int | None = None
+    """The minute in which it was last brought up to date."""
+    rises: tuple[float, ...] = ()
+    """Shares, oldest first, at most a day of minutes."""
+    upper: float = 0.0
+    """Their upper quantile."""
+    floor_rps: float = 0.0
+    """Demands below this are taken as this when shares are reckoned, in requests/s."""
+
+
 class Hour(msgspec.Struct, frozen=True):
     """Seconds in which the promise was broken in one hour (counted from the clock's origin)."""
 
@@ -102,6 +117,7 @@ class GovernorState(msgspec.Struct, frozen=True, kw_only=True):
     """The load remembered last, and when: the same again at the same moment is no news."""
     blind_since_s: float | None = None
     """Since when the load has not been known; None while it is."""
+    guard: Guard = Guard()
     hours: tuple[Hour, ...] = ()
     heat: Heat = Heat()
     surges: Surges = Surges()
@@ -129,11 +145,11 @@ def moved(state: GovernorState, point: str, now_s: float) -> GovernorState:
 
 
 def remember(state: GovernorState, load: Load, policy: Policy, now_s: float) -> GovernorState:
-    """The state with this load in its minute; without minutes that are older than the demand's window."""
+    """The state with this load in its minute; without minutes older than the demand's window and the guard's."""
     if state.last == (now_s, load):
         return state
     minute = int(now_s // MINUTE_S)
-    oldest = minute - int(policy.demand_window_s // MINUTE_S)
+    oldest = minute - int(policy.demand_window_s // MINUTE_S) - GUARDED_MIN
     kept = [one for one in state.minutes if oldest < one.minute < minute]
     requests, seconds = load.requests, load.interval_s
     if state.minutes and state.minutes[-1].minute == minute:

@@ -30,6 +30,7 @@ OutcomeKind = Literal[
     "unchanged", "applied", "observed", "needs_reboot", "refused", "rolled_back", "stuck", "drifted",
     "reboot_planned", "rebooting", "reboot_reached", "reboot_missed",
 ]  # fmt: skip
+ForecastQuantile = Literal["p50", "p90", "p99"]
 OnDrift = Literal["stand_down", "reassert"]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 #: How the SoC counts its throttling by current: under-voltage, average, instantaneous (soctherm_oc).
@@ -157,7 +158,16 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     slo_p95_ms: Positive = 60.0
     """Latency promise: the 95th percentile stays at or below this."""
     headroom: NonNegative = 0.15
-    """Share by which capacity must exceed the demand planned for."""
+    """Least share by which capacity must exceed the busiest minute of the window."""
+    tail_quantile: Share | None = 0.9
+    """The margin is at least this quantile of how far the traffic rose over the last day, two minutes ahead;
+    null: the headroom alone."""
+    most_headroom: NonNegative = 1.0
+    """What that margin is bounded by."""
+    forecast_quantile: ForecastQuantile = "p90"
+    """Which of a trusted forecast's quantiles, for the peak of the next three minutes, is planned for."""
+    forecast_margin: NonNegative = 0.02
+    """Share on top of it."""
     hysteresis: NonNegative = 0.03
     """Further share by which a point must exceed the demand before it is worth stepping down to."""
     demand_window_s: Positive = 600.0

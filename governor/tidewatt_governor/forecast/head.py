@@ -1,0 +1,117 @@
+"""The part of the forecaster that goes on learning on the device: a linear head by minute ahead.
+
+The model's features are general, a device's habits are its own (a job at five to every hour, a shift
+that begins at six). So the median of each minute ahead is corrected by recursive least squares over
+the model's own features, robust (an outlier counts as its bound) and forgetting over about a day; and
+the experts (the model, the learners, last value, mean of three minutes) are mixed by how well each has
+done lately, so that a learner that is worse than the last value loses its say.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tidewatt_governor.forecast.layout import AHEAD
+
+Floats = NDArray[np.float64]
+EACH = np.arange(AHEAD)
+
+#: Corrections beyond so many scales are a defect, not a forecast.
+MOST = 3.0
+#: Loss of the experts is remembered over about 500 minutes; a tenth more loss costs a factor e^-2.
+MEMORY, SHARPNESS = 0.998, 20.0
+#: Minutes of learning before an expert has a say beyond an equal one.
+WARM_UP = 60
+
+
+class Learner:
+    """Recursive least squares for all minutes ahead at once; starts as the model itself."""
+
+    def __init__(self, features: int, forget: float, prior: float, bound: float) -> None:
+        """`forget` per minute; `prior` is the strength of the start; errors beyond `bound` x typical are cut."""
+        self._forget, self._prior, self._bound = forget, prior, bound
+        self._size = features + 1
+        self._reset()
+
+    def _reset(self) -> None:
+        self._spread = np.repeat(np.eye(self._size)[None] / self._prior, AHEAD, axis=0)
+        self._weights = np.zeros((AHEAD, self._size))
+        self._weights[:, 0] = 1.0
+        self._typical = np.full(AHEAD, 0.05)
+        self._lessons = 0
+
+    def predict(self, inputs: Floats) -> Floats:
+        """Shares of the scale beyond the last minute, [15], of inputs [15, 1 + features]."""
+        return np.clip((inputs * self._weights).sum(axis=1), -MOST, MOST)
+
+    def learn(self, inputs: Floats, came: Floats) -> None:
+        """One lesson for each minute ahead: the inputs then, and the share that came."""
+        error = came - (inputs * self._weights).sum(axis=1)
+        size = np.abs(error)
+        trust = 1.0 / np.maximum(1.0, size / (self._bound * self._typical))
+        self._typical = np.maximum(
+            self._typical + 0.01 * (np.minimum(size, 5.0 * self._typical) - self._typical), 1e-6
+        )
+        turned = np.matmul(self._spread, inputs[:, :, None])[:, :, 0]
+        gain = turned / (self._forget / trust + (inputs * turned).sum(axis=1))[:, None]
+        self._weights += gain * error[:, None]
+        self._spread -= gain[:, :, None] * turned[:, None, :]
+        self._spread /= self._forget
+        self._lessons += 1
+        if self._lessons % 60 == 0:
+            self._bound_spread()
+
+    def _bound_spread(self) -> None:
+        # Forgetting must not make a direction in which nothing happens ever more impressionable.
+        if not (np.isfinite(self._weights).all() and np.isfinite(self._spread).all()):
+            self._reset()
+            return
+        diagonal = np.einsum("hii->hi", self._spread)
+        shrink = np.minimum(1.0, np.sqrt(1.0 / (self._prior * np.maximum(diagonal, 1e-12))))
+        self._spread *= shrink[:, :, None] * shrink[:, None, :]
+
+
+class Head:
+    """The mixed median of the next 15 minutes; learns each minute from what came."""
+
+    def __init__(self, features: int) -> None:
+        self._learners = [
+            Learner(features, forget=0.9995, prior=0.3, bound=1.0),
+            Learner(features, forget=0.9998, prior=1.0, bound=0.7),
+            Learner(features, forget=0.999, prior=3.0, bound=0.7),
+        ]
+        self._past: list[tuple[Floats, Floats, float, float] | None] = []
+        self._loss = np.zeros((3 + len(self._learners), AHEAD))
+        self._lessons = 0
+
+    def __call__(self, base: Floats, features: Floats, last: float, mean_3: float, scale: float) -> Floats:
+        """The median [15] in requests/s, from the model's own median `base` [15]."""
+        inputs = np.concatenate([np.clip((base - last) / scale, -MOST, MOST)[:, None], features], axis=1)
+        learnt = [np.maximum(last + scale * one.predict(inputs), 0.0) for one in self._learners]
+        experts = np.stack([base, *learnt, np.full(AHEAD, last), np.full(AHEAD, mean_3)])
+        self._past.append((inputs, experts, last, scale))
+        del self._past[:-AHEAD]
+        best = np.maximum(self._loss.min(axis=0), 1e-12)
+        say = (
+            np.exp(-SHARPNESS * (self._loss / best - 1.0)) if self._lessons > WARM_UP else self._loss * 0 + 1
+        )
+        mixed: Floats = (say * experts).sum(axis=0) / say.sum(axis=0)
+        return mixed
+
+    def skipped(self) -> None:
+        """There was no forecast from this minute."""
+        self._past.append(None)
+        del self._past[:-AHEAD]
+
+    def came(self, rps: float | None) -> None:
+        """The next minute came, with this rate; None where it isn't known. Before the next call."""
+        then = [one for one in reversed(self._past) if one is not None]
+        if rps is None or len(then) < AHEAD:
+            return
+        inputs = np.stack([then[h][0][h] for h in EACH])
+        last, scale = np.array([one[2] for one in then]), np.array([one[3] for one in then])
+        experts = np.stack([then[h][1][:, h] for h in EACH], axis=1)
+        self._loss = MEMORY * self._loss + np.minimum(np.abs(experts - rps) / scale, MOST)
+        self._lessons += 1
+        share = np.clip((rps - last) / scale, -MOST, MOST)
+        for one in self._learners:
+            one.learn(inputs, share)

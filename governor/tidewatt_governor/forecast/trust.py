@@ -1,0 +1,78 @@
+"""Trust is earned: every forecast is scored when its time has come, and unskilled ones are not followed."""
+
+from collections import deque
+from collections.abc import Sequence
+
+import msgspec
+
+#: Forecasts that the score looks back on: six hours of minutes.
+WINDOW = 360
+#: Scored forecasts before the first trust, and before trust is taken or given back.
+FEWEST = 60
+#: Of the last value's error: above the first it is switched off, below the second on again.
+WORSE, BETTER = 1.05, 1.0
+#: Share of the peaks that stayed at or below their p90: below the first off, from the second on again.
+BROKEN, SOUND = 0.80, 0.84
+
+
+class Score(msgspec.Struct, frozen=True):
+    """One forecast when its fifteen minutes were over."""
+
+    error: float
+    """Mean |p50 - rate| over the fifteen minutes, requests/s."""
+    naive_error: float
+    """The same for the last value."""
+    covered: bool
+    """Whether the peak stayed at or below its p90."""
+
+
+class Trust:
+    """Whether forecasts are followed now, and why."""
+
+    def __init__(self) -> None:
+        self._scores: deque[Score] = deque(maxlen=WINDOW)
+        self.trusted = False
+        self.reason = f"0 of {FEWEST} forecasts scored"
+
+    @property
+    def skill(self) -> float | None:
+        """1 - error / last value's error over the window; None before the first score, or without errors."""
+        naive = sum(score.naive_error for score in self._scores)
+        return 1.0 - sum(score.error for score in self._scores) / naive if naive > 0.0 else None
+
+    @property
+    def coverage(self) -> float | None:
+        """Share of the peaks at or below their p90; None before the first score."""
+        if not self._scores:
+            return None
+        return sum(score.covered for score in self._scores) / len(self._scores)
+
+    def score(self, middle: Sequence[float], upper_peak: float, last: float, came: Sequence[float]) -> None:
+        """Take a forecast whose minutes have come: p50 by minute, p90 of the peak, the last value then."""
+        count = len(came)
+        self._scores.append(
+            Score(
+                sum(abs(p50 - rate) for p50, rate in zip(middle, came, strict=True)) / count,
+                sum(abs(last - rate) for rate in came) / count,
+                max(came) <= upper_peak,
+            )
+        )
+        self._judge()
+
+    def _judge(self) -> None:
+        if len(self._scores) < FEWEST:
+            self.reason = f"{len(self._scores)} of {FEWEST} forecasts scored"
+            return
+        skill, coverage = self.skill, self.coverage
+        error = 1.0 if skill is None else 1.0 - skill
+        covered = 1.0 if coverage is None else coverage
+        worse, bare = (WORSE, BROKEN) if self.trusted else (BETTER, SOUND)
+        if error > worse:
+            self.trusted = False
+            self.reason = f"error {error:.2f} of the last value's over {len(self._scores)} forecasts"
+        elif covered < bare:
+            self.trusted = False
+            self.reason = f"{covered:.0%} of the peaks stayed below their p90"
+        else:
+            self.trusted = True
+            self.reason = f"error {error:.2f} of the last value's, {covered:.0%} of the peaks below their p90"
