@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import itertools
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -16,7 +17,7 @@ HEADER = ["timestamp", "requests_per_minute"]
 
 
 def read_folder(folder: Path) -> list[Series]:
-    """Every *.csv and *.csv.gz of the folder by name; DocumentError says what is wrong, or that there is none."""
+    """Every *.csv and *.csv.gz of the folder by name; DocumentError if there is none, or what is wrong."""
     files = sorted([*folder.glob("*.csv"), *folder.glob("*.csv.gz")]) if folder.is_dir() else []
     if not files:
         raise DocumentError(f"{folder}: no *.csv or *.csv.gz file of timestamp,requests_per_minute in it")
@@ -36,7 +37,9 @@ def read_series(path: Path) -> Series:
         raise DocumentError(f"{path.name}: line 1 must be 'timestamp,requests_per_minute'")
     if len(rows) < 3:  # noqa: PLR2004 - two rows make a step
         raise DocumentError(f"{path.name}: at least two rows are needed to know the step")
-    minutes, rates = zip(*(_row(row, f"{path.name}: line {n}") for n, row in enumerate(rows[1:], 2)), strict=True)
+    minutes, rates = zip(
+        *(_row(row, f"{path.name}: line {n}") for n, row in enumerate(rows[1:], 2)), strict=True
+    )
     at = np.array(minutes)
     if (np.diff(at) <= 0).any():
         line = int(np.argmax(np.diff(at) <= 0)) + 3
@@ -44,7 +47,7 @@ def read_series(path: Path) -> Series:
     step = round(float(np.median(np.diff(at))))
     grid = np.arange(at[0], at[-1] + 1)
     rps = np.interp(grid, at, np.array(rates) / 60.0)
-    for before, after in zip(at[:-1], at[1:], strict=True):
+    for before, after in itertools.pairwise(at):
         if after - before > max(60, 2 * step):
             rps[before - at[0] + 1 : after - at[0]] = np.nan
     return Series(name, int(at[0]), rps, step)

@@ -28,8 +28,9 @@ class Demand(msgspec.Struct, frozen=True):
 def planned_demand(state: GovernorState, policy: Policy) -> float:
     """Requests/s to plan for without a forecast: the reactive rule. At least one minute is known."""
     busiest = _busiest(state, policy)
-    guarded = max(busiest, min(state.guard.floor_rps, busiest + 1.0))
-    return busiest + guarded * (margin(state.guard, policy) + extra_headroom(state, policy))
+    return busiest + max(busiest, state.guard.floor_rps) * (
+        margin(state.guard, policy) + extra_headroom(state, policy)
+    )
 
 
 def _busiest(state: GovernorState, policy: Policy) -> float:
@@ -44,14 +45,19 @@ def choose(question: Question, points: Points) -> Decision:
     decision = _choose(question, points, reactive)
     if raised := _foreseen(question, reactive):
         foreseen = _choose(question, points, raised)
-        if foreseen.point != decision.point:
+        if _stronger(question, foreseen.point, decision.point):
             return msgspec.structs.replace(foreseen, rule="forecast")
-        return foreseen
     if extra_headroom(state, policy) > 0.0:
         plain = msgspec.structs.replace(policy, slo_budget=None)
         if _choose(question, points, _demand(state, plain)).point != decision.point:
             return msgspec.structs.replace(decision, rule="slo_budget")
     return decision
+
+
+def _stronger(question: Question, this: str, than: str) -> bool:
+    here, there = find(question.board, this), find(question.board, than)
+    slo_p95_ms = question.policy.slo_p95_ms
+    return bool(here and there and usable_rps(here, slo_p95_ms) > usable_rps(there, slo_p95_ms))
 
 
 def _demand(state: GovernorState, policy: Policy) -> Demand:

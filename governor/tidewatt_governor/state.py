@@ -145,7 +145,7 @@ def moved(state: GovernorState, point: str, now_s: float) -> GovernorState:
 
 
 def remember(state: GovernorState, load: Load, policy: Policy, now_s: float) -> GovernorState:
-    """The state with this load in its minute; without minutes older than the demand's window and the guard's."""
+    """The state with this load in its minute; without minutes that neither the demand nor the guard needs."""
     if state.last == (now_s, load):
         return state
     minute = int(now_s // MINUTE_S)

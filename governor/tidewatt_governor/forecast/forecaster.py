@@ -30,9 +30,10 @@ class Forecaster:
         """Why there is no forecast now; None while there is."""
 
     def minute(self, minute: int, rps: float | None, local: datetime) -> Forecast | None:
-        """The forecast after `minute` (any origin, rising) ended with mean rate `rps`; None, with `problem` said.
+        """The forecast at the end of `minute` (any origin, rising), whose mean rate was `rps`.
 
-        `local` is the end of that minute where the users live.
+        None, with `problem` said, where there can be none. `local`: the end of that minute where the
+        users live.
         """
         newest = self.history.last
         gaps = 0 if newest is None else min(minute - newest - 1, AHEAD + 1)
@@ -57,15 +58,13 @@ class Forecaster:
         return None
 
     def _finish(self, minute: int, answer: Answer) -> Forecast:
-        last = self.history.rate(minute)
         scale = max(answer.scale, FLOOR_RPS)
         middle = answer.quantiles[:AHEAD, 0]
         if answer.features.shape[1]:
             if self._head is None:
                 self._head = Head(answer.features.shape[1])
-            recent = [self.history.rate(minute - back) for back in range(3)]
-            mean_3 = float(np.nanmean(recent))
-            middle = self._head(middle, answer.features, last, mean_3, scale)
+            recent = np.array([self.history.rate(minute - back) for back in reversed(range(AHEAD))])
+            middle = self._head(middle, answer.features, recent, scale)
         quantiles = self._conformal(answer.quantiles, middle, scale)
         return Forecast(
             minute=minute,

@@ -3,10 +3,11 @@
 The model's features are general, a device's habits are its own (a job at five to every hour, a shift
 that begins at six). So the median of each minute ahead is corrected by recursive least squares over
 the model's own features, robust (an outlier counts as its bound) and forgetting over about a day; and
-the experts (the model, the learners, last value, mean of three minutes) are mixed by how well each has
+the experts (the model, the learners, last value, means of some minutes) are mixed by how well each has
 done lately, so that a learner that is worse than the last value loses its say.
 """
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +20,8 @@ EACH = np.arange(AHEAD)
 MOST = 3.0
 #: Loss of the experts is remembered over about 500 minutes; a tenth more loss costs a factor e^-2.
 MEMORY, SHARPNESS = 0.998, 20.0
+#: Spans of the plain means among the experts, minutes.
+MEANS = (3, 8, 15)
 #: Minutes of learning before an expert has a say beyond an equal one.
 WARM_UP = 60
 
@@ -27,7 +30,7 @@ class Learner:
     """Recursive least squares for all minutes ahead at once; starts as the model itself."""
 
     def __init__(self, features: int, forget: float, prior: float, bound: float) -> None:
-        """`forget` per minute; `prior` is the strength of the start; errors beyond `bound` x typical are cut."""
+        """`forget` per minute; `prior`: strength of the start; errors beyond `bound` x typical are cut."""
         self._forget, self._prior, self._bound = forget, prior, bound
         self._size = features + 1
         self._reset()
@@ -79,27 +82,51 @@ class Head:
             Learner(features, forget=0.9998, prior=1.0, bound=0.7),
             Learner(features, forget=0.999, prior=3.0, bound=0.7),
         ]
-        self._past: list[tuple[Floats, Floats, float, float] | None] = []
-        self._loss = np.zeros((3 + len(self._learners), AHEAD))
+        self._alone = [
+            Learner(features, forget=0.9995, prior=0.3, bound=1.0),
+            Learner(features, forget=0.9998, prior=1.0, bound=0.7),
+        ]
+        """Learners that don't see the model's median: where it is of no use, they are not held back by it."""
+        self._past: list[_Told | None] = []
+        self._loss = np.zeros((2 + len(MEANS) + len(self._learners) + len(self._alone), AHEAD))
         self._lessons = 0
 
-    def __call__(self, base: Floats, features: Floats, last: float, mean_3: float, scale: float) -> Floats:
-        """The median [15] in requests/s, from the model's own median `base` [15]."""
+    def __call__(self, base: Floats, features: Floats, recent: Floats, scale: float) -> Floats:
+        """The median [15] in requests/s, from the model's own median `base` [15].
+
+        `recent`: the last 15 minutes in requests/s, NaN where not known; the last one is.
+        """
+        last = float(recent[-1])
         inputs = np.concatenate([np.clip((base - last) / scale, -MOST, MOST)[:, None], features], axis=1)
-        learnt = [np.maximum(last + scale * one.predict(inputs), 0.0) for one in self._learners]
-        experts = np.stack([base, *learnt, np.full(AHEAD, last), np.full(AHEAD, mean_3)])
-        self._past.append((inputs, experts, last, scale))
-        del self._past[:-AHEAD]
-        best = np.maximum(self._loss.min(axis=0), 1e-12)
-        say = (
-            np.exp(-SHARPNESS * (self._loss / best - 1.0)) if self._lessons > WARM_UP else self._loss * 0 + 1
+        alone = inputs.copy()
+        alone[:, 0] = 0.0
+        shares = [
+            *(one.predict(inputs) for one in self._learners),
+            *(one.predict(alone) for one in self._alone),
+        ]
+        plain = [last, *(float(np.nanmean(recent[-span:])) for span in MEANS)]
+        experts = np.stack(
+            [
+                base,
+                *(np.maximum(last + scale * share, 0.0) for share in shares),
+                *(np.full(AHEAD, one) for one in plain),
+            ]
         )
-        mixed: Floats = (say * experts).sum(axis=0) / say.sum(axis=0)
-        return mixed
+        self._hold(_Told(inputs, alone, experts, last, scale))
+        if self._lessons <= WARM_UP:
+            mixed: Floats = experts.mean(axis=0)
+            return mixed
+        best = np.maximum(self._loss.min(axis=0), 1e-12)
+        say = np.exp(-SHARPNESS * (self._loss / best - 1.0))
+        mixed = np.asarray((say * experts).sum(axis=0) / say.sum(axis=0))
+        return mixed  # noqa: RET504 - typed
 
     def skipped(self) -> None:
         """There was no forecast from this minute."""
-        self._past.append(None)
+        self._hold(None)
+
+    def _hold(self, told: "_Told | None") -> None:
+        self._past.append(told)
         del self._past[:-AHEAD]
 
     def came(self, rps: float | None) -> None:
@@ -107,11 +134,28 @@ class Head:
         then = [one for one in reversed(self._past) if one is not None]
         if rps is None or len(then) < AHEAD:
             return
-        inputs = np.stack([then[h][0][h] for h in EACH])
-        last, scale = np.array([one[2] for one in then]), np.array([one[3] for one in then])
-        experts = np.stack([then[h][1][:, h] for h in EACH], axis=1)
+        last, scale = np.array([one.last for one in then]), np.array([one.scale for one in then])
+        experts = np.stack([then[ahead].experts[:, ahead] for ahead in EACH], axis=1)
         self._loss = MEMORY * self._loss + np.minimum(np.abs(experts - rps) / scale, MOST)
         self._lessons += 1
         share = np.clip((rps - last) / scale, -MOST, MOST)
-        for one in self._learners:
-            one.learn(inputs, share)
+        inputs, alone = (
+            np.stack([row[ahead] for ahead, row in enumerate(rows)])
+            for rows in ([one.inputs for one in then], [one.alone for one in then])
+        )
+        for learner in self._learners:
+            learner.learn(inputs, share)
+        for learner in self._alone:
+            learner.learn(alone, share)
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """What was known and said at one minute, until its fifteen minutes have come."""
+
+    inputs: Floats
+    """[15, 1 + d]."""
+    alone: Floats
+    experts: Floats
+    """[experts, 15] requests/s."""
+    last: float
+    scale: float

@@ -1,0 +1,387 @@
+"""How near to the best possible energy the governor comes, closed loop, on a simulated board.
+
+    make bench-governor [TRACES=DIR] [MODEL=FILE|none] [BOARD=FILE] [WHOLE=1]
+
+Each trace (a `timestamp,requests_per_minute` file) is scaled so that its 99.5th percentile is 300 and
+150 requests/s, and its last 15 % is lived minute by minute on the boards of benchmarks/boards and on the
+shipped Orin Nano profile. Every way of choosing lives under the same rules: what is known is what came
+before, a switch serves nothing for its pause, a point is kept for two minutes at least. The clairvoyant
+knows the future and is computed exactly (violations first, energy second).
+
+Traces under 1,000 minutes are replayed whole, as a stress, and don't enter the means.
+"""
+
+import itertools
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from statistics import fmean
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.forecasts import forecast_series, read_model
+from benchmarks.results import FOLDER, Result, publish
+from benchmarks.traces import SHORTEST_MIN, read_folder
+from tidewatt_coordinator.train.windows import TUNE_SHARE, Series
+from tidewatt_governor.boards import BoardProfile, load_profile, parse_profile
+from tidewatt_governor.decide import GovernorState, decide, moved
+from tidewatt_governor.forecast.value import Forecast
+from tidewatt_governor.points import cheapest, usable_rps
+from tidewatt_governor.sample import Load
+from tidewatt_governor.simulate.minutes import MINUTE_S, MinuteBoard, Rules, Run, clairvoyant, lived
+from tidewatt_governor.traffic import PEAK_QUANTILE
+from tidewatt_wire.documents import DocumentError
+from tidewatt_wire.messages import OperatingPoint, Policy
+
+#: One day, under a licence that lets it be bundled. Real comparisons need more: TRACES=DIR.
+BUNDLED = Path(__file__).parents[1] / "governor/tidewatt_governor/data/traces"
+BOARDS = Path(__file__).parent / "boards"
+SCALES_RPS = (300.0, 150.0)
+#: One set of knobs for all traces, tuned on the 15 % before the last. `headroom` is smaller than the
+#: product's default, as minutes have no bursts within them here.
+POLICY = Policy(
+    headroom=0.02,
+    demand_window_s=180.0,
+    hysteresis=0.0,
+    min_dwell_s=120.0,
+    switch_cost_j=0.0,
+    tail_quantile=0.9,
+)
+#: Minutes lived before the reported part, for the guard to know the traffic.
+LEAD_IN = 1440
+#: Of the model-free rules compared: the busiest of the last K minutes times (1 + m).
+KS, MS = (1, 2, 3, 5, 8, 10, 15, 20, 30), (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
+#: Use that utilisation-proportional scaling steers for: the common default of such governors.
+TARGET_USE = 0.8
+
+
+class Limits(NamedTuple):
+    """Targets of one board, percent; None: only shown."""
+
+    energy: float | None
+    mean: float | None
+    worst: float | None
+    rule: float | None
+
+
+TARGETS = {
+    "reference-follows-use": Limits(energy=1.5, mean=0.1, worst=0.5, rule=100.0),
+    "reference-flat": Limits(energy=8.0, mean=0.1, worst=0.5, rule=100.0),
+}
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """One way of choosing, on one trace at one scale on one board; all simulated."""
+
+    trace: str
+    scale_rps: float
+    board: str
+    way: str
+    minutes: int
+    energy_wh: float
+    energy_above_clairvoyant: float
+    """Share."""
+    violating: float
+    """Share of the minutes."""
+    excess_violating: float
+    """The same beyond the clairvoyant's."""
+    longest_violation_min: int
+    switches_per_day: float
+    stress: bool
+
+
+class Scene(msgspec.Struct, frozen=True):
+    """A trace at a scale on a board, with its past."""
+
+    rules: Rules
+    past: list[float]
+    demand: list[float]
+    """The reported minutes, requests/s."""
+
+
+def main() -> None:
+    """Measure and publish; exit 1 if a target was missed."""
+    folder = Path(os.environ.get("TRACES") or BUNDLED)
+    try:
+        series, boards = read_folder(folder), _boards(os.environ.get("BOARD", ""))
+        read_model(os.environ.get("MODEL", ""))
+    except (DocumentError, OSError, ValueError) as error:
+        sys.exit(f"bench-governor: {error}")
+    whole = bool(os.environ.get("WHOLE"))
+    jobs = [(one, tuple(boards), os.environ.get("MODEL", ""), whole) for one in series]
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        outcomes = list(itertools.chain.from_iterable(pool.map(_trace, *zip(*jobs, strict=True))))
+    outcomes += _best_rule(outcomes)
+    _table(outcomes)
+    shown = [one for one in outcomes if not one.way.startswith("peak of ")]
+    FOLDER.mkdir(exist_ok=True)
+    detail = msgspec.json.format(msgspec.json.encode(shown), indent=1)
+    (FOLDER / "governor-traces.json").write_bytes(detail + b"\n")
+    sys.exit(0 if publish("governor", _results(outcomes)) else 1)
+
+
+def _boards(path: str) -> list[BoardProfile]:
+    if path:
+        return [parse_profile(Path(path).read_text("utf-8"), name=path)]
+    files = sorted(BOARDS.glob("*.toml"))
+    return [
+        *(parse_profile(file.read_text("utf-8"), name=file.name) for file in files),
+        load_profile("orin-nano-super"),
+    ]
+
+
+def _trace(series: Series, boards: tuple[BoardProfile, ...], model: str, whole: bool) -> list[Outcome]:
+    stress = len(series) < SHORTEST_MIN
+    first = 0 if stress or whole else int(len(series) * TUNE_SHARE)
+    forecasts = forecast_series(series, read_model(model), first) if model != "none" and not stress else {}
+    level = float(np.nanquantile(series.rps, PEAK_QUANTILE))
+    if level <= 0.0:
+        return []
+    outcomes = []
+    for scale, board in itertools.product(SCALES_RPS, boards):
+        rules = Rules(profile=board, slo_p95_ms=POLICY.slo_p95_ms)
+        # An unknown minute asks for what the last known one did: somebody was served, or nobody asked.
+        rps = _filled(series.rps * (scale / level))
+        scene = Scene(rules, rps[max(0, first - LEAD_IN) : first], rps[first:])
+        outcomes += _scene(series.name, scale, scene, _scaled(forecasts, scale / level, first), stress=stress)
+    return outcomes
+
+
+def _scene(
+    name: str, scale: float, scene: Scene, forecasts: dict[int, Forecast], *, stress: bool
+) -> Iterable[Outcome]:
+    rules, demand = scene.rules, scene.demand
+    start = strongest_of(rules).name
+    best = lived(rules, demand, clairvoyant(rules, demand, start), start)
+    ways: dict[str, Run] = {"clairvoyant": best}
+    if forecasts:
+        ways["Tidewatt"] = _governed(scene, forecasts)
+    ways["Tidewatt without forecaster"] = reactive = _governed(scene, {})
+    ways.setdefault("Tidewatt", reactive)
+    for way, wanted in _baselines(scene).items():
+        ways[way] = lived(rules, demand, wanted, start)
+    fixed = {
+        point.name: lived(rules, demand, [point.name] * len(demand), point.name)
+        for point in rules.profile.points
+    }
+    fewest = min(run.violating for run in fixed.values())
+    fair = [run for run in fixed.values() if run.violating <= fewest + 0.001 * len(demand)]
+    ways["best fixed mode"] = min(fair, key=lambda run: run.energy_j)
+    for way, run in ways.items():
+        yield Outcome(
+            trace=name,
+            scale_rps=scale,
+            board=rules.profile.name,
+            way=way,
+            minutes=run.minutes,
+            energy_wh=run.energy_j / 3600.0,
+            energy_above_clairvoyant=run.energy_j / best.energy_j - 1.0,
+            violating=run.violating / run.minutes,
+            excess_violating=(run.violating - best.violating) / run.minutes,
+            longest_violation_min=run.longest,
+            switches_per_day=run.switches / run.minutes * 1440.0,
+            stress=stress,
+        )
+
+
+def strongest_of(rules: Rules) -> OperatingPoint:
+    """The point that serves most: where everybody starts."""
+    return max(
+        rules.profile.points, key=lambda point: (usable_rps(point, rules.slo_p95_ms), point.capacity_rps)
+    )
+
+
+def _governed(scene: Scene, forecasts: dict[int, Forecast]) -> Run:
+    """The product's own decision in closed loop. Minute i is decided on by minutes up to i - 1."""
+    profile = scene.rules.profile
+    board = MinuteBoard(scene.rules, strongest_of(scene.rules).name)
+    state = GovernorState(point=board.point.name, since_s=-MINUTE_S * 10)
+    lead = len(scene.past)
+    rates = [*scene.past, *scene.demand]
+    for minute in range(1 if not lead else 0, len(rates)):
+        # At the end of minute i - 1, which is where its requests are counted.
+        if minute:
+            now_s = minute * MINUTE_S - 0.5
+            load = Load(requests=rates[minute - 1] * MINUTE_S, interval_s=MINUTE_S)  # type: ignore[arg-type]
+            forecast = forecasts.get(minute - lead)
+            state, decision = decide(
+                state, load, POLICY, profile.points, profile.vendor_default, now_s, forecast=forecast
+            )
+            wanted = decision.point
+        else:
+            wanted = board.point.name
+        if minute < lead:
+            continue
+        if minute == 1 and not lead:
+            board.minute(board.point.name, rates[0])
+        board.minute(wanted, rates[minute])
+        state = moved(state, board.point.name, minute * MINUTE_S)
+    return board.run
+
+
+def _baselines(scene: Scene) -> dict[str, Iterable[str]]:
+    points, rates, lead = scene.rules.profile.points, [*scene.past, *scene.demand], len(scene.past)
+    strongest = strongest_of(scene.rules)
+    weakest = min(points, key=lambda point: point.capacity_rps)
+    middle = sorted(points, key=lambda point: point.capacity_rps)[len(points) // 2]
+    before = [rates[max(0, lead + i - 1)] for i in range(len(scene.demand))]
+
+    def least_able(need: float, rps: float) -> str:
+        able = [point for point in points if usable_rps(point, scene.rules.slo_p95_ms) >= need]
+        return (cheapest(able, rps) if able else strongest).name
+
+    def ladder(rps: float) -> str:
+        return (strongest if rps > 300.0 else weakest if rps < 100.0 else middle).name  # noqa: PLR2004 - the script's
+
+    ways = {
+        "MaxFreq": [strongest.name] * len(before),
+        "vendor default": [scene.rules.profile.vendor_default] * len(before),
+        "utilisation-proportional": [least_able(rps / TARGET_USE, rps) for rps in before],
+        "threshold script": [ladder(rps) for rps in before],
+    }
+    for span in KS:
+        peaks = [max(rates[max(0, lead + i - span) : max(1, lead + i)]) for i in range(len(before))]
+        for margin in MS:
+            key = f"peak of {span} min x {1 + margin:g}"
+            ways[key] = [
+                least_able(peak * (1 + margin), rps) for peak, rps in zip(peaks, before, strict=True)
+            ]
+    return ways
+
+
+def _best_rule(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The model-free rule that did best in hindsight at no more violations than Tidewatt, by board."""
+    found = []
+    for board in {one.board for one in outcomes}:
+        here = [one for one in outcomes if one.board == board]
+        ours = _mean(here, "Tidewatt", lambda one: one.excess_violating)
+        rules = sorted({one.way for one in here if one.way.startswith("peak of ")})
+        score = {
+            way: (
+                max(0.0, _mean(here, way, lambda one: one.excess_violating) - ours),
+                _mean(here, way, lambda one: one.energy_above_clairvoyant),
+            )
+            for way in rules
+        }
+        best = min(score, key=lambda way: score[way])
+        found += [
+            msgspec.structs.replace(one, way=f"best model-free rule ({best})")
+            for one in here
+            if one.way == best
+        ]
+    return found
+
+
+def _mean(outcomes: Iterable[Outcome], way: str, figure: Callable[[Outcome], float]) -> float:
+    return fmean([figure(one) for one in outcomes if one.way == way and not one.stress] or [0.0])
+
+
+def _filled(rps: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> list[float]:
+    known, last = [], 0.0
+    for rate in rps:
+        last = last if np.isnan(rate) else float(rate)
+        known.append(last)
+    return known
+
+
+def _scaled(forecasts: dict[int, Forecast], factor: float, first: int) -> dict[int, Forecast]:
+    """By reported minute decided on, in the loop's own count of minutes and requests/s."""
+    out = {}
+    for minute, forecast in forecasts.items():
+        rps = tuple((a * factor, b * factor, c * factor) for a, b, c in forecast.rps)
+        at = minute + 1 - first
+        out[at] = msgspec.structs.replace(forecast, rps=rps, minute=at + min(first, LEAD_IN) - 1)
+    return out
+
+
+def _table(outcomes: Sequence[Outcome]) -> None:
+    for board in sorted({one.board for one in outcomes}):
+        table = Table(title=f"simulated board {board}: means over traces and scales", title_justify="left")
+        for heading in (
+            "way",
+            "energy above clairvoyant",
+            "excess violating min",
+            "worst trace",
+            "longest",
+            "switches a day",
+            "Tidewatt saves",
+        ):
+            table.add_column(heading, justify="left" if heading == "way" else "right")
+        here = [one for one in outcomes if one.board == board and not one.stress]
+        ours = _mean(here, "Tidewatt", lambda one: one.energy_wh)
+        for way in dict.fromkeys(one.way for one in here if not one.way.startswith("peak of ")):
+            mine = [one for one in here if one.way == way]
+            wh = _mean(here, way, lambda one: one.energy_wh)
+            table.add_row(
+                way,
+                f"{_mean(here, way, lambda one: one.energy_above_clairvoyant):+.2%}",
+                f"{_mean(here, way, lambda one: one.excess_violating):.3%}",
+                f"{_worst(mine):.2%}",
+                f"{max(one.longest_violation_min for one in mine)} min",
+                f"{_mean(here, way, lambda one: one.switches_per_day):.1f}",
+                f"{1 - ours / wh:.1%}" if wh else "",
+            )
+        Console(width=150).print(table)
+    _by_trace(outcomes)
+
+
+def _by_trace(outcomes: Sequence[Outcome]) -> None:
+    table = Table(
+        title="Tidewatt by trace (simulated; energy above and violations beyond the clairvoyant's)",
+        title_justify="left",
+    )
+    boards = sorted({one.board for one in outcomes})
+    for heading in ("trace", *boards):
+        table.add_column(heading, justify="left" if heading == "trace" else "right")
+    for trace in dict.fromkeys(one.trace for one in outcomes):
+        cells, stress = [], False
+        for board in boards:
+            mine = [one for one in outcomes if (one.trace, one.board, one.way) == (trace, board, "Tidewatt")]
+            stress = any(one.stress for one in mine)
+            energy = fmean(one.energy_above_clairvoyant for one in mine)
+            cells.append(f"{energy:+.1%}, {fmean(one.excess_violating for one in mine):.2%}")
+        table.add_row(trace + (" (stress)" if stress else ""), *cells)
+    Console(width=150).print(table)
+
+
+def _worst(outcomes: Sequence[Outcome]) -> float:
+    traces = {one.trace for one in outcomes}
+    return max(
+        (fmean(one.excess_violating for one in outcomes if one.trace == trace) for trace in traces),
+        default=0.0,
+    )
+
+
+def _results(outcomes: Sequence[Outcome]) -> list[Result]:
+    boards = sorted({one.board for one in outcomes if not one.stress})
+    return list(itertools.chain.from_iterable(_judged(board, outcomes) for board in boards))
+
+
+def _judged(board: str, outcomes: Sequence[Outcome]) -> list[Result]:
+    here = [one for one in outcomes if one.board == board and not one.stress]
+    mine = [one for one in here if one.way == "Tidewatt"]
+    energy = _mean(here, "Tidewatt", lambda one: one.energy_above_clairvoyant)
+    excess = _mean(here, "Tidewatt", lambda one: one.excess_violating)
+    rule = next(one.way for one in here if one.way.startswith("best model-free"))
+    theirs = _mean(here, rule, lambda one: one.energy_above_clairvoyant)
+    limits = TARGETS.get(board, Limits(None, None, None, None))
+    figures = [
+        ("energy above", 100.0 * energy, limits.energy, "clairvoyant"),
+        ("excess violating minutes, mean", 100.0 * excess, limits.mean, "clairvoyant"),
+        ("excess violating minutes, worst trace", 100.0 * _worst(mine), limits.worst, "clairvoyant"),
+        ("energy, share of", 100.0 * (1 + energy) / (1 + theirs), limits.rule, rule),
+    ]
+    return [
+        Result.judged(f"{board}: {name}", value, "%", target=target, against=f"{against}, simulated board")
+        for name, value, target, against in figures
+    ]
+
+
+if __name__ == "__main__":
+    main()
