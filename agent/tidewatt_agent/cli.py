@@ -17,8 +17,9 @@ import msgspec
 
 from tidewatt_agent import VERSION
 from tidewatt_agent.config import Config, parse_config
+from tidewatt_agent.profiles import named_profile
 from tidewatt_agent.sysfs.tree import Tree
-from tidewatt_governor.boards import load_profile, shipped_profiles
+from tidewatt_governor.boards import shipped_profiles
 from tidewatt_governor.traffic import TraceError
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.documents import DocumentError, decode_text, environment_overrides, parse_toml, to_toml
@@ -87,7 +88,9 @@ def _parser() -> argparse.ArgumentParser:
 
     replay = commands.add_parser("replay", help="decide again from a journal; print each decision")
     replay.add_argument("journal", type=Path)
-    replay.add_argument("--profile", default="orin-nano-super", choices=shipped_profiles())
+    replay.add_argument(
+        "--profile", default="orin-nano-super", help=f"{', '.join(shipped_profiles())}, or a .toml file"
+    )
     replay.set_defaults(command=_replay)
 
     doctor = commands.add_parser(
@@ -204,7 +207,7 @@ def _replay(options: argparse.Namespace) -> int:
 
     different = 0
     journal = decode_text(options.journal.read_bytes(), str(options.journal))
-    for replayed in replay(journal.splitlines(), load_profile(options.profile)):
+    for replayed in replay(journal.splitlines(), named_profile(options.profile)):
         print(replayed.sentence())
         different += not replayed.same
     return FAILED if different else 0

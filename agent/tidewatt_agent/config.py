@@ -7,7 +7,7 @@ from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
-from tidewatt_governor.boards import shipped_profiles
+from tidewatt_governor.boards import is_file, shipped_profiles
 from tidewatt_wire.clock import Timebase
 from tidewatt_wire.documents import DocumentError, parse_toml
 from tidewatt_wire.topics import check_name
@@ -45,7 +45,8 @@ class Board(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Which board this is and how its mode is set."""
 
     profile: str = "auto"
-    """Operating points: a shipped board profile, or "auto" for the one that the device tree names.
+    """Operating points: a shipped board profile, "auto" for the one that the device tree names, or the path
+    of a profile (.toml) that `tidewatt-agent calibrate` wrote.
     A board without one is measured, not governed."""
     actuator_socket: str = ""
     """Unix socket that takes mode changes; empty means this board can only be observed."""
@@ -177,9 +178,10 @@ def parse_config(text: str, *, name: str, overrides: dict[str, str] | None = Non
 
 def _wrong(config: Config) -> Iterator[str]:
     """What no single field shows to be wrong, a sentence each."""
-    if config.board.profile not in (AUTO, *shipped_profiles()):
+    profile = config.board.profile
+    if profile not in (AUTO, *shipped_profiles()) and not is_file(profile):
         known = ", ".join((AUTO, *shipped_profiles()))
-        yield f"board.profile {config.board.profile!r} is unknown; there are {known}"
+        yield f"board.profile {profile!r} is unknown; there are {known}, or name a file that ends in .toml"
     reader, longest_s = config.reader, config.agent.gap_s / 2
     if reader.interval_s > longest_s and config.clock is None:
         yield (

@@ -24,11 +24,13 @@ from tidewatt_agent.eyes import Eyes
 from tidewatt_agent.hands import FoldedHands, Hands, SocketHands
 from tidewatt_agent.host import Host
 from tidewatt_agent.jtop import JtopReader
+from tidewatt_agent.learning import Learning
 from tidewatt_agent.leases import Leases
 from tidewatt_agent.link import Link
 from tidewatt_agent.load.endpoint import Applications
 from tidewatt_agent.policies import Policies
 from tidewatt_agent.power import Calibration, PowerRule
+from tidewatt_agent.profiles import named_profile
 from tidewatt_agent.readers import Reader, Readers
 from tidewatt_agent.recognise import BoardIdentity, recognise
 from tidewatt_agent.rivals import find_rivals
@@ -37,7 +39,7 @@ from tidewatt_agent.sysfs.reader import SysfsReader
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_agent.tegrastats.child import TegrastatsChild
 from tidewatt_agent.tick import Identity, Tick, TickRecord
-from tidewatt_governor.boards import BoardProfile, load_profile, profile_for
+from tidewatt_governor.boards import BoardProfile, profile_for
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import Birth
 
@@ -68,14 +70,16 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
     if profile is None:
         machine = board.model or "this machine"
         log.warning("no operating points are known for %s: it is measured, not governed", machine)
+    learning = Learning(profile, Path(config.state.folder, "learned.json") if config.state.folder else None)
+    learning.load()
     policies = Policies(config.agent.fleet, config.device, config.labels)
 
     readers = Readers(readers_of(config, max(config.reader.interval_s, shortest_s), clock), clock)
     load = Applications(config.load) if config.load else None
     hands = _hands(config, profile)
     leases = Leases([point.name for point in profile.points] if profile else [], clock)
-    link = _link(config, identity, profile, clock, policies)
-    shown = metrics.AgentMetrics(VERSION, profile, board, readers, link, _host(config, readers))
+    link = _link(config, identity, profile, learning, clock, policies)
+    shown = metrics.AgentMetrics(VERSION, profile, board, readers, link, _host(config, readers), learning)
     if config.metrics.listen:
         metrics.serve(shown, config.metrics.listen)
 
@@ -91,8 +95,10 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
             power=PowerRule(Calibration(config.board.power_gain, config.board.power_offset_w)),
             leases=leases,
             told=lambda at_ms: link is None or link.told_ms >= at_ms,
+            learning=learning,
         )  # fmt: skip
         tasks = [asyncio.create_task(_eternal("readers", readers.run()))]
+        tasks.append(asyncio.create_task(_eternal("learning", learning.keep(clock))))
         if link:
             tasks.append(asyncio.create_task(_eternal("link", link.run())))
         ticking = asyncio.create_task(_loop(config, clock, tick_s, tick, file, link, shown))
@@ -103,6 +109,7 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
             await _end([ticking])
             await _last_words(tick, hands, file, link, clock)
             await _end(tasks)
+            learning.save()
             await hands.close()
             if asked:
                 asked.close()
@@ -186,7 +193,7 @@ def readers_of(config: Config, interval_s: float, clock: Clock) -> list[Reader]:
 def profile_of(config: Config, board: BoardIdentity) -> BoardProfile | None:
     """The operating points that are configured, or those of the recognised board; None if there are none."""
     if config.board.profile != AUTO:
-        return load_profile(config.board.profile)
+        return named_profile(config.board.profile)
     return profile_for(board.compatible)
 
 
@@ -211,7 +218,12 @@ def _hands(config: Config, profile: BoardProfile | None) -> Hands:
 
 
 def _link(
-    config: Config, identity: Identity, profile: BoardProfile | None, clock: Clock, policies: Policies
+    config: Config,
+    identity: Identity,
+    profile: BoardProfile | None,
+    learning: Learning,
+    clock: Clock,
+    policies: Policies,
 ) -> Link | None:
     if not config.link.broker:
         return None
@@ -227,7 +239,7 @@ def _link(
             board=profile.name if profile else "unknown",
             control=config.agent.control,
             labels=config.labels,
-            points=profile.points if profile else [],
+            points=learning.points,
             vendor_default=profile.vendor_default if profile else None,
         )
 

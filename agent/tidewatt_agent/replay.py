@@ -35,6 +35,7 @@ class Replayed(msgspec.Struct, frozen=True):
 def replay(lines: Iterable[str], profile: BoardProfile) -> Iterator[Replayed]:
     """Decide again from every line; JournalError names the first that isn't a tick record."""
     state: GovernorState | None = None
+    points = profile.points
     for number, line in enumerate(lines, start=1):
         try:
             record = msgspec.json.decode(line, type=TickRecord)
@@ -43,11 +44,12 @@ def replay(lines: Iterable[str], profile: BoardProfile) -> Iterator[Replayed]:
         if state is None:
             state = GovernorState(point=profile.vendor_default, since_s=record.now_s)
         state = moved(state, record.stands, record.now_s)
+        points = record.learned or points
         state, decision = decide(
             state,
             record.load,
             record.policy,
-            profile.points,
+            points,
             profile.vendor_default,
             record.now_s,
             record.leases,

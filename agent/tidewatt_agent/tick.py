@@ -11,6 +11,7 @@ from tidewatt_agent.bars import Bars
 from tidewatt_agent.counters import Tally, add_power, add_silence, add_tick
 from tidewatt_agent.drift import Drift
 from tidewatt_agent.hands import Hands, Outcome, Stance
+from tidewatt_agent.learning import Learning
 from tidewatt_agent.leases import Leases
 from tidewatt_agent.maintenance import Maintenance
 from tidewatt_agent.overcurrent import Window, watch
@@ -70,6 +71,8 @@ class TickRecord(msgspec.Struct, frozen=True, kw_only=True):
     leases: list[Lease] = []
     barred: list[str] = []
     """Points left out of the decision because the board didn't take them."""
+    learned: list[OperatingPoint] = []
+    """The points as they have come to be known, where that is news; the profile's until the first."""
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +102,7 @@ class Tick:
         power: PowerRule | None = None,
         leases: Leases | None = None,
         told: Callable[[int], bool] = lambda _at_ms: True,
+        learning: Learning | None = None,
     ) -> None:
         """`profile`: None on a board whose operating points aren't known: it is measured, not governed.
 
@@ -109,6 +113,8 @@ class Tick:
         self._policies, self._gap_s, self._journal = policies, gap_s, journal
         self._power = power or PowerRule()
         self._leases = leases or Leases([], clock)
+        self._learning = learning or Learning(profile)
+        self._journalled = list(profile.points) if profile else []
         self._state = GovernorState(point=profile.vendor_default if profile else "", since_s=0.0)
         self._tally = Tally(counters=counters)
         self.seen = Seen()
@@ -139,6 +145,7 @@ class Tick:
         if self._profile and govern:
             decision, outcome = await self._govern(self._profile, now_s, at_ms, stance, load, policy)
         self._count(stance.point, now_s, load, policy, outcome)
+        self._learning.note(self._tally.counters)
         return self._report(at_ms, load, decision, outcome, stance.point)
 
     async def _govern(
@@ -157,7 +164,7 @@ class Tick:
             # only observed is followed once: from then on the state is what the governor would have made.
             self._state = moved(self._state, stance.point or self._state.point, now_s)
             self._looked = self._looked or stance.point is not None
-        was = self._state.point
+        was, points = self._state.point, self._learning.points
         barred = self._bars.barred(now_s)
         self._leases.policy = policy
         leases = self._leases.active()
@@ -165,7 +172,7 @@ class Tick:
             self._state,
             load,
             policy,
-            profile.points,
+            points,
             profile.vendor_default,
             now_s,
             leases,
@@ -192,8 +199,10 @@ class Tick:
                 outcome=outcome,
                 leases=leases,
                 barred=barred,
+                learned=points if points != self._journalled else [],
             )
         )
+        self._journalled = points
         return decision, outcome
 
     async def _maintain(
@@ -243,7 +252,7 @@ class Tick:
     ) -> None:
         elapsed_s = 0.0 if self._last_s is None else max(0.0, now_s - self._last_s)
         self._last_s = now_s
-        points = self._profile.points if self._profile else []
+        points = self._learning.points
         point = find(points, stands) if stands else None
         governed = point if self._hands.acts else find(points, self._state.point)
         self._tally = add_tick(
