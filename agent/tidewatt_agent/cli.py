@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tidewatt_agent import VERSION
+from tidewatt_agent.calibrate.options import add_parser as add_calibrate
 from tidewatt_agent.config import Config, parse_config
 from tidewatt_agent.profiles import named_profile
 from tidewatt_agent.sysfs.tree import Tree
@@ -104,6 +105,8 @@ def _parser() -> argparse.ArgumentParser:
     doctor.set_defaults(command=_doctor)
 
     _add_person_commands(commands)
+    _config_option(calibrating := add_calibrate(commands))
+    calibrating.set_defaults(command=_calibrate)
 
     capture = commands.add_parser("capture", help="record this board as text, without serials and addresses")
     capture.add_argument("folder", type=Path, help="new folder for the recording")
@@ -253,6 +256,12 @@ def _status(options: argparse.Namespace) -> int:
     else:
         print("\n".join(status.sentences(found)))
     return 0
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from tidewatt_agent.calibrate.cli import calibrate  # noqa: PLC0415
+
+    return calibrate(options, _read_config(options))
 
 
 def _enable(options: argparse.Namespace) -> int:

@@ -257,9 +257,9 @@ def host_port(listen: str) -> Address:
     return Address(host.removeprefix("[").removesuffix("]"), int(port))
 
 
-def http_url(url: str) -> urllib.parse.SplitResult:
-    """The parts of an http:// URL; ValueError otherwise."""
-    parts = _split(url, "load.url")
+def http_url(url: str, key: str = "load.url") -> urllib.parse.SplitResult:
+    """The parts of an http:// URL; ValueError naming the key otherwise."""
+    parts = _split(url, key)
     if parts.scheme != "http" or not parts.hostname or parts.port == 0:
-        raise ValueError(f"load.url {url!r} is not an http:// URL")
+        raise ValueError(f"{key} {url!r} is not an http:// URL")
     return parts
