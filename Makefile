@@ -11,7 +11,7 @@ export PIP_ROOT_USER_ACTION = ignore
 unexport PYTHONPATH VIRTUAL_ENV PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint lock bench clean docs deb deb-trial system-packages bench-packages
+.PHONY: help run test test-train train check lint lock bench clean docs deb deb-trial system-packages bench-packages
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z%-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,13 +61,28 @@ check: $(VENV)/.dev ## lint, format, types, layers, links, generated documents
 	$(BIN)/python docs/check_links.py
 	$(BIN)/python docs/generate.py --check
 
+$(VENV)/.bench: requirements/bench.txt $(VENV)/.dev
+	@$(BIN)/python -m pip install -q --require-hashes --no-build-isolation -r requirements/bench.txt
+	@touch $@
+
+$(VENV)/.train: requirements/train.txt $(VENV)/.dev
+	@$(BIN)/python -m pip install -q --require-hashes --no-build-isolation -r requirements/train.txt
+	@touch $@
+
+test-train: $(VENV)/.train ## the tests of `tidewatt train`, with torch (gigabytes)
+	@$(BIN)/python -m pytest tests/train $(ARGS)
+
+train: $(VENV)/.train ## train a forecasting model (ARGS="--csv DIR --out FILE")
+	@exec $(BIN)/tidewatt train $(ARGS)
+
+bench-governor bench-forecast: $(VENV)/.bench
 bench-%: $(VENV)/.dev bench-packages ## one benchmark (bench-agent), table here, JSON in benchmarks/results
 	@$(BIN)/python -m benchmarks.$*
 
-bench: bench-agent bench-parser ## every benchmark
+bench: bench-agent bench-parser bench-governor bench-forecast ## every benchmark
 
 lock: $(VENV)/.dev ## renew requirements/*.txt from *.in
-	@cd requirements && for name in build run dev device forecast; do ../$(BIN)/uv pip compile -q $$name.in -o $$name.txt \
+	@cd requirements && for name in build run dev bench train device forecast; do ../$(BIN)/uv pip compile -q $$name.in -o $$name.txt \
 		--universal --python-version 3.10 --fork-strategy requires-python --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate; done
 

@@ -22,12 +22,14 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.forecasts import forecast_series, read_model
+from benchmarks.forecasts import read_model
 from benchmarks.results import FOLDER, Result, publish
-from benchmarks.traces import SHORTEST_MIN, read_folder
+from tidewatt_coordinator.train.score import forecast_series
+from tidewatt_coordinator.train.traces import SHORTEST_MIN, read_folder
 from tidewatt_coordinator.train.windows import TUNE_SHARE, Series
 from tidewatt_governor.boards import BoardProfile, load_profile, parse_profile
 from tidewatt_governor.decide import GovernorState, decide, moved
@@ -143,7 +145,7 @@ def _trace(series: Series, boards: tuple[BoardProfile, ...], model: str, whole: 
     level = float(np.nanquantile(series.rps, PEAK_QUANTILE))
     if level <= 0.0:
         return []
-    outcomes = []
+    outcomes: list[Outcome] = []
     for scale, board in itertools.product(SCALES_RPS, boards):
         rules = Rules(profile=board, slo_p95_ms=POLICY.slo_p95_ms)
         # An unknown minute asks for what the last known one did: somebody was served, or nobody asked.
@@ -225,7 +227,7 @@ def _governed(scene: Scene, forecasts: dict[int, Forecast]) -> Run:
     return board.run
 
 
-def _baselines(scene: Scene) -> dict[str, Iterable[str]]:
+def _baselines(scene: Scene) -> dict[str, list[str]]:
     points, rates, lead = scene.rules.profile.points, [*scene.past, *scene.demand], len(scene.past)
     strongest = strongest_of(scene.rules)
     weakest = min(points, key=lambda point: point.capacity_rps)
@@ -282,7 +284,7 @@ def _mean(outcomes: Iterable[Outcome], way: str, figure: Callable[[Outcome], flo
     return fmean([figure(one) for one in outcomes if one.way == way and not one.stress] or [0.0])
 
 
-def _filled(rps: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> list[float]:
+def _filled(rps: NDArray[np.float64]) -> list[float]:
     known, last = [], 0.0
     for rate in rps:
         last = last if np.isnan(rate) else float(rate)

@@ -13,6 +13,7 @@ from prometheus_client import Metric
 
 from tidewatt_agent.config import Address
 from tidewatt_agent.host import Host
+from tidewatt_agent.learning import Learning
 from tidewatt_agent.link import Link
 from tidewatt_agent.metrics import AgentMetrics
 from tidewatt_agent.power import TotalPower, total_watts
@@ -27,7 +28,7 @@ from tidewatt_agent.tegrastats.child import TegrastatsChild
 from tidewatt_coordinator.app import Coordinator
 from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.config import Ledger as LedgerConfig
-from tidewatt_governor.boards import load_profile, profile_for
+from tidewatt_governor.boards import BoardProfile, load_profile, profile_for
 from tidewatt_governor.sample import Clocked, Core, Fan, Rail, Sample, Temperature
 from tidewatt_wire.clock import Clock, Timebase
 from tidewatt_wire.messages import Birth, Counters, Gauges, Report, Verdict
@@ -179,11 +180,19 @@ def _agent_families() -> Iterator[Metric]:
     clock = Clock(lambda: 0.0, lambda: 0.0)
     reader = TegrastatsChild(["tegrastats"], 1.0, clock)
     link = Link(Address("broker", 1883), "fleet", _birth, lambda _payload: None)
+    profile = load_profile("orin-nano-super")
     shown = AgentMetrics(
-        "0", load_profile("orin-nano-super"), BoardIdentity(), Readers([reader], clock), link, Host("/")
+        "0", profile, BoardIdentity(), Readers([reader], clock), link, Host("/"), _learned(profile)
     )
     shown.show(REPORT, Seen(sample=EVERYTHING, power=TotalPower(5.0, "measured"), over_current={"oc1": 0.0}))
     yield from shown.collect()
+
+
+def _learned(profile: BoardProfile) -> Learning:
+    learning = Learning(profile)
+    for minutes in range(20):
+        learning.note(Counters(energy_mj=minutes * 240_000, mode_ms={"25W": minutes * 60_000}))
+    return learning
 
 
 def _birth() -> Birth:

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tidewatt_agent import VERSION
+from tidewatt_agent.calibrate.options import add_parser as add_calibrate
 from tidewatt_agent.config import Config, parse_config
+from tidewatt_agent.profiles import named_profile
 from tidewatt_agent.sysfs.tree import Tree
-from tidewatt_governor.boards import load_profile, shipped_profiles
+from tidewatt_governor.boards import shipped_profiles
 from tidewatt_governor.traffic import TraceError
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.documents import DocumentError, decode_text, environment_overrides, parse_toml, to_toml
@@ -87,7 +89,9 @@ def _parser() -> argparse.ArgumentParser:
 
     replay = commands.add_parser("replay", help="decide again from a journal; print each decision")
     replay.add_argument("journal", type=Path)
-    replay.add_argument("--profile", default="orin-nano-super", choices=shipped_profiles())
+    replay.add_argument(
+        "--profile", default="orin-nano-super", help=f"{', '.join(shipped_profiles())}, or a .toml file"
+    )
     replay.set_defaults(command=_replay)
 
     doctor = commands.add_parser(
@@ -101,6 +105,8 @@ def _parser() -> argparse.ArgumentParser:
     doctor.set_defaults(command=_doctor)
 
     _add_person_commands(commands)
+    _config_option(calibrating := add_calibrate(commands))
+    calibrating.set_defaults(command=_calibrate)
 
     capture = commands.add_parser("capture", help="record this board as text, without serials and addresses")
     capture.add_argument("folder", type=Path, help="new folder for the recording")
@@ -204,7 +210,7 @@ def _replay(options: argparse.Namespace) -> int:
 
     different = 0
     journal = decode_text(options.journal.read_bytes(), str(options.journal))
-    for replayed in replay(journal.splitlines(), load_profile(options.profile)):
+    for replayed in replay(journal.splitlines(), named_profile(options.profile)):
         print(replayed.sentence())
         different += not replayed.same
     return FAILED if different else 0
@@ -250,6 +256,12 @@ def _status(options: argparse.Namespace) -> int:
     else:
         print("\n".join(status.sentences(found)))
     return 0
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from tidewatt_agent.calibrate.cli import calibrate  # noqa: PLC0415
+
+    return calibrate(options, _read_config(options))
 
 
 def _enable(options: argparse.Namespace) -> int:

@@ -4,10 +4,11 @@ import socket
 import urllib.parse
 from collections.abc import Iterator
 from typing import Annotated, Literal, NamedTuple
+from zoneinfo import ZoneInfo
 
 import msgspec
 
-from tidewatt_governor.boards import shipped_profiles
+from tidewatt_governor.boards import is_file, shipped_profiles
 from tidewatt_wire.clock import Timebase
 from tidewatt_wire.documents import DocumentError, parse_toml
 from tidewatt_wire.topics import check_name
@@ -45,7 +46,8 @@ class Board(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Which board this is and how its mode is set."""
 
     profile: str = "auto"
-    """Operating points: a shipped board profile, or "auto" for the one that the device tree names.
+    """Operating points: a shipped board profile, "auto" for the one that the device tree names, or the path
+    of a profile (.toml) that `tidewatt-agent calibrate` wrote.
     A board without one is measured, not governed."""
     actuator_socket: str = ""
     """Unix socket that takes mode changes; empty means this board can only be observed."""
@@ -124,6 +126,15 @@ class Journal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Empty means none."""
 
 
+class Forecast(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The forecaster, which may only raise capacity early; needs the package tidewatt-agent-forecast."""
+
+    model: str = ""
+    """"shipped" for the model that comes with the governor, a path to an .onnx file; empty means none."""
+    zone: str = "UTC"
+    """Time zone of the people whose traffic it is: Europe/Berlin. Habits follow their clock."""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -138,6 +149,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     metrics: Metrics = Metrics()
     state: State = State()
     journal: Journal = Journal()
+    forecast: Forecast = Forecast()
     clock: Timebase | None = None
     """A virtual timebase, for simulated boards only."""
 
@@ -177,9 +189,10 @@ def parse_config(text: str, *, name: str, overrides: dict[str, str] | None = Non
 
 def _wrong(config: Config) -> Iterator[str]:
     """What no single field shows to be wrong, a sentence each."""
-    if config.board.profile not in (AUTO, *shipped_profiles()):
+    profile = config.board.profile
+    if profile not in (AUTO, *shipped_profiles()) and not is_file(profile):
         known = ", ".join((AUTO, *shipped_profiles()))
-        yield f"board.profile {config.board.profile!r} is unknown; there are {known}"
+        yield f"board.profile {profile!r} is unknown; there are {known}, or name a file that ends in .toml"
     reader, longest_s = config.reader, config.agent.gap_s / 2
     if reader.interval_s > longest_s and config.clock is None:
         yield (
@@ -197,6 +210,12 @@ def _wrong(config: Config) -> Iterator[str]:
         )
     if not config.tegrastats.command or not config.tegrastats.command[0]:
         yield "tegrastats.command is empty; the usual one is ['tegrastats']"
+    if config.forecast.model not in ("", "shipped") and not config.forecast.model.endswith(".onnx"):
+        yield f'forecast.model {config.forecast.model!r} is neither "shipped" nor a path to an .onnx file'
+    try:
+        ZoneInfo(config.forecast.zone)
+    except (KeyError, ValueError, OSError):  # not found; not a name at all; a folder
+        yield f"forecast.zone {config.forecast.zone!r} is no time zone known here; one is Europe/Berlin"
     yield from _wrong_addresses(config)
 
 
@@ -255,9 +274,9 @@ def host_port(listen: str) -> Address:
     return Address(host.removeprefix("[").removesuffix("]"), int(port))
 
 
-def http_url(url: str) -> urllib.parse.SplitResult:
-    """The parts of an http:// URL; ValueError otherwise."""
-    parts = _split(url, "load.url")
+def http_url(url: str, key: str = "load.url") -> urllib.parse.SplitResult:
+    """The parts of an http:// URL; ValueError naming the key otherwise."""
+    parts = _split(url, key)
     if parts.scheme != "http" or not parts.hostname or parts.port == 0:
-        raise ValueError(f"load.url {url!r} is not an http:// URL")
+        raise ValueError(f"{key} {url!r} is not an http:// URL")
     return parts

@@ -21,15 +21,18 @@ from tidewatt_agent import VERSION, metrics
 from tidewatt_agent.config import AUTO, Config, broker_address
 from tidewatt_agent.counterfile import CounterFile
 from tidewatt_agent.eyes import Eyes
+from tidewatt_agent.foresight import Foresight
 from tidewatt_agent.hands import FoldedHands, Hands, SocketHands
 from tidewatt_agent.host import Host
 from tidewatt_agent.journal import TickRecord
 from tidewatt_agent.jtop import JtopReader
+from tidewatt_agent.learning import Learning
 from tidewatt_agent.leases import Leases
 from tidewatt_agent.link import Link
 from tidewatt_agent.load.endpoint import Applications
 from tidewatt_agent.policies import Policies
 from tidewatt_agent.power import Calibration, PowerRule
+from tidewatt_agent.profiles import named_profile
 from tidewatt_agent.readers import Reader, Readers
 from tidewatt_agent.recognise import BoardIdentity, recognise
 from tidewatt_agent.rivals import find_rivals
@@ -39,7 +42,7 @@ from tidewatt_agent.sysfs.reader import SysfsReader
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_agent.tegrastats.child import TegrastatsChild
 from tidewatt_agent.tick import Identity, Tick
-from tidewatt_governor.boards import BoardProfile, load_profile, profile_for
+from tidewatt_governor.boards import BoardProfile, profile_for
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import Birth
 
@@ -70,14 +73,20 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
     if profile is None:
         machine = board.model or "this machine"
         log.warning("no operating points are known for %s: it is measured, not governed", machine)
+    learning = Learning(profile, Path(config.state.folder, "learned.json") if config.state.folder else None)
+    learning.load()
     policies = Policies(config.agent.fleet, config.device, config.labels)
 
     readers = Readers(readers_of(config, max(config.reader.interval_s, shortest_s), clock), clock)
     load = Applications(config.load) if config.load else None
     hands = _hands(config, profile)
     leases = Leases([point.name for point in profile.points] if profile else [], clock)
-    link = _link(config, identity, profile, clock, policies)
-    shown = metrics.AgentMetrics(VERSION, profile, board, readers, link, _host(config, readers))
+    link = _link(config, identity, profile, learning, clock, policies)
+    foresight = Foresight(config.forecast.model, config.forecast.zone, config.state.folder)
+    shown = metrics.AgentMetrics(
+        VERSION, profile, board, readers, link, _host(config, readers), learning, foresight
+    )
+    await asyncio.to_thread(foresight.start)
     if config.metrics.listen:
         metrics.serve(shown, config.metrics.listen)
 
@@ -94,10 +103,17 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
             leases=leases,
             told=lambda at_ms: link is None or link.told_ms >= at_ms,
             battery=Battery(Tree(config.reader.root)),
+            foresight=foresight,
+            learning=learning,
         )  # fmt: skip
-        tasks = [asyncio.create_task(_eternal("readers", readers.run()))]
+        works = {
+            "readers": readers.run(),
+            "learning": learning.keep(clock),
+            "foresight": foresight.keep(clock),
+        }
         if link:
-            tasks.append(asyncio.create_task(_eternal("link", link.run())))
+            works["link"] = link.run()
+        tasks = [asyncio.create_task(_eternal(name, work)) for name, work in works.items()]
         ticking = asyncio.create_task(_loop(config, clock, tick_s, tick, file, link, shown))
         try:
             await _until_told_or_broken([*tasks, ticking], until_eof=until_eof)
@@ -106,7 +122,9 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
             await _end([ticking])
             await _last_words(tick, hands, file, link, clock)
             await _end(tasks)
+            learning.save()
             await hands.close()
+            foresight.save()
             if asked:
                 asked.close()
             if load:
@@ -189,7 +207,7 @@ def readers_of(config: Config, interval_s: float, clock: Clock) -> list[Reader]:
 def profile_of(config: Config, board: BoardIdentity) -> BoardProfile | None:
     """The operating points that are configured, or those of the recognised board; None if there are none."""
     if config.board.profile != AUTO:
-        return load_profile(config.board.profile)
+        return named_profile(config.board.profile)
     return profile_for(board.compatible)
 
 
@@ -214,7 +232,12 @@ def _hands(config: Config, profile: BoardProfile | None) -> Hands:
 
 
 def _link(
-    config: Config, identity: Identity, profile: BoardProfile | None, clock: Clock, policies: Policies
+    config: Config,
+    identity: Identity,
+    profile: BoardProfile | None,
+    learning: Learning,
+    clock: Clock,
+    policies: Policies,
 ) -> Link | None:
     if not config.link.broker:
         return None
@@ -230,7 +253,7 @@ def _link(
             board=profile.name if profile else "unknown",
             control=config.agent.control,
             labels=config.labels,
-            points=profile.points if profile else [],
+            points=learning.points,
             vendor_default=profile.vendor_default if profile else None,
         )
 

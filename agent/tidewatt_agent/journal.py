@@ -4,10 +4,11 @@ import msgspec
 
 from tidewatt_agent.hands import Outcome
 from tidewatt_governor.decide import Decision
+from tidewatt_governor.forecast.value import Forecast
 from tidewatt_governor.leases import Lease
 from tidewatt_governor.sample import Load
 from tidewatt_governor.situation import Situation
-from tidewatt_wire.messages import Policy
+from tidewatt_wire.messages import OperatingPoint, Policy
 
 
 class TickRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +25,10 @@ class TickRecord(msgspec.Struct, frozen=True, kw_only=True):
     leases: list[Lease] = []
     barred: list[str] = []
     """Points left out of the decision because the board didn't take them."""
+    learned: list[OperatingPoint] = []
+    """The points as they have come to be known, where that is news; the profile's until the first."""
     situation: Situation = Situation()
+    forecast: Forecast | None = None
     began: bool = False
     """Whether this was the first tick of a run: nothing is remembered from before."""
     became: str | None = None

@@ -15,9 +15,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from tidewatt_agent.config import host_port
+from tidewatt_agent.forecastmetrics import forecast_families
+from tidewatt_agent.foresight import Foresight
 from tidewatt_agent.host import Host
+from tidewatt_agent.learning import Learning
 from tidewatt_agent.link import Link
 from tidewatt_agent.overcurrent import MEANINGS
+from tidewatt_agent.pointmetrics import point_families
 from tidewatt_agent.power import UNCONNECTED
 from tidewatt_agent.readers import Readers
 from tidewatt_agent.recognise import BoardIdentity
@@ -41,9 +45,12 @@ class AgentMetrics(Collector):
         readers: Readers,
         link: Link | None,
         host: Host,
+        learning: Learning | None = None,
+        foresight: Foresight | None = None,
     ) -> None:
         self._version, self._profile, self._board = version, profile, board
-        self._readers, self._link, self._host = readers, link, host
+        self._readers, self._link, self._host, self._learning = readers, link, host, learning
+        self._foresight = foresight
         self._report: Report | None = None
         self._kept: Counters | None = None
         self._seen = Seen()
@@ -76,12 +83,11 @@ class AgentMetrics(Collector):
             yield from _gauges(self._report)
             yield from _counters(self._kept or self._report.counters)
             yield from self._decision_families()
-        power: dict[str, str] = {"provenance": self._seen.power.provenance}
-        yield InfoMetricFamily(
-            "tidewatt_board_power",
-            "Where the power comes from: measured, sum (of rails), none",
-            power,
-        )
+        yield from point_families(self._learning)
+        yield from forecast_families(self._foresight)
+        origin: dict[str, str] = {"provenance": self._seen.power.provenance}
+        text = "Where the power comes from: measured, sum (of rails), none"
+        yield InfoMetricFamily("tidewatt_board_power", text, origin)
         if self._seen.sample:
             yield from _board_families(self._seen.sample)
         rates = GaugeMetricFamily(

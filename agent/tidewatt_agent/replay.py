@@ -41,24 +41,27 @@ def _reached(record: TickRecord, decision: Decision) -> str:
 def replay(lines: Iterable[str], profile: BoardProfile) -> Iterator[Replayed]:
     """Decide again from every line; JournalError names the first that isn't a tick record."""
     state: GovernorState | None = None
+    points = profile.points
     for number, line in enumerate(lines, start=1):
         try:
             record = msgspec.json.decode(line, type=TickRecord)
         except msgspec.DecodeError as error:
             raise JournalError(f"line {number} is not a tick record: {error}") from error
         if state is None or record.began:
-            state = GovernorState(point=profile.vendor_default, since_s=record.now_s)
+            state, points = GovernorState(point=profile.vendor_default, since_s=record.now_s), profile.points
         state = moved(state, record.stands, record.now_s)
+        points = record.learned or points
         state, decision = decide(
             state,
             record.load,
             record.policy,
-            profile.points,
+            points,
             profile.vendor_default,
             record.now_s,
             record.leases,
             record.barred,
             record.situation,
+            record.forecast,
         )
         state = moved(state, record.became or _reached(record, decision), record.now_s)
         yield Replayed(record, decision)

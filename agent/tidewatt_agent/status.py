@@ -31,6 +31,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     estimated_governed_wh: float | None
     """What it would have used, had the agent acted, by the same model."""
     broker: bool
+    points: dict[str, str] = {}
+    """Where each operating point's figures come from: measured, calibrated, class_default."""
 
 
 class AgentSilentError(OSError):
@@ -79,6 +81,10 @@ def summarise(page: Page, control: str) -> Status:
         estimated_wh=_watt_hours(cases.get("as_it_stood")),
         estimated_governed_wh=_watt_hours(cases.get("as_governed")),
         broker=_one(page, "link_connected") == 1.0,
+        points={
+            labels["point"]: labels["origin"]
+            for labels in (dict(found) for found, _ in _all(page, "operating_point_info"))
+        },
     )
 
 
@@ -95,8 +101,17 @@ def sentences(status: Status) -> list[str]:
         f"load         {_figure(status.requests_rps, 'requests/s', 1)}, p95 {p95}",
         f"energy       {status.energy_wh:.2f} Wh measured",
         f"saving       {_saving(status)}",
+        f"points       {_points(status.points)}",
         f"broker       {'connected' if status.broker else 'not connected'}",
     ]
+
+
+def _points(origins: Mapping[str, str]) -> str:
+    said = {"class_default": "the class default (unmeasured)"}
+    by_origin: dict[str, list[str]] = {}
+    for point, origin in origins.items():
+        by_origin.setdefault(said.get(origin, origin), []).append(point)
+    return "; ".join(f"{', '.join(names)} {origin}" for origin, names in by_origin.items()) or "none known"
 
 
 def _does(control: str) -> str:

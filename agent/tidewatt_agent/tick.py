@@ -9,8 +9,10 @@ import msgspec
 from tidewatt_agent.bars import Bars
 from tidewatt_agent.counters import Tally, add_power, add_silence, add_tick, estimate_mj, violates
 from tidewatt_agent.drift import Drift
+from tidewatt_agent.foresight import Foresight
 from tidewatt_agent.hands import Hands, Outcome, Stance
 from tidewatt_agent.journal import TickRecord
+from tidewatt_agent.learning import Learning
 from tidewatt_agent.leases import Leases
 from tidewatt_agent.maintenance import Maintenance
 from tidewatt_agent.overcurrent import Window, watch
@@ -72,6 +74,8 @@ class Tick:
         leases: Leases | None = None,
         told: Callable[[int], bool] = lambda _at_ms: True,
         battery: Battery | None = None,
+        foresight: Foresight | None = None,
+        learning: Learning | None = None,
     ) -> None:
         """`profile`: None on a board whose operating points aren't known: it is measured, not governed.
 
@@ -82,6 +86,8 @@ class Tick:
         self._policies, self._gap_s, self._journal = policies, gap_s, journal
         self._power = power or PowerRule()
         self._leases = leases or Leases([], clock)
+        self._learning = learning or Learning(profile)
+        self._journalled = list(profile.points) if profile else []
         self._state = GovernorState(point=profile.vendor_default if profile else "", since_s=0.0)
         self._tally = Tally(counters=counters)
         self.seen = Seen()
@@ -92,6 +98,7 @@ class Tick:
         self._drift = Drift()
         self._maintenance = Maintenance(told)
         self._battery = battery
+        self._foresight = foresight or Foresight("", "UTC", "")
         self._began = True
         self._last_s: float | None = None
         self._seq = 0
@@ -114,6 +121,7 @@ class Tick:
         if self._profile and govern:
             decision, outcome = await self._govern(self._profile, now_s, at_ms, stance, load, policy)
         self._count(stance.point, now_s, load, policy, outcome)
+        self._learning.note(self._tally.counters)
         return self._report(at_ms, load, decision, outcome, stance.point)
 
     async def _govern(
@@ -125,21 +133,23 @@ class Tick:
         load: Load | None,
         policy: Policy,
     ) -> tuple[Decision, Outcome]:
-        was = self._stand(stance, policy, now_s)
+        was, points = self._stand(stance, policy, now_s), self._learning.points
         barred = self._bars.barred(now_s)
         self._leases.policy = policy
         leases = self._leases.active()
         world = await self._world(stance, policy, at_ms, now_s)
+        forecast = self._foresight.note(load, now_s, at_ms)
         self._state, decision = decide(
             self._state,
             load,
             policy,
-            profile.points,
+            points,
             profile.vendor_default,
             now_s,
             leases,
             barred,
             world,
+            forecast,
         )
         decision, outcome = await self._obey(profile, policy, decision, stance, at_ms, now_s)
         self._journal(
@@ -154,11 +164,14 @@ class Tick:
                 leases=leases,
                 barred=barred,
                 situation=world,
+                forecast=forecast,
                 began=self._began,
                 became=self._state.point,
+                learned=points if points != self._journalled else [],
             )
         )
         self._began = False
+        self._journalled = points
         return decision, outcome
 
     def _stand(self, stance: Stance, policy: Policy, now_s: float) -> str:
@@ -245,7 +258,7 @@ class Tick:
     ) -> None:
         elapsed_s = 0.0 if self._last_s is None else max(0.0, now_s - self._last_s)
         self._last_s = now_s
-        points = self._profile.points if self._profile else []
+        points = self._learning.points
         point = find(points, stands) if stands else None
         governed = point if self._hands.acts else find(points, self._state.point)
         self._tally = add_tick(

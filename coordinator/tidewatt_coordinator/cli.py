@@ -123,6 +123,49 @@ def serve(config: ConfigFile = DEFAULT_CONFIG) -> None:
     asyncio.run(serve_coordinator(_read(config)))
 
 
+@app.command()
+def train(
+    out: Annotated[Path, typer.Option(help="The .onnx file to write; its card is written beside it.")],
+    csv: Annotated[
+        Path | None, typer.Option(help="Folder of timestamp,requests_per_minute files.", file_okay=False)
+    ] = None,
+    prometheus: Annotated[str | None, typer.Option(help="Base URL of a Prometheus.")] = None,
+    query: Annotated[
+        str, typer.Option(help="PromQL of requests/s, one series per model device or service.")
+    ] = "sum(rate(akidb_requests_total[1m]))",
+    days: Annotated[float, typer.Option(min=0.1, max=400, help="How far back to ask Prometheus.")] = 14.0,
+    ledger: Annotated[str | None, typer.Option(help="URL of a ledger, sqlite:///FILE.")] = None,
+    bucket_s: Annotated[int, typer.Option(min=1, max=86_400, help="The ledger's bucket length.")] = 300,
+    zone: Annotated[str, typer.Option(help="Time zone of the traffic's people.")] = "UTC",
+    kind: Annotated[str, typer.Option(help="habit (small networks) or lstm (128-64-32).")] = "habit",
+    epochs: Annotated[int, typer.Option(min=1, max=1000)] = 12,
+    share: Annotated[float, typer.Option(min=0.1, max=0.85, help="Learn from the first share only.")] = 0.85,
+    seed: int = 0,
+    compare: Annotated[bool, typer.Option(help="Fit LightGBM, too, to compare with.")] = True,
+) -> None:
+    """Train a forecasting model from a history of traffic; needs the extra tidewatt-coordinator[train]."""
+    from tidewatt_coordinator.train.asked import Sources, read_sources  # noqa: PLC0415 - torch is heavy
+    from tidewatt_coordinator.train.run import Wanted  # noqa: PLC0415
+    from tidewatt_coordinator.train.run import train as train_model  # noqa: PLC0415
+
+    if out.suffix != ".onnx" or not out.resolve().parent.is_dir():
+        raise ValueError(f"--out {out}: name a file that ends in .onnx, in a folder that exists")
+    if kind not in ("habit", "lstm"):
+        raise ValueError(f"--kind {kind!r} is neither habit nor lstm")
+    asked = Sources(
+        csv=csv, prometheus=prometheus, query=query, days=days, ledger=ledger, bucket_s=bucket_s, zone=zone
+    )
+    wanted = Wanted(
+        out=out,
+        kind="lstm" if kind == "lstm" else "habit",
+        epochs=epochs,
+        share=share,
+        seed=seed,
+        compare=compare,
+    )
+    train_model(read_sources(asked), wanted, lambda line: print(line, flush=True))
+
+
 @config_app.command("print")
 def config_print(config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Print the configuration in force, defaults included."""

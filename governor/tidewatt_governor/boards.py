@@ -39,6 +39,18 @@ class Physics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     queue_limit_s: Annotated[float, msgspec.Meta(gt=0)]
 
 
+class Calibrated(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a profile was measured: by `tidewatt-agent calibrate`, on one board, with one application."""
+
+    date: str
+    """YYYY-MM-DD."""
+    measurements: int
+    power_error: dict[str, float]
+    """By mode: the largest share by which the power line misses what was measured."""
+    rate_error: dict[str, float]
+    """By mode: the share by which the rate within the promise may be off."""
+
+
 class BoardProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One class of board: its operating points, their caps, the vendor's default mode, its physics."""
 
@@ -50,6 +62,8 @@ class BoardProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     points: list[OperatingPoint]
     caps: dict[str, Caps]
     physics: Physics
+    calibration: Calibrated | None = None
+    """None: the class default that is shipped."""
 
     def fits(self, compatible: Iterable[str]) -> bool:
         """Whether it is for a board with these `compatible` strings."""
@@ -92,6 +106,11 @@ def load_profile(name: str) -> BoardProfile:
     return parse_profile(
         resources.files("tidewatt_governor.data").joinpath(file).read_text("utf-8"), name=file
     )
+
+
+def is_file(name: str) -> bool:
+    """Whether a profile's name is that of a file, and not of a shipped one."""
+    return name.endswith(".toml")
 
 
 def profile_for(compatible: Iterable[str]) -> BoardProfile | None:

@@ -440,3 +440,22 @@ async def test_the_battery_is_asked_for_a_policy_that_has_a_floor(
     verdict = (await tick()).verdict
     assert verdict
     assert (verdict.point, verdict.rule, verdict.outcome) == ("7W", "battery_floor", "applied")
+
+
+async def test_what_the_board_draws_is_learned_journalled_and_decided_by(
+    tick: Tick, world: World, clock: HandClock, journal: list[TickRecord], profile: BoardProfile
+) -> None:
+    for number in range(600):
+        rps = 240 + number // 6 % 10
+        world.load = Load(requests=rps * 10, interval_s=10.0)
+        world.lines = [line(1.2 * (4.8 + 0.03697 * rps))]
+        report = await tick()
+        clock.move(10.0)
+    assert report.gauges.point == "25W"
+    news = [record for record in journal if record.learned]
+    assert 90 <= len(news) <= 100, "told when it is news: once a minute"
+    (learned,) = [point for point in news[-1].learned if point.name == "25W"]
+    assert learned.idle_watts > 1.05 * 4.8
+    assert report.counters.modelled_mj > 1.15 * 6000 * (4.8 + 0.03697 * 240) * 1000 * 0.95
+    lines = [msgspec.json.encode(record).decode() for record in journal]
+    assert all(one.same for one in replay(lines, profile)), "and replayed with what was known then"

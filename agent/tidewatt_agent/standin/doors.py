@@ -130,15 +130,26 @@ class Doors:
         self._room.advance(self._clock.now_ms())
         self._room.set_mode(device, mode_id)
 
+    async def _embed(self, device: str) -> bytes:
+        """The status of the answer, when it is time for it."""
+        latency_s = self._room.ask(device)
+        if latency_s is None:
+            return b"503 Service Unavailable"
+        await asyncio.sleep(self._clock.real_seconds(latency_s))
+        return b"200 OK"
+
     async def _page(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """HTTP/1.1 with keep-alive: GET /<device>/metrics."""
+        """HTTP/1.1 with keep-alive: GET /<device>/metrics, and /<device>/embed, which is a request."""
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
-            device = head.split(b" ", 2)[1].decode().strip("/").partition("/")[0]
-            self._room.advance(self._clock.now_ms())
+            device, _, page = head.split(b" ", 2)[1].decode().strip("/").partition("/")
             board = self._room.boards.get(device)
-            body = application_metrics(board.state).encode() if board else b"no such board\n"
-            status = b"200 OK" if board else b"404 Not Found"
+            if board and page == "embed":
+                status, body = await self._embed(device), b"{}"
+            else:
+                self._room.advance(self._clock.now_ms())
+                body = application_metrics(board.state).encode() if board else b"no such board\n"
+                status = b"200 OK" if board else b"404 Not Found"
             writer.write(
                 b"HTTP/1.1 " + status + b"\r\nContent-Type: text/plain; version=0.0.4\r\n"
                 b"Content-Length: " + str(len(body)).encode() + b"\r\n\r\n" + body

@@ -12,12 +12,19 @@ from tidewatt_governor.simulate.board import BoardState
 from tidewatt_governor.traffic import Trace
 from tidewatt_wire.messages import DispatchTable
 
+#: Seconds over which the rate at the application's own door is taken.
+SMOOTHED_S = 2.0
+
 
 class StandinBoard(msgspec.Struct, kw_only=True):
     """One board; `state` is replaced as time goes on."""
 
     state: BoardState
     chance: random.Random
+    asked: int = 0
+    """Requests that came over the application's own door since the last advance."""
+    asked_rps: float = 0.0
+    """Their rate, smoothed: what comes in a millisecond is no rate."""
 
 
 class Room:
@@ -62,8 +69,17 @@ class Room:
             shares = self.shares(self.now_ms)
             for device, board in self.boards.items():
                 rps = _poisson_rate(fleet_rps * shares[device], seconds, board.chance)
+                nearing = 1.0 - math.exp(-seconds / SMOOTHED_S)
+                board.asked_rps += (rps + board.asked / seconds - board.asked_rps) * nearing
+                rps, board.asked = rps + board.asked / seconds, 0
                 board.state = simulated.advance(board.state, self.profile, seconds, rps)
         self.now_ms = max(self.now_ms, to_ms)
+
+    def ask(self, device: str) -> float | None:
+        """One request at the application's own door: seconds until its answer, None if it is turned away."""
+        board = self.boards[device]
+        board.asked += 1
+        return simulated.latency_s(board.state, self.profile, board.asked_rps, board.chance.random())
 
     def set_mode(self, device: str, mode_id: int) -> str | None:
         """Switch a board's mode; a sentence if it can't be done."""

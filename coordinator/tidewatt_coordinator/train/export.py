@@ -30,7 +30,7 @@ def export(model: nn.Module, facts: dict[str, str]) -> bytes:
         torch.onnx.export(
             model.eval(),
             (minutes, calendar),
-            buffer,  # type: ignore[arg-type] # a file object is taken, too
+            buffer,
             opset_version=OPSET,
             dynamo=False,
             input_names=["minutes", "calendar"],

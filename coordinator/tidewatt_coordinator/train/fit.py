@@ -52,7 +52,7 @@ def _lessons_of(
     one: Series, share: float, chance: np.random.Generator
 ) -> tuple[NDArray[np.float32], ...] | None:
     end = int(len(one) * share) - AHEAD
-    origins = np.arange(PAST - 1, end)
+    origins: NDArray[np.int64] = np.arange(PAST - 1, end)
     if len(origins) == 0:
         return None
     mean = np.nanmean(one.rps[: end + AHEAD])

@@ -32,8 +32,7 @@ class Forecaster:
     def minute(self, minute: int, rps: float | None, local: datetime) -> Forecast | None:
         """The forecast at the end of `minute` (any origin, rising), whose mean rate was `rps`.
 
-        None, with `problem` said, where there can be none. `local`: the end of that minute where the
-        users live.
+        None, with `problem` said, where there can be none. `local`: that minute where the users live.
         """
         newest = self.history.last
         gaps = 0 if newest is None else min(minute - newest - 1, AHEAD + 1)

@@ -44,7 +44,7 @@ class Learner:
 
     def predict(self, inputs: Floats) -> Floats:
         """Shares of the scale beyond the last minute, [15], of inputs [15, 1 + features]."""
-        return np.clip((inputs * self._weights).sum(axis=1), -MOST, MOST)
+        return np.asarray(np.clip((inputs * self._weights).sum(axis=1), -MOST, MOST))
 
     def learn(self, inputs: Floats, came: Floats) -> None:
         """One lesson for each minute ahead: the inputs then, and the share that came."""

@@ -55,12 +55,11 @@ class History:
             [self.rate(last - lag + offset) for offset in range(1 - PAST, AHEAD + 1)] for lag in (0, *lags)
         ]
 
-    def tail(self) -> list[tuple[int, float]]:
-        """Every known minute and its rate, oldest first: what is kept over a restart."""
+    def rates(self) -> list[float]:
+        """All that is held up to the newest minute, oldest first, NaN where not known: for a restart."""
         if self.last is None:
             return []
-        known = ((minute, self.rate(minute)) for minute in range(self.last - KEPT + 1, self.last + 1))
-        return [(minute, rps) for minute, rps in known if not math.isnan(rps)]
+        return [self.rate(minute) for minute in range(self.last - KEPT + 1, self.last + 1)]
 
 
 def calendar_row(local: datetime) -> list[float]:

@@ -78,6 +78,21 @@ def advance(state: BoardState, profile: BoardProfile, seconds: float, rps: float
     return state
 
 
+def latency_s(state: BoardState, profile: BoardProfile, rps: float, share: float) -> float | None:
+    """How long a request takes that comes at `rps` requests/s and is slower than `share` (0..1) of all.
+
+    None: the application turns it away.
+    """
+    point = profile.point(state.point)
+    delay_s = state.backlog / point.capacity_rps + state.pause_s
+    if delay_s >= profile.physics.queue_limit_s:
+        return None
+    floor_s = FLOOR_SHARE * point.light_p95_ms / 1000.0
+    p95_s = p95_at(point, min(rps, point.capacity_rps * (FULL - 0.005))) / 1000.0
+    mean_excess_s = (p95_s - floor_s) / LN20
+    return floor_s + delay_s - mean_excess_s * math.log1p(-min(share, 0.999))
+
+
 def _step(state: BoardState, profile: BoardProfile, dt: float, rps: float) -> BoardState:
     if dt <= 0.0:
         return state

@@ -7,12 +7,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tidewatt_coordinator.train.windows import Series
 from tidewatt_wire.documents import DocumentError
 
 #: Under this many minutes a trace can't be fitted or calibrated on: it is replayed whole, as a stress.
 SHORTEST_MIN = 1000
+LONGEST_JOINED_MIN = 60
 HEADER = ["timestamp", "requests_per_minute"]
 
 
@@ -25,11 +27,7 @@ def read_folder(folder: Path) -> list[Series]:
 
 
 def read_series(path: Path) -> Series:
-    """One trace on a grid of minutes.
-
-    Rows further apart than a minute are joined by straight lines, as their rates are means over longer
-    times; so are gaps of up to an hour. Longer gaps stay unknown.
-    """
+    """One trace on a grid of minutes."""
     name = path.name.removesuffix(".gz").removesuffix(".csv")
     with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
         rows = [row for row in csv.reader(file) if row]
@@ -44,11 +42,19 @@ def read_series(path: Path) -> Series:
     if (np.diff(at) <= 0).any():
         line = int(np.argmax(np.diff(at) <= 0)) + 3
         raise DocumentError(f"{path.name}: line {line}: not later than the line before, by the minute")
+    return on_minutes(name, at, np.array(rates) / 60.0)
+
+
+def on_minutes(name: str, at: NDArray[np.int64], rates: NDArray[np.float64]) -> Series:
+    """Rates in requests/s at rising Unix minutes, joined by straight lines where they lie apart.
+
+    They are means over longer times then. Gaps beyond an hour and two steps stay unknown.
+    """
     step = round(float(np.median(np.diff(at))))
     grid = np.arange(at[0], at[-1] + 1)
-    rps = np.interp(grid, at, np.array(rates) / 60.0)
+    rps = np.interp(grid, at, rates)
     for before, after in itertools.pairwise(at):
-        if after - before > max(60, 2 * step):
+        if after - before > max(LONGEST_JOINED_MIN, 2 * step):
             rps[before - at[0] + 1 : after - at[0]] = np.nan
     return Series(name, int(at[0]), rps, step)
 
