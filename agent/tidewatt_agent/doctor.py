@@ -103,7 +103,10 @@ def _board(config: Config, tree: Tree, _clock: Clock) -> Iterator[Finding]:
             "set board.profile to a profile that fits, or calibrate one",
         )
     else:
-        yield Finding("board.profile", "ok", f"{profile.name}: {', '.join(p.name for p in profile.points)}")
+        names = ", ".join(point.name for point in profile.points)
+        unmeasured = [point.name for point in profile.points if not point.measured]
+        more = f"; {', '.join(unmeasured)} unmeasured, see `tidewatt-agent calibrate`" if unmeasured else ""
+        yield Finding("board.profile", "ok", f"{profile.name}: {names}{more}")
 
 
 def _readers(config: Config, _tree: Tree, clock: Clock) -> Iterator[Finding]:

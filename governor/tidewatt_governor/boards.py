@@ -43,8 +43,9 @@ class Calibrated(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """How a profile was measured: by `tidewatt-agent calibrate`, on one board, with one application."""
 
     date: str
-    """YYYY-MM-DD."""
+    """YYYY-MM-DD, of the last time."""
     measurements: int
+    """In all, where it was measured mode by mode."""
     power_error: dict[str, float]
     """By mode: the largest share by which the power line misses what was measured."""
     rate_error: dict[str, float]

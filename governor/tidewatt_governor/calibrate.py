@@ -88,20 +88,27 @@ def fits(plan: Plan, made: Sequence[Measurement]) -> list[Fit]:
 def calibrated(base: BoardProfile, found: Sequence[Fit], date: str) -> BoardProfile:
     """The board's profile with what was found, dated (YYYY-MM-DD).
 
-    Modes that weren't measured are moved in proportion to those that were, and stay unmeasured: another
-    application's capacity beside this one's would send the board to a mode that can't serve it.
+    Modes that were never measured are moved in proportion to those that now were, and stay unmeasured:
+    another application's capacity beside this one's would send the board to a mode that can't serve it.
+    What an earlier calibration had measured stays, so that a board can be measured mode by mode.
     """
     by_name = {one.point.name: one for one in found}
     ratios = [_ratios(base.point(name), one.point) for name, one in by_name.items()]
     mean = [math.exp(sum(map(math.log, column)) / len(column)) for column in zip(*ratios, strict=True)]
     moved = [
-        by_name[point.name].point if point.name in by_name else _scaled(point, mean) for point in base.points
+        by_name[point.name].point
+        if point.name in by_name
+        else point
+        if point.measured
+        else _scaled(point, mean)
+        for point in base.points
     ]
+    before = base.calibration or Calibrated(date=date, measurements=0, power_error={}, rate_error={})
     record = Calibrated(
         date=date,
-        measurements=sum(one.measurements for one in found),
-        power_error={name: round(one.power_error, 4) for name, one in by_name.items()},
-        rate_error={name: round(one.rate_error, 4) for name, one in by_name.items()},
+        measurements=before.measurements + sum(one.measurements for one in found),
+        power_error=before.power_error | {name: round(one.power_error, 4) for name, one in by_name.items()},
+        rate_error=before.rate_error | {name: round(one.rate_error, 4) for name, one in by_name.items()},
     )
     return msgspec.structs.replace(base, points=moved, calibration=record)
 

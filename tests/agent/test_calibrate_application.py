@@ -91,7 +91,8 @@ async def test_answers_are_judged_and_connections_kept(answer: bytes, good: bool
         (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "invalid literal"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "invalid literal"),
         (b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 300 + b"\r\n", "more than 200 header lines"),
-        (None, "the connection was closed in the middle of an answer"),
+        (None, "the connection was closed without an answer"),
+        (b"HTTP/1.1 200", "the connection was closed in the middle of an answer"),
     ],
 )
 async def test_what_is_no_answer_is_a_failure_with_a_reason(answer: bytes | None, problem: str) -> None:
@@ -105,6 +106,13 @@ async def test_a_connection_that_the_server_closed_meanwhile_is_no_failure() -> 
         assert await application.ask()
         assert await application.ask(), "it hangs up on the kept connection, and is asked on a new one"
         assert (server.connections, len(server.heard)) == (2, 3)
+
+
+async def test_what_breaks_in_the_middle_is_not_asked_again() -> None:
+    broken = b"HTTP/1.1 200 OK\r\n"
+    async with asked([KEPT, broken, KEPT]) as (server, application):
+        assert [await application.ask(), await application.ask()] == [True, False]
+        assert len(server.heard) == 2, "a request that was begun to be answered may have been done"
 
 
 async def test_as_many_connections_as_questions_at_a_time() -> None:

@@ -144,6 +144,18 @@ def test_modes_that_the_budget_leaves_out_move_with_the_others_and_stay_unmeasur
     assert found.point("7W").capacity_rps == pytest.approx(0.2 * SHIPPED.point("7W").capacity_rps, rel=0.3)
 
 
+def test_a_board_can_be_measured_mode_by_mode() -> None:
+    heavy, base = other_board(0.2, 1.0, 5), SHIPPED
+    for name in ("25W", "15W"):
+        plan = Plan(points=[base.point(name)], slo_p95_ms=60.0, most=6)
+        before, base = base, calibrated(base, fits(plan, sweep(plan, Bench(heavy).measure)), "2026-11-21")
+    assert base.point("25W") == before.point("25W"), "what was measured before stays"
+    assert [point.measured for point in base.points] == [True, True, False, False]
+    assert base.calibration is not None
+    assert set(base.calibration.rate_error) == {"25W", "15W"}
+    assert base.calibration.measurements > 6
+
+
 def test_no_more_is_asked_than_allowed() -> None:
     plan = Plan(points=SHIPPED.points, slo_p95_ms=60.0, most_rps=90.0)
     made = sweep(plan, Bench(SHIPPED).measure)

@@ -150,10 +150,14 @@ def test_ready_watchdog_stopping_and_the_board_given_back(bench: Bench) -> None:
     assert bench.systemd.heard[0] == "READY=1"
     wait_for(lambda: bench.mode() == 3, "the quiet of 21:00 to bring the board to 7W")
 
-    with urllib.request.urlopen(f"http://{listen}/metrics") as answer:
-        page = answer.read().decode()
-    assert 'tidewatt_power_mode_info{mode="7W"} 1.0' in page
-    assert "tidewatt_energy_joules_total" in page
+    def page() -> str:
+        with urllib.request.urlopen(f"http://{listen}/metrics") as answer:
+            text: str = answer.read().decode()
+            return text
+
+    # The board stands there before the tick that brought it there has ended and told.
+    wait_for(lambda: 'tidewatt_power_mode_info{mode="7W"} 1.0' in page(), "the page to say so")
+    assert "tidewatt_energy_joules_total" in page()
 
     agent.terminate()
     assert agent.wait(10) == 0
@@ -211,6 +215,19 @@ def test_counters_outlive_the_agent_however_it_dies(bench: Bench) -> None:
         agent.wait(10)
         assert energy_mj() > before
     assert "can't be read" not in bench.log()
+
+
+def test_what_was_learned_of_the_board_outlives_the_agent(bench: Bench) -> None:
+    agent = bench.agent(control="observe")
+    wait_for(lambda: any(one["learned"] for one in bench.journal()), "a minute to be learned from")
+    agent.terminate()
+    assert agent.wait(10) == 0
+    learned = json.loads((bench.folder / "learned.json").read_text())
+    assert learned["25W"]["minutes"] >= 1
+    before = len(bench.journal())
+    bench.agent(control="observe")
+    wait_for(lambda: len(bench.journal()) > before, "the next run")
+    assert bench.journal()[before]["learned"], "it decides by what the one before it learned"
 
 
 def test_a_killed_agent_is_seen_by_the_broker(bench: Bench, mosquitto: Mosquitto) -> None:

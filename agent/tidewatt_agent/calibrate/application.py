@@ -23,6 +23,10 @@ class BrokenAnswerError(OSError):
     """What came is no HTTP answer."""
 
 
+class StaleConnectionError(Exception):
+    """The server hung up before it said anything: on a kept connection it may have done so long ago."""
+
+
 class Application:
     """Answers to one request, over as many connections as there are questions at a time."""
 
@@ -44,14 +48,17 @@ class Application:
     async def ask(self) -> bool:
         """Whether the application answered well: in full, with a status below 400. Raises no OSError."""
         while self._idle:
-            try:
-                return self._judge(await self._on(self._idle.pop()))
-            except (OSError, EOFError, ValueError):
-                continue  # the server had closed the idle connection: not a failure
+            with contextlib.suppress(StaleConnectionError):
+                return await self._judged(self._idle.pop())
         try:
-            return self._judge(await self._on(await asyncio.open_connection(self._host, self._port)))
-        except (OSError, EOFError, ValueError) as error:
-            self.last_problem = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            connection = await asyncio.open_connection(self._host, self._port)
+        except OSError as error:
+            self.last_problem = error.strerror or str(error)
+            return False
+        try:
+            return await self._judged(connection)
+        except StaleConnectionError:
+            self.last_problem = "the connection was closed without an answer"
             return False
 
     def close(self) -> None:
@@ -59,11 +66,17 @@ class Application:
         while self._idle:
             self._idle.pop()[1].close()
 
-    def _judge(self, status: int) -> bool:
-        good = status < HTTPStatus.BAD_REQUEST
-        if not good:
+    async def _judged(self, connection: Connection) -> bool:
+        try:
+            status = await self._on(connection)
+        except StaleConnectionError:
+            raise
+        except (OSError, EOFError, ValueError) as error:
+            self.last_problem = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            return False
+        if status >= HTTPStatus.BAD_REQUEST:
             self.last_problem = f"HTTP {status}"
-        return good
+        return status < HTTPStatus.BAD_REQUEST
 
     async def _on(self, connection: Connection) -> int:
         """The status of the answer on this connection, which is kept if it can be."""
@@ -71,9 +84,9 @@ class Application:
         keep = False
         try:
             writer.write(self._request)
-            status, headers = await _head(reader)
+            status, headers = await _head(reader, await _first_line(reader))
             while status < HTTPStatus.OK:  # 100 Continue and the like come before the answer
-                status, headers = await _head(reader)
+                status, headers = await _head(reader, await _line(reader))
             whole = await _read_body(reader, headers, bodiless=self._bodiless or status in WITHOUT_BODY)
             keep = whole and "close" not in headers.get("connection", "").lower()
             return status
@@ -84,8 +97,19 @@ class Application:
                 writer.close()
 
 
-async def _head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
-    version, _, rest = (await _line(reader)).partition(" ")
+async def _first_line(reader: asyncio.StreamReader) -> str:
+    """The line that an answer begins with. StaleConnectionError when the server hangs up instead."""
+    try:
+        line = await reader.readline()
+    except ConnectionError as error:
+        raise StaleConnectionError from error
+    if not line:
+        raise StaleConnectionError
+    return _text(line)
+
+
+async def _head(reader: asyncio.StreamReader, first: str) -> tuple[int, dict[str, str]]:
+    version, _, rest = first.partition(" ")
     status = rest[:3]
     if not version.startswith("HTTP/1.") or not (status.isascii() and status.isdigit()):
         raise BrokenAnswerError(f"no HTTP answer: {version[:40]!r}")
@@ -100,7 +124,10 @@ async def _head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
 
 
 async def _line(reader: asyncio.StreamReader) -> str:
-    line = await reader.readline()
+    return _text(await reader.readline())
+
+
+def _text(line: bytes) -> str:
     if not line.endswith(b"\n"):
         raise EOFError("the connection was closed in the middle of an answer")
     return line.decode("latin-1").strip("\r\n")

@@ -106,7 +106,7 @@ async def _until_stopped(job: _Job) -> Found | None:
             working.cancel()
             await asyncio.wait({working}, timeout=90.0)
     stopped.cancel()
-    return None if working.cancelled() else working.result()
+    return None if working.cancelled() or not working.done() else working.result()
 
 
 async def _work(job: _Job) -> Found:
