@@ -15,8 +15,8 @@ Floats = NDArray[np.float64]
 #: Log of the spread's factor by miss, per output.
 GAINS = np.full(OUTPUTS, 0.01)
 GAINS[PEAK_3], GAINS[PEAK_15] = 0.03, 0.06
-#: The factor stays within e^-3 and e^3.
-MOST_LOG = 3.0
+#: The factor stays within e^-5 and e^5.
+MOST_LOG = 5.0
 #: No spread below this share of the scale: a flat hour is no promise.
 LEAST_SPREAD = 0.002
 LEVELS = np.array(QUANTILES[1:])

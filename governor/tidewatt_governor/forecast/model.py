@@ -1,5 +1,6 @@
 """An ONNX model, read and run. Whatever is wrong with it is one sentence."""
 
+import math
 from collections.abc import Sequence
 
 import msgspec
@@ -80,7 +81,10 @@ class Model:
         features = np.asarray(answer.get("features", np.zeros((1, AHEAD, 0))), dtype=np.float64)[0]
         if features.ndim != 2 or len(features) != AHEAD or not np.isfinite(features).all():  # noqa: PLR2004
             raise ModelError(f"{self._name}: its features are not {AHEAD} rows of numbers")
-        scale = float(np.ravel(answer.get("scale", [1.0]))[0])
+        own = [rps for rps in minutes[0] if not math.isnan(rps)]
+        scale = float(np.ravel(answer.get("scale", [sum(own) / max(len(own), 1)]))[0])
+        if not math.isfinite(scale):
+            raise ModelError(f"{self._name}: its scale is not a number")
         return Answer(np.maximum.accumulate(np.maximum(quantiles[0], 0.0), axis=1), features, scale)
 
 

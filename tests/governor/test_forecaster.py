@@ -1,0 +1,238 @@
+"""The forecaster on a device: what it makes of minutes, how it learns, when it is trusted, how it fails."""
+
+import hashlib
+import math
+from collections.abc import Callable
+from datetime import datetime, timezone
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from tidewatt_coordinator.train.windows import Series, calendar, rows
+from tidewatt_governor.forecast.conformal import Conformal
+from tidewatt_governor.forecast.forecaster import Forecaster
+from tidewatt_governor.forecast.head import Head
+from tidewatt_governor.forecast.history import FEWEST_KNOWN, KEPT, History, calendar_row
+from tidewatt_governor.forecast.layout import AHEAD, LAGS, OUTPUTS, PAST, PEAK_15
+from tidewatt_governor.forecast.model import Model, ModelError
+from tidewatt_governor.forecast.shipped import shipped_card, shipped_model
+from tidewatt_governor.forecast.trust import FEWEST, WINDOW, Trust
+
+DAY = 1440
+NOON = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
+
+
+def shipped() -> Model:
+    return Model(shipped_model(), name="shipped")
+
+
+def wave(minute: int) -> float:
+    """A day's tide and a job every hour at five to: what a device's habits are like."""
+    return 100.0 + 60.0 * math.sin(minute * math.tau / DAY) + (40.0 if 55 <= minute % 60 < 59 else 0.0)
+
+
+def run(forecaster: Forecaster, first: int, last: int, rate: Callable[[int], float | None]) -> None:
+    for minute in range(first, last):
+        forecaster.minute(minute, rate(minute), NOON)
+
+
+def constant_model(answer: np.ndarray, **changes: object) -> bytes:  # type: ignore[type-arg]
+    """A model that says the same whatever it is shown."""
+    minutes = changes.get("minutes", ["n", 1 + len(LAGS), PAST + AHEAD])
+    inputs = [
+        helper.make_tensor_value_info(str(changes.get("name", "minutes")), TensorProto.FLOAT, minutes),
+        helper.make_tensor_value_info("calendar", TensorProto.FLOAT, ["n", 3]),
+    ]
+    output = helper.make_tensor_value_info("quantiles", TensorProto.FLOAT, None)
+    constant = helper.make_node("Constant", [], ["quantiles"], value=numpy_helper.from_array(answer))
+    graph = helper.make_graph([constant], "constant", inputs, [output])
+    opset = [helper.make_opsetid("", 17)]
+    return bytes(helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString())
+
+
+def answer_of(value: float) -> np.ndarray:  # type: ignore[type-arg]
+    return np.full((1, OUTPUTS, 3), value, dtype=np.float32)
+
+
+def test_the_device_sees_what_the_training_saw() -> None:
+    chance = np.random.default_rng(3)
+    rates = chance.uniform(0, 50, 3 * DAY)
+    rates[100:130] = np.nan
+    history, last = History(), 3 * DAY - 100
+    for minute in range(last + 1):
+        history.add(minute, float(rates[minute]))
+    seen = rows(rates[: last + 1], np.array([last]))[0]
+    np.testing.assert_array_equal(np.array(history.rows(), dtype=np.float32), seen)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu"])
+def test_the_calendar_is_the_peoples_in_both(zone: str) -> None:
+    first = int(datetime(2026, 3, 28, tzinfo=timezone.utc).timestamp() // 60)
+    series = Series("s", first, np.ones(3 * DAY), 1, ZoneInfo(zone))
+    origins = np.arange(0, 3 * DAY, 7)  # over a change of the clock in Berlin, and a weekend
+    for origin, row in zip(origins, calendar(series, origins), strict=True):
+        local = datetime.fromtimestamp((first + int(origin)) * 60, ZoneInfo(zone))
+        assert list(row) == calendar_row(local)
+
+
+def test_saturday_and_sunday_are_the_weekend() -> None:
+    days = [calendar_row(datetime(2026, 11, day, 23, 59, tzinfo=timezone.utc)) for day in range(16, 23)]
+    assert [row[2] for row in days] == [0, 0, 0, 0, 0, 1, 1]
+    assert [row[1] for row in days] == list(range(7))
+    assert days[0][0] == 1439
+
+
+def test_a_gap_stays_a_gap_and_old_minutes_are_let_go() -> None:
+    history = History()
+    history.add(10, 1.0)
+    history.add(12, 3.0)
+    history.add(11, 2.0)  # too late
+    assert [history.rate(minute) for minute in (10, 12)] == [1.0, 3.0]
+    assert math.isnan(history.rate(11))
+    history.add(12 + KEPT, 5.0)
+    assert math.isnan(history.rate(12))
+    assert math.isnan(history.rate(12 + KEPT - 1))
+
+
+@given(st.lists(st.one_of(st.none(), st.floats()), max_size=120))
+@settings(derandomize=True, deadline=None, max_examples=50)
+def test_whatever_minutes_come_it_forecasts_or_says_why_not(rates: list[float | None]) -> None:
+    forecaster = Forecaster(shipped())
+    for minute, rate in enumerate(rates):
+        forecast = forecaster.minute(minute, rate, NOON)
+        assert (forecast is None) == (forecaster.problem is not None)
+        if forecast:
+            assert np.isfinite(np.array(forecast.rps)).all()
+            assert (np.diff(np.array(forecast.rps), axis=1) >= 0).all()
+            assert (np.array(forecast.rps) >= 0).all()
+
+
+def test_too_little_history_is_no_forecast() -> None:
+    forecaster = Forecaster(shipped())
+    run(forecaster, 0, FEWEST_KNOWN - 1, lambda _minute: 5.0)
+    assert (
+        forecaster.problem
+        == f"{FEWEST_KNOWN - 1} of the last 60 minutes are known, {FEWEST_KNOWN} are needed"
+    )
+    assert forecaster.minute(FEWEST_KNOWN - 1, 5.0, NOON)
+    assert forecaster.minute(FEWEST_KNOWN, None, NOON) is None
+    assert forecaster.problem == "the last minute is not known"
+    assert forecaster.minute(FEWEST_KNOWN + 1, 5.0, NOON), "and it goes on"
+
+
+def test_it_learns_this_devices_habits_and_is_trusted_for_it() -> None:
+    forecaster = Forecaster(shipped())
+    run(forecaster, 0, 4 * DAY, wave)
+    assert forecaster.trust.trusted
+    assert forecaster.trust.skill is not None
+    assert forecaster.trust.skill > 0.7, "of the last value's error, less than a third is left"
+    at_52 = 4 * DAY + 52
+    run(forecaster, 4 * DAY, at_52, wave)
+    forecast = forecaster.minute(at_52, wave(at_52), NOON)
+    assert forecast
+    assert forecast.soon[0] == pytest.approx(wave(at_52 + 3), rel=0.1), "the job at five to is foreseen"
+
+
+def test_a_scale_is_only_a_scale() -> None:
+    one, thousand = Forecaster(shipped()), Forecaster(shipped())
+    for minute in range(300):
+        small = one.minute(minute, wave(minute), NOON)
+        large = thousand.minute(minute, 1000 * wave(minute), NOON)
+    assert small
+    assert large
+    np.testing.assert_allclose(1000 * np.array(small.rps), np.array(large.rps), rtol=1e-3)
+
+
+def test_an_unskilled_model_is_found_out_and_forgiven() -> None:
+    forecaster = Forecaster(Model(constant_model(answer_of(500.0)), name="liar"))
+    run(forecaster, 0, 600, lambda minute: 100.0 + minute % 7)
+    assert not forecaster.trust.trusted
+    assert "of the last value's" in forecaster.trust.reason
+    chance = np.random.default_rng(2).normal(500.0, 30.0, 3 * WINDOW)
+    run(forecaster, 600, 600 + 3 * WINDOW, lambda minute: float(chance[minute - 600]))
+    assert forecaster.trust.trusted, "now it happens to be right"
+
+
+def test_trust_needs_scores_and_a_reason() -> None:
+    trust = Trust()
+    for number in range(FEWEST):
+        assert not trust.trusted
+        assert trust.reason == f"{number} of {FEWEST} forecasts scored"
+        trust.score([1.0] * AHEAD, 2.0, 3.0, [1.0] * AHEAD)
+    assert trust.trusted
+    for _ in range(WINDOW // 4):
+        trust.score([1.0] * AHEAD, 0.5, 3.0, [1.0] * AHEAD)
+    assert not trust.trusted
+    assert trust.reason.endswith("of the peaks stayed below their p90")
+
+
+def test_calibration_finds_the_promised_coverage_of_a_model_that_is_far_too_narrow() -> None:
+    chance, conformal = np.random.default_rng(5), Conformal()
+    quantiles = np.repeat(np.array([[100.0, 102.0, 104.0]]), OUTPUTS, axis=0)
+    rates = chance.normal(100.0, 10.0, 6000)
+    bounds = []
+    for rate in rates:
+        conformal.came(float(rate))
+        bounds.append(conformal(quantiles, np.full(AHEAD, 100.0), 100.0)[PEAK_15, 1])
+    covered = [rates[i + 1 : i + 1 + AHEAD].max() <= bounds[i] for i in range(3000, 6000 - AHEAD)]
+    assert 0.87 < np.mean(covered) < 0.93
+
+
+def test_the_head_never_blows_up() -> None:
+    head, chance = Head(4), np.random.default_rng(9)
+    for minute in range(3000):
+        wild = float(10.0 ** chance.uniform(-6, 6))
+        head.came(wild if minute % 11 else None)
+        middle = head(
+            np.full(AHEAD, wild), chance.normal(0, 1e3, (AHEAD, 4)), np.full(AHEAD, wild), max(wild, 1e-3)
+        )
+        assert np.isfinite(middle).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "not an ONNX model"),
+        (b"\x00" * 100, "not an ONNX model"),
+        (shipped_model()[:-5000], "not an ONNX model"),
+        (constant_model(answer_of(1.0), minutes=["n", 60, 5]), "input 'minutes' is"),
+        (constant_model(answer_of(1.0), name="x"), "no input 'minutes'; it has calendar, x"),
+        (b"\x00" * (17 * 1024 * 1024), "more than a model may have"),
+    ],
+    ids=["empty", "zeros", "cut off", "another layout", "another name", "huge"],
+)
+def test_what_is_no_model_is_one_sentence(content: bytes, sentence: str) -> None:
+    with pytest.raises(ModelError, match=sentence) as caught:
+        Model(content, name="m.onnx")
+    assert str(caught.value).startswith("m.onnx: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (answer_of(math.nan), "not a number"),
+        (answer_of(math.inf), "not a number"),
+        (np.ones((1, 15), dtype=np.float32), "shape"),
+    ],
+)
+def test_an_answer_that_is_no_forecast_is_a_problem_not_a_crash(answer: "np.ndarray", sentence: str) -> None:  # type: ignore[type-arg]
+    forecaster = Forecaster(Model(constant_model(answer), name="m.onnx"))
+    for minute in range(120):
+        assert forecaster.minute(minute, 5.0, NOON) is None
+    assert forecaster.problem is not None
+    assert sentence in forecaster.problem
+    assert not forecaster.trust.trusted
+
+
+def test_the_shipped_model_is_small_current_and_described() -> None:
+    content = shipped_model()
+    assert len(content) < 1_000_000
+    model = onnx.load_model_from_string(content)
+    assert model.opset_import[0].version == 17
+    assert hashlib.sha256(content).hexdigest() in shipped_card()
