@@ -41,11 +41,14 @@ def run(forecaster: Forecaster, first: int, last: int, rate: Callable[[int], flo
         forecaster.minute(minute, rate(minute), NOON)
 
 
-def constant_model(answer: np.ndarray, **changes: object) -> bytes:  # type: ignore[type-arg]
+def constant_model(
+    answer: np.ndarray,  # type: ignore[type-arg]
+    name: str = "minutes",
+    minutes: tuple[str | int, ...] = ("n", 1 + len(LAGS), PAST + AHEAD),
+) -> bytes:
     """A model that says the same whatever it is shown."""
-    minutes = changes.get("minutes", ["n", 1 + len(LAGS), PAST + AHEAD])
     inputs = [
-        helper.make_tensor_value_info(str(changes.get("name", "minutes")), TensorProto.FLOAT, minutes),
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, list(minutes)),
         helper.make_tensor_value_info("calendar", TensorProto.FLOAT, ["n", 3]),
     ]
     output = helper.make_tensor_value_info("quantiles", TensorProto.FLOAT, None)
@@ -159,16 +162,15 @@ def test_an_unskilled_model_is_found_out_and_forgiven() -> None:
 
 
 def test_trust_needs_scores_and_a_reason() -> None:
-    trust = Trust()
-    for number in range(FEWEST):
-        assert not trust.trusted
-        assert trust.reason == f"{number} of {FEWEST} forecasts scored"
+    trust, said = Trust(), []
+    for _ in range(FEWEST):
+        said.append((trust.trusted, trust.reason))
         trust.score([1.0] * AHEAD, 2.0, 3.0, [1.0] * AHEAD)
-    assert trust.trusted
+    assert said == [(False, f"{number} of {FEWEST} forecasts scored") for number in range(FEWEST)]
+    assert trust.reason == "error 0.00 of the last value's, 100% of the peaks below their p90"
     for _ in range(WINDOW // 4):
         trust.score([1.0] * AHEAD, 0.5, 3.0, [1.0] * AHEAD)
-    assert not trust.trusted
-    assert trust.reason.endswith("of the peaks stayed below their p90")
+    assert (trust.trusted, trust.reason) == (False, "40% of the peaks stayed below their p90")
 
 
 def test_calibration_finds_the_promised_coverage_of_a_model_that_is_far_too_narrow() -> None:
@@ -200,7 +202,7 @@ def test_the_head_never_blows_up() -> None:
         (b"", "not an ONNX model"),
         (b"\x00" * 100, "not an ONNX model"),
         (shipped_model()[:-5000], "not an ONNX model"),
-        (constant_model(answer_of(1.0), minutes=["n", 60, 5]), "input 'minutes' is"),
+        (constant_model(answer_of(1.0), minutes=("n", 60, 5)), "input 'minutes' is"),
         (constant_model(answer_of(1.0), name="x"), "no input 'minutes'; it has calendar, x"),
         (b"\x00" * (17 * 1024 * 1024), "more than a model may have"),
     ],

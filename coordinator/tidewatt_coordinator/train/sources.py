@@ -60,7 +60,8 @@ def _range(
         raise ValueError(f"{base}: {query} gives a {data.get('resultType')}, not series")
     for series in data["result"]:
         labels = series.get("metric", {})
-        name = ",".join(f"{key}={value}" for key, value in sorted(labels.items())) or "traffic"
+        named = [f"{key}={value}" for key, value in sorted(labels.items()) if key != "__name__"]
+        name = ",".join(named) or labels.get("__name__", "traffic")
         rates = ((int(float(stamp) // MINUTE_S), float(value)) for stamp, value in series["values"])
         yield name, {minute: rate for minute, rate in rates if math.isfinite(rate) and rate >= 0.0}
 
