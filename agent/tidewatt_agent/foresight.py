@@ -100,32 +100,40 @@ class Foresight:
         if self._minute is None:
             self._minute = minute
         if minute > self._minute:
-            self._end_minute(self._forecaster, self._minute, now_s)
+            self._end_minute(self._forecaster, self._minute, now_s, minute - self._minute)
             self._minute = minute
         elif minute < self._minute:  # the clock was set back: what was said of the future is void
             self._minute, self.forecast = minute, None
+            self._requests, self._seconds = 0, 0.0
         if load is not None:
             self._requests += load.requests
             self._seconds += load.interval_s
         return self.forecast
 
-    def _end_minute(self, forecaster: "Forecaster", minute: int, now_s: float) -> None:
+    def _end_minute(self, forecaster: "Forecaster", minute: int, now_s: float, behind: int) -> None:
         rps = self._requests / self._seconds if self._seconds >= LEAST_SEEN_S else None
         self._requests, self._seconds = 0, 0.0
-        if forecaster.history.last is not None and minute <= forecaster.history.last:
-            self.forecast = None
-            return
+        newest = forecaster.history.last
+        if newest is not None and minute <= newest:
+            # The clock was ahead and is right now: what was filed under days to come can't be used.
+            self._say("the clock went back: the traffic's history begins anew")
+            forecaster = self._forecaster = forecaster.fresh()
         local = datetime.fromtimestamp(minute * MINUTE_S, self._zone)
-        forecast = forecaster.minute(minute, rps, local)
+        try:
+            forecast, problem = forecaster.minute(minute, rps, local), forecaster.problem
+        except Exception as error:
+            # Whatever a model does to its forecaster, the decision goes on without it.
+            log.exception("the forecaster failed")
+            self._forecaster = forecaster.fresh()
+            forecast, problem = None, str(error) or type(error).__name__
         if forecast is None:
             self.failures += 1
-            self._say(f"no forecast: {forecaster.problem}")
+            self._say(f"no forecast: {problem}", same="no forecast")
         else:
-            # The governor counts minutes by its own clock.
-            forecast = msgspec.structs.replace(forecast, minute=int(now_s // MINUTE_S) - 1)
-            self._say(
-                "forecasts are followed" if forecast.trusted else "forecasts are not followed yet", forecast
-            )
+            # The governor counts minutes by its own clock; a late tick makes an old forecast.
+            forecast = msgspec.structs.replace(forecast, minute=int(now_s // MINUTE_S) - behind)
+            self._say("forecasts are followed" if forecast.trusted else f"not followed: {forecast.reason}",
+                      same=f"trusted: {forecast.trusted}")  # fmt: skip
         self.forecast = forecast
 
     async def keep(self, clock: Clock) -> None:
@@ -170,8 +178,8 @@ class Foresight:
             history.add(first + place, None if math.isnan(rps) else rps)
         return history
 
-    def _say(self, sentence: str, forecast: Forecast | None = None) -> None:
+    def _say(self, sentence: str, same: str | None = None) -> None:
         # What is the same as last time is not said again: a model that fails fails every minute.
-        if sentence != self._said:
-            self._said = sentence
-            log.warning("%s%s", sentence, f": {forecast.reason}" if forecast else "")
+        if (same or sentence) != self._said:
+            self._said = same or sentence
+            log.warning("%s", sentence)

@@ -33,3 +33,14 @@ class TickRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Whether this was the first tick of a run: nothing is remembered from before."""
     became: str | None = None
     """Where the governor took the board to stand after it; null in journals older than this field."""
+
+
+#: What stands for a latency without end, as JSON has no word for it: eleven days.
+ENDLESS_MS = 1e9
+
+
+def finite(load: Load | None) -> Load | None:
+    """The load as a line of JSON can hold it: a p95 beyond every bucket is very long, not unknown."""
+    if load is None or load.p95_ms is None or load.p95_ms <= ENDLESS_MS:
+        return load
+    return msgspec.structs.replace(load, p95_ms=ENDLESS_MS)

@@ -11,7 +11,7 @@ from tidewatt_agent.counters import Tally, add_power, add_silence, add_tick, est
 from tidewatt_agent.drift import Drift
 from tidewatt_agent.foresight import Foresight
 from tidewatt_agent.hands import Hands, Outcome, Stance
-from tidewatt_agent.journal import TickRecord
+from tidewatt_agent.journal import TickRecord, finite
 from tidewatt_agent.learning import Learning
 from tidewatt_agent.leases import Leases
 from tidewatt_agent.maintenance import Maintenance
@@ -157,7 +157,7 @@ class Tick:
                 at_ms=at_ms,
                 now_s=now_s,
                 stands=was,
-                load=load,
+                load=finite(load),
                 policy=policy,
                 decision=decision,
                 outcome=outcome,

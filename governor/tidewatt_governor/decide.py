@@ -4,7 +4,7 @@ Invariants (each is a property test):
 - pure: the same arguments give the same result;
 - safe: with no load known for longer than a grace the board stands at the safe point;
 - up at once, down only after the dwell and only for a saving that pays the switch;
-- more demand never gives less capacity;
+- more demand planned for, at the same present rate, never gives less capacity;
 - a forecast, whatever it says, never gives less capacity than none;
 - a point outside the policy's allowed ones is never gone to, whatever the board refuses;
 - a limit of heat, current, watts or charge is kept within one tick wherever a point is within it;

@@ -30,6 +30,10 @@ LEAST_QUEUEING, MOST_QUEUEING = 0.02, 5.0
 GRID = 48
 #: Curves that explain no worse than by two deviations are as likely as the best.
 DOUBT = 4.0
+#: Power that changes by less than this share between idle and load is flat: some boards' modes are.
+FLAT = 0.02
+#: No board draws less: a reading below it is weighed as this.
+LEAST_WATTS = 0.1
 #: The governor's figures reach no further than this beyond what was measured.
 FURTHEST = 2.0
 
@@ -86,24 +90,25 @@ def power_line(made: Sequence[Measurement]) -> tuple[float, float, float]:
     if len({rps for rps, _ in pairs}) < 2:  # noqa: PLR2004 - a line has two ends
         raise BadMeasurementError(f"{name}: power was read at fewer than two rates, which makes no line")
     low, high = min(pairs), max(pairs)
-    if high[1] <= low[1]:
+    if high[1] < low[1] * (1.0 - FLAT):
         raise BadMeasurementError(
-            f"{name}: power doesn't rise with the load ({low[1]:.2f} W at {low[0]:.0f} requests/s, "
+            f"{name}: power falls as the load rises ({low[1]:.2f} W at {low[0]:.0f} requests/s, "
             f"{high[1]:.2f} W at {high[0]:.0f}): either the reading isn't this board's or the "
             "application doesn't run here"
         )
-    weights = [1.0 / watts**2 for _, watts in pairs]
+    weights = [1.0 / max(watts, LEAST_WATTS) ** 2 for _, watts in pairs]
     total = sum(weights)
     mean_rps = sum(w * rps for w, (rps, _) in zip(weights, pairs, strict=True)) / total
     mean_watts = sum(w * watts for w, (_, watts) in zip(weights, pairs, strict=True)) / total
     rises = sum(
         w * (rps - mean_rps) * (watts - mean_watts) for w, (rps, watts) in zip(weights, pairs, strict=True)
     )
-    each = max(
-        0.0, rises / sum(w * (rps - mean_rps) ** 2 for w, (rps, _) in zip(weights, pairs, strict=True))
-    )
+    spread = sum(w * (rps - mean_rps) ** 2 for w, (rps, _) in zip(weights, pairs, strict=True))
+    if spread <= 0.0:
+        raise BadMeasurementError(f"{name}: the powers that were read lie too far apart to be one board's")
+    each = max(0.0, rises / spread)
     idle = max(0.0, mean_watts - each * mean_rps)
-    return idle, each, max(abs(idle + each * rps - watts) / watts for rps, watts in pairs)
+    return idle, each, max(abs(idle + each * rps - watts) / max(watts, LEAST_WATTS) for rps, watts in pairs)
 
 
 class _Curve(msgspec.Struct, frozen=True):

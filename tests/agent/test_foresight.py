@@ -154,3 +154,21 @@ def test_minutes_without_a_load_are_unknown_not_idle() -> None:
     live(foresight, range(52, 54))
     assert foresight.forecast
     assert foresight.forecast.soon[0] == pytest.approx(100.0, rel=0.1)
+
+
+def test_a_clock_that_was_ahead_costs_the_history_not_the_forecasts(caplog: pytest.LogCaptureFixture) -> None:
+    foresight = started()
+    live(foresight, range(50))
+    live(foresight, range(500_000, 500_002))
+    live(foresight, range(52, 120))
+    assert "begins anew" in caplog.text
+    assert newest(foresight)
+
+
+def test_a_stalled_tick_makes_an_old_forecast_not_a_fresh_one() -> None:
+    foresight = started()
+    live(foresight, range(50))
+    late_s = 60.0 * 59
+    foresight.note(Load(requests=10, interval_s=10.0), late_s, START_MS + round(late_s * 1000))
+    found = newest(foresight)
+    assert found is None or found.minute <= 50

@@ -459,3 +459,16 @@ async def test_what_the_board_draws_is_learned_journalled_and_decided_by(
     assert report.counters.modelled_mj > 1.15 * 6000 * (4.8 + 0.03697 * 240) * 1000 * 0.95
     lines = [msgspec.json.encode(record).decode() for record in journal]
     assert all(one.same for one in replay(lines, profile)), "and replayed with what was known then"
+
+
+async def test_overload_replays_as_overload(
+    tick: Tick, world: World, clock: HandClock, journal: list[TickRecord], profile: BoardProfile
+) -> None:
+    world.load = Load(requests=2500, interval_s=10.0, p95_ms=float("inf"))
+    for _ in range(20):
+        world.lines = [line(9.0)]
+        await tick()
+        clock.move(10.0)
+    lines = [msgspec.json.encode(record).decode() for record in journal]
+    assert all(record.load and record.load.p95_ms and record.load.p95_ms > 1e6 for record in journal)
+    assert all(one.same for one in replay(lines, profile))

@@ -41,16 +41,16 @@ def test_minutes_are_minutes(tmp_path: Path) -> None:
     assert list(series.rps) == [0, 1, 2, 3, 4]
 
 
-def test_coarser_rows_are_joined_and_long_gaps_stay_unknown(tmp_path: Path) -> None:
-    rows = ["2026-11-01T00:00Z,0", "2026-11-01T00:05Z,300", "2026-11-01T00:10Z,300", "2026-11-01T03:00Z,60"]
+def test_coarser_rows_hold_for_their_step_and_gaps_stay_unknown(tmp_path: Path) -> None:
+    rows = ["2026-11-01T00:00Z,0", "2026-11-01T00:05Z,300", "2026-11-01T00:10Z,240", "2026-11-01T03:00Z,60"]
     file = tmp_path / "t.csv.gz"
     with gzip.open(file, "wt") as out:
         out.write("timestamp,requests_per_minute\n" + "\n".join(rows) + "\n")
     (series,) = read_folder(tmp_path)
-    assert (series.name, series.step_min) == ("t", 5)
-    np.testing.assert_allclose(series.rps[:11], [0, 1, 2, 3, 4, 5, 5, 5, 5, 5, 5])
-    assert np.isnan(series.rps[11:180]).all()
-    assert series.rps[180] == 1
+    assert (series.name, series.step_min, len(series)) == ("t", 5, 185)
+    assert list(series.rps[:15]) == [0] * 5 + [5] * 5 + [4] * 5
+    assert np.isnan(series.rps[15:180]).all()
+    assert list(series.rps[180:]) == [1] * 5
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_prometheus_is_asked_in_pieces_it_answers(prometheus: str) -> None:
     (series,) = from_prometheus(
         prometheus, 'last_over_time(traffic{site="a"}[30s])', moment(0), moment(MINUTES)
     )
-    assert (series.name, series.first, len(series)) == ("site=a", FIRST, MINUTES)
+    assert (series.name, series.first, len(series)) == ("site=a", FIRST - 1, MINUTES)
     expected = np.array([math.nan if 500 <= n < 600 else n % 97 for n in range(MINUTES)])
     np.testing.assert_array_equal(series.rps, expected)
 

@@ -11,6 +11,7 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from tidewatt_coordinator.train.windows import Series, calendar, rows
@@ -23,6 +24,7 @@ from tidewatt_governor.forecast.model import Model, ModelError
 from tidewatt_governor.forecast.shipped import shipped_card, shipped_model
 from tidewatt_governor.forecast.trust import FEWEST, WINDOW, Trust
 
+Answers = NDArray[np.float32]
 DAY = 1440
 NOON = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
 
@@ -42,7 +44,7 @@ def run(forecaster: Forecaster, first: int, last: int, rate: Callable[[int], flo
 
 
 def constant_model(
-    answer: np.ndarray,  # type: ignore[type-arg]
+    answer: Answers,
     name: str = "minutes",
     minutes: tuple[str | int, ...] = ("n", 1 + len(LAGS), PAST + AHEAD),
 ) -> bytes:
@@ -58,7 +60,7 @@ def constant_model(
     return bytes(helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString())
 
 
-def answer_of(value: float) -> np.ndarray:  # type: ignore[type-arg]
+def answer_of(value: float) -> Answers:
     return np.full((1, OUTPUTS, 3), value, dtype=np.float32)
 
 
@@ -223,7 +225,7 @@ def test_what_is_no_model_is_one_sentence(content: bytes, sentence: str) -> None
         (np.ones((1, 15), dtype=np.float32), "shape"),
     ],
 )
-def test_an_answer_that_is_no_forecast_is_a_problem_not_a_crash(answer: "np.ndarray", sentence: str) -> None:  # type: ignore[type-arg]
+def test_an_answer_that_is_no_forecast_is_a_problem_not_a_crash(answer: Answers, sentence: str) -> None:
     forecaster = Forecaster(Model(constant_model(answer), name="m.onnx"))
     for minute in range(120):
         assert forecaster.minute(minute, 5.0, NOON) is None
@@ -238,3 +240,72 @@ def test_the_shipped_model_is_small_current_and_described() -> None:
     model = onnx.load_model_from_string(content)
     assert model.opset_import[0].version == 17
     assert hashlib.sha256(content).hexdigest() in shipped_card()
+
+
+def model_with(features: Answers) -> bytes:
+    """A model whose second output is these features, [1, 15, d] or something else."""
+    inputs = [
+        helper.make_tensor_value_info("minutes", TensorProto.FLOAT, ["n", 1 + len(LAGS), PAST + AHEAD]),
+        helper.make_tensor_value_info("calendar", TensorProto.FLOAT, ["n", 3]),
+    ]
+    outputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("quantiles", "features")
+    ]
+    nodes = [
+        helper.make_node("Constant", [], [name], value=numpy_helper.from_array(value))
+        for name, value in (("quantiles", answer_of(5.0)), ("features", features))
+    ]
+    graph = helper.make_graph(nodes, "constant", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, AHEAD), (1, 3, 4), (2, AHEAD, 4)])
+def test_features_of_any_other_shape_are_a_problem_not_a_crash(shape: tuple[int, ...]) -> None:
+    forecaster = Forecaster(Model(model_with(np.ones(shape, dtype=np.float32)), name="m.onnx"))
+    run(forecaster, 0, 80, wave)
+    assert forecaster.problem == "m.onnx: its features are not 15 rows of numbers"
+
+
+def test_features_without_measure_don_t_spread() -> None:
+    huge = np.full((1, AHEAD, 3), 3e38, dtype=np.float32)
+    forecaster = Forecaster(Model(model_with(huge), name="m.onnx"))
+    for minute in range(400):
+        forecast = forecaster.minute(minute, wave(minute), NOON)
+        assert forecast is None or np.isfinite(np.array(forecast.rps)).all()
+    assert forecast
+
+
+def test_a_forecast_from_before_a_gap_is_not_taken_for_a_newer_one() -> None:
+    gap, none = Forecaster(shipped()), Forecaster(shipped())
+    run(gap, 0, 200, wave)
+    run(none, 0, 200, wave)
+    gap.minute(206, wave(206), NOON)
+    for minute in range(200, 206):
+        none.minute(minute, None, NOON)
+    none.minute(206, wave(206), NOON)
+    for minute in range(207, 300):
+        one, other = gap.minute(minute, wave(minute), NOON), none.minute(minute, wave(minute), NOON)
+        assert one == other, "minutes that were skipped are minutes that weren't known"
+
+
+def test_a_confident_liar_on_an_idle_night_is_not_trusted() -> None:
+    trust = Trust()
+    for _ in range(WINDOW):
+        trust.score([1000.0] * AHEAD, 1e9, 0.0, [0.0] * AHEAD)
+    assert not trust.trusted
+
+
+def test_a_p90_that_promises_nothing_is_not_trusted() -> None:
+    trust = Trust()
+    for _ in range(WINDOW):
+        trust.score([100.0] * AHEAD, 1e6, 105.0, [100.0] * AHEAD)
+    assert (trust.trusted, trust.coverage) == (False, 1.0)
+    assert "times as far off" in trust.reason
+
+
+def test_an_error_that_is_not_a_number_is_not_trusted() -> None:
+    trust = Trust()
+    for _ in range(WINDOW):
+        trust.score([math.nan] * AHEAD, math.nan, 105.0, [100.0] * AHEAD)
+    assert not trust.trusted

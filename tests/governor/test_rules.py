@@ -222,7 +222,14 @@ def test_quiet_hours_hold_back_what_only_saves() -> None:
 
 def test_so_many_switches_an_hour_and_then_none_down() -> None:
     run = Run(
-        Policy(max_switches_per_hour=2, min_dwell_s=0.0, switch_cost_j=0.0, demand_window_s=60.0), rps=QUIET
+        Policy(
+            max_switches_per_hour=2,
+            min_dwell_s=0.0,
+            switch_cost_j=0.0,
+            demand_window_s=60.0,
+            tail_quantile=None,
+        ),
+        rps=QUIET,
     )
     points, rules = [], []
     for minute in range(66):

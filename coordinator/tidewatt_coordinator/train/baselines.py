@@ -1,4 +1,7 @@
-"""The forecasts that a model has to beat, fitted to one series by what came before. Walk-forward."""
+"""The forecasts that a model has to beat, fitted to each series by itself, to what came before only.
+
+They are fitted once, to the newest windows of the first 70 %, and don't go on learning, as the device does.
+"""
 
 import numpy as np
 from numpy.typing import NDArray

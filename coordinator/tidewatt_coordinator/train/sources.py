@@ -62,7 +62,8 @@ def _range(
         labels = series.get("metric", {})
         named = [f"{key}={value}" for key, value in sorted(labels.items()) if key != "__name__"]
         name = ",".join(named) or labels.get("__name__", "traffic")
-        rates = ((int(float(stamp) // MINUTE_S), float(value)) for stamp, value in series["values"])
+        # A rate at a time is of the minute before it, which is what a device files it under, too.
+        rates = ((int(float(stamp) // MINUTE_S) - 1, float(value)) for stamp, value in series["values"])
         yield name, {minute: rate for minute, rate in rates if math.isfinite(rate) and rate >= 0.0}
 
 

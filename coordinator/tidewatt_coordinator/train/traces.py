@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import itertools
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from tidewatt_wire.documents import DocumentError
 
 #: Under this many minutes a trace can't be fitted or calibrated on: it is replayed whole, as a stress.
 SHORTEST_MIN = 1000
-LONGEST_JOINED_MIN = 60
 HEADER = ["timestamp", "requests_per_minute"]
 
 
@@ -46,16 +44,14 @@ def read_series(path: Path) -> Series:
 
 
 def on_minutes(name: str, at: NDArray[np.int64], rates: NDArray[np.float64]) -> Series:
-    """Rates in requests/s at rising Unix minutes, joined by straight lines where they lie apart.
+    """Rates in requests/s at rising Unix minutes, each for its whole step, as they are means over it.
 
-    They are means over longer times then. Gaps beyond an hour and two steps stay unknown.
+    Not joined by lines: a line would tell of the next row before its time. Gaps stay unknown.
     """
     step = round(float(np.median(np.diff(at))))
-    grid = np.arange(at[0], at[-1] + 1)
-    rps = np.interp(grid, at, rates)
-    for before, after in itertools.pairwise(at):
-        if after - before > max(LONGEST_JOINED_MIN, 2 * step):
-            rps[before - at[0] + 1 : after - at[0]] = np.nan
+    rps = np.full(int(at[-1] - at[0]) + step, np.nan)
+    for begins, rate in zip(at - at[0], rates, strict=True):
+        rps[begins : begins + step] = rate
     return Series(name, int(at[0]), rps, step)
 
 

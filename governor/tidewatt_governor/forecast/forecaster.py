@@ -29,6 +29,10 @@ class Forecaster:
         self.problem: str | None = None
         """Why there is no forecast now; None while there is."""
 
+    def fresh(self) -> "Forecaster":
+        """One with the same model that has seen nothing."""
+        return Forecaster(self._model)
+
     def minute(self, minute: int, rps: float | None, local: datetime) -> Forecast | None:
         """The forecast at the end of `minute` (any origin, rising), whose mean rate was `rps`.
 
@@ -38,6 +42,7 @@ class Forecaster:
         gaps = 0 if newest is None else min(minute - newest - 1, AHEAD + 1)
         for _ in range(gaps):
             self._came(None)
+            self._conformal.skipped()
             self._made(None, 0.0)
         self.history.add(minute, rps)
         self._came(rps)
@@ -65,6 +70,8 @@ class Forecaster:
             recent = np.array([self.history.rate(minute - back) for back in reversed(range(AHEAD))])
             middle = self._head(middle, answer.features, recent, scale)
         quantiles = self._conformal(answer.quantiles, middle, scale)
+        if not np.isfinite(quantiles).all():
+            raise ModelError("what the head made of the model's answer is not a number")
         return Forecast(
             minute=minute,
             rps=tuple((float(p50), float(p90), float(p99)) for p50, p90, p99 in quantiles),

@@ -60,7 +60,7 @@ class Learner:
         self._spread -= gain[:, :, None] * turned[:, None, :]
         self._spread /= self._forget
         self._lessons += 1
-        if self._lessons % 60 == 0:
+        if self._lessons % 60 == 0 or not np.isfinite(error).all():
             self._bound_spread()
 
     def _bound_spread(self) -> None:
@@ -119,7 +119,10 @@ class Head:
         best = np.maximum(self._loss.min(axis=0), 1e-12)
         say = np.exp(-SHARPNESS * (self._loss / best - 1.0))
         mixed = np.asarray((say * experts).sum(axis=0) / say.sum(axis=0))
-        return mixed  # noqa: RET504 - typed
+        if np.isfinite(mixed).all():
+            return mixed
+        self._loss[:], self._lessons, self._past = 0.0, 0, []  # begin anew: what isn't a number spreads
+        return base
 
     def skipped(self) -> None:
         """There was no forecast from this minute."""

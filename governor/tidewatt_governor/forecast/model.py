@@ -1,7 +1,7 @@
 """An ONNX model, read and run. Whatever is wrong with it is one sentence."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -13,6 +13,8 @@ from tidewatt_governor.forecast.layout import AHEAD, LAGS, OUTPUTS, PAST, QUANTI
 Floats = NDArray[np.float64]
 
 LARGEST_BYTES = 16 * 1024 * 1024
+#: Features are shares; beyond this they tell no more than the bound.
+MOST_FEATURE = 10.0
 #: A model that says otherwise is for another layout.
 INPUTS = {"minutes": ("?", 1 + len(LAGS), PAST + AHEAD), "calendar": ("?", 3)}
 
@@ -47,6 +49,7 @@ class Model:
         except Exception as error:
             raise ModelError(f"{name}: not an ONNX model that can be run: {_first_line(error)}") from error
         self._name = name
+        self._width: int | None = None
         self._check_inputs()
         self._outputs = [output.name for output in self._session.get_outputs()]
         if self._outputs[:1] != ["quantiles"]:
@@ -71,21 +74,33 @@ class Model:
             answer = dict(zip(self._outputs, self._session.run(None, feed), strict=True))
         except Exception as error:
             raise ModelError(f"{self._name}: it failed: {_first_line(error)}") from error
+        try:
+            return self._read(answer, minutes[0])
+        except (ValueError, TypeError, IndexError) as error:
+            if isinstance(error, ModelError):
+                raise
+            raise ModelError(f"{self._name}: its answer can't be read: {_first_line(error)}") from error
+
+    def _read(self, answer: Mapping[str, object], own: Sequence[float]) -> Answer:
         quantiles = np.asarray(answer["quantiles"], dtype=np.float64)
         if quantiles.shape != (1, OUTPUTS, len(QUANTILES)):
             raise ModelError(
                 f"{self._name}: its answer has shape {list(quantiles.shape)}, not [1, {OUTPUTS}, 3]"
             )
-        if not np.isfinite(quantiles).all():
-            raise ModelError(f"{self._name}: its answer holds a value that is not a number")
-        features = np.asarray(answer.get("features", np.zeros((1, AHEAD, 0))), dtype=np.float64)[0]
-        if features.ndim != 2 or len(features) != AHEAD or not np.isfinite(features).all():  # noqa: PLR2004
+        features = np.asarray(answer.get("features", np.zeros((1, AHEAD, 0))), dtype=np.float64)
+        if features.ndim != 3 or features.shape[:2] != (1, AHEAD):  # noqa: PLR2004
             raise ModelError(f"{self._name}: its features are not {AHEAD} rows of numbers")
-        own = [rps for rps in minutes[0] if not math.isnan(rps)]
-        scale = float(np.ravel(answer.get("scale", [sum(own) / max(len(own), 1)]))[0])
-        if not math.isfinite(scale):
-            raise ModelError(f"{self._name}: its scale is not a number")
-        return Answer(np.maximum.accumulate(np.maximum(quantiles[0], 0.0), axis=1), features, scale)
+        known = [rps for rps in own if not math.isnan(rps)]
+        scale = float(
+            np.asarray(answer.get("scale", sum(known) / max(len(known), 1)), dtype=np.float64).flat[0]
+        )
+        if not (np.isfinite(quantiles).all() and np.isfinite(features).all() and math.isfinite(scale)):
+            raise ModelError(f"{self._name}: its answer holds a value that is not a number")
+        self._width = features.shape[2] if self._width is None else self._width
+        if features.shape[2] != self._width:
+            raise ModelError(f"{self._name}: it gave {self._width} features, now {features.shape[2]}")
+        ordered = np.maximum.accumulate(np.maximum(quantiles[0], 0.0), axis=1)
+        return Answer(ordered, np.clip(features[0], -MOST_FEATURE, MOST_FEATURE), scale)
 
 
 def _first_line(error: Exception) -> str:
