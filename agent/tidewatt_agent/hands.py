@@ -8,7 +8,8 @@ when reading back shows it.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -54,6 +55,19 @@ class Stance(msgspec.Struct, frozen=True):
     """Whether the actuator holds a change that it would put back."""
     pinned: tuple[str, ...] = ()
     """Clocks that are held at their maximum, as jetson_clocks does."""
+    caps: dict[str, int] = {}
+    """Upper clock caps now, the mode's or ours, in hertz by clock."""
+
+    def above(self, caps: Mapping[str, int]) -> list[str]:
+        """The clocks that the board lets run above these caps, or of which it shows none.
+
+        Below is good: heat holds clocks down, too. `cpu` stands for every CPU policy.
+        """
+        return [clock for clock, hertz in caps.items() if self._shown(clock) > hertz]
+
+    def _shown(self, clock: str) -> float:
+        policies = [hertz for name, hertz in self.caps.items() if name.startswith("policy")]
+        return self.caps.get(clock, max(policies if clock == "cpu" and policies else [math.inf]))
 
 
 class Hands(Protocol):
@@ -67,6 +81,9 @@ class Hands(Protocol):
 
     async def go_to(self, point: str) -> Outcome:
         """Bring the board to `point` and say what really happened."""
+
+    async def trim(self, caps: Mapping[str, int | None]) -> Outcome:
+        """Cap clocks within the mode, in hertz, None taking a cap away, and say what really happened."""
 
     async def plan_reboot(self, point: str) -> Outcome:
         """Have a reboot into `point` put on file: `reboot_planned`, or why not."""
@@ -124,11 +141,14 @@ class SocketHands:
             self._away = False
         reboot, mode_id = answer.get("reboot"), answer.get("mode_id")  # any JSON may come
         self._reboot = reboot if isinstance(reboot, dict) else {}
-        pinned = answer.get("pinned")
+        pinned, caps = answer.get("pinned"), answer.get("caps")
         return Stance(
             self._name(mode_id),
             changed=answer.get("changed") is not False,
             pinned=tuple(map(str, pinned)) if isinstance(pinned, list) else (),
+            caps={name: hertz for name, hertz in caps.items() if isinstance(hertz, int)}
+            if isinstance(caps, dict)
+            else {},
         )
 
     def _name(self, mode_id: object) -> str | None:
@@ -158,6 +178,25 @@ class SocketHands:
             why = f"asked for {point}, the board stands at {stands}"
             return Outcome("refused", stands, why, reached=after.seen)
         return Outcome("applied", stands)
+
+    async def trim(self, caps: Mapping[str, int | None]) -> Outcome:
+        """See Hands.trim: ask, then look, and believe only what is seen."""
+        self._changed = True  # as in go_to
+        try:
+            answer = await self._ask({"op": "set_caps", "caps": dict(caps)}, SWITCH_TIMEOUT_S)
+        except BoardUnreachableError as error:
+            return Outcome("refused", (await self.look()).point, str(error), reached=False)
+        after = await self.look()
+        if "error" in answer:
+            return Outcome("refused", after.point, str(answer["error"]))
+        kind, detail = answer.get("kind"), str(answer.get("detail", ""))
+        if kind in FAILED:
+            return Outcome(FAILED[kind], after.point, detail)
+        wanted = {clock: hertz for clock, hertz in caps.items() if hertz is not None}
+        if missed := after.above(wanted):
+            why = f"asked for {wanted}, the board shows {after.caps} ({', '.join(missed)})"
+            return Outcome("refused", after.point, why, reached=after.seen)
+        return Outcome("unchanged" if kind == "unchanged" else "applied", after.point)
 
     async def plan_reboot(self, point: str) -> Outcome:
         """See Hands.plan_reboot."""
@@ -243,7 +282,11 @@ class SocketHands:
 
 
 class NoReboots:
-    """Hands that can't reboot the board."""
+    """Hands that can't reboot the board, nor cap its clocks."""
+
+    async def trim(self, caps: Mapping[str, int | None]) -> Outcome:
+        """Nothing is done."""
+        return Outcome("refused", None, f"nothing here can cap {', '.join(caps)}")
 
     async def plan_reboot(self, point: str) -> Outcome:
         """Nothing is planned."""
@@ -276,6 +319,10 @@ class FoldedHands(NoReboots):
     async def go_to(self, point: str) -> Outcome:
         """Nothing is done: the outcome is `observed`."""
         return Outcome("observed", (await self.look()).point, f"would go to {point}")
+
+    async def trim(self, caps: Mapping[str, int | None]) -> Outcome:
+        """Nothing is done: the outcome is `observed`."""
+        return Outcome("observed", (await self.look()).point, f"would cap {', '.join(caps)}")
 
     async def restore(self) -> None:
         """There is nothing to restore."""

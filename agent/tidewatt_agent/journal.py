@@ -22,9 +22,11 @@ class TickRecord(msgspec.Struct, frozen=True, kw_only=True):
     policy: Policy
     decision: Decision
     outcome: Outcome
+    trimmed: Outcome | None = None
+    """What became of the caps; None: nothing was asked."""
     leases: list[Lease] = []
     barred: list[str] = []
-    """Points left out of the decision because the board didn't take them."""
+    """Points, and trims as POINT/TRIM, left out of the decision because the board didn't take them."""
     learned: list[OperatingPoint] = []
     """The points as they have come to be known, where that is news; the profile's until the first."""
     situation: Situation = Situation()

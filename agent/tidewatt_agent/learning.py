@@ -58,10 +58,13 @@ class Learning:
             log.info("learned figures of %s are not of this profile: learned anew", ", ".join(left))
         self._renew()
 
-    def note(self, counters: Counters) -> bool:
-        """Take the counters after a tick; whether that ended a minute which was learned from."""
+    def note(self, counters: Counters, *, capped: bool = False) -> bool:
+        """Take the counters after a tick; whether that ended a minute which was learned from.
+
+        `capped`: the board was under caps of ours, which tells nothing of the mode without them.
+        """
         before, self._last = self._last, counters
-        if self._profile is None or before is None or not _clean(before, counters, self._since):
+        if capped or self._profile is None or before is None or not _clean(before, counters, self._since):
             self._since = None
             return False
         if self._since is None:

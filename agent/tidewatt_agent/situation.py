@@ -33,18 +33,26 @@ def hottest(sample: Sample) -> float | None:
 
 
 def situation(
-    seen: Seen, policy: Policy, at_ms: int, battery: float | None, *, as_supposed: bool
+    seen: Seen,
+    policy: Policy,
+    at_ms: int,
+    battery: float | None,
+    *,
+    as_supposed: bool,
+    trim: str | None = None,
 ) -> Situation:
     """The situation at `at_ms`. `battery`: the charge as a share, None where it isn't known.
 
     `as_supposed`: whether the board stands where the governor takes it to stand. A board that is only
     observed doesn't: what it draws and how hot it gets tells nothing of the point it would be at.
+    `trim`: the caps that it is under.
     """
     quiet = any(open_now(window, at_ms) for window in policy.quiet_hours)
     if not as_supposed:
         return Situation(battery=battery, quiet=quiet)
     return Situation(
         watts=seen.power.watts,
+        trim=trim,
         temperature_c=hottest(seen.sample) if seen.sample else None,
         over_current=seen.over_current,
         battery=battery,

@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 
 from tidewatt_agent.bars import Bars
+from tidewatt_agent.capping import Capping
 from tidewatt_agent.counters import Tally, add_power, add_silence, add_tick, estimate_mj, violates
 from tidewatt_agent.drift import Drift
 from tidewatt_agent.foresight import Foresight
@@ -95,6 +96,7 @@ class Tick:
         self._first_s = self._seen_s = 0.0
         self._looked = False
         self._bars = Bars()
+        self._capping = Capping()
         self._drift = Drift()
         self._maintenance = Maintenance(told)
         self._battery = battery
@@ -116,12 +118,13 @@ class Tick:
             self._first_s = self._seen_s = now_s
         self._measure(now_s)
         load = await self._load.read(now_s) if self._load else None
-        stance = await self._hands.look()
+        stance = self._capping.seen(await self._hands.look())
         decision = outcome = None
+        capped = self._capping.holding
         if self._profile and govern:
             decision, outcome = await self._govern(self._profile, now_s, at_ms, stance, load, policy)
         self._count(stance.point, now_s, load, policy, outcome)
-        self._learning.note(self._tally.counters)
+        self._learning.note(self._tally.counters, capped=capped or self._capping.holding)
         return self._report(at_ms, load, decision, outcome, stance.point)
 
     async def _govern(
@@ -134,7 +137,7 @@ class Tick:
         policy: Policy,
     ) -> tuple[Decision, Outcome]:
         was, points = self._stand(stance, policy, now_s), self._learning.points
-        barred = self._bars.barred(now_s)
+        barred = self._bars.barred(now_s) + self._capping.barred(now_s)
         self._leases.policy = policy
         leases = self._leases.active()
         world = await self._world(stance, policy, at_ms, now_s)
@@ -151,7 +154,7 @@ class Tick:
             world,
             forecast,
         )
-        decision, outcome = await self._obey(profile, policy, decision, stance, at_ms, now_s)
+        decision, outcome, trimmed = await self._obey(profile, policy, decision, stance, at_ms, now_s)
         self._journal(
             TickRecord(
                 at_ms=at_ms,
@@ -161,6 +164,7 @@ class Tick:
                 policy=policy,
                 decision=decision,
                 outcome=outcome,
+                trimmed=trimmed,
                 leases=leases,
                 barred=barred,
                 situation=world,
@@ -193,23 +197,41 @@ class Tick:
         stance: Stance,
         at_ms: int,
         now_s: float,
-    ) -> tuple[Decision, Outcome]:
-        """Do what was decided, or what has to be done instead, and say which."""
+    ) -> tuple[Decision, Outcome, Outcome | None]:
+        """Do what was decided, or what has to be done instead, and say which, and what became of the caps."""
         if self._maintenance.under_way(now_s):
-            return decision, Outcome("rebooting", stance.point, "the board is about to reboot")
+            return decision, Outcome("rebooting", stance.point, "the board is about to reboot"), None
         was = self._state.point
         outcome = await self._act(decision, was, stance, now_s)
         self._bars.note(decision.point, outcome, now_s)
         if not self._drift.reasserting:
             reached = outcome.point if self._hands.acts else decision.point
             self._state = moved(self._state, reached or was, now_s)
-        return await self._maintain(profile, policy, at_ms, now_s) or (decision, outcome)
+        trimmed = await self._cap(profile, decision, outcome, stance, now_s)
+        decision, outcome = await self._maintain(profile, policy, at_ms, now_s) or (decision, outcome)
+        return decision, outcome, trimmed
+
+    async def _cap(
+        self, profile: BoardProfile, decision: Decision, outcome: Outcome, stance: Stance, now_s: float
+    ) -> Outcome | None:
+        """Put the mode, once it stands, under the caps that were decided; else take them away."""
+        if not self._hands.acts:
+            return None
+        if outcome.kind == "applied":
+            self._capping.gone()
+            return None
+        stands = outcome.kind == "unchanged" and stance.point == decision.point
+        point = find(profile.points, decision.point)
+        return await self._capping.follow(
+            self._hands, point, decision.trim if stands else None, stance, now_s
+        )
 
     async def _world(self, stance: Stance, policy: Policy, at_ms: int, now_s: float) -> Situation:
         # A gas gauge is slow: it is asked only for a policy that wants to know.
         charge = await self._battery.charge(now_s) if self._battery and policy.battery_floor else None
         as_supposed = stance.point in (None, self._state.point)
-        return situation(self.seen, policy, at_ms, charge, as_supposed=as_supposed)
+        trim = self._capping.trim
+        return situation(self.seen, policy, at_ms, charge, as_supposed=as_supposed, trim=trim)
 
     async def _maintain(
         self, profile: BoardProfile, policy: Policy, at_ms: int, now_s: float

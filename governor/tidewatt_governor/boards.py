@@ -90,7 +90,27 @@ def parse_profile(text: str, *, name: str) -> BoardProfile:
         )
     if missing := sorted(set(names) - set(profile.caps)):
         raise DocumentError(f"{name}: caps are missing for {', '.join(missing)}")
+    for point in profile.points:
+        if why := _why_untrimmable(point, profile.caps[point.name]):
+            raise DocumentError(f"{name}: {point.name}: {why}")
     return profile
+
+
+def _why_untrimmable(point: OperatingPoint, mode: Caps) -> str | None:
+    """What is wrong with the point's trims; None where nothing is."""
+    names = [trim.name for trim in point.trims]
+    if len(set(names)) != len(names):
+        return "trims need distinct names"
+    own = {"cpu": mode.cpu, "gpu": mode.gpu, "emc": mode.emc}
+    for trim in point.trims:
+        if not trim.caps or not set(trim.caps) <= set(own):
+            return f"trim {trim.name!r} needs caps of {', '.join(own)}, and of nothing else"
+        above = [clock for clock, hertz in trim.caps.items() if not 0 < hertz <= own[clock]]
+        if above:
+            return f"trim {trim.name!r} caps {', '.join(above)} above the mode's own cap, or at nothing"
+        if trim.capacity_rps > point.capacity_rps:
+            return f"trim {trim.name!r} has more capacity than the mode without it"
+    return None
 
 
 def shipped_profiles() -> list[str]:

@@ -245,4 +245,5 @@ def _scaled(point: OperatingPoint, by: Sequence[float]) -> OperatingPoint:
         joules_per_request=point.joules_per_request * by[2],
         light_p95_ms=point.light_p95_ms * by[3],
         measured=False,
+        trims=[],  # like those of a measured mode: caps of the class beside this board's modes tell nothing
     )

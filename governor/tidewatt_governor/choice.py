@@ -27,7 +27,11 @@ class Demand(msgspec.Struct, frozen=True):
 
 def planned_demand(state: GovernorState, policy: Policy) -> float:
     """Requests/s to plan for without a forecast: the reactive rule. At least one minute is known."""
-    busiest = _busiest(state, policy)
+    return covered(_busiest(state, policy), state, policy)
+
+
+def covered(busiest: float, state: GovernorState, policy: Policy) -> float:
+    """Requests/s to plan for when `busiest` is what was seen: with the tail guard's margin."""
     return busiest + max(busiest, state.guard.floor_rps) * (
         margin(state.guard, policy) + extra_headroom(state, policy)
     )

@@ -9,11 +9,13 @@ Invariants (each is a property test):
 - a point outside the policy's allowed ones is never gone to, whatever the board refuses;
 - a limit of heat, current, watts or charge is kept within one tick wherever a point is within it;
 - what isn't measured binds nothing;
+- a trim carries the present demand, and there is none where the load isn't known;
 - a lease is kept wherever those limits leave a point that high;
 - deciding again with the same input changes nothing.
 
-Four steps: remember what is new, let the rules leave out points (`rules/`, in their order), choose among
-the rest (`choice.py`), and name the rule that bound, if without it another point had been chosen.
+Five steps: remember what is new, let the rules leave out points (`rules/`, in their order), choose among
+the rest (`choice.py`), name the rule that bound, if without it another point had been chosen, and put the
+mode under caps where the present load needs less than all of it (`trim.py`).
 """
 
 from collections.abc import Collection, Sequence
@@ -28,7 +30,8 @@ from tidewatt_governor.points import find, strongest
 from tidewatt_governor.rules import Points, Question, limit, note
 from tidewatt_governor.sample import Load
 from tidewatt_governor.situation import Situation
-from tidewatt_governor.state import Decision, GovernorState, Minute, moved, remember
+from tidewatt_governor.state import Decision, GovernorState, Minute, Trimming, moved, remember
+from tidewatt_governor.trim import choose_trim
 from tidewatt_wire.messages import OperatingPoint, Policy
 
 __all__ = ["Decision", "GovernorState", "Minute", "decide", "moved", "planned_demand"]
@@ -49,7 +52,7 @@ def decide(
     """The new state and the decision. `now_s` is monotonic; `board` has at least one point.
 
     `leases`: the floors in force, which the decision keeps to as far as the other limits allow.
-    `barred`: points that the board did not take, and isn't asked for now.
+    `barred`: points, and trims as POINT/TRIM, that the board did not take, and isn't asked for now.
     `situation`: what else is known of the world.
     `forecast`: followed only if trusted and fresh, and only upwards.
 
@@ -76,12 +79,16 @@ def decide(
     limits = limit(question)
     if not limits.offered:
         # The policy's limits hold without the points that the board refuses, too: better still than beyond.
-        return state, _hold_refused(question)
+        return msgspec.structs.replace(state, trimming=Trimming()), _hold_refused(question)
     question = msgspec.structs.replace(question, offered=limits.offered)
     decision = wanted = _decide(question, limits.offered)
     if limits.bindings:
         decision = _decide(question, limits.left)
-    return state, limits.named(decision, wanted.point, state.point)
+    trimming, trim, words = choose_trim(question, decision)
+    decision = limits.named(decision, wanted.point, state.point)
+    if trim:
+        decision = msgspec.structs.replace(decision, trim=trim.name, reason=decision.reason + words)
+    return msgspec.structs.replace(state, trimming=trimming), decision
 
 
 def _remember(question: Question) -> GovernorState:
@@ -117,6 +124,7 @@ def _stand_safe(question: Question, points: Points) -> Decision:
 
 
 def _hold_refused(question: Question) -> Decision:
-    here, barred = question.state.point, ", ".join(sorted(question.barred))
+    known = {point.name for point in question.board}
+    here, barred = question.state.point, ", ".join(sorted(known.intersection(question.barred)))
     reason = f"the board takes none of the allowed points ({barred} not now): hold {here}"
     return Decision(point=here, rule="barred", reason=reason)

@@ -15,13 +15,13 @@ Capacity and latency are not learned: a minute shows what was served, not what c
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_governor.points import watts_at
-from tidewatt_wire.messages import OperatingPoint
+from tidewatt_wire.messages import OperatingPoint, Trim
 
 #: A figure is at most this many times the profile's, and at least one over it.
 BOUND = 2.0
@@ -42,6 +42,7 @@ CARRY_MIN = 60.0
 #: Idle in both terms: below this nothing is measured.
 LEAST_WATTS, MOST_WATTS = 0.1, 1000.0
 
+Figured = TypeVar("Figured", OperatingPoint, Trim)
 Origin = Literal["measured", "calibrated", "class_default"]
 
 
@@ -177,6 +178,11 @@ def _bounded(deviation: float) -> float:
 
 
 def _with(point: OperatingPoint, deviation: tuple[float, float]) -> OperatingPoint:
+    figures = [_scaled(trim, deviation) for trim in point.trims]  # else one side of the choice alone moved
+    return msgspec.structs.replace(_scaled(point, deviation), trims=figures)
+
+
+def _scaled(point: Figured, deviation: tuple[float, float]) -> Figured:
     return msgspec.structs.replace(
         point,
         idle_watts=point.idle_watts * (1.0 + deviation[0]),

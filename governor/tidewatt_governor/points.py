@@ -3,37 +3,46 @@
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from tidewatt_wire.messages import OperatingPoint
+from tidewatt_wire.messages import OperatingPoint, Trim
+
+#: A mode, or a mode under caps: the same figures.
+Figures = OperatingPoint | Trim
 
 #: Latency of a mode is finite below this utilisation; above it the model says "overload".
 FULL = 0.995
 
 
-def watts_at(point: OperatingPoint, rps: float) -> float:
+def watts_at(point: Figures, rps: float) -> float:
     """Power in watts when `rps` requests/s are asked for; what exceeds capacity isn't served."""
     return point.idle_watts + point.joules_per_request * min(rps, point.capacity_rps)
 
 
-def p95_at(point: OperatingPoint, rps: float) -> float:
+def p95_at(point: Figures, rps: float) -> float:
     """95th percentile latency in milliseconds at `rps` requests/s; infinite in overload."""
     use = rps / point.capacity_rps
     if use >= FULL:
         return float("inf")
-    return point.light_p95_ms * (1.0 + point.queueing * use**4 / (1.0 - use))
+    return _p95(use, point.light_p95_ms, point.queueing)
+
+
+def _p95(use: float, light_p95_ms: float, queueing: float) -> float:
+    return light_p95_ms * (1.0 + queueing * use**4 / (1.0 - use))
+
+
+def usable_rps(point: Figures, slo_p95_ms: float) -> float:
+    """The highest rate in requests/s at which the point keeps p95 within `slo_p95_ms`; 0 if none."""
+    return _usable_rps(point.capacity_rps, point.light_p95_ms, point.queueing, slo_p95_ms)
 
 
 @lru_cache(maxsize=1024)  # asked every tick for the same few points
-def usable_rps(point: OperatingPoint, slo_p95_ms: float) -> float:
-    """The highest rate in requests/s at which the point keeps p95 within `slo_p95_ms`; 0 if none.
-
-    p95_at rises strictly with the rate, so bisection finds it; 40 halvings give 1e-12.
-    """
-    if point.light_p95_ms > slo_p95_ms:
+def _usable_rps(capacity_rps: float, light_p95_ms: float, queueing: float, slo_p95_ms: float) -> float:
+    """See usable_rps: p95 rises strictly with the rate, so bisection finds it; 40 halvings give 1e-12."""
+    if light_p95_ms > slo_p95_ms:
         return 0.0
-    low, high = 0.0, point.capacity_rps * FULL
+    low, high = 0.0, capacity_rps * FULL
     for _ in range(40):
         middle = (low + high) / 2.0
-        if p95_at(point, middle) <= slo_p95_ms:
+        if _p95(middle / capacity_rps, light_p95_ms, queueing) <= slo_p95_ms:
             low = middle
         else:
             high = middle

@@ -11,6 +11,8 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
 
     watts: float | None = None
     """Measured board power now, in watts."""
+    trim: str | None = None
+    """The trim of the present point that the board was under when they were; None: uncapped."""
     temperature_c: float | None = None
     """The junction's temperature, in degrees C."""
     over_current: dict[str, float] = {}

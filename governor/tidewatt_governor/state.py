@@ -103,6 +103,20 @@ class Hour(msgspec.Struct, frozen=True):
     violating_s: float
 
 
+class Trimming(msgspec.Struct, frozen=True, kw_only=True):
+    """The trim decided last, and since when a weaker one would have done; see `trim.py`."""
+
+    point: str | None = None
+    trim: str | None = None
+    """None: the mode uncapped."""
+    since_s: float | None = None
+    """Since when less would have done; None where it wouldn't."""
+    most_rps: float = 0.0
+    """The highest demand since then."""
+    not_before_s: float | None = None
+    """No trim before: the promise was broken under one."""
+
+
 class GovernorState(msgspec.Struct, frozen=True, kw_only=True):
     """Where the board stands, since when, and the recent past as far as a rule asks for it."""
 
@@ -124,6 +138,7 @@ class GovernorState(msgspec.Struct, frozen=True, kw_only=True):
     draw: Draw = Draw()
     on_reserve: bool = False
     """Whether the battery fell below its floor and hasn't recovered."""
+    trimming: Trimming = Trimming()
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +147,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     point: str
     rule: str
     reason: str
+    trim: str | None = None
+    """The point's trim to be under; None: the mode uncapped."""
 
 
 def moved(state: GovernorState, point: str, now_s: float) -> GovernorState:

@@ -111,6 +111,14 @@ def test_caps_within_the_mode(bench: Bench) -> None:
     assert bench.nodes() == found
 
 
+def test_somebody_elses_switch_takes_our_caps(bench: Bench) -> None:
+    assert bench.hands.set_caps({"gpu": 408 * MHZ}).kind == "applied"
+    nvpmodel.run(bench.root, ["-m", "1"])
+    assert bench.hands.state().mode_id == 1, "not in no mode for as long as we believe in our cap"
+    assert bench.hands.set_mode(0).kind == "applied"
+    assert bench.hands.state().caps["gpu"] == 612 * MHZ
+
+
 @pytest.mark.parametrize(
     ("caps", "sentence"),
     [

@@ -38,6 +38,20 @@ OverCurrentChannel = Literal["oc1", "oc2", "oc3"]
 AckStatus = Literal["applied", "refused"]
 
 
+class Trim(msgspec.Struct, frozen=True, kw_only=True):
+    """A mode under clock caps below its own, and what the board can do and draws so; see OperatingPoint."""
+
+    name: Identifier
+    caps: dict[str, Count]
+    """Hertz by clock: cpu, gpu, emc."""
+    capacity_rps: Positive
+    idle_watts: NonNegative
+    joules_per_request: NonNegative
+    light_p95_ms: Positive
+    queueing: NonNegative
+    measured: bool = False
+
+
 class OperatingPoint(msgspec.Struct, frozen=True, kw_only=True):
     """A power mode with its caps, and what the board can do and draws in it.
 
@@ -53,6 +67,12 @@ class OperatingPoint(msgspec.Struct, frozen=True, kw_only=True):
     light_p95_ms: Positive
     queueing: NonNegative
     measured: bool = False
+    trims: list[Trim] = []
+    """Caps that the mode may be put under, for less load than it carries."""
+
+    def __hash__(self) -> int:
+        # A list has no hash; what differs in nothing but trims is still told apart by equality.
+        return hash((self.name, self.mode_id, self.capacity_rps, self.idle_watts, self.joules_per_request))
 
 
 class Counters(msgspec.Struct, frozen=True, kw_only=True):

@@ -72,7 +72,13 @@ class Actuator:
 
     def state(self) -> State:
         """Where the board stands. The tool isn't asked: that would be a process at every look."""
-        return self._board.state(self._said, self._caps)
+        state = self._board.state(self._said, self._caps)
+        if self._caps and not state.fitting:
+            bare = self._board.state(self._said, {})
+            if bare.fitting:
+                # Somebody has set a mode, which took our caps: it stands in that, not in none.
+                self._caps, state = {}, bare
+        return state
 
     def set_mode(self, mode_id: int) -> Result:
         """Bring the board into the mode, now, or leave it as it is."""

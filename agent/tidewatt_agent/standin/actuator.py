@@ -7,14 +7,14 @@ switch does in fast virtual time. All else is what runs on a board.
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tidewatt_agent.actuator.board import Board
 from tidewatt_agent.actuator.reboot import Reboots
 from tidewatt_agent.actuator.server import BACKLOG, Server
 from tidewatt_agent.actuator.tool import Nvpmodel, Said
-from tidewatt_agent.actuator.transaction import Actuator
+from tidewatt_agent.actuator.transaction import Actuator, Result
 from tidewatt_agent.actuator.undofile import UndoFile
 from tidewatt_agent.standin import nvpmodel
 from tidewatt_agent.sysfs.tree import Tree
@@ -39,17 +39,61 @@ class InProcess(Nvpmodel):
         return Said(answer.text, None if answer.code < 0 else answer.code)
 
 
+class Telling(Actuator):
+    """An actuator that tells of the caps after every deed that may have touched them."""
+
+    def __init__(
+        self,
+        board: Board,
+        tool: Nvpmodel,
+        undo: UndoFile,
+        reboots: Reboots,
+        on_caps: Callable[[dict[str, int]], None],
+    ) -> None:
+        super().__init__(board, tool, undo, reboots)
+        self._on_caps = on_caps
+        self._told = self.state().caps
+
+    def set_mode(self, mode_id: int) -> Result:
+        """See Actuator."""
+        return self._tell(super().set_mode(mode_id))
+
+    def set_caps(self, caps: Mapping[str, int | None]) -> Result:
+        """See Actuator."""
+        return self._tell(super().set_caps(caps))
+
+    def restore(self) -> Result:
+        """See Actuator."""
+        return self._tell(super().restore())
+
+    def _tell(self, result: Result) -> Result:
+        if result.state.caps != self._told:
+            self._told = result.state.caps
+            policies = {
+                "cpu" if name.startswith("policy") else name: hertz for name, hertz in self._told.items()
+            }
+            self._on_caps(policies)
+        return result
+
+
 class BoardActuator:
     """An actuator for the board below `root`, listening at `path` until `stop`."""
 
-    def __init__(self, root: Path, path: Path, on_mode: Callable[[int], None]) -> None:
-        """`on_mode` is called in the actuator's thread."""
+    def __init__(
+        self,
+        root: Path,
+        path: Path,
+        on_mode: Callable[[int], None],
+        on_caps: Callable[[dict[str, int]], None] = lambda _caps: None,
+    ) -> None:
+        """`on_mode` and `on_caps` (hertz by clock) are called in the actuator's thread."""
         tree = Tree(str(root))
-        actuator = Actuator(
+        actuator = Telling(
             Board(tree),
             InProcess(root, on_mode),
             UndoFile(root / "undo.json"),
             Reboots(tree, root / "reboot.json"),
+            on_caps,
         )
         self._stopped = threading.Event()
         self._listener = socket.socket(socket.AF_UNIX)

@@ -54,7 +54,12 @@ class Doors:
             root = self._path(device, "root")
             compose(self._room.profile, root)
             self._actuators.append(
-                BoardActuator(root, self._path(device, "actuator"), partial(self._heard, device))
+                BoardActuator(
+                    root,
+                    self._path(device, "actuator"),
+                    partial(self._heard, device),
+                    partial(self._heard_caps, device),
+                )
             )
         page = await asyncio.start_server(lambda r, w: self._guard(self._page(r, w), w), host, port)
         self._servers.append(page)
@@ -125,6 +130,15 @@ class Doors:
         """In the actuator's thread: let the board switch, at this moment of its time."""
         assert self._loop  # noqa: S101 - open has been called
         asyncio.run_coroutine_threadsafe(self._switch(device, mode_id), self._loop).result(SWITCH_TIMEOUT_S)
+
+    def _heard_caps(self, device: str, shown: dict[str, int]) -> None:
+        """In the actuator's thread, like a mode."""
+        assert self._loop  # noqa: S101 - open has been called
+        asyncio.run_coroutine_threadsafe(self._cap(device, shown), self._loop).result(SWITCH_TIMEOUT_S)
+
+    async def _cap(self, device: str, shown: dict[str, int]) -> None:
+        self._room.advance(self._clock.now_ms())
+        self._room.set_caps(device, shown)
 
     async def _switch(self, device: str, mode_id: int) -> None:
         self._room.advance(self._clock.now_ms())

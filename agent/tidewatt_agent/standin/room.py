@@ -91,6 +91,11 @@ class Room:
         known = ", ".join(str(point.mode_id) for point in self.profile.points)
         return f"request for bad power mode {mode_id}; this board has {known}"
 
+    def set_caps(self, device: str, shown: Mapping[str, int]) -> None:
+        """Put a board under the clock caps that its nodes show, in hertz by clock."""
+        board = self.boards[device]
+        board.state = simulated.set_caps(board.state, self.profile, shown)
+
 
 def _poisson_rate(rps: float, seconds: float, chance: random.Random) -> float:
     # The normal limit of Poisson counts: at the tens of requests a second of this demo it is exact enough.

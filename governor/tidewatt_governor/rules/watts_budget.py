@@ -77,7 +77,8 @@ def _mean(question: Question, draw: Draw) -> Draw:
     elif draw.point is not None and math.isfinite(draw.rps):
         # The mean begins at what was expected of this point, not at one reading.
         watts, rps = expected_watts(draw, here, now_s), draw.rps
-    modelled = watts_at(here, rps)
+    trims = (trim for trim in here.trims if trim.name == question.situation.trim)
+    modelled = watts_at(next(trims, here), rps)
     ratio = min(max(watts / modelled, LEAST_RATIO), MOST_RATIO) if modelled > 0.0 else 1.0
     names = {point.name for point in question.board}
     ratios = {name: one for name, one in draw.ratios.items() if name in names}

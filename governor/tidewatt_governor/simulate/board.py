@@ -7,12 +7,12 @@ every step adds power x time, and nothing else does.
 """
 
 import math
+from collections.abc import Mapping
 
 import msgspec
 
 from tidewatt_governor.boards import BoardProfile
-from tidewatt_governor.points import FULL, p95_at
-from tidewatt_wire.messages import OperatingPoint
+from tidewatt_governor.points import FULL, Figures, p95_at
 
 #: Histogram bounds of the simulated application, seconds: fine around the promises that
 #: people make (10 to 100 ms), so that the interpolated p95 is near the truth.
@@ -35,6 +35,8 @@ class BoardState(msgspec.Struct, frozen=True, kw_only=True):
     """The board at one moment, and what it has done since it was switched on."""
 
     point: str
+    trim: str | None = None
+    """The caps that the mode is under; None: uncapped."""
     temperature_c: float
     clock_s: float = 0.0
     backlog: float = 0.0
@@ -64,10 +66,34 @@ def set_point(state: BoardState, profile: BoardProfile, name: str) -> BoardState
     """The board after nvpmodel was told to go to `name`; KeyError if there is no such mode."""
     point = profile.point(name)
     if point.name == state.point:
-        return state
+        return msgspec.structs.replace(state, trim=None)
     return msgspec.structs.replace(
-        state, point=point.name, pause_s=profile.physics.switch_pause_s, switches=state.switches + 1
+        state,
+        point=point.name,
+        trim=None,
+        pause_s=profile.physics.switch_pause_s,
+        switches=state.switches + 1,
     )
+
+
+def set_caps(state: BoardState, profile: BoardProfile, shown: Mapping[str, int]) -> BoardState:
+    """The board with these upper clock caps, in hertz by clock; unknown ones change nothing."""
+    mode = msgspec.to_builtins(profile.caps[state.point])
+    trim = next(
+        (
+            trim
+            for trim in profile.point(state.point).trims
+            if all(hertz == (mode | trim.caps).get(clock) for clock, hertz in shown.items())
+        ),
+        None,
+    )
+    return msgspec.structs.replace(state, trim=trim.name if trim else None)
+
+
+def figures(state: BoardState, profile: BoardProfile) -> Figures:
+    """What the board can do and draws as it stands."""
+    point = profile.point(state.point)
+    return next((trim for trim in point.trims if trim.name == state.trim), point)
 
 
 def advance(state: BoardState, profile: BoardProfile, seconds: float, rps: float) -> BoardState:
@@ -83,7 +109,7 @@ def latency_s(state: BoardState, profile: BoardProfile, rps: float, share: float
 
     None: the application turns it away.
     """
-    point = profile.point(state.point)
+    point = figures(state, profile)
     delay_s = state.backlog / point.capacity_rps + state.pause_s
     if delay_s >= profile.physics.queue_limit_s:
         return None
@@ -97,7 +123,7 @@ def _step(state: BoardState, profile: BoardProfile, dt: float, rps: float) -> Bo
     if dt <= 0.0:
         return state
     physics = profile.physics
-    point = profile.point(state.point)
+    point = figures(state, profile)
     throttled = state.temperature_c >= physics.throttle_at_c
     capacity = point.capacity_rps * (physics.throttle_factor if throttled else 1.0)
     serving_s = max(0.0, dt - state.pause_s)
@@ -143,7 +169,7 @@ def _add(
     return (*within, beyond + shed)
 
 
-def _latencies(point: OperatingPoint, rps: float, delay_s: float) -> tuple[tuple[float, ...], float]:
+def _latencies(point: Figures, rps: float, delay_s: float) -> tuple[tuple[float, ...], float]:
     """The share of requests per latency bucket, and the mean latency in seconds.
 
     A floor plus an exponential tail whose 95th percentile is the operating point's, all
