@@ -35,8 +35,8 @@ class Conformal:
         shift = np.concatenate(
             [
                 middle - quantiles[:AHEAD, 0],
-                [middle[:SOON].max() - quantiles[:SOON, 0].max()],
-                [middle.max() - quantiles[:AHEAD, 0].max()],
+                [np.max(middle[:SOON]) - np.max(quantiles[:SOON, 0])],
+                [np.max(middle) - np.max(quantiles[:AHEAD, 0])],
             ]
         )
         centre = np.maximum(quantiles[:, 0] + shift, 0.0)
