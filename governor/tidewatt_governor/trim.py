@@ -21,6 +21,8 @@ from tidewatt_wire.messages import OperatingPoint, Trim
 
 #: Less must have sufficed for so long before the caps go down.
 HOLD_S = 10.0
+#: Who looks less often can't follow the seconds, and keeps the mode as it is.
+LONGEST_LOOK_S = 15.0
 #: A rung must save this share of the watts of the one above at the most that it carries.
 LEAST_SAVING = 0.02
 #: A promise broken under caps keeps them away for so long.
@@ -75,7 +77,9 @@ def _broken(question: Question) -> bool:
 def _demand(question: Question, decision: Decision, was: Trimming) -> float | None:
     """Requests/s that a trim has to carry; None where there is to be none."""
     state, load = question.state, question.load
-    if load is None or decision.rule in UNTRIMMED or _broken(question):
+    if load is None or load.interval_s > LONGEST_LOOK_S:
+        return None
+    if decision.rule in UNTRIMMED or _broken(question):
         return None
     if was.not_before_s is not None and question.now_s < was.not_before_s:
         return None

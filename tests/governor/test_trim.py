@@ -271,3 +271,14 @@ def test_a_profile_with_trims_is_read_as_it_was_written() -> None:
 def test_a_trim_that_can_not_be_is_refused(trims: list[Trim], sentence: str) -> None:
     with pytest.raises(DocumentError, match=sentence):
         parse_profile(to_toml(with_trims(trims)), name="x.toml")
+
+
+@pytest.mark.parametrize(("seconds", "capped"), [(10.0, True), (60.0, False)])
+def test_who_looks_once_a_minute_can_not_follow_the_seconds(seconds: float, capped: bool) -> None:
+    load = Load(requests=round(seconds * 30), interval_s=seconds)
+    state, trims = GovernorState(point=BOARD[0].name, since_s=-1e6), set()
+    for tick in range(30):
+        policy = Policy(allowed_points=[BOARD[0].name])
+        state, decision = decide(state, load, policy, BOARD, BOARD[0].name, seconds * tick)
+        trims.add(decision.trim)
+    assert (trims != {None}) is capped
