@@ -23,8 +23,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.forecasts import read_model
 from benchmarks.governor import BUNDLED
+from benchmarks.model import read_model
 from benchmarks.results import FOLDER, Result, publish
 from tidewatt_coordinator.train.score import Scores, score
 from tidewatt_coordinator.train.traces import SHORTEST_MIN, read_folder

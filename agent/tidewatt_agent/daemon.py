@@ -63,17 +63,14 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
     # At most ten readings a real second: in fast virtual time they lie further apart.
     shortest_s = clock.speed / MOST_TICKS_PER_REAL_SECOND
     tick_s = max(config.agent.tick_s, shortest_s)
-    file = CounterFile(
-        Path(config.state.folder, "counters.json") if config.state.folder else None, config.state.every_s
-    )
+    file = CounterFile(_kept_in(config, "counters.json"), config.state.every_s)
     kept = file.load()
     identity = Identity(config.device, uuid.uuid4().hex, kept.epoch)
     board = recognise(Tree(config.reader.root))
     profile = profile_of(config, board)
     if profile is None:
-        machine = board.model or "this machine"
-        log.warning("no operating points are known for %s: it is measured, not governed", machine)
-    learning = Learning(profile, Path(config.state.folder, "learned.json") if config.state.folder else None)
+        log.warning("no points known for %s: it is measured, not governed", board.model or "this machine")
+    learning = Learning(profile, _kept_in(config, "learned.json"))
     learning.load()
     policies = Policies(config.agent.fleet, config.device, config.labels)
 
@@ -91,8 +88,7 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
         metrics.serve(shown, config.metrics.listen)
 
     if hands.acts:
-        for rival in await asyncio.to_thread(find_rivals, Tree(config.reader.root)):
-            log.warning("another hand on this board: %s; on drift the policy holds", rival)
+        await asyncio.to_thread(_warn_of_rivals, config)
     asked = await leases.serve(config.lease.socket) if config.lease.socket else None
     with _journal(config.journal.path) as journal:
         tick = Tick(
@@ -100,19 +96,11 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
             gap_s=max(config.agent.gap_s, 3.0 * shortest_s), counters=kept.counters,
             journal=lambda record: _write(journal, record),
             power=PowerRule(Calibration(config.board.power_gain, config.board.power_offset_w)),
-            leases=leases,
+            leases=leases, battery=Battery(Tree(config.reader.root)), foresight=foresight, learning=learning,
             told=lambda at_ms: link is None or link.told_ms >= at_ms,
-            battery=Battery(Tree(config.reader.root)),
-            foresight=foresight,
-            learning=learning,
         )  # fmt: skip
-        works = {
-            "readers": readers.run(),
-            "learning": learning.keep(clock),
-            "foresight": foresight.keep(clock),
-        }
-        if link:
-            works["link"] = link.run()
+        works = {"readers": readers.run(), "learning": learning.keep(clock)}
+        works |= {"foresight": foresight.keep(clock)} | ({"link": link.run()} if link else {})
         tasks = [asyncio.create_task(_eternal(name, work)) for name, work in works.items()]
         ticking = asyncio.create_task(_loop(config, clock, tick_s, tick, file, link, shown))
         try:
@@ -129,6 +117,15 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
                 asked.close()
             if load:
                 load.close()
+
+
+def _kept_in(config: Config, name: str) -> Path | None:
+    return Path(config.state.folder, name) if config.state.folder else None
+
+
+def _warn_of_rivals(config: Config) -> None:
+    for rival in find_rivals(Tree(config.reader.root)):
+        log.warning("another hand on this board: %s; on drift the policy holds", rival)
 
 
 async def _last_words(tick: Tick, hands: Hands, file: CounterFile, link: Link | None, clock: Clock) -> None:

@@ -76,7 +76,7 @@ def parse_trace(text: str, *, name: str) -> Trace:
         raise TraceError(f"{name}: not a CSV file: {error}") from error
     if not rows or rows[0] != ["timestamp", "requests_per_minute"]:
         raise TraceError(f"{name}: line 1 must be 'timestamp,requests_per_minute'")
-    parsed = [_row(row, f"{name}: line {number}") for number, row in enumerate(rows[1:], start=2)]
+    parsed = [read_row(row, f"{name}: line {number}") for number, row in enumerate(rows[1:], start=2)]
     if len(parsed) < 2:  # noqa: PLR2004 - two rows make a step
         raise TraceError(f"{name}: at least two rows are needed to know the step")
     step_ms = parsed[1][0] - parsed[0][0]
@@ -89,7 +89,8 @@ def parse_trace(text: str, *, name: str) -> Trace:
     return Trace(parsed[0][0], step_ms, tuple(per_minute / 60.0 for _, per_minute in parsed))
 
 
-def _row(row: Sequence[str], where: str) -> tuple[int, float]:
+def read_row(row: Sequence[str], where: str) -> tuple[int, float]:
+    """The Unix milliseconds and requests/minute of a row; TraceError, begun with `where`, if it is none."""
     try:
         stamp, value = row
         moment = datetime.fromisoformat(stamp.replace("Z", "+00:00"))

@@ -22,7 +22,7 @@ from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.train.asked import Sources, read_sources
 from tidewatt_coordinator.train.sources import MOST_POINTS, from_ledger, from_prometheus, pieces
 from tidewatt_coordinator.train.traces import read_folder, read_series
-from tidewatt_wire.documents import DocumentError
+from tidewatt_governor.traffic import TraceError
 from tidewatt_wire.messages import Counters, Gauges, Report
 
 FIRST = int(datetime(2026, 11, 1, tzinfo=timezone.utc).timestamp() // 60)
@@ -65,15 +65,15 @@ def test_coarser_rows_hold_for_their_step_and_gaps_stay_unknown(tmp_path: Path) 
     ],
 )
 def test_a_broken_file_is_one_sentence(tmp_path: Path, rows: list[str], sentence: str) -> None:
-    with pytest.raises(DocumentError, match=sentence) as caught:
+    with pytest.raises(TraceError, match=sentence) as caught:
         read_series(trace(tmp_path, rows))
     assert str(caught.value).startswith("t.csv: ")
 
 
 def test_a_folder_without_traces_says_so(tmp_path: Path) -> None:
-    with pytest.raises(DocumentError, match="no \\*.csv or \\*.csv.gz"):
+    with pytest.raises(TraceError, match="no \\*.csv or \\*.csv.gz"):
         read_folder(tmp_path)
-    with pytest.raises(DocumentError, match="no \\*.csv"):
+    with pytest.raises(TraceError, match="no \\*.csv"):
         read_folder(tmp_path / "nowhere")
 
 

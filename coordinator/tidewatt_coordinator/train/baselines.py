@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from tidewatt_coordinator.train.windows import (
     DAY_MIN,
+    IDLE,
     TRAIN_SHARE,
     TUNE_SHARE,
     Series,
@@ -37,7 +38,8 @@ BOOSTING = {
 }
 #: Windows fitted on at most, the newest.
 FITTED = 12_000
-IDLE, MOST = 1e-4, 5.0
+#: Rises beyond so many scales are cut when fitting.
+MOST = 5.0
 
 
 def last_value(series: Series, origins: Places) -> Floats:

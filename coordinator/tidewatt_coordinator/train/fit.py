@@ -9,15 +9,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tidewatt_coordinator.train.nets import FLOOR_RPS, MOST, DesignLstm, HabitModel
-from tidewatt_coordinator.train.windows import Series, windows
+from tidewatt_coordinator.train.windows import IDLE, Series, windows
 from tidewatt_governor.forecast.layout import AHEAD, PAST, QUANTILES
 
 BATCH = 512
 LEARNING_RATE = 2e-3
 #: Windows taken of one series, so that a long one doesn't rule.
 MOST_WINDOWS = 15_000
-#: A series idle for longer than this share of its mean teaches nothing then.
-IDLE = 1e-4
 MOST_EXCESS = 5.0
 
 

@@ -2,14 +2,13 @@
 
 import csv
 import gzip
-from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tidewatt_coordinator.train.windows import Series
-from tidewatt_wire.documents import DocumentError
+from tidewatt_governor.traffic import TraceError, read_row
 
 #: Under this many minutes a trace can't be fitted or calibrated on: it is replayed whole, as a stress.
 SHORTEST_MIN = 1000
@@ -17,10 +16,10 @@ HEADER = ["timestamp", "requests_per_minute"]
 
 
 def read_folder(folder: Path) -> list[Series]:
-    """Every *.csv and *.csv.gz of the folder by name; DocumentError if there is none, or what is wrong."""
+    """Every *.csv and *.csv.gz of the folder by name; TraceError if there is none, or what is wrong."""
     files = sorted([*folder.glob("*.csv"), *folder.glob("*.csv.gz")]) if folder.is_dir() else []
     if not files:
-        raise DocumentError(f"{folder}: no *.csv or *.csv.gz file of timestamp,requests_per_minute in it")
+        raise TraceError(f"{folder}: no *.csv or *.csv.gz file of timestamp,requests_per_minute in it")
     return [read_series(file) for file in files]
 
 
@@ -30,16 +29,16 @@ def read_series(path: Path) -> Series:
     with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
         rows = [row for row in csv.reader(file) if row]
     if not rows or rows[0] != HEADER:
-        raise DocumentError(f"{path.name}: line 1 must be 'timestamp,requests_per_minute'")
+        raise TraceError(f"{path.name}: line 1 must be 'timestamp,requests_per_minute'")
     if len(rows) < 3:  # noqa: PLR2004 - two rows make a step
-        raise DocumentError(f"{path.name}: at least two rows are needed to know the step")
+        raise TraceError(f"{path.name}: at least two rows are needed to know the step")
     minutes, rates = zip(
-        *(_row(row, f"{path.name}: line {n}") for n, row in enumerate(rows[1:], 2)), strict=True
+        *(_minute(row, f"{path.name}: line {n}") for n, row in enumerate(rows[1:], 2)), strict=True
     )
     at = np.array(minutes)
     if (np.diff(at) <= 0).any():
         line = int(np.argmax(np.diff(at) <= 0)) + 3
-        raise DocumentError(f"{path.name}: line {line}: not later than the line before, by the minute")
+        raise TraceError(f"{path.name}: line {line}: not later than the line before, by the minute")
     return on_minutes(name, at, np.array(rates) / 60.0)
 
 
@@ -55,15 +54,6 @@ def on_minutes(name: str, at: NDArray[np.int64], rates: NDArray[np.float64]) -> 
     return Series(name, int(at[0]), rps, step)
 
 
-def _row(row: list[str], where: str) -> tuple[int, float]:
-    try:
-        stamp, value = row
-        moment = datetime.fromisoformat(stamp.replace("Z", "+00:00"))
-        rate = float(value)
-    except ValueError as error:
-        raise DocumentError(f"{where}: {','.join(row)!r} is not a timestamp and a number") from error
-    if not 0.0 <= rate < float("inf"):
-        raise DocumentError(f"{where}: {value} requests per minute is not a rate")
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    return round(moment.timestamp() / 60.0), rate
+def _minute(row: list[str], where: str) -> tuple[int, float]:
+    at_ms, per_minute = read_row(row, where)
+    return round(at_ms / 60_000), per_minute

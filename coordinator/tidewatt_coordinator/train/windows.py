@@ -13,6 +13,8 @@ Floats = NDArray[np.float32]
 WEEK_MIN, DAY_MIN, SATURDAY = 10080, 1440, 5
 #: 1970-01-01 was a Thursday.
 FIRST_WEEKDAY = 3
+#: A series whose last hour is below this share of its mean is idle then, and teaches nothing.
+IDLE = 1e-4
 #: Always forward in time: train on the first 70 %, tune on the next 15 %, report on the last 15 %.
 TRAIN_SHARE, TUNE_SHARE = 0.70, 0.85
 
