@@ -79,7 +79,7 @@ class Foresight:
         if not self._name:
             return
         try:
-            # numpy and onnxruntime take 60 MB and a second: only who forecasts has them in memory.
+            # numpy, onnxruntime and the head take 51 MB: only who forecasts has them in memory.
             from tidewatt_governor.forecast.forecaster import Forecaster  # noqa: PLC0415
             from tidewatt_governor.forecast.model import Model  # noqa: PLC0415
 
