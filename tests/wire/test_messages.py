@@ -10,16 +10,21 @@ from tidewatt_wire.messages import (
     SCHEMA,
     Ack,
     Birth,
+    CoordinatorState,
     Counters,
     DispatchTable,
     Gauges,
     Message,
+    Model,
     OperatingPoint,
     Policy,
     PolicySet,
     Report,
+    Rollout,
     Rule,
+    TrustedKey,
     Verdict,
+    Wave,
     Will,
 )
 
@@ -74,6 +79,23 @@ MESSAGES: dict[str, Message] = {
     ),
     "ack": Ack(
         device="roof-3", revision=11, status="refused", at_ms=1_763_700_000_500, reason="older than 12"
+    ),
+    "policy_set_in_rollout": PolicySet(
+        fleet="berlin",
+        revision=13,
+        issued_at_ms=1_763_700_000_000,
+        not_after_ms=1_766_292_000_000,
+        rules=[Rule()],
+        rollout=Rollout(
+            id="leaner",
+            rules=[Rule(devices=["roof-3"], policy=Policy(headroom=0.1)), Rule(sites=["berlin"])],
+            waves=[Wave(percent=100.0, match={"canary": "yes"}), Wave(percent=5.0)],
+        ),
+        models=[Model(name="autumn", sha256="ab" * 32, size=440_595, chunks=4)],
+        keys=[TrustedKey(id="2026-11", public="A" * 43 + "=")],
+    ),
+    "coordinator_state": CoordinatorState(
+        fleet="berlin", session="c0de", at_ms=1_763_700_000_000, state="online"
     ),
     "dispatch_table": DispatchTable(
         fleet="berlin",

@@ -12,6 +12,8 @@ from tidewatt_wire.topics import (
     DeviceTopic,
     FleetKind,
     FleetTopic,
+    ModelTopic,
+    Topic,
     check_name,
     every_device,
     parse,
@@ -21,6 +23,7 @@ names = st.from_regex(NAME_PATTERN, fullmatch=True).filter(str.isascii)
 topics = st.one_of(
     st.builds(FleetTopic, names, st.sampled_from(get_args(FleetKind))),
     st.builds(DeviceTopic, names, names, st.sampled_from(get_args(DeviceKind))),
+    st.builds(ModelTopic, names, st.text("0123456789abcdef", min_size=64, max_size=64), st.integers(0, 999)),
 )
 
 
@@ -32,7 +35,7 @@ def test_examples() -> None:
 
 @given(topics)
 @settings(derandomize=True, deadline=None)
-def test_round_trip(topic: FleetTopic | DeviceTopic) -> None:
+def test_round_trip(topic: Topic) -> None:
     assert parse(str(topic)) == topic
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 
 SCHEMA_MAJOR = 1
-SCHEMA = f"{SCHEMA_MAJOR}.1"
+SCHEMA = f"{SCHEMA_MAJOR}.2"
 
 #: Up to 2^53: exact in SQLite, PostgreSQL and JavaScript alike.
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -31,11 +31,18 @@ OutcomeKind = Literal[
     "reboot_planned", "rebooting", "reboot_reached", "reboot_missed",
 ]  # fmt: skip
 ForecastQuantile = Literal["p50", "p90", "p99"]
+#: What a device can do beyond reporting: `caps` within a mode, `forecast`, take pushed `model`s, `spool`.
+Capability = Literal["caps", "forecast", "model", "spool"]
 OnDrift = Literal["stand_down", "reassert"]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 #: How the SoC counts its throttling by current: under-voltage, average, instantaneous (soctherm_oc).
 OverCurrentChannel = Literal["oc1", "oc2", "oc3"]
-AckStatus = Literal["applied", "refused"]
+AckStatus = Literal["accepted", "applied", "pending_reboot", "refused", "superseded"]
+#: Why a policy set was refused: what is counted, beside the sentence that is read.
+RefusalCode = Literal[
+    "malformed", "too_big", "bad_signature", "unknown_key", "wrong_fleet", "older_revision", "not_yet",
+    "expired", "unusable",
+]  # fmt: skip
 
 
 class Trim(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +110,14 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     temperature_c: float | None = None
     leases: list[str] = []
     """Floors that applications hold: the mode and the reason, one sentence each."""
+    forecast_skill: float | None = None
+    """Share by which the forecaster's error lies below the last value's, lately; null without one."""
+    forecast_model: str | None = None
+    """The first twelve digits of the sha256 of the model in use."""
+    waiting: Count | None = None
+    """Reports that wait to be sent, here and in the spool."""
+    thinned: Count | None = None
+    """Reports given up so far for room; their totals are in the later ones."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +148,7 @@ class Birth(Message, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     points: list[OperatingPoint] = []
     vendor_default: str | None = None
+    capabilities: list[Capability] = []
 
 
 class Report(Message, frozen=True, kw_only=True):
@@ -237,22 +253,74 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     energy_weight: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 1.0
     """What a joule is worth now, by tariff and carbon, against normal: scales the saving that must repay
     a switch, and nothing else."""
+    control: Control | None = None
+    """Observe or enforce; null leaves it to the device's own configuration. A device that is configured to
+    observe is never made to enforce from afar."""
+    report_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] | None = None
+    """Seconds between reports; null leaves it to the device's own configuration."""
+    tariff_zone: Identifier | None = None
+    """The zone whose tariff the device's energy is priced by; null: the coordinator's own tariff."""
+    model: Identifier | None = None
+    """The forecast model to use, by its name among the set's models; null: the configured one."""
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """A policy for the devices whose labels match every pair in `match`."""
+    """A policy for the devices that fit every selector given: labels, sites (the label `site`), ids."""
 
     match: dict[str, str] = {}
+    sites: list[str] = []
+    devices: list[Identifier] = []
     policy: Policy = Policy()
 
 
+class Wave(msgspec.Struct, frozen=True, kw_only=True):
+    """Part of a fleet: of the devices whose labels match, this many percent, chosen by hash."""
+
+    percent: Annotated[float, msgspec.Meta(ge=0, le=100)]
+    match: dict[str, str] = {}
+
+
+class Rollout(msgspec.Struct, frozen=True, kw_only=True):
+    """New rules on their way: they hold for a device that any of the waves reached so far includes."""
+
+    id: Identifier
+    rules: list[Rule]
+    waves: list[Wave]
+    """Those reached; advancing adds one."""
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """A forecast model that can be had from the fleet's model topics, in chunks."""
+
+    name: Identifier
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    size: Annotated[int, msgspec.Meta(ge=1, le=16 * 1024 * 1024)]
+    """Bytes."""
+    chunks: Annotated[int, msgspec.Meta(ge=1, le=128)]
+
+
+class TrustedKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A public Ed25519 key that policy sets may be signed with."""
+
+    id: Identifier
+    public: Annotated[str, msgspec.Meta(min_length=44, max_length=44)]
+    """32 bytes, base64."""
+
+
 class PolicySet(Message, frozen=True, kw_only=True):
-    """The fleet's policy: ordered rules, the first that matches a device's labels holds. Retained."""
+    """The fleet's policy: ordered rules, the first that fits a device holds. Retained, in an envelope."""
 
     fleet: Identifier
     revision: Count
     issued_at_ms: UnixMs
     rules: list[Rule]
+    not_before_ms: UnixMs = 0
+    not_after_ms: UnixMs | None = None
+    """From then on a device decays to its local safe default; null: never."""
+    rollout: Rollout | None = None
+    models: list[Model] = []
+    keys: list[TrustedKey] = []
+    """If any: the only keys to trust from now on. The way to rotate them."""
 
 
 class Ack(Message, frozen=True, kw_only=True):
@@ -263,6 +331,21 @@ class Ack(Message, frozen=True, kw_only=True):
     status: AckStatus
     at_ms: UnixMs
     reason: str = ""
+    code: RefusalCode | None = None
+    """With status refused."""
+    rollout: str | None = None
+    """The rollout in the set, if there was one,"""
+    member: bool | None = None
+    """and whether its rules hold for this device."""
+
+
+class CoordinatorState(Message, frozen=True, kw_only=True):
+    """Whether a coordinator is there. Retained; the broker says `lost` by its last will."""
+
+    fleet: Identifier
+    session: str
+    at_ms: UnixMs
+    state: Literal["online", "stopped", "lost"]
 
 
 class DispatchTable(Message, frozen=True, kw_only=True):

@@ -5,6 +5,8 @@ pattern. The major schema version stands in the topic: a breaking change is a ne
 
     tidewatt/v1/<fleet>/policy                  policy set, retained, coordinator -> devices
     tidewatt/v1/<fleet>/dispatch                dispatch table, retained, coordinator -> routers
+    tidewatt/v1/<fleet>/state                   whether a coordinator is there, retained
+    tidewatt/v1/<fleet>/model/<sha256>/<index>  a chunk of a forecast model, retained, coordinator -> devices
     tidewatt/v1/<fleet>/device/<device>/birth   retained, device -> coordinator
     tidewatt/v1/<fleet>/device/<device>/report  device -> coordinator
     tidewatt/v1/<fleet>/device/<device>/will    retained, broker or device -> coordinator
@@ -18,12 +20,14 @@ import msgspec
 
 ROOT = "tidewatt/v1"
 
-FleetKind = Literal["policy", "dispatch"]
+FleetKind = Literal["policy", "dispatch", "state"]
 DeviceKind = Literal["birth", "report", "will", "ack"]
 
 #: Names of fleets, devices, sites: safe in a topic, a URL, a file name and a hostname.
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 _NAME = re.compile(NAME_PATTERN)
+_SHA256 = re.compile("[0-9a-f]{64}")
+_INDEX = re.compile("0|[1-9][0-9]{0,2}")
 
 
 class FleetTopic(msgspec.Struct, frozen=True):
@@ -49,7 +53,19 @@ class DeviceTopic(msgspec.Struct, frozen=True):
         return f"{ROOT}/{self.fleet}/device/{self.device}/{self.kind}"
 
 
-Topic = FleetTopic | DeviceTopic
+class ModelTopic(msgspec.Struct, frozen=True):
+    """A chunk of a forecast model."""
+
+    fleet: str
+    sha256: str
+    index: int
+
+    def __str__(self) -> str:
+        """The topic as MQTT writes it."""
+        return f"{ROOT}/{self.fleet}/model/{self.sha256}/{self.index}"
+
+
+Topic = FleetTopic | DeviceTopic | ModelTopic
 
 
 def check_name(name: str, what: str) -> str:
@@ -73,8 +89,10 @@ def parse(topic: str) -> Topic:
     if "/".join(parts[:2]) != ROOT:
         raise ValueError(f"topic {topic!r} does not begin with {ROOT}/")
     match parts[2:]:
-        case [fleet, ("policy" | "dispatch") as kind]:
+        case [fleet, ("policy" | "dispatch" | "state") as kind]:
             return FleetTopic(check_name(fleet, "fleet"), kind)
         case [fleet, "device", device, ("birth" | "report" | "will" | "ack") as kind]:
             return DeviceTopic(check_name(fleet, "fleet"), check_name(device, "device"), kind)
+        case [fleet, "model", sha256, index] if _SHA256.fullmatch(sha256) and _INDEX.fullmatch(index):
+            return ModelTopic(check_name(fleet, "fleet"), sha256, int(index))
     raise ValueError(f"topic {topic!r} is none of Tidewatt's; see the list in tidewatt_wire.topics")
