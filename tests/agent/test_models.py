@@ -41,7 +41,6 @@ class Device:
         self.models = Models("f", folder, self.policies, self.foresight)
         self.revision = 0
 
-    @property
     def used(self) -> str | None:
         return self.foresight.model_id
 
@@ -64,17 +63,17 @@ async def test_fetched_checked_kept_and_used(tmp_path: Path) -> None:
     assert device.models.topics == []
     await device.told("spring", MODEL)
     assert device.models.topics == [every_chunk("f", SHA256)]
-    assert device.used is None
+    assert device.used() is None
     await device.sent(CONTENT)
-    assert device.used == SHA256[:12]
+    assert device.used() == SHA256[:12]
     assert device.models.topics == [], "what is here is not asked for again"
     assert (tmp_path / "models" / f"{SHA256}.onnx").read_bytes() == CONTENT
 
     again = Device(tmp_path / "models")
     await again.told("spring", MODEL)
-    assert (again.used, again.models.topics) == (SHA256[:12], [])
+    assert (again.used(), again.models.topics) == (SHA256[:12], [])
     await again.told(None)
-    assert again.used is None, "no model is named, and none is configured"
+    assert again.used() is None, "no model is named, and none is configured"
 
 
 async def test_chunks_of_others_or_beyond_the_end_are_nothing() -> None:
@@ -84,7 +83,7 @@ async def test_chunks_of_others_or_beyond_the_end_are_nothing() -> None:
     await device.models.take(ModelTopic("f", "0" * 64, 0), b"another model's")
     await device.models.take(ModelTopic("f", SHA256, MODEL.chunks), b"too many")
     await device.sent(CONTENT)
-    assert device.used == SHA256[:12]
+    assert device.used() == SHA256[:12]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +97,7 @@ async def test_what_is_not_the_one_that_was_named_is_not_used(
     await device.told("spring", MODEL)
     await device.sent(sent)
     assert device.models.refused == 1
-    assert device.used == SHA256[:12], "the present one stays"
+    assert device.used() == SHA256[:12], "the present one stays"
     assert [record.message for record in caplog.records if sentence in record.message]
     assert device.models.topics, "a good one may still come"
 
@@ -108,7 +107,7 @@ async def test_what_is_no_model_leaves_the_present_one(caplog: pytest.LogCapture
     await device.told("junk", described(junk, "junk"))
     await device.sent(junk, described(junk, "junk"))
     assert (device.models.refused, device.models.topics) == (1, [])
-    assert device.used == SHA256[:12]
+    assert device.used() == SHA256[:12]
     assert "not an ONNX model that can be run" in caplog.text
     await device.models.look()
     assert device.models.refused == 1, "it is not tried again and again"
@@ -117,10 +116,10 @@ async def test_what_is_no_model_leaves_the_present_one(caplog: pytest.LogCapture
 async def test_a_name_that_the_set_does_not_bring(caplog: pytest.LogCaptureFixture) -> None:
     device = Device(None)
     await device.told("shipped")
-    assert device.used == SHA256[:12]
+    assert device.used() == SHA256[:12]
     await device.told("nobodys")
     assert "the policy names the model 'nobodys', which its policy set doesn't bring" in caplog.text
-    assert device.used == SHA256[:12]
+    assert device.used() == SHA256[:12]
 
 
 async def test_a_kept_file_that_was_spoiled_is_fetched_again(tmp_path: Path) -> None:
@@ -138,7 +137,7 @@ async def test_a_disk_that_fails_costs_the_file_only(tmp_path: Path) -> None:
     device = Device(tmp_path / "file")
     await device.told("spring", MODEL)
     await device.sent(CONTENT)
-    assert device.used == SHA256[:12]
+    assert device.used() == SHA256[:12]
 
 
 async def test_the_history_goes_on_when_the_model_changes() -> None:
