@@ -1,9 +1,11 @@
-"""Everything the coordinator is, in order: broker, ledger, ingest, publisher, API."""
+"""Everything the coordinator is, in order: broker, ledger, ingest, policy, publisher, API."""
 
 import asyncio
 import contextlib
 import logging
+import os
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
@@ -20,7 +22,9 @@ from tidewatt_coordinator.ledger.account import Account, account
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tariff import Tariff, load_tariff
 from tidewatt_coordinator.metrics import CoordinatorMetrics
-from tidewatt_coordinator.publisher import Publisher, policy_set
+from tidewatt_coordinator.publisher import Publisher
+from tidewatt_coordinator.rollout.engine import Engine
+from tidewatt_coordinator.rollout.lease import Lease
 from tidewatt_coordinator.web import api
 from tidewatt_coordinator.web.models import FleetNow
 from tidewatt_coordinator.web.view import fleet_now
@@ -45,12 +49,20 @@ class Coordinator:
         self.tariff: Tariff = load_tariff(config.ledger.tariff)
         self.ledger = Ledger(config.ledger.url, config.ledger.bucket_s * 1000)
         self.fleet = Fleet(round(config.dispatch.stale_after_s * 1000))
-        self.policies: PolicySet = policy_set(
-            config.coordinator.fleet, config.policy, self.ledger, self.clock.now_ms()
+        self.lease = _lease(config, self.ledger)
+        self.engine = Engine(
+            self.ledger, self.fleet, config.coordinator.fleet, config.policy, self.clock.now_ms, self.lease
         )
+        self.engine.tick()  # so that what stands is known, and may be published, from the first connection on
         self.ingest = Ingest(address, config.coordinator.fleet, self.fleet, self.ledger, self.clock.now_ms)
         self.publisher = Publisher(
-            address, self.policies, self.fleet, float(self.tariff.price_per_kwh), config.dispatch, self.clock
+            address,
+            self.engine.current,
+            self.fleet,
+            float(self.tariff.price_per_kwh),
+            config.dispatch,
+            self.clock,
+            self.engine.may_publish,
         )
         self._progress = progress
         self.metrics = CoordinatorMetrics(
@@ -74,6 +86,11 @@ class Coordinator:
         for task in self._tasks:
             if task.done():
                 task.result()
+
+    @property
+    def policies(self) -> PolicySet:
+        """The policy set that stands."""
+        return self.engine.current()
 
     def account(self) -> Account:
         """The fleet's account, from the ledger."""
@@ -112,6 +129,7 @@ async def running(
         tasks = [
             web,
             asyncio.create_task(_eternal("ingest", coordinator.ingest.run())),
+            asyncio.create_task(_eternal("policy", coordinator.engine.run())),
             asyncio.create_task(_eternal("publisher", coordinator.publisher.run())),
         ]
         coordinator.watch(tasks, own_broker)
@@ -124,6 +142,14 @@ async def running(
             server.should_exit = True
             await asyncio.wait([web], timeout=3.0)
             await _end(tasks)
+
+
+def _lease(config: Config, ledger: Ledger) -> Lease:
+    # Real time even under a virtual clock: it is about processes that die, not about fleets.
+    holder = f"{socket.gethostname()}:{os.getpid()}"[:100]
+    lasts_ms = round(config.coordinator.lease_s * 1000)
+    name = f"policy:{config.coordinator.fleet}"
+    return Lease(ledger.database, name, holder, lasts_ms, lambda: int(time.time() * 1000))
 
 
 class _Server(uvicorn.Server):

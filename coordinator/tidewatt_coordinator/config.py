@@ -19,6 +19,8 @@ class Coordinator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     fleet: str = "default"
     listen: str = "127.0.0.1:8080"
     """host:port of the REST API and the page."""
+    lease_s: Annotated[float, msgspec.Meta(ge=2, le=3600)] = 15.0
+    """Of several coordinators one publishes; another takes over this many seconds after it died."""
 
 
 class Broker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

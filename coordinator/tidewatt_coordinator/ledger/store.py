@@ -55,6 +55,11 @@ class Ledger:
         except DatabaseError as error:
             raise LedgerError(f"ledger.url {url!r} can't be opened: {error.orig}") from error
 
+    @property
+    def database(self) -> Engine:
+        """The database itself, its tables up to date, for what else is kept in it."""
+        return self._engine
+
     def close(self) -> None:
         """Let go of the database."""
         self._engine.dispose()
