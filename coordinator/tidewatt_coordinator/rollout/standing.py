@@ -17,6 +17,14 @@ class NothingToDo(ValueError):  # noqa: N818 - it is no error of the program
     """An order that would change nothing; the sentence says why."""
 
 
+class Attached(msgspec.Struct, frozen=True, kw_only=True):
+    """What goes with every policy set, whatever the rules: from the coordinator's own folders."""
+
+    keys: list[TrustedKey] = []
+    """While keys are rotated, and ever after: those to trust."""
+    models: list[Model] = []
+
+
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """One fleet's policy as it stands."""
 
@@ -28,6 +36,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """What was in force before, to go back to."""
     rollout: State | None = None
     """The last one, ended or not."""
+    attached: Attached = Attached()
 
     @property
     def live(self) -> State | None:
@@ -35,12 +44,12 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         return self.rollout if self.rollout and self.rollout.stage in LIVE else None
 
 
-def policy_set_of(
-    standing: Standing, models: list[Model] | None = None, keys: list[TrustedKey] | None = None
-) -> PolicySet:
+def policy_set_of(standing: Standing) -> PolicySet:
     """The set that devices are to read."""
     state, content = standing.live, standing.content
-    rollout = Rollout(id=state.id, rules=state.new.rules, waves=waves_of(state)) if state and state.wave else None
+    rollout = (
+        Rollout(id=state.id, rules=state.new.rules, waves=waves_of(state)) if state and state.wave else None
+    )
     return PolicySet(
         fleet=standing.fleet,
         revision=standing.revision,
@@ -49,8 +58,8 @@ def policy_set_of(
         not_before_ms=content.not_before_ms,
         not_after_ms=content.not_after_ms,
         rollout=rollout,
-        models=models or [],
-        keys=keys or [],
+        models=standing.attached.models,
+        keys=standing.attached.keys,
     )
 
 
@@ -71,7 +80,9 @@ def begin(standing: Standing, content: Content, plan: Plan, now_ms: int) -> Stan
     """Plan a rollout of new rules; the engine takes it from there."""
     _no_rollout(standing)
     if content.rules == standing.content.rules:
-        raise NothingToDo(f"the rules of {content.name} are in force already, at revision {standing.revision}")
+        raise NothingToDo(
+            f"the rules of {content.name} are in force already, at revision {standing.revision}"
+        )
     name = f"{content.name[:40]}-{_above(standing.revision, now_ms)}"
     state = State(id=name, plan=plan, base=standing.content, new=content, begun_ms=now_ms)
     return replace(standing, rollout=state)
@@ -85,15 +96,18 @@ def moved(standing: Standing, state: State, now_ms: int) -> Standing:
     return _revised(standing, after, now_ms)
 
 
+def carrying(standing: Standing, attached: Attached, now_ms: int) -> Standing:
+    """The same with other keys and models beside it."""
+    return _revised(standing, replace(standing, attached=attached), now_ms)
+
+
 def rolled_back(standing: Standing, why: str, now_ms: int) -> Standing:
     """Abort the rollout on its way; without one put in force what was before."""
     if standing.live:
         return moved(standing, abort(standing.live, why), now_ms)
     if standing.previous is None:
         raise NothingToDo("nothing was in force before, so there is nothing to go back to")
-    return _revised(
-        standing, replace(standing, content=standing.previous, previous=standing.content), now_ms
-    )
+    return _revised(standing, replace(standing, content=standing.previous, previous=standing.content), now_ms)
 
 
 def same_to_devices(one: Standing, other: Standing) -> bool:
