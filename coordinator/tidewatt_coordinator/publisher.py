@@ -92,7 +92,9 @@ class Publisher:
         while not beside.done():
             policies = self._current()
             if not self._may_publish():
-                published = 0  # whoever publishes now may have published an older one late: say it again after
+                published = (
+                    0  # whoever publishes now may have published an older one late: say it again after
+                )
             elif policies.revision != published:
                 topic = str(FleetTopic(fleet, "policy"))
                 await client.publish(topic, encode(policies), qos=1, retain=True)

@@ -39,11 +39,17 @@ class Engine:
     """One coordinator's part in one fleet's policy. `tick` may be called from a test; `run` never ends."""
 
     def __init__(
-        self, ledger: Ledger, fleet: Fleet, name: str, rules: list[Rule], now_ms: Callable[[], int], lease: Lease
+        self,
+        ledger: Ledger,
+        fleet: Fleet,
+        name: str,
+        rules: list[Rule],
+        now_ms: Callable[[], int],
+        lease: Lease,
     ) -> None:
         self._ledger, self._fleet, self._now_ms = ledger, fleet, now_ms
-        self._journal = Journal(ledger.database, name)
-        self._roster = Roster(ledger.database, name)
+        self._journal = Journal(ledger.engine, name)
+        self._roster = Roster(ledger.engine, name)
         self._initial = Content(rules=rules)
         self.lease = lease
         self._kept: Kept | None = None
@@ -59,7 +65,7 @@ class Engine:
         return policy_set_of(self.standing)
 
     def may_publish(self) -> bool:
-        """Whether this coordinator is the one to publish, at this very moment: what stands is kept, the lease held."""
+        """Whether this coordinator is the one to publish, at this very moment."""
         return self._kept is not None and self.lease.held()
 
     @property
@@ -115,7 +121,9 @@ class Engine:
         event = Event(at_ms=now_ms, what="configured", author=COORDINATOR, reason="the configuration's rules")
         kept = self._kept
         if kept is None:
-            known = int(self._ledger.fact("policy_revision") or 0)  # of a ledger that is older than these tables
+            known = int(
+                self._ledger.fact("policy_revision") or 0
+            )  # of a ledger that is older than these tables
             standing = first(self._planned.fleet, self._initial, known, now_ms)
             self._kept = self._journal.write(None, standing, event, lease=self.lease)
         elif kept.standing.content.document:
@@ -138,7 +146,11 @@ class Engine:
             return
         news = (after.stage, after.wave) != (state.stage, state.wave)
         event = Event(
-            at_ms=now_ms, what=_what(state, after), author=COORDINATOR, reason=reason, document=state.new.document
+            at_ms=now_ms,
+            what=_what(state, after),
+            author=COORDINATOR,
+            reason=reason,
+            document=state.new.document,
         )
         standing = moved(kept.standing, after, now_ms)
         self._kept = self._journal.write(kept, standing, event if news else None, lease=self.lease)
@@ -155,8 +167,8 @@ class Engine:
             return evidence(state, standing.revision, fleet, {}, {})
         begun_ms = state.reached_ms[0]
         earlier = Interval(max(0, begun_ms - round(state.plan.baseline_s * 1000)), begun_ms)
-        before = tallies(self._ledger.database, self._ledger.bucket_ms, earlier)
-        after = tallies(self._ledger.database, self._ledger.bucket_ms, Interval(state.since_ms, now_ms))
+        before = tallies(self._ledger.engine, self._ledger.bucket_ms, earlier)
+        after = tallies(self._ledger.engine, self._ledger.bucket_ms, Interval(state.since_ms, now_ms))
         return evidence(state, standing.revision, fleet, before, after)
 
     def _let_go(self) -> None:
@@ -168,4 +180,3 @@ class Engine:
 
 def _what(before: State, after: State) -> str:
     return f"wave {after.wave}" if after.wave != before.wave else after.stage
-

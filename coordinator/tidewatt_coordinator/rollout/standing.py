@@ -7,14 +7,10 @@ they would notice raises the revision; no other does.
 import msgspec
 from msgspec.structs import replace
 
-from tidewatt_coordinator.rollout.orders import abort
-from tidewatt_coordinator.rollout.plan import LIVE, Content, State, waves_of
+from tidewatt_coordinator.rollout.orders import NothingToDo, abort
+from tidewatt_coordinator.rollout.plan import LIVE, Content, State, rollout_of
 from tidewatt_coordinator.rollout.terms import Plan
-from tidewatt_wire.messages import Model, PolicySet, Rollout, TrustedKey
-
-
-class NothingToDo(ValueError):  # noqa: N818 - it is no error of the program
-    """An order that would change nothing; the sentence says why."""
+from tidewatt_wire.messages import Model, PolicySet, TrustedKey
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +36,7 @@ def policy_set_of(
 ) -> PolicySet:
     """The set that devices are to read."""
     state, content = standing.live, standing.content
-    rollout = Rollout(id=state.id, rules=state.new.rules, waves=waves_of(state)) if state and state.wave else None
+    rollout = rollout_of(state, state.wave) if state and state.wave else None
     return PolicySet(
         fleet=standing.fleet,
         revision=standing.revision,
@@ -62,7 +58,7 @@ def first(fleet: str, content: Content, revision: int, now_ms: int) -> Standing:
 def put(standing: Standing, content: Content, now_ms: int) -> Standing:
     """Put rules in force for everybody at once."""
     _no_rollout(standing)
-    if content == standing.content:
+    if _asks(content) == _asks(standing.content):
         raise NothingToDo(f"{content.name} is in force already, at revision {standing.revision}")
     return _revised(standing, replace(standing, content=content, previous=standing.content), now_ms)
 
@@ -70,8 +66,10 @@ def put(standing: Standing, content: Content, now_ms: int) -> Standing:
 def begin(standing: Standing, content: Content, plan: Plan, now_ms: int) -> Standing:
     """Plan a rollout of new rules; the engine takes it from there."""
     _no_rollout(standing)
-    if content.rules == standing.content.rules:
-        raise NothingToDo(f"the rules of {content.name} are in force already, at revision {standing.revision}")
+    if _asks(content) == _asks(standing.content):
+        raise NothingToDo(
+            f"the rules of {content.name} are in force already, at revision {standing.revision}"
+        )
     name = f"{content.name[:40]}-{_above(standing.revision, now_ms)}"
     state = State(id=name, plan=plan, base=standing.content, new=content, begun_ms=now_ms)
     return replace(standing, rollout=state)
@@ -91,9 +89,7 @@ def rolled_back(standing: Standing, why: str, now_ms: int) -> Standing:
         return moved(standing, abort(standing.live, why), now_ms)
     if standing.previous is None:
         raise NothingToDo("nothing was in force before, so there is nothing to go back to")
-    return _revised(
-        standing, replace(standing, content=standing.previous, previous=standing.content), now_ms
-    )
+    return _revised(standing, replace(standing, content=standing.previous, previous=standing.content), now_ms)
 
 
 def same_to_devices(one: Standing, other: Standing) -> bool:
@@ -107,6 +103,10 @@ def _revised(before: Standing, after: Standing, now_ms: int) -> Standing:
     if same_to_devices(before, after):
         return after
     return replace(after, revision=_above(before.revision, now_ms), issued_ms=now_ms)
+
+
+def _asks(content: Content) -> tuple[object, ...]:
+    return content.rules, content.not_before_ms, content.not_after_ms
 
 
 def _above(revision: int, now_ms: int) -> int:
