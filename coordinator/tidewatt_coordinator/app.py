@@ -162,7 +162,7 @@ def _lease(config: Config, ledger: Ledger) -> Lease:
     holder = f"{socket.gethostname()}:{os.getpid()}"[:100]
     lasts_ms = round(config.coordinator.lease_s * 1000)
     name = f"policy:{config.coordinator.fleet}"
-    return Lease(ledger.database, name, holder, lasts_ms, lambda: int(time.time() * 1000))
+    return Lease(ledger.engine, name, holder, lasts_ms, lambda: int(time.time() * 1000))
 
 
 class _Server(uvicorn.Server):

@@ -9,7 +9,7 @@ from tidewatt_coordinator.config import Dispatch
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ingest import Ingest
 from tidewatt_coordinator.ledger.store import Ledger
-from tidewatt_coordinator.publisher import Publisher, policy_set
+from tidewatt_coordinator.publisher import Publisher
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.codec import encode
@@ -203,19 +203,13 @@ async def test_a_ledger_that_fails_loses_nothing(ledger: Ledger, monkeypatch: py
     assert ledger.totals()[0].values[0] == 10
 
 
-def test_policy_revisions_rise_when_the_rules_change_and_only_then(ledger: Ledger) -> None:
-    first = policy_set("f", [Rule()], ledger, 1_000_000_000)
-    assert first.revision == 1_000_000
-    assert policy_set("f", [Rule()], ledger, 2_000_000_000).revision == 1_000_000
-    changed = [Rule(policy=Policy(slo_p95_ms=10.0))]
-    assert policy_set("f", changed, ledger, 1_000).revision == 1_000_001, "even if the clock fell back"
-
-
 def test_tables_have_rising_epochs_and_an_expiry(profile: BoardProfile, clock: Clock) -> None:
     fleet = Fleet(10**12)
     fleet.born(birth(profile, at_ms=clock.now_ms()), clock.now_ms())
     fleet.reported(report(at_ms=clock.now_ms()), clock.now_ms())
-    publisher = Publisher(("127.0.0.1", 1), PROFILE_POLICIES, fleet, 0.15, Dispatch(valid_s=30.0), clock)
+    publisher = Publisher(
+        ("127.0.0.1", 1), lambda: PROFILE_POLICIES, fleet, 0.15, Dispatch(valid_s=30.0), clock
+    )
     first, second = publisher.next_table(), publisher.next_table()
     assert second.epoch > first.epoch
     assert second.expires_at_ms == clock.now_ms() + 30_000

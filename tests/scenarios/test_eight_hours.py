@@ -131,7 +131,7 @@ async def test_eight_hours(
     ledger = Ledger(f"sqlite:///{tmp_path / 'l.db'}", 60_000)
     fleet = Fleet(stale_after_ms=3_600_000)
     ingest = Ingest(broker, "f", fleet, ledger, clock.now_ms)
-    publisher = Publisher(broker, POLICIES, fleet, 0.15, Dispatch(valid_s=3600.0), clock)
+    publisher = Publisher(broker, lambda: POLICIES, fleet, 0.15, Dispatch(valid_s=3600.0), clock)
     tasks = [
         asyncio.create_task(work)
         for work in (

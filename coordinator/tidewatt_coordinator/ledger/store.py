@@ -56,8 +56,8 @@ class Ledger:
             raise LedgerError(f"ledger.url {url!r} can't be opened: {error.orig}") from error
 
     @property
-    def database(self) -> Engine:
-        """The database itself, its tables up to date, for what else is kept in it."""
+    def engine(self) -> Engine:
+        """The database, for what else is kept beside the ledger."""
         return self._engine
 
     def close(self) -> None:

@@ -43,7 +43,7 @@ def parse(text: str, *, name: str, language: Language | None = None) -> Read:
 
 
 def to_text(document: Document) -> str:
-    """The document as TOML, nothing hidden; null is left out where it is the default, else written as none."""
+    """The document as TOML, without what would be so anyway; null is the word none."""
     return to_toml(_without_defaults(document))
 
 
@@ -90,7 +90,10 @@ def _senseless(document: Document) -> Iterator[Problem]:
     yield from _idle_waves(plan.waves)
     size = len(msgspec.json.encode(document.rules))
     if size > MOST_RULES_BYTES:
-        yield ("rules",), f"the rules are {size} bytes on the wire; at most {MOST_RULES_BYTES} fit a policy set"
+        yield (
+            ("rules",),
+            f"the rules are {size} bytes on the wire; at most {MOST_RULES_BYTES} fit a policy set",
+        )
 
 
 def _zones(document: Document) -> Iterator[Problem]:
@@ -102,7 +105,10 @@ def _zones(document: Document) -> Iterator[Problem]:
     for path, window in windows:
         if window and zone_of(window.zone) is None:
             hint = nearest(window.zone, available_timezones())
-            yield (*path, "zone"), f"{dotted((*path, 'zone'))}: no time zone {window.zone!r} is known; {hint[:80]}"
+            yield (
+                (*path, "zone"),
+                f"{dotted((*path, 'zone'))}: no time zone {window.zone!r} is known; {hint[:80]}",
+            )
 
 
 def _names(rules: list[Rule]) -> Iterator[Problem]:
@@ -155,5 +161,5 @@ def _idle_waves(waves: list[PlannedWave]) -> Iterator[Problem]:
     if last.match or last.percent < 100:  # noqa: PLR2004 - percent
         yield (
             ("rollout", "waves", len(waves) - 1),
-            f"wave {len(waves)} is the last and reaches not everybody; add one with percent = 100 and no match",
+            f"wave {len(waves)} is the last and doesn't reach all; add one with percent = 100 and no match",
         )

@@ -58,8 +58,8 @@ class Engine:
     ) -> None:
         """`attached`: what is to go with every set now; asked every tick."""
         self._ledger, self._fleet, self._now_ms, self._attached = ledger, fleet, now_ms, attached
-        self._journal = Journal(ledger.database, name)
-        self._roster = Roster(ledger.database, name)
+        self._journal = Journal(ledger.engine, name)
+        self._roster = Roster(ledger.engine, name)
         self._initial = Content(rules=rules)
         self.lease = lease
         self._kept: Kept | None = None
@@ -75,7 +75,7 @@ class Engine:
         return policy_set_of(self.standing)
 
     def may_publish(self) -> bool:
-        """Whether this coordinator is the one to publish, at this very moment: what stands is kept, the lease held."""
+        """Whether this coordinator is the one to publish, at this very moment."""
         return self._kept is not None and self.lease.held()
 
     @property
@@ -190,8 +190,8 @@ class Engine:
             return evidence(state, standing.revision, fleet, {}, {})
         begun_ms = state.reached_ms[0]
         earlier = Interval(max(0, begun_ms - round(state.plan.baseline_s * 1000)), begun_ms)
-        before = tallies(self._ledger.database, self._ledger.bucket_ms, earlier)
-        after = tallies(self._ledger.database, self._ledger.bucket_ms, Interval(state.since_ms, now_ms))
+        before = tallies(self._ledger.engine, self._ledger.bucket_ms, earlier)
+        after = tallies(self._ledger.engine, self._ledger.bucket_ms, Interval(state.since_ms, now_ms))
         return evidence(state, standing.revision, fleet, before, after)
 
     def _let_go(self) -> None:

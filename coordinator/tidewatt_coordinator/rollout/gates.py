@@ -129,7 +129,10 @@ def _energy(seen: Sequence[Seen], gates: Gates) -> Iterator[Finding]:
     rest, least = _per_request(seen, reached=False)
     if any(not one.reached and one.online for one in seen):
         if rest is None or least < gates.least_requests:
-            yield "unsure", f"joules per request: {least} requests by the others, {gates.least_requests} are asked"
+            yield (
+                "unsure",
+                f"joules per request: {least} requests by the others, {gates.least_requests} are asked",
+            )
             return
         now /= rest
     yield _limit("joules per request", now - 1.0, limit, "%")

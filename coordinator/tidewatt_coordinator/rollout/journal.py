@@ -15,7 +15,7 @@ from tidewatt_coordinator.rollout.standing import Standing
 MOST_TRIES = 20
 
 
-class Changed(RuntimeError):  # noqa: N818 - it is what happened
+class Changed(RuntimeError):
     """Somebody else wrote first; nothing was written."""
 
 

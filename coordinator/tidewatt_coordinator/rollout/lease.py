@@ -17,7 +17,7 @@ from tidewatt_coordinator.ledger.tables import lease
 MARGIN = 0.2
 
 
-class LeaseLost(RuntimeError):  # noqa: N818 - it is what happened
+class LeaseLost(RuntimeError):
     """Somebody else holds the lease now; nothing was written."""
 
 
@@ -81,7 +81,9 @@ class Lease:
                         return
                     row = {"holder": self.holder, "fencing": 1, "expires_ms": expires_ms}
                     connection.execute(insert(lease).values(name=self._name, **row))
-                fencing = connection.execute(select(lease.c.fencing).where(lease.c.name == self._name)).scalar()
+                fencing = connection.execute(
+                    select(lease.c.fencing).where(lease.c.name == self._name)
+                ).scalar()
         except IntegrityError:
             return  # another coordinator made the row first
         self.fencing, self._expires_ms = int(fencing or 0), expires_ms

@@ -17,8 +17,7 @@ from tidewatt_coordinator.rollout.gates import Tally
 from tidewatt_wire.units import MILLIJOULES_PER_JOULE
 
 ENERGY, REQUESTS, VIOLATING, UNMEASURED, UNJUDGED = (
-    COUNTERS.index(name)
-    for name in ("energy_mj", "requests", "violating_ms", "unmeasured_ms", "unjudged_ms")
+    COUNTERS.index(name) for name in ("energy_mj", "requests", "violating_ms", "unmeasured_ms", "unjudged_ms")
 )
 #: Energy per request isn't believed where more than this share of the time had no power reading.
 MOST_UNMEASURED = 0.01
@@ -104,4 +103,3 @@ def _knots(spans: Iterable[Span]) -> Iterator[Knot]:
         yield span.first_ms, span.least
         if span.last_ms > span.first_ms:
             yield span.last_ms, span.greatest
-

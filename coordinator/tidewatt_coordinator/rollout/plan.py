@@ -16,7 +16,7 @@ import msgspec
 
 from tidewatt_coordinator.rollout.gates import Contrast, Seen, judge
 from tidewatt_coordinator.rollout.terms import Plan, unix_ms
-from tidewatt_wire.messages import Rule, Wave
+from tidewatt_wire.messages import Rollout, Rule, Wave
 
 Stage = Literal["planned", "waiting_approval", "soaking", "paused", "complete", "aborted"]
 Verb = Literal["wait", "advance", "complete", "pause", "abort"]
@@ -92,9 +92,10 @@ def step(state: State, facts: Facts, now_ms: int) -> tuple[State, str]:
             return msgspec.structs.replace(state, stage=ended[verb], reason=reason), reason
 
 
-def waves_of(state: State) -> list[Wave]:
-    """The waves reached, as the wire says them."""
-    return [Wave(percent=wave.percent, match=wave.match) for wave in state.plan.waves[: state.wave]]
+def rollout_of(state: State, waves: int) -> Rollout:
+    """The rollout with so many waves reached, as the wire says it."""
+    reached = [Wave(percent=wave.percent, match=wave.match) for wave in state.plan.waves[:waves]]
+    return Rollout(id=state.id, rules=state.new.rules, waves=reached)
 
 
 def wants_evidence(state: State, now_ms: int) -> bool:

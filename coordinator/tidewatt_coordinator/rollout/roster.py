@@ -37,7 +37,9 @@ class Roster:
         """All devices, by name."""
         table = known_device.c
         names = Known.__struct_fields__
-        rows = select(*(table[name] for name in names)).where(table.fleet == self._fleet).order_by(table.device)
+        rows = (
+            select(*(table[name] for name in names)).where(table.fleet == self._fleet).order_by(table.device)
+        )
         known = []
         with self._database.connect() as connection:
             for row in connection.execute(rows):

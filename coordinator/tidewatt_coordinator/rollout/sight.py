@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from tidewatt_coordinator.rollout.gates import Seen, Tally, contrast
-from tidewatt_coordinator.rollout.membership import is_member
-from tidewatt_coordinator.rollout.plan import Evidence, State
+from tidewatt_coordinator.rollout.plan import Evidence, State, rollout_of
+from tidewatt_governor.policy import member
 from tidewatt_wire.messages import Ack
 
 
@@ -54,7 +54,7 @@ def _seen(state: State, one: Glimpse, waves: int, revision: int) -> Seen:
     answered = one.ack is not None and one.ack.revision >= revision
     return Seen(
         device=one.device,
-        reached=is_member(state.id, state.plan.waves[:waves], one.device, one.labels),
+        reached=member(rollout_of(state, waves), one.device, one.labels),
         online=one.online,
         answered=answered,
         refused=answered and one.ack is not None and one.ack.status == "refused",

@@ -7,14 +7,10 @@ they would notice raises the revision; no other does.
 import msgspec
 from msgspec.structs import replace
 
-from tidewatt_coordinator.rollout.orders import abort
-from tidewatt_coordinator.rollout.plan import LIVE, Content, State, waves_of
+from tidewatt_coordinator.rollout.orders import NothingToDo, abort
+from tidewatt_coordinator.rollout.plan import LIVE, Content, State, rollout_of
 from tidewatt_coordinator.rollout.terms import Plan
-from tidewatt_wire.messages import Model, PolicySet, Rollout, TrustedKey
-
-
-class NothingToDo(ValueError):  # noqa: N818 - it is no error of the program
-    """An order that would change nothing; the sentence says why."""
+from tidewatt_wire.messages import Model, PolicySet, TrustedKey
 
 
 class Attached(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,9 +43,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 def policy_set_of(standing: Standing) -> PolicySet:
     """The set that devices are to read."""
     state, content = standing.live, standing.content
-    rollout = (
-        Rollout(id=state.id, rules=state.new.rules, waves=waves_of(state)) if state and state.wave else None
-    )
+    rollout = rollout_of(state, state.wave) if state and state.wave else None
     return PolicySet(
         fleet=standing.fleet,
         revision=standing.revision,
@@ -71,7 +65,7 @@ def first(fleet: str, content: Content, revision: int, now_ms: int) -> Standing:
 def put(standing: Standing, content: Content, now_ms: int) -> Standing:
     """Put rules in force for everybody at once."""
     _no_rollout(standing)
-    if content == standing.content:
+    if _asks(content) == _asks(standing.content):
         raise NothingToDo(f"{content.name} is in force already, at revision {standing.revision}")
     return _revised(standing, replace(standing, content=content, previous=standing.content), now_ms)
 
@@ -79,7 +73,7 @@ def put(standing: Standing, content: Content, now_ms: int) -> Standing:
 def begin(standing: Standing, content: Content, plan: Plan, now_ms: int) -> Standing:
     """Plan a rollout of new rules; the engine takes it from there."""
     _no_rollout(standing)
-    if content.rules == standing.content.rules:
+    if _asks(content) == _asks(standing.content):
         raise NothingToDo(
             f"the rules of {content.name} are in force already, at revision {standing.revision}"
         )
@@ -121,6 +115,10 @@ def _revised(before: Standing, after: Standing, now_ms: int) -> Standing:
     if same_to_devices(before, after):
         return after
     return replace(after, revision=_above(before.revision, now_ms), issued_ms=now_ms)
+
+
+def _asks(content: Content) -> tuple[object, ...]:
+    return content.rules, content.not_before_ms, content.not_after_ms
 
 
 def _above(revision: int, now_ms: int) -> int:

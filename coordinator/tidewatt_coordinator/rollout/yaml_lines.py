@@ -64,11 +64,14 @@ class _Reading:
             if not isinstance(key_node, ScalarNode):
                 raise DocumentError(f"{self._name}:{line}: a key is a word")
             key = str(key_node.value)
+            here = (*path, key)
             if key in table:
-                before = self.found[(*path, key)]
-                raise DocumentError(f"{self._name}:{line}: the key {key!r} stands here twice; see line {before}")
-            self.found.setdefault((*path, key), line)
-            table[key] = self.value(value_node, (*path, key))
+                before = self.found[here]
+                raise DocumentError(
+                    f"{self._name}:{line}: the key {key!r} stands here twice; see line {before}"
+                )
+            self.found.setdefault(here, line)
+            table[key] = self.value(value_node, here)
         return table
 
     def _scalar(self, node: ScalarNode, line: int) -> Any:
@@ -88,4 +91,6 @@ class _Reading:
                     return float(text.replace(".inf", "inf").replace(".nan", "nan").replace(".NaN", "nan"))
         except ValueError as error:
             raise DocumentError(f"{self._name}:{line}: {text!r} is not a number") from error
-        raise DocumentError(f"{self._name}:{line}: the tag {str(node.tag)[:60]!r} isn't read here; plain values are")
+        raise DocumentError(
+            f"{self._name}:{line}: the tag {str(node.tag)[:60]!r} isn't read here; plain values are"
+        )
