@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from paho.mqtt import publish
 from tests.actuators import Process, wait_for
+from tests.sealing import PUBLIC, sealed
 from tests.world import Mosquitto
 
 from tidewatt_agent.standin import nvpmodel
 from tidewatt_agent.standin.board import boot, fail
-from tidewatt_wire.codec import encode
 from tidewatt_wire.documents import to_toml
 from tidewatt_wire.messages import MaintenanceWindow, Policy, PolicySet, Rule
 from tidewatt_wire.topics import FleetTopic
@@ -68,7 +68,7 @@ class Pair:
         clock = {"clock": {"origin_unix_ms": DAY_MS, "origin_monotonic_s": time.monotonic(), "speed": speed}}
         document = {
             **(clock if speed != 1.0 else {}),
-            "link": {"broker": broker},
+            "link": {"broker": broker, "policy_keys": [PUBLIC]},
             "agent": {"fleet": "f", "device": "b1", "control": control, "tick_s": 0.05},
             "board": {"actuator_socket": str(self.actuator.path)},
             "reader": {"root": str(self.actuator.root), "interval_s": 0.05},
@@ -197,7 +197,7 @@ def test_a_planned_reboot(pair: Pair, mosquitto: Mosquitto) -> None:
     policy = Policy(mode="7W", maintenance=MaintenanceWindow(start="00:00", minutes=1440))
     offered = PolicySet(fleet="f", revision=1, issued_at_ms=0, rules=[Rule(policy=policy)])
     topic = str(FleetTopic("f", "policy"))
-    publish.single(topic, encode(offered), 1, retain=True, hostname="127.0.0.1", port=mosquitto.port)
+    publish.single(topic, sealed(offered), 1, retain=True, hostname="127.0.0.1", port=mosquitto.port)
 
     running, agent = pair.actuator.start(*leave), pair.agent(broker=mosquitto.url, speed=60.0)
     wait_for(lambda: "reboot_planned" in pair.outcomes(), "the plan")
