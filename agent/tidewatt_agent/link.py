@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import aiomqtt
 
+from tidewatt_agent.answers import Answers
 from tidewatt_agent.config import Address
-from tidewatt_agent.outbox import Outbox
 from tidewatt_wire.codec import encode
 from tidewatt_wire.messages import Birth, Report, Will
 from tidewatt_wire.topics import DeviceKind, DeviceTopic, FleetTopic, ModelTopic, parse
@@ -38,13 +38,13 @@ class Link:
         fleet: str,
         birth: Callable[[], Birth],
         on_policy: Callable[[bytes], Awaitable[None]],
-        acks: Outbox | None = None,
+        acks: Answers | None = None,
         on_chunk: Callable[[ModelTopic, bytes], Awaitable[None]] | None = None,
     ) -> None:
         """`on_policy` takes a policy set's bytes, `on_chunk` a part of a model; `acks`: the answers."""
         self._broker, self._fleet = broker, fleet
         self._birth, self._on_policy = birth, on_policy
-        self._acks = acks or Outbox()
+        self._acks = acks or Answers()
         self._on_chunk = on_chunk
         self._wanted: frozenset[str] = frozenset()
         self._wants_others = asyncio.Event()

@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from tidewatt_agent.admission import SetRefused, is_over, judge, read_set
-from tidewatt_agent.outbox import Outbox
+from tidewatt_agent.answers import Answers
 from tidewatt_agent.policyfile import KeptPolicy, PolicyFile
 from tidewatt_governor.policy import member, resolve
 from tidewatt_wire.messages import Ack, AckStatus, Policy, PolicySet, RefusalCode, TrustedKey
@@ -53,7 +53,7 @@ class Policies:
         self.policy = Policy()
         self.expired = False
         """Whether the set in force has outlived its time: the built-in default is in force."""
-        self.acks = Outbox()
+        self.acks = Answers()
         self.refused: Counter[RefusalCode] = Counter()
         self.refusal: Ack | None = None
         """The last refusal, until a set is accepted."""
@@ -101,7 +101,7 @@ class Policies:
             log.error("the kept policy set is not used: %s", error)  # noqa: TRY400
 
     async def offer(self, envelope: bytes, at_ms: int) -> None:
-        """Take the policy set or refuse it, and put the answer in the outbox."""
+        """Take the policy set or refuse it, and put the answer among those that wait."""
         try:
             offered = Held(read_set(envelope, self._trusted, self._fleet), envelope)
             if self._is_known(offered.policies.revision, at_ms):

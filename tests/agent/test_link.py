@@ -8,9 +8,9 @@ import aiomqtt
 import pytest
 from tests.world import Mosquitto, until
 
+from tidewatt_agent.answers import Answers
 from tidewatt_agent.config import Address, broker_address
 from tidewatt_agent.link import Link
-from tidewatt_agent.outbox import Outbox
 from tidewatt_wire.codec import decode, encode
 from tidewatt_wire.messages import Ack, Birth, Counters, Gauges, PolicySet, Report, Will
 from tidewatt_wire.topics import DeviceTopic, FleetTopic, ModelTopic, every_chunk, parse
@@ -57,15 +57,15 @@ async def listening(address: tuple[str, int]) -> AsyncIterator[tuple[Ear, aiomqt
 
 @contextlib.asynccontextmanager
 async def linked(address: tuple[str, int], acks: list[bytes] | None = None) -> AsyncIterator[Link]:
-    outbox = Outbox()
+    answers = Answers()
 
     async def on_policy(payload: bytes) -> None:
         if acks is not None:
             acks.append(payload)
         for status in ("accepted", "applied"):
-            outbox.put(Ack(device="d1", revision=1, status=status, at_ms=1))
+            answers.put(Ack(device="d1", revision=1, status=status, at_ms=1))
 
-    link = Link(Address(*address), "f", lambda: BIRTH, on_policy, outbox)
+    link = Link(Address(*address), "f", lambda: BIRTH, on_policy, answers)
     task = asyncio.create_task(link.run())
     try:
         yield link

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.sealing import FLEETS_KEY, FOREIGN_KEY, NEXT_KEY, sealed_rules
 
+from tidewatt_agent.answers import Answers
 from tidewatt_agent.config import Link
-from tidewatt_agent.outbox import Outbox
 from tidewatt_agent.policies import Policies
 from tidewatt_agent.policyfile import PolicyFile, configured_keys
 from tidewatt_wire.messages import Ack, MaintenanceWindow, Policy, Rollout, Rule, TrustedKey, Wave
@@ -304,19 +304,19 @@ def test_keys_come_from_the_configuration_and_its_file(tmp_path: Path) -> None:
         configured_keys(link)
 
 
-async def test_the_outbox_keeps_order_forgets_the_oldest_and_tells_the_newest_again() -> None:
-    outbox = Outbox()
-    outbox.reconnected()
+async def test_the_answers_keep_order_forget_the_oldest_and_tell_the_newest_again() -> None:
+    answers = Answers()
+    answers.reconnected()
     acks = [Ack(device="d", revision=number, status="accepted", at_ms=0) for number in range(20)]
-    waits = asyncio.create_task(outbox.next())
+    waits = asyncio.create_task(answers.next())
     await asyncio.sleep(0)
-    outbox.put(acks[0])
+    answers.put(acks[0])
     assert await waits is acks[0]
-    outbox.sent(acks[0])
-    outbox.reconnected()
-    assert await outbox.next() is acks[0], "the broker may have forgotten it"
+    answers.sent(acks[0])
+    answers.reconnected()
+    assert await answers.next() is acks[0], "the broker may have forgotten it"
     for ack in acks[1:]:
-        outbox.put(ack)
-    assert (await outbox.next()).revision == 4
-    outbox.sent(acks[0])
-    assert (await outbox.next()).revision == 4, "what was given up meanwhile takes no other with it"
+        answers.put(ack)
+    assert (await answers.next()).revision == 4
+    answers.sent(acks[0])
+    assert (await answers.next()).revision == 4, "what was given up meanwhile takes no other with it"

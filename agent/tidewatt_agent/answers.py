@@ -9,8 +9,8 @@ from tidewatt_wire.messages import Ack
 MOST_WAITING = 16
 
 
-class Outbox:
-    """Acks that wait for the link. `put` never blocks; a full outbox gives up the oldest."""
+class Answers:
+    """Acks that wait for the link. `put` never blocks; a full queue gives up the oldest."""
 
     def __init__(self) -> None:
         self._waiting: deque[Ack] = deque(maxlen=MOST_WAITING)
@@ -37,6 +37,6 @@ class Outbox:
         return self._waiting[0]
 
     def sent(self, ack: Ack) -> None:
-        """Let go of an ack that the broker has; a full outbox may have given it up itself."""
+        """Let go of an ack that the broker has; a full queue may have given it up itself."""
         if self._waiting and self._waiting[0] is ack:
             self._waiting.popleft()
