@@ -10,7 +10,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TextIO
 
@@ -30,12 +30,14 @@ from tidewatt_agent.learning import Learning
 from tidewatt_agent.leases import Leases
 from tidewatt_agent.link import Link
 from tidewatt_agent.load.endpoint import Applications
+from tidewatt_agent.outbox import Outbox
 from tidewatt_agent.policies import Policies
 from tidewatt_agent.power import Calibration, PowerRule
 from tidewatt_agent.profiles import named_profile
 from tidewatt_agent.readers import Reader, Readers
 from tidewatt_agent.recognise import BoardIdentity, recognise
 from tidewatt_agent.rivals import find_rivals
+from tidewatt_agent.spool import FILE_NAME, MEGABYTE, Spool
 from tidewatt_agent.stopping import stop_asked
 from tidewatt_agent.sysfs.battery import Battery
 from tidewatt_agent.sysfs.reader import SysfsReader
@@ -44,7 +46,7 @@ from tidewatt_agent.tegrastats.child import TegrastatsChild
 from tidewatt_agent.tick import Identity, Tick
 from tidewatt_governor.boards import BoardProfile, profile_for
 from tidewatt_wire.clock import Clock
-from tidewatt_wire.messages import Birth
+from tidewatt_wire.messages import Birth, Capability
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +80,11 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
     load = Applications(config.load) if config.load else None
     hands = _hands(config, profile)
     leases = Leases([point.name for point in profile.points] if profile else [], clock)
-    link = _link(config, identity, profile, learning, clock, policies)
     foresight = Foresight(config.forecast.model, config.forecast.zone, config.state.folder)
+    link = _link(
+        config, identity, profile, learning, clock, policies,
+        lambda: capabilities_of(config, learning, hands, foresight),
+    )  # fmt: skip
     shown = metrics.AgentMetrics(
         VERSION, profile, board, readers, link, _host(config, readers), learning, foresight
     )
@@ -100,7 +105,8 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
             told=lambda at_ms: link is None or link.told_ms >= at_ms,
         )  # fmt: skip
         works = {"readers": readers.run(), "learning": learning.keep(clock)}
-        works |= {"foresight": foresight.keep(clock)} | ({"link": link.run()} if link else {})
+        works |= {"foresight": foresight.keep(clock)}
+        works |= {"link": link.run(), "outbox": link.outbox.keep()} if link else {}
         tasks = [asyncio.create_task(_eternal(name, work)) for name, work in works.items()]
         ticking = asyncio.create_task(_loop(config, clock, tick_s, tick, file, link, shown))
         try:
@@ -110,6 +116,7 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
             await _end([ticking])
             await _last_words(tick, hands, file, link, clock)
             await _end(tasks)
+            await _put_away(link)
             learning.save()
             await hands.close()
             foresight.save()
@@ -138,10 +145,17 @@ async def _last_words(tick: Tick, hands: Hands, file: CounterFile, link: Link | 
         log.exception("the last tick failed")
     await hands.restore()
     told = file.keep(report, 0.0) if report else None
-    if told and link and link.connected and clock_is_set(clock):
+    if told and link and clock_is_set(clock):
         link.send(told)
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(link.flushed(), GOODBYE_S)
+        if link.connected:  # else it goes into the spool
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(link.flushed(), GOODBYE_S)
+
+
+async def _put_away(link: Link | None) -> None:
+    """What could not be sent goes to the disk, when nothing more can come."""
+    if link:
+        await link.outbox.close()
 
 
 async def _end(tasks: "list[asyncio.Task[None]]") -> None:
@@ -235,6 +249,7 @@ def _link(
     learning: Learning,
     clock: Clock,
     policies: Policies,
+    capabilities: Callable[[], list[Capability]],
 ) -> Link | None:
     if not config.link.broker:
         return None
@@ -252,6 +267,7 @@ def _link(
             labels=config.labels,
             points=learning.points,
             vendor_default=profile.vendor_default if profile else None,
+            capabilities=capabilities(),
         )
 
     return Link(
@@ -259,7 +275,28 @@ def _link(
         config.agent.fleet,
         birth,
         lambda payload: policies.offer(payload, clock.now_ms()),
+        outbox_of(config),
     )
+
+
+def outbox_of(config: Config) -> Outbox:
+    """Where reports wait: with a state folder the spool's file takes those that wait for long."""
+    path = _kept_in(config, FILE_NAME)
+    size = config.spool.max_mb * MEGABYTE
+    spool = Spool(path, config.agent.fleet, config.device, size) if path else None
+    return Outbox(spool, config.spool.replay_per_s)
+
+
+def capabilities_of(
+    config: Config, learning: Learning, hands: Hands, foresight: Foresight
+) -> list[Capability]:
+    """What this agent, as it is configured, can do beyond reporting."""
+    can: dict[Capability, bool] = {
+        "caps": hands.acts and any(point.trims for point in learning.points),
+        "forecast": foresight.configured,
+        "spool": bool(config.state.folder),
+    }
+    return [name for name, able in can.items() if able]
 
 
 async def _until_told_or_broken(tasks: list["asyncio.Task[None]"], *, until_eof: bool) -> None:

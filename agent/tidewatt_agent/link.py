@@ -1,21 +1,24 @@
 """The link to the coordinator: MQTT 5, birth and last will, QoS 1, reconnecting for ever.
 
-Reports wait in a bounded queue while the broker is away. Counters are cumulative, so when
-the queue is full the oldest report goes: totals stay exact, only detail in time is lost.
+Reports wait in the outbox while the broker is away. What comes from its spool carries the MQTT
+user property `replayed`, so that nobody takes it for the present.
 """
 
 import asyncio
 import logging
 import random
-from collections import deque
 from collections.abc import Callable
 
 import aiomqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from tidewatt_agent.config import Address
+from tidewatt_agent.coordinators import Coordinators
+from tidewatt_agent.outbox import Outbox
 from tidewatt_wire.codec import encode
 from tidewatt_wire.messages import Ack, Birth, Report, Will
-from tidewatt_wire.topics import DeviceKind, DeviceTopic, FleetTopic
+from tidewatt_wire.topics import REPLAYED, DeviceKind, DeviceTopic, FleetTopic
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +27,6 @@ FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
 #: Real seconds that the goodbye may wait for a broker that may be gone.
 GOODBYE_S = 2.0
-#: An hour of reports at the default 10 s.
-MOST_WAITING = 360
 
 
 class Link:
@@ -37,31 +38,28 @@ class Link:
         fleet: str,
         birth: Callable[[], Birth],
         on_policy: Callable[[bytes], Ack | None],
+        outbox: Outbox | None = None,
     ) -> None:
         self._broker, self._fleet = broker, fleet
         self._birth, self._on_policy = birth, on_policy
         self._device = birth().device
-        self._waiting: deque[Report] = deque(maxlen=MOST_WAITING)
-        self._news = asyncio.Event()
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self.outbox = outbox or Outbox()
+        """What waits to be sent."""
+        self.coordinators = Coordinators(fleet)
+        """Whether a coordinator is there."""
         self._leaving = False
         self.connected = False
         self.connections = 0
-        self.dropped = 0
         self.told_ms = 0
         """When the newest report was made that the broker has acknowledged."""
 
     def send(self, report: Report) -> None:
         """Queue a report; it leaves as soon as there is a connection."""
-        self.dropped += len(self._waiting) == MOST_WAITING
-        self._waiting.append(report)
-        self._empty.clear()
-        self._news.set()
+        self.outbox.put(report)
 
     async def flushed(self) -> None:
-        """Return when the broker has acknowledged every report queued so far."""
-        await self._empty.wait()
+        """Return when every report queued so far is acknowledged by the broker, or in the spool."""
+        await self.outbox.flushed()
 
     async def run(self) -> None:
         """Stay connected for ever; ends only by cancellation, and then says goodbye."""
@@ -76,6 +74,7 @@ class Link:
                 log.warning("link: %s; trying again in %.1f s", error, backoff_s)
             finally:
                 self.connected = False
+                self.coordinators.forget()
             if self.connections > connections:
                 backoff_s = FIRST_BACKOFF_S
             # Jitter, so that a fleet does not come back all at once.
@@ -96,6 +95,7 @@ class Link:
             halves: set[asyncio.Task[None]] = set()
             try:
                 await client.subscribe(str(FleetTopic(self._fleet, "policy")), qos=1)
+                await client.subscribe(str(FleetTopic(self._fleet, "state")), qos=1)
                 await client.publish(self._topic("birth"), encode(birth), qos=1, retain=True)
                 self.connected = True
                 self.connections += 1
@@ -119,20 +119,22 @@ class Link:
 
     async def _send_all(self, client: aiomqtt.Client) -> None:
         while True:
-            # What an earlier connection left comes first, without waiting for news.
-            self._news.clear()
-            while self._waiting:
-                report = self._waiting[0]
-                await client.publish(self._topic("report"), encode(report), qos=1)
-                self.told_ms = max(self.told_ms, report.at_ms)
-                # Only an acknowledged report leaves the queue; a full queue may have dropped it itself.
-                if self._waiting and self._waiting[0] is report:
-                    self._waiting.popleft()
-            self._empty.set()
-            await self._news.wait()
+            parcel = await self.outbox.next()
+            await client.publish(
+                self._topic("report"),
+                parcel.payload,
+                qos=1,
+                properties=_replayed() if parcel.replayed else None,
+            )
+            # Only an acknowledged report is forgotten.
+            self.outbox.sent(parcel)
+            self.told_ms = max(self.told_ms, parcel.at_ms)
 
     async def _listen(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:
+            if message.topic.matches(str(FleetTopic(self._fleet, "state"))):
+                self.coordinators.take(bytes(message.payload))
+                continue
             ack = self._on_policy(bytes(message.payload))
             if ack is not None:
                 await client.publish(self._topic("ack"), encode(ack), qos=1, retain=True)
@@ -148,3 +150,9 @@ def _will(birth: Birth, *, lost: bool) -> Will:
         epoch=birth.epoch,
         cause="lost" if lost else "stopped",
     )
+
+
+def _replayed() -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.UserProperty = [(REPLAYED, "1")]
+    return properties

@@ -31,6 +31,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     estimated_governed_wh: float | None
     """What it would have used, had the agent acted, by the same model."""
     broker: bool
+    coordinator: bool | None
+    """Whether a coordinator is there; None while that isn't known."""
+    waiting: int | None
+    """Reports that wait to be sent; None where no broker is named."""
+    spool_failing: bool
     points: dict[str, str] = {}
     """Where each operating point's figures come from: measured, calibrated, class_default."""
 
@@ -68,6 +73,8 @@ def summarise(page: Page, control: str) -> Status:
     """What the page says."""
     cases = {dict(labels)["case"]: joules for labels, joules in _all(page, "estimated_energy_joules_total")}
     p95_s = _one(page, "latency_p95_seconds")
+    online = _one(page, "agent_coordinator_online")
+    waiting = [count for _, count in _all(page, "reports_waiting")]
     return Status(
         board=_label(page, "board_info", "model"),
         version=_label(page, "agent_info", "version"),
@@ -81,6 +88,9 @@ def summarise(page: Page, control: str) -> Status:
         estimated_wh=_watt_hours(cases.get("as_it_stood")),
         estimated_governed_wh=_watt_hours(cases.get("as_governed")),
         broker=_one(page, "link_connected") == 1.0,
+        coordinator=None if online is None else online == 1.0,
+        waiting=round(sum(waiting)) if waiting else None,
+        spool_failing=_one(page, "spool_failing") == 1.0,
         points={
             labels["point"]: labels["origin"]
             for labels in (dict(found) for found, _ in _all(page, "operating_point_info"))
@@ -103,7 +113,20 @@ def sentences(status: Status) -> list[str]:
         f"saving       {_saving(status)}",
         f"points       {_points(status.points)}",
         f"broker       {'connected' if status.broker else 'not connected'}",
+        f"coordinator  {_there(status.coordinator)}",
+        f"reports      {_waiting(status)}",
     ]
+
+
+def _there(online: bool | None) -> str:
+    return "not known" if online is None else "online" if online else "away"
+
+
+def _waiting(status: Status) -> str:
+    if status.waiting is None:
+        return "kept to itself: no broker is named"
+    where = "; the spool fails, they wait in memory: the log says why" if status.spool_failing else ""
+    return (f"{status.waiting} wait to be sent" if status.waiting else "none waits") + where
 
 
 def _points(origins: Mapping[str, str]) -> str:
