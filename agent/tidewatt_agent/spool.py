@@ -122,20 +122,20 @@ class Spool:
         with database:
             database.execute("BEGIN IMMEDIATE")
             database.executemany("DELETE FROM report WHERE id = ?", ((one,) for one in sent))
-            thinned = self._make_room(database, add) if add else 0
+            # Before, so that the file doesn't grow beyond its bound; after, for a batch that is much of it.
+            thinned = self._thin_to(self._max_bytes - _needed(add), database) if add else 0
             ids = [
                 database.execute("INSERT INTO report (epoch, at_ms, payload) VALUES (?, ?, ?)", one).lastrowid
                 for one in add
             ]
+            thinned += self._thin_to(self._max_bytes, database) if add else 0
             waiting = _number(database, "SELECT count(*) FROM report")
         size = _used_bytes(database)
         return Settled(self._file, [one or 0 for one in ids], waiting, size, thinned)
 
-    def _make_room(self, database: sqlite3.Connection, add: Sequence[Entry]) -> int:
-        # A page is rarely filled to the brim, and the tree above the pages grows with them.
-        need = sum(len(one.payload) for one in add) * 5 // 4 + 4 * PAGE_BYTES
+    def _thin_to(self, most_bytes: int, database: sqlite3.Connection) -> int:
         thinned = 0
-        while _used_bytes(database) + need > self._max_bytes:
+        while _used_bytes(database) > most_bytes:
             rows = database.execute("SELECT id, epoch FROM report ORDER BY id").fetchall()
             gone = surplus([epoch for _, epoch in rows])
             if not gone:
@@ -210,6 +210,11 @@ def _says_broken(error: sqlite3.Error) -> bool:
     """Whether the file's content is at fault, not the disk, its rights or somebody's lock."""
     # "malformed" and "not a database" are DatabaseError itself; the world's faults are subclasses.
     return type(error) is sqlite3.DatabaseError or "no such table" in str(error)
+
+
+def _needed(add: Sequence[Entry]) -> int:
+    # A page is rarely filled to the brim, and the tree above the pages grows with them.
+    return sum(len(one.payload) for one in add) * 5 // 4 + 4 * PAGE_BYTES
 
 
 def _number(database: sqlite3.Connection, question: str) -> int:

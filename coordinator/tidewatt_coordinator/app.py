@@ -20,6 +20,7 @@ from tidewatt_coordinator.ledger.account import Account, account
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tariff import Tariff, load_tariff
 from tidewatt_coordinator.metrics import CoordinatorMetrics
+from tidewatt_coordinator.presence import Presence
 from tidewatt_coordinator.publisher import Publisher, policy_set
 from tidewatt_coordinator.web import api
 from tidewatt_coordinator.web.models import FleetNow
@@ -52,6 +53,7 @@ class Coordinator:
         self.publisher = Publisher(
             address, self.policies, self.fleet, float(self.tariff.price_per_kwh), config.dispatch, self.clock
         )
+        self.presence = Presence(address, config.coordinator.fleet, self.clock)
         self._progress = progress
         self.metrics = CoordinatorMetrics(
             self.ingest, self.fleet, self.ledger, self.publisher, self.clock.now_ms
@@ -113,6 +115,7 @@ async def running(
             web,
             asyncio.create_task(_eternal("ingest", coordinator.ingest.run())),
             asyncio.create_task(_eternal("publisher", coordinator.publisher.run())),
+            asyncio.create_task(_eternal("presence", coordinator.presence.run())),
         ]
         coordinator.watch(tasks, own_broker)
         try:
