@@ -53,9 +53,9 @@ class Link:
         self.told_ms = 0
         """When the newest report was made that the broker has acknowledged."""
 
-    def send(self, report: Report) -> None:
-        """Queue a report; it leaves as soon as there is a connection."""
-        self.outbox.put(report)
+    def send(self, report: Report) -> Report:
+        """Queue a report, which leaves as soon as there is a connection; the report as it is told."""
+        return self.outbox.put(report)
 
     async def flushed(self) -> None:
         """Return when every report queued so far is acknowledged by the broker, or in the spool."""

@@ -99,8 +99,8 @@ class Outbox:
         """Whether there is a spool."""
         return self._spool is not None
 
-    def put(self, report: Report) -> None:
-        """Queue a report, which tells how many wait before it."""
+    def put(self, report: Report) -> Report:
+        """Queue a report, and give it as it will be told: with how many wait before it."""
         gauges = msgspec.structs.replace(
             report.gauges, waiting=self.fresh + self.stored, thinned=self.thinned
         )
@@ -110,6 +110,7 @@ class Outbox:
         self._fresh.append(Fresh(told, self._now_s()))
         self._empty.clear()
         self._news.set()
+        return told
 
     async def flushed(self) -> None:
         """Return when no report waits in memory: all are acknowledged, or in the spool."""

@@ -113,8 +113,7 @@ class Agent:
         self.link = Link(broker, "f", birth, lambda payload: self.policies.offer(payload, clock.now_ms()))
 
     async def live(self) -> None:
-        self.last = await self.tick()
-        self.link.send(self.last)
+        self.last = self.link.send(await self.tick())
 
 
 async def test_eight_hours(
