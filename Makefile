@@ -50,7 +50,7 @@ deb-trial: $(VENV)/.dev ## try the packages in a real systemd and on emulated ar
 	@sh packaging/debian-packages install deb
 	@$(BIN)/python -m pytest tests/installed $(ARGS)
 
-docs: $(VENV)/.dev ## write the generated documents (docs/boards.md, docs/metrics.md)
+docs: $(VENV)/.dev ## write the generated documents (boards, metrics, AsyncAPI, JSON Schemas)
 	@$(BIN)/python docs/generate.py
 
 check: $(VENV)/.dev ## lint, format, types, layers, links, generated documents

@@ -1,16 +1,19 @@
-"""Documents made from the product itself: boards.md from the recordings, metrics.md from the collectors.
+"""Documents made from the product itself: boards.md from the recordings, metrics.md from the collectors,
+asyncapi.json and schemas/ from the wire.
 
 python docs/generate.py          write them
 python docs/generate.py --check  exit code 1 if one of them is not what it would write
 """
 
 import asyncio
+import functools
 import logging
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import Metric
 
@@ -21,12 +24,14 @@ from tidewatt_agent.learning import Learning
 from tidewatt_agent.link import Link
 from tidewatt_agent.metrics import AgentMetrics
 from tidewatt_agent.models import Models
+from tidewatt_agent.outbox import Outbox
 from tidewatt_agent.policies import Policies
 from tidewatt_agent.power import TotalPower, total_watts
 from tidewatt_agent.readers import Readers
 from tidewatt_agent.recognise import BoardIdentity, recognise
 from tidewatt_agent.recording import Recording, lay_out, load
 from tidewatt_agent.situation import Seen
+from tidewatt_agent.spool import Spool
 from tidewatt_agent.sysfs.rails import read_rails
 from tidewatt_agent.sysfs.reader import Nodes, find_nodes
 from tidewatt_agent.sysfs.tree import Tree
@@ -36,9 +41,20 @@ from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.config import Ledger as LedgerConfig
 from tidewatt_governor.boards import BoardProfile, load_profile, profile_for
 from tidewatt_governor.sample import Clocked, Core, Fan, Rail, Sample, Temperature
+from tidewatt_wire.asyncapi import MESSAGES, Document, asyncapi, json_schema
 from tidewatt_wire.clock import Clock, Timebase
 from tidewatt_wire.codec import encode
-from tidewatt_wire.messages import Birth, Counters, Gauges, PolicySet, Report, Rollout, Verdict
+from tidewatt_wire.messages import (
+    Birth,
+    CoordinatorState,
+    Counters,
+    Gauges,
+    Message,
+    PolicySet,
+    Report,
+    Rollout,
+    Verdict,
+)
 from tidewatt_wire.signing import seal, signer
 
 ROOT = Path(__file__).parents[1]
@@ -91,16 +107,28 @@ def main() -> None:
     """Write the documents, or say which of them are stale."""
     logging.disable()  # what is refused here is refused on purpose
     makers: dict[str, Callable[[], str]] = {"docs/boards.md": boards, "docs/metrics.md": metrics}
+    makers["docs/asyncapi.json"] = lambda: _json(asyncapi())
+    for name, kind in MESSAGES.items():
+        makers[f"docs/schemas/{name}.json"] = functools.partial(_schema, kind)
     stale = []
     for name, make in makers.items():
         text, file = make(), ROOT / name
         if "--check" not in sys.argv:
+            file.parent.mkdir(exist_ok=True)
             file.write_text(text, "utf-8")
         elif not file.exists() or file.read_text("utf-8") != text:
             stale.append(name)
     for name in stale:
         print(f"{name} is stale: make docs", file=sys.stderr)  # noqa: T201 - a command
     sys.exit(1 if stale else 0)
+
+
+def _schema(kind: type[Message]) -> str:
+    return _json(json_schema(kind))
+
+
+def _json(document: Document) -> str:
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
 
 
 def boards() -> str:
@@ -188,7 +216,9 @@ def _table(families: Iterator[Metric]) -> Iterator[str]:
 def _agent_families() -> Iterator[Metric]:
     clock = Clock(lambda: 0.0, lambda: 0.0)
     reader = TegrastatsChild(["tegrastats"], 1.0, clock)
-    link = Link(Address("broker", 1883), "fleet", _birth, _take)
+    outbox = Outbox(Spool(Path("spool.db"), "fleet", "device", 1))
+    link = Link(Address("broker", 1883), "fleet", _birth, _take, outbox=outbox)
+    link.coordinators.take(encode(CoordinatorState(fleet="fleet", session="s", at_ms=0, state="online")))
     profile = load_profile("orin-nano-super")
     policies = _policies()
     foresight = Foresight("shipped", "UTC", "")
@@ -236,6 +266,7 @@ def _coordinator_families() -> Iterator[Metric]:
         coordinator = Coordinator(config, ("broker", 1883), None)
         try:
             coordinator.fleet.born(_birth(), 0)
+            coordinator.fleet.reported(REPORT, 0)
             coordinator.ingest.messages["report"] += 1
             coordinator.ingest.refused["invalid"] += 1
             coordinator.ledger.take([REPORT])

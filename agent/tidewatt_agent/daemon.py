@@ -10,7 +10,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TextIO
@@ -32,6 +32,7 @@ from tidewatt_agent.leases import Leases
 from tidewatt_agent.link import Link
 from tidewatt_agent.load.endpoint import Applications
 from tidewatt_agent.models import Models
+from tidewatt_agent.outbox import Outbox
 from tidewatt_agent.policies import Policies
 from tidewatt_agent.policyfile import PolicyFile, configured_keys
 from tidewatt_agent.power import Calibration, PowerRule
@@ -39,6 +40,7 @@ from tidewatt_agent.profiles import named_profile
 from tidewatt_agent.readers import Reader, Readers
 from tidewatt_agent.recognise import BoardIdentity, recognise
 from tidewatt_agent.rivals import find_rivals
+from tidewatt_agent.spool import FILE_NAME, MEGABYTE, Spool
 from tidewatt_agent.stopping import stop_asked
 from tidewatt_agent.sysfs.battery import Battery
 from tidewatt_agent.sysfs.reader import SysfsReader
@@ -83,7 +85,10 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
     leases = Leases([point.name for point in profile.points] if profile else [], clock)
     foresight = Foresight(config.forecast.model, config.forecast.zone, config.state.folder)
     models = Models(config.agent.fleet, kept_in(config, "models"), policies, foresight)
-    link = _link(config, identity, profile, learning, clock, policies, models)
+    link = _link(
+        config, identity, profile, learning, clock, policies, models,
+        lambda: capabilities_of(config, learning, hands, foresight),
+    )  # fmt: skip
     shown = metrics.AgentMetrics(
         VERSION, profile, board, readers, link, _host(config, readers), learning, foresight,
         policies, models, clock.now_ms,
@@ -92,8 +97,7 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
     if config.metrics.listen:
         metrics.serve(shown, config.metrics.listen)
 
-    if hands.acts:
-        await asyncio.to_thread(_warn_of_rivals, config)
+    await _warn_of_rivals(config, hands)
     asked = await leases.serve(config.lease.socket) if config.lease.socket else None
     with _journal(config.journal.path) as journal:
         tick = Tick(
@@ -104,9 +108,13 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
             leases=leases, battery=Battery(Tree(config.reader.root)), foresight=foresight, learning=learning,
             told=lambda at_ms: link is None or link.told_ms >= at_ms,
         )  # fmt: skip
-        works = {"readers": readers.run(), "learning": learning.keep(clock)}
-        works |= {"foresight": foresight.keep(clock)}
-        works |= {"link": link.run(), "models": models.run(link.follow)} if link else {}
+        works = {
+            "readers": readers.run(),
+            "learning": learning.keep(clock),
+            "foresight": foresight.keep(clock),
+        }
+        if link:
+            works |= {"link": link.run(), "outbox": link.outbox.keep(), "models": models.run(link.follow)}
         tasks = [asyncio.create_task(_eternal(name, work)) for name, work in works.items()]
         ticking = asyncio.create_task(_loop(config, clock, tick_s, tick, file, link, shown, policies))
         try:
@@ -116,6 +124,7 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
             await _end([ticking])
             await _last_words(tick, hands, file, link, clock)
             await _end(tasks)
+            await _put_away(link)
             learning.save()
             await hands.close()
             foresight.save()
@@ -125,8 +134,9 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
                 load.close()
 
 
-def _warn_of_rivals(config: Config) -> None:
-    for rival in find_rivals(Tree(config.reader.root)):
+async def _warn_of_rivals(config: Config, hands: Hands) -> None:
+    rivals = await asyncio.to_thread(find_rivals, Tree(config.reader.root)) if hands.acts else []
+    for rival in rivals:
         log.warning("another hand on this board: %s; on drift the policy holds", rival)
 
 
@@ -140,10 +150,17 @@ async def _last_words(tick: Tick, hands: Hands, file: CounterFile, link: Link | 
         log.exception("the last tick failed")
     await hands.restore()
     told = file.keep(report, 0.0) if report else None
-    if told and link and link.connected and clock_is_set(clock):
+    if told and link and clock_is_set(clock):
         link.send(told)
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(link.flushed(), GOODBYE_S)
+        if link.connected:  # else it goes into the spool
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(link.flushed(), GOODBYE_S)
+
+
+async def _put_away(link: Link | None) -> None:
+    """What could not be sent goes to the disk, when nothing more can come."""
+    if link:
+        await link.outbox.close()
 
 
 async def _end(tasks: "list[asyncio.Task[None]]") -> None:
@@ -250,13 +267,10 @@ def _link(
     clock: Clock,
     policies: Policies,
     models: Models,
+    capabilities: Callable[[], list[Capability]],
 ) -> Link | None:
     if not config.link.broker:
         return None
-
-    capabilities: list[Capability] = ["caps"] if profile and any(one.trims for one in profile.points) else []
-    if find_spec("onnxruntime"):
-        capabilities += ["forecast", "model"]
 
     def birth() -> Birth:
         # A session is one connection: the will of the one that was lost must not bury the next.
@@ -271,14 +285,35 @@ def _link(
             labels=config.labels,
             points=learning.points,
             vendor_default=profile.vendor_default if profile else None,
-            capabilities=capabilities,
+            capabilities=capabilities(),
         )
 
     async def offered(envelope: bytes) -> None:
         await policies.offer(envelope, clock.now_ms())
 
     address, fleet = broker_address(config.link.broker), config.agent.fleet
-    return Link(address, fleet, birth, offered, policies.acks, models.take)
+    return Link(address, fleet, birth, offered, policies.acks, models.take, outbox_of(config))
+
+
+def outbox_of(config: Config) -> Outbox:
+    """Where reports wait: with a state folder the spool's file takes those that wait for long."""
+    path = kept_in(config, FILE_NAME)
+    size = config.spool.max_mb * MEGABYTE
+    spool = Spool(path, config.agent.fleet, config.device, size) if path else None
+    return Outbox(spool, config.spool.replay_per_s)
+
+
+def capabilities_of(
+    config: Config, learning: Learning, hands: Hands, foresight: Foresight
+) -> list[Capability]:
+    """What this agent, as it is configured, can do beyond reporting."""
+    can: dict[Capability, bool] = {
+        "caps": hands.acts and any(point.trims for point in learning.points),
+        "forecast": foresight.configured,
+        "model": find_spec("onnxruntime") is not None,
+        "spool": bool(config.state.folder),
+    }
+    return [name for name, able in can.items() if able]
 
 
 async def _until_told_or_broken(tasks: list["asyncio.Task[None]"], *, until_eof: bool) -> None:

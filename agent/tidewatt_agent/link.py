@@ -1,22 +1,25 @@
 """The link to the coordinator: MQTT 5, birth and last will, QoS 1, reconnecting for ever.
 
-Reports wait in a bounded queue while the broker is away. Counters are cumulative, so when
-the queue is full the oldest report goes: totals stay exact, only detail in time is lost.
+Reports wait in the outbox while the broker is away. What comes from its spool carries the MQTT
+user property `replayed`, so that nobody takes it for the present.
 """
 
 import asyncio
 import logging
 import random
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 import aiomqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from tidewatt_agent.answers import Answers
 from tidewatt_agent.config import Address
+from tidewatt_agent.coordinators import Coordinators
+from tidewatt_agent.outbox import Outbox
 from tidewatt_wire.codec import encode
 from tidewatt_wire.messages import Birth, Report, Will
-from tidewatt_wire.topics import DeviceKind, DeviceTopic, FleetTopic, ModelTopic, parse
+from tidewatt_wire.topics import REPLAYED, DeviceKind, DeviceTopic, FleetTopic, ModelTopic, parse
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +28,6 @@ FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
 #: Real seconds that the goodbye may wait for a broker that may be gone.
 GOODBYE_S = 2.0
-#: An hour of reports at the default 10 s.
-MOST_WAITING = 360
 
 
 class Link:
@@ -40,6 +41,7 @@ class Link:
         on_policy: Callable[[bytes], Awaitable[None]],
         acks: Answers | None = None,
         on_chunk: Callable[[ModelTopic, bytes], Awaitable[None]] | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
         """`on_policy` takes a policy set's bytes, `on_chunk` a part of a model; `acks`: the answers."""
         self._broker, self._fleet = broker, fleet
@@ -49,23 +51,19 @@ class Link:
         self._wanted: frozenset[str] = frozenset()
         self._wants_others = asyncio.Event()
         self._device = birth().device
-        self._waiting: deque[Report] = deque(maxlen=MOST_WAITING)
-        self._news = asyncio.Event()
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self.outbox = outbox or Outbox()
+        """What waits to be sent."""
+        self.coordinators = Coordinators(fleet)
+        """Whether a coordinator is there."""
         self._leaving = False
         self.connected = False
         self.connections = 0
-        self.dropped = 0
         self.told_ms = 0
         """When the newest report was made that the broker has acknowledged."""
 
-    def send(self, report: Report) -> None:
-        """Queue a report; it leaves as soon as there is a connection."""
-        self.dropped += len(self._waiting) == MOST_WAITING
-        self._waiting.append(report)
-        self._empty.clear()
-        self._news.set()
+    def send(self, report: Report) -> Report:
+        """Queue a report, which leaves as soon as there is a connection; the report as it is told."""
+        return self.outbox.put(report)
 
     def follow(self, topics: Sequence[str]) -> None:
         """Subscribe to these topics, beside the policy's, and to no others any more."""
@@ -74,8 +72,8 @@ class Link:
             self._wants_others.set()
 
     async def flushed(self) -> None:
-        """Return when the broker has acknowledged every report queued so far."""
-        await self._empty.wait()
+        """Return when every report queued so far is acknowledged by the broker, or in the spool."""
+        await self.outbox.flushed()
 
     async def run(self) -> None:
         """Stay connected for ever; ends only by cancellation, and then says goodbye."""
@@ -90,6 +88,7 @@ class Link:
                 log.warning("link: %s; trying again in %.1f s", error, backoff_s)
             finally:
                 self.connected = False
+                self.coordinators.forget()
             if self.connections > connections:
                 backoff_s = FIRST_BACKOFF_S
             # Jitter, so that a fleet does not come back all at once.
@@ -110,6 +109,7 @@ class Link:
             halves: set[asyncio.Task[None]] = set()
             try:
                 await client.subscribe(str(FleetTopic(self._fleet, "policy")), qos=1)
+                await client.subscribe(str(FleetTopic(self._fleet, "state")), qos=1)
                 await client.publish(self._topic("birth"), encode(birth), qos=1, retain=True)
                 self.connected = True
                 self.connections += 1
@@ -135,17 +135,16 @@ class Link:
 
     async def _send_all(self, client: aiomqtt.Client) -> None:
         while True:
-            # What an earlier connection left comes first, without waiting for news.
-            self._news.clear()
-            while self._waiting:
-                report = self._waiting[0]
-                await client.publish(self._topic("report"), encode(report), qos=1)
-                self.told_ms = max(self.told_ms, report.at_ms)
-                # Only an acknowledged report leaves the queue; a full queue may have dropped it itself.
-                if self._waiting and self._waiting[0] is report:
-                    self._waiting.popleft()
-            self._empty.set()
-            await self._news.wait()
+            parcel = await self.outbox.next()
+            await client.publish(
+                self._topic("report"),
+                parcel.payload,
+                qos=1,
+                properties=_replayed() if parcel.replayed else None,
+            )
+            # Only an acknowledged report is forgotten.
+            self.outbox.sent(parcel)
+            self.told_ms = max(self.told_ms, parcel.at_ms)
 
     async def _answer_all(self, client: aiomqtt.Client) -> None:
         self._acks.reconnected()
@@ -172,6 +171,8 @@ class Link:
             if isinstance(topic, ModelTopic):
                 if self._on_chunk:
                     await self._on_chunk(topic, payload)
+            elif isinstance(topic, FleetTopic) and topic.kind == "state":
+                self.coordinators.take(payload)
             elif payload:  # an empty one is a retained set being taken away
                 await self._on_policy(payload)
 
@@ -186,3 +187,9 @@ def _will(birth: Birth, *, lost: bool) -> Will:
         epoch=birth.epoch,
         cause="lost" if lost else "stopped",
     )
+
+
+def _replayed() -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.UserProperty = [(REPLAYED, "1")]
+    return properties

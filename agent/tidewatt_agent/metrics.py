@@ -20,6 +20,7 @@ from tidewatt_agent.foresight import Foresight
 from tidewatt_agent.host import Host
 from tidewatt_agent.learning import Learning
 from tidewatt_agent.link import Link
+from tidewatt_agent.linkmetrics import link_families
 from tidewatt_agent.models import Models
 from tidewatt_agent.overcurrent import MEANINGS
 from tidewatt_agent.pointmetrics import point_families
@@ -81,10 +82,7 @@ class AgentMetrics(Collector):
         yield from self._reader_families()
         yield from _host_families(self._host)
         if self._link:
-            yield _gauge("tidewatt_link_connected", "1 while the broker is connected", self._link.connected)
-            yield _counter(
-                "tidewatt_reports_dropped", "Reports given up because the broker was away", self._link.dropped
-            )
+            yield from link_families(self._link)
         if self._report:
             yield from _gauges(self._report)
             yield from _counters(self._kept or self._report.counters)

@@ -31,6 +31,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     estimated_governed_wh: float | None
     """What it would have used, had the agent acted, by the same model."""
     broker: bool
+    coordinator: bool | None
+    """Whether a coordinator is there; None while that isn't known."""
+    waiting: int | None
+    """Reports that wait to be sent; None where no broker is named."""
+    spool_failing: bool
     policy_revision: int | None = None
     """Of the policy set accepted last; None: none was."""
     policy_expires_s: float | None = None
@@ -79,6 +84,8 @@ def parse(text: str) -> Page:
 def summarise(page: Page, control: str) -> Status:
     """What the page says."""
     cases = {dict(labels)["case"]: joules for labels, joules in _all(page, "estimated_energy_joules_total")}
+    online = _one(page, "agent_coordinator_online")
+    waiting = [count for _, count in _all(page, "reports_waiting")]
     p95_s, revision = _one(page, "latency_p95_seconds"), _one(page, "policy_revision")
     members = [dict(labels)["rollout"] for labels, _ in _all(page, "policy_rollout_member")]
     rollout = members[0] if members else None
@@ -95,6 +102,9 @@ def summarise(page: Page, control: str) -> Status:
         estimated_wh=_watt_hours(cases.get("as_it_stood")),
         estimated_governed_wh=_watt_hours(cases.get("as_governed")),
         broker=_one(page, "link_connected") == 1.0,
+        coordinator=None if online is None else online == 1.0,
+        waiting=round(sum(waiting)) if waiting else None,
+        spool_failing=_one(page, "spool_failing") == 1.0,
         policy_revision=None if revision is None else int(revision),
         policy_expires_s=_one(page, "policy_expires_seconds"),
         rollout=rollout,
@@ -124,7 +134,20 @@ def sentences(status: Status) -> list[str]:
         f"points       {_points(status.points)}",
         f"policy       {_policy(status)}",
         f"broker       {'connected' if status.broker else 'not connected'}",
+        f"coordinator  {_there(status.coordinator)}",
+        f"reports      {_waiting(status)}",
     ]
+
+
+def _there(online: bool | None) -> str:
+    return "not known" if online is None else "online" if online else "away"
+
+
+def _waiting(status: Status) -> str:
+    if status.waiting is None:
+        return "kept to itself: no broker is named"
+    where = "; the spool fails, they wait in memory: the log says why" if status.spool_failing else ""
+    return (f"{status.waiting} wait to be sent" if status.waiting else "none waits") + where
 
 
 def _policy(status: Status) -> str:

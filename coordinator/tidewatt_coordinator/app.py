@@ -25,6 +25,7 @@ from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tariff import Tariff, load_tariff
 from tidewatt_coordinator.metrics import CoordinatorMetrics
 from tidewatt_coordinator.models.folder import ModelFolder
+from tidewatt_coordinator.presence import Presence
 from tidewatt_coordinator.publisher import Publisher
 from tidewatt_coordinator.rollout.engine import Engine
 from tidewatt_coordinator.rollout.lease import Lease
@@ -77,6 +78,7 @@ class Coordinator:
             keys.signers,
             models,
         )
+        self.presence = Presence(address, config.coordinator.fleet, self.clock)
         self._progress = progress
         self.metrics = CoordinatorMetrics(
             self.ingest, self.fleet, self.ledger, self.publisher, self.clock.now_ms
@@ -144,6 +146,7 @@ async def running(
             asyncio.create_task(_eternal("ingest", coordinator.ingest.run())),
             asyncio.create_task(_eternal("policy", coordinator.engine.run())),
             asyncio.create_task(_eternal("publisher", coordinator.publisher.run())),
+            asyncio.create_task(_eternal("presence", coordinator.presence.run())),
         ]
         coordinator.watch(tasks, own_broker)
         try:

@@ -1,7 +1,11 @@
 """The fleet as it stands: births, last reports, wills and acks, by device. A view, not a truth:
 money and energy are the ledger's.
+
+What is the newest goes by sessions and numbers, and else by the order of coming, never by the
+devices' clocks: one that was set back would hide all that follows.
 """
 
+from collections import deque
 from collections.abc import Mapping
 from operator import itemgetter
 from typing import Literal
@@ -10,11 +14,15 @@ import msgspec
 
 from tidewatt_coordinator.dispatch import Backend
 from tidewatt_coordinator.ledger.baselines import DeviceModel
+from tidewatt_coordinator.skew import Skew, sentence
 from tidewatt_governor.points import strongest, usable_rps
 from tidewatt_governor.policy import allowed, resolve
 from tidewatt_wire.messages import Ack, Birth, Policy, PolicySet, Report, Will
 
 Status = Literal["online", "silent", "stopped", "lost"]
+
+#: Sessions that are over, remembered per device: what of theirs comes late is not news.
+MOST_PAST = 16
 
 
 class Device(msgspec.Struct, kw_only=True):
@@ -26,12 +34,24 @@ class Device(msgspec.Struct, kw_only=True):
     ack: Ack | None = None
     heard_ms: int = 0
     """When it was last heard, by the coordinator's clock: devices' clocks may be far off."""
+    skew: Skew = msgspec.field(default_factory=Skew)
+    """How far its clock is off."""
+    refused: str | None = None
+    """Why its last report was not taken; None if it was."""
+    past: deque[str] = msgspec.field(default_factory=lambda: deque(maxlen=MOST_PAST))
+    """Sessions that are over, of connections and of runs."""
 
     def status(self, now_ms: int, stale_after_ms: int) -> Status:
         """Online, silent (no report for too long), stopped (its own word) or lost (the broker's)."""
         if self.will and (self.birth is None or self.will.session == self.birth.session):
             return _ended(self.will)
         return "online" if now_ms - self.heard_ms <= stale_after_ms else "silent"
+
+
+def _newer(report: Report, device: Device) -> bool:
+    if device.report is None or report.session == device.report.session:
+        return device.report is None or report.seq > device.report.seq
+    return report.session not in device.past
 
 
 def _ended(will: Will) -> Status:
@@ -49,19 +69,38 @@ class Fleet:
         """A device's session began."""
         device = self._device(birth.device)
         device.heard_ms = max(device.heard_ms, now_ms)
-        if device.birth is None or birth.at_ms >= device.birth.at_ms:
-            device.birth = birth
+        if birth.session in device.past:
+            return
+        if device.birth and device.birth.session != birth.session:
+            device.past.append(device.birth.session)
+        device.birth = birth
 
-    def reported(self, report: Report, now_ms: int) -> None:
-        """A device reported."""
+    def reported(self, report: Report, now_ms: int, *, replayed: bool = False) -> None:
+        """A device reported; `replayed`: what it tells is the past, kept till now."""
         device = self._device(report.device)
         device.heard_ms = max(device.heard_ms, now_ms)
-        if device.report is None or report.at_ms >= device.report.at_ms:
-            device.report = report
+        if replayed or not _newer(report, device):
+            return
+        if device.report and device.report.session != report.session:
+            device.past.append(device.report.session)
+        device.report, device.refused = report, None
+        device.skew.note(report.at_ms, now_ms)
+
+    def not_believed(self, report: Report, now_ms: int) -> None:
+        """A device reported from too far in the future to be taken: it stays in sight, with the reason."""
+        device = self._device(report.device)
+        device.heard_ms = max(device.heard_ms, now_ms)
+        device.skew.note(report.at_ms, now_ms)
+        device.refused = (
+            f"its clock is {sentence(report.at_ms - now_ms)}: reports are not taken until it is set"
+        )
 
     def ended(self, will: Will) -> None:
         """A device's session ended."""
-        self._device(will.device).will = will
+        device = self._device(will.device)
+        device.will = will
+        if device.birth is None or device.birth.session != will.session:
+            device.past.append(will.session)  # its birth, if it comes, comes late
 
     def acknowledged(self, ack: Ack) -> None:
         """A device answered a policy set."""

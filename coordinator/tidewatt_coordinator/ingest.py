@@ -19,7 +19,7 @@ from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_wire.codec import RefusalReason, Refused, decode
 from tidewatt_wire.messages import Ack, Birth, Report, Will
-from tidewatt_wire.topics import DeviceTopic, every_device, parse
+from tidewatt_wire.topics import REPLAYED, DeviceTopic, every_device, parse
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 BATCH_S = 0.2
 SESSION_EXPIRY_S = 3600
 RETRY_S = 1.0
-#: A device whose clock is further ahead than this is not believed: its "latest" would hide all that follow.
+#: A report from further ahead than this is not believed: the ledger's buckets would lie in the future.
 FUTURE_MS = 86_400_000
 #: Refusals are logged once per topic and reason, and so many of those at the most.
 MOST_NEWS = 100
@@ -67,10 +67,13 @@ class Ingest:
             await asyncio.gather(merging, return_exceptions=True)
             await self.merge()
 
-    def take(self, topic: str, payload: bytes) -> None:
-        """Take one message; a bad one is counted by reason and logged, never raised."""
+    def take(self, topic: str, payload: bytes, *, replayed: bool = False) -> None:
+        """Take one message; a bad one is counted by reason and logged, never raised.
+
+        `replayed`: a report that its device kept till now.
+        """
         try:
-            self._take(topic, payload)
+            self._take(topic, payload, replayed)
         except Refused as error:
             self.refused[error.reason.value] += 1
             # The first of its kind is news; a flood is only counted.
@@ -91,7 +94,7 @@ class Ingest:
                     self._waiting = batch + self._waiting
                     raise
 
-    def _take(self, topic: str, payload: bytes) -> None:
+    def _take(self, topic: str, payload: bytes, replayed: bool) -> None:
         try:
             at = parse(topic)
         except ValueError as error:
@@ -111,14 +114,16 @@ class Ingest:
             raise Refused(
                 RefusalReason.WRONG_TOPIC, f"device {message.device!r} spoke on the topic of {at.device!r}"
             )
-        if isinstance(message, Birth | Report) and message.at_ms > self._now_ms() + FUTURE_MS:
+        if isinstance(message, Report) and message.at_ms > self._now_ms() + FUTURE_MS:
+            # Not its birth: that carries no counters, and comes once.
+            self._fleet.not_believed(message, self._now_ms())
             raise Refused(RefusalReason.FUTURE, f"{at.device}'s clock is more than a day ahead of ours")
         self.messages[at.kind] += 1
         match message:
             case Birth():
                 self._fleet.born(message, self._now_ms())
             case Report():
-                self._fleet.reported(message, self._now_ms())
+                self._fleet.reported(message, self._now_ms(), replayed=replayed)
                 self._waiting.append(message)
             case Will():
                 self._fleet.ended(message)
@@ -166,4 +171,9 @@ class Ingest:
                 await client.subscribe(every_device(self._fleet_name, kind), qos=1)
             self.connected = True
             async for message in client.messages:
-                self.take(str(message.topic), bytes(message.payload))
+                self.take(str(message.topic), bytes(message.payload), replayed=_is_replayed(message))
+
+
+def _is_replayed(message: aiomqtt.Message) -> bool:
+    said = getattr(message.properties, "UserProperty", ())
+    return any(name == REPLAYED for name, _ in said)

@@ -10,7 +10,7 @@ from tidewatt_coordinator.ingest import Ingest
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.publisher import Publisher
-from tidewatt_wire.units import joules
+from tidewatt_wire.units import joules, seconds
 
 
 class CoordinatorMetrics(Collector):
@@ -41,6 +41,15 @@ class CoordinatorMetrics(Collector):
         for status in sorted(set(statuses)):
             devices.add_metric([status], statuses.count(status))
         yield devices
+        skews = GaugeMetricFamily(
+            "tidewatt_device_clock_skew_seconds",
+            "The device's clock minus ours, by its least delayed report of the last five minutes",
+            labels=["device"],
+        )
+        for name, device in self._fleet.known():
+            if (skew_ms := device.skew.ms) is not None:
+                skews.add_metric([name], seconds(skew_ms))
+        yield skews
         if self._publisher.table:
             yield GaugeMetricFamily(
                 "tidewatt_dispatch_expires_timestamp_seconds",

@@ -153,7 +153,7 @@ def test_the_doctor_on_every_board(board: str, tmp_path: Path, clock: HandClock)
 IDS = {
     "config", "board.recognised", "board.profile", "reader.sysfs", "reader.tegrastats", "reader.usable",
     "sensor.power", "sensor.temperature", "sensor.gpu", "sensor.cpufreq", "sensor.emc", "sensor.fan",
-    "sensor.over_current", "modes.conf", "rivals", "load.0", "link.broker", "state.folder", "clock",
+    "sensor.over_current", "modes.conf", "rivals", "load.0", "link.broker", "state.folder", "spool", "clock",
 }  # fmt: skip
 
 

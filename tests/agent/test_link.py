@@ -106,7 +106,7 @@ async def test_what_could_not_be_sent_waits_for_the_broker(mosquitto: Mosquitto)
         mosquitto.start()
         async with listening(mosquitto.address) as (ear, _):
             await asyncio.wait_for(link.flushed(), 20)
-            assert (link.connections, link.dropped, len(link._waiting)) == (2, 0, 0)
+            assert (link.connections, link.outbox.thinned, link.outbox.fresh) == (2, 0, 0)
             await until(lambda: ear.of("birth"))
             link.send(report(5))
             await until(lambda: ear.of("report") and decode(Report, ear.of("report")[-1]).seq == 5)
@@ -145,14 +145,6 @@ async def test_it_follows_other_topics_while_they_are_wanted(mosquitto: Mosquitt
         link.follow([])
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-async def test_a_full_queue_gives_up_the_oldest() -> None:
-    link = Link(Address("127.0.0.1", 1), "f", lambda: BIRTH, ignore)
-    for seq in range(365):
-        link.send(report(seq))
-    assert link.dropped == 5
-    assert [link._waiting[0].seq, link._waiting[-1].seq] == [5, 364]
 
 
 async def test_told_to_stop_while_the_broker_is_dying_it_stops(mosquitto: Mosquitto) -> None:

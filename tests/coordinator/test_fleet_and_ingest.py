@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tidewatt_coordinator.config import Dispatch
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ingest import Ingest
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.publisher import Publisher
+from tidewatt_coordinator.skew import Skew, sentence
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.codec import encode
@@ -167,7 +170,7 @@ async def test_ingest_takes_good_messages_and_counts_bad_ones(ledger: Ledger, pr
     say(report(energy_mj=999), "report", device="b")
     say(report(energy_mj=999), "report", fleet_name="g")
     ingest.take("tidewatt/v1/f/device/a/report", b"garbage")
-    ingest.take("tidewatt/v1/f/device/a/report", encode(report()).replace(b'"1.2"', b'"3.0"'))
+    ingest.take("tidewatt/v1/f/device/a/report", encode(report()).replace(b'"1.', b'"3.'))
     ingest.take("somewhere/else", b"{}")
     await ingest.merge()
     await ingest.merge()
@@ -185,7 +188,74 @@ async def test_a_clock_far_ahead_is_not_believed(ledger: Ledger) -> None:
     for at_ms in (2**53, 86_400_000 + 3_001):
         ingest.take(str(DeviceTopic("f", "a", "report")), encode(report(at_ms=at_ms)))
     assert ingest.refused == {"future": 2}
-    assert fleet.devices == {}
+    await ingest.merge()
+    assert ledger.totals() == []
+
+
+async def test_a_device_whose_clock_is_far_ahead_stays_in_sight(
+    ledger: Ledger, profile: BoardProfile
+) -> None:
+    fleet, now_ms, ahead_ms = Fleet(60_000), 1_800_000_000_000, 3 * 86_400_000
+    ingest = Ingest(("127.0.0.1", 1), "f", fleet, ledger, lambda: now_ms)
+
+    def say(message: Birth | Report, kind: str) -> None:
+        ingest.take(str(DeviceTopic("f", "a", kind)), encode(message))  # type: ignore[arg-type]
+
+    say(birth(profile, at_ms=now_ms + ahead_ms), "birth")
+    say(report(at_ms=now_ms + ahead_ms), "report")
+    device = fleet.devices["a"]
+    assert (device.report, device.skew.ms) == (None, ahead_ms)
+    assert device.refused == "its clock is 3 days ahead of ours: reports are not taken until it is set"
+    assert fleet.status("a", now_ms) == "online"
+    # The clock is set while the connection lasts: the birth does not come again.
+    say(report(at_ms=now_ms, seq=2), "report")
+    assert device.birth == birth(profile, at_ms=now_ms + ahead_ms)
+    assert (device.report, device.refused) == (report(at_ms=now_ms, seq=2), None)
+    assert len(fleet.backends(PROFILE_POLICIES, 0.15, now_ms)) == 1
+
+
+def test_a_device_whose_clock_was_set_back_is_not_stuck_in_its_future(profile: BoardProfile) -> None:
+    fleet = Fleet(60_000)
+    fleet.born(birth(profile, "c1", at_ms=9_000_000), 1_000)
+    fleet.reported(report("run1", at_ms=9_000_000, seq=5), 1_000)
+    fleet.reported(report("run1", at_ms=2_000, seq=6), 2_000)
+    assert fleet.devices["a"].report == report("run1", at_ms=2_000, seq=6)
+    fleet.ended(will("c1"))
+    fleet.born(birth(profile, "c2", at_ms=3_000), 3_000)
+    fleet.reported(report("run2", at_ms=3_000, seq=1), 3_000)
+    assert fleet.status("a", 4_000) == "online"
+    assert fleet.devices["a"].report == report("run2", at_ms=3_000, seq=1)
+    fleet.reported(report("run1", at_ms=9_000_000, seq=7), 4_000)
+    assert fleet.devices["a"].report == report("run2", at_ms=3_000, seq=1), "of a run that is over"
+
+
+def test_skew_is_the_least_delayed_reports_of_the_last_minutes() -> None:
+    fleet = Fleet(60_000)
+    for number, delay_ms in enumerate((900, 40, 3_000, 70)):
+        came_ms = 1_000_000 + number * 10_000
+        fleet.reported(report(at_ms=came_ms - delay_ms + 500_000, seq=number), came_ms)
+    assert fleet.devices["a"].skew.ms == 500_000 - 40
+    fleet.reported(report(at_ms=10, seq=1, session="before"), 1_040_000, replayed=True)
+    assert fleet.devices["a"].skew.ms == 500_000 - 40, "the past says nothing of the clock"
+    fleet.reported(report(at_ms=1_400_000 - 80, seq=9), 1_400_000)
+    assert fleet.devices["a"].skew.ms == -80, "what is older than five minutes is forgotten"
+
+
+@settings(derandomize=True, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 90_000), st.integers(-(10**6), 10**6)), min_size=1, max_size=60))
+def test_skew_is_the_greatest_within_the_window(steps: list[tuple[int, int]]) -> None:
+    skew, now_ms, seen = Skew(), 0, []
+    for wait_ms, off_ms in steps:
+        now_ms += wait_ms
+        skew.note(now_ms + off_ms, now_ms)
+        seen.append((now_ms, off_ms))
+        assert skew.ms == max(off for came, off in seen if came >= now_ms - 300_000)
+
+
+def test_skews_in_words() -> None:
+    assert sentence(90_000_000) == "25 h ahead of ours"
+    assert sentence(-400) == "0 s behind ours"
+    assert sentence(-600_000) == "10 min behind ours"
 
 
 async def test_a_ledger_that_fails_loses_nothing(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

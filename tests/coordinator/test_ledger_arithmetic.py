@@ -85,6 +85,22 @@ def test_a_bucket_holds_what_was_counted_inside_it(history: list[tuple[int, tupl
     assert pieces[first] == (500, 5)
 
 
+@given(histories(), st.data())
+@settings(derandomize=True, deadline=None)
+def test_a_clock_set_back_loses_nothing(
+    history: list[tuple[int, tuple[int, int]]], data: st.DataObject
+) -> None:
+    """Reports of a later number with an earlier time count all the same, and no slice is negative."""
+    stepped = [
+        (max(0, at_ms - data.draw(st.sampled_from([0, 1, 50_000, 7_200_000]))), values)
+        for at_ms, values in history
+    ]
+    pieces = list(slices(book(stepped), BUCKET))
+    for counter in (0, 1):
+        assert sum(piece.values[counter] for piece in pieces) == history[-1][1][counter]
+        assert all(piece.values[counter] >= 0 for piece in pieces)
+
+
 def test_a_silence_is_shared_out_evenly_but_not_a_clock_jump() -> None:
     even = [piece.values[0] for piece in slices(book([(0, (0, 0)), (4 * BUCKET, (400, 0))]), BUCKET)]
     assert even == [100, 100, 100, 100, 0]

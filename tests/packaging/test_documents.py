@@ -24,7 +24,12 @@ def test_they_are_what_would_be_generated() -> None:
 
 
 @pytest.mark.parametrize(
-    "source", ["agent/tidewatt_agent/metrics.py", "coordinator/tidewatt_coordinator/metrics.py"]
+    "source",
+    [
+        "agent/tidewatt_agent/metrics.py",
+        "agent/tidewatt_agent/linkmetrics.py",
+        "coordinator/tidewatt_coordinator/metrics.py",
+    ],
 )
 def test_every_metric_in_the_source_is_documented(source: str) -> None:
     document = (ROOT / "docs/metrics.md").read_text()

@@ -120,8 +120,7 @@ class Agent:
         )
 
     async def live(self) -> None:
-        self.last = await self.tick()
-        self.link.send(self.last)
+        self.last = self.link.send(await self.tick())
 
 
 async def test_eight_hours(

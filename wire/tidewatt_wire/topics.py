@@ -19,6 +19,8 @@ from typing import Literal
 import msgspec
 
 ROOT = "tidewatt/v1"
+#: The MQTT user property of a report that comes from a spool: it tells of the past.
+REPLAYED = "replayed"
 
 FleetKind = Literal["policy", "dispatch", "state"]
 DeviceKind = Literal["birth", "report", "will", "ack"]

@@ -7,7 +7,8 @@ replicas give the same ledger.
 
 What happened in a bucket is the counter at its end minus the counter at its start. Between
 two known values the counter is taken as growing evenly, and each boundary value is computed
-once and used for both neighbours, so buckets telescope: they sum to the device's own total.
+once and used for both neighbours, so buckets telescope: they sum to the device's own total,
+also where the device's clock was set back in between.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -79,7 +80,10 @@ def _boundaries(spans: Iterable[Span], bucket_ms: int) -> Iterator[tuple[int, Va
     knot: tuple[int, Values] | None = None
     boundary = 0
     for span in spans:
-        for at_ms, values in ((span.first_ms, span.least), (span.last_ms, span.greatest)):
+        for at_ms, seen in ((span.first_ms, span.least), (span.last_ms, span.greatest)):
+            # Counters only grow: one that is less than an earlier one was counted before it, by a clock
+            # that was set back since. What it counted is in the earlier bucket already.
+            values = tuple(map(max, knot[1], seen)) if knot else seen
             if knot is None:
                 boundary = bucket_of(at_ms, bucket_ms) + bucket_ms
             elif at_ms - knot[0] > LONGEST_SPREAD_MS:

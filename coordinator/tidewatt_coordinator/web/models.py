@@ -28,6 +28,11 @@ class DeviceNow(BaseModel):
     switches: int | None
     violating_minutes: float | None
     reported_at_ms: int | None
+    skew_seconds: float | None
+    """The device's clock minus ours, from the least delayed report of the last minutes. In simulated time
+    the delay itself counts `speed` times."""
+    refused: str | None
+    """Why its last report was not taken; null if it was."""
 
 
 class PolicyOutcome(BaseModel):

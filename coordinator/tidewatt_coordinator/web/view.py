@@ -78,6 +78,8 @@ def device_now(name: str, device: Device, status: str, parts: Mapping[str, int])
         switches=report.counters.switches if report else None,
         violating_minutes=minutes(report.counters.violating_ms) if report else None,
         reported_at_ms=report.at_ms if report else None,
+        skew_seconds=None if device.skew.ms is None else seconds(device.skew.ms),
+        refused=device.refused,
     )
 
 

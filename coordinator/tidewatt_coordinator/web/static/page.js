@@ -49,10 +49,16 @@ function policyRow([name, policy], currency) {
   ]);
 }
 
-function deviceRow(device) {
+function clock(skew) {
+  const [unit, length] = [["days", 86400], ["h", 3600], ["min", 60], ["s", 1]].find(([, one]) => Math.abs(skew) >= 2 * one);
+  return `clock ${number(Math.abs(skew) / length)} ${unit} ${skew > 0 ? "ahead" : "behind"}`;
+}
+
+function deviceRow(device, speed) {
   const name = element("th", device.device);
   name.scope = "row";
   if (device.status !== "online") name.append(" ", element("span", device.status, "away"));
+  if (Math.abs(device.skew_seconds ?? 0) >= 5 * speed) name.append(" ", element("span", clock(device.skew_seconds), "away"));
   if (device.control === "observe") name.append(" ", element("span", "observe", "note"));
   const mode = element("td");
   mode.append(device.point ? element("span", device.point, "mode") : NONE);
@@ -64,7 +70,7 @@ function deviceRow(device) {
     element("td", `${number(device.p95_ms, 1)} ms`, "number"),
     element("td", `${number(device.temperature_c, 1)} °C`, "number"),
     element("td", device.weight === null ? NONE : `${number(device.weight * 100, 1)} %`, "number"),
-    element("td", device.reason ?? NONE, "reason"),
+    element("td", device.refused ?? device.reason ?? NONE, "reason"),
   ]);
 }
 
@@ -86,7 +92,7 @@ function show(fleet) {
       ? "Estimates begin when a device has reported."
       : `Estimates come from the operating-point model on the ledger's requests; on what really ran it is ${number(Math.abs(fleet.model_error_share) * 100, 1)} % ${fleet.model_error_share < 0 ? "below" : "above"} the measured energy.`;
   at("online").textContent = `${fleet.online} of ${fleet.devices.length} online`;
-  at("devices").tBodies[0].replaceChildren(...fleet.devices.map(deviceRow));
+  at("devices").tBodies[0].replaceChildren(...fleet.devices.map((device) => deviceRow(device, fleet.speed)));
   at("dispatch").textContent = fleet.dispatch_reason ? `Dispatch: ${fleet.dispatch_reason}.` : "";
 }
 

@@ -1,0 +1,42 @@
+"""The link's and the spool's metric families."""
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from tidewatt_agent.link import Link
+
+
+def link_families(link: Link) -> Iterator[Metric]:
+    """Whether broker and coordinator are there, and what waits for them."""
+    outbox = link.outbox
+    yield GaugeMetricFamily("tidewatt_link_connected", "1 while the broker is connected", link.connected)
+    if link.coordinators.online is not None:
+        yield GaugeMetricFamily(
+            "tidewatt_agent_coordinator_online",
+            "1 while a coordinator is there, by its own word or the broker's; absent while that isn't known",
+            link.coordinators.online,
+        )
+    waiting = GaugeMetricFamily(
+        "tidewatt_reports_waiting", "Reports that wait to be sent, by where they wait", labels=["where"]
+    )
+    waiting.add_metric(["memory"], outbox.fresh)
+    if outbox.spools:
+        waiting.add_metric(["spool"], outbox.stored)
+    yield waiting
+    yield CounterMetricFamily(
+        "tidewatt_reports_thinned",
+        "Reports given up for room; their totals are in later ones",
+        outbox.thinned,
+    )
+    if not outbox.spools:
+        return
+    yield CounterMetricFamily(
+        "tidewatt_reports_replayed", "Reports sent from the spool and acknowledged", outbox.replayed
+    )
+    yield GaugeMetricFamily("tidewatt_spool_bytes", "The spool's file, as far as it is in use", outbox.size)
+    yield GaugeMetricFamily(
+        "tidewatt_spool_failing",
+        "1 while the spool can't be used and reports wait in memory; the log says why",
+        outbox.trouble is not None,
+    )
