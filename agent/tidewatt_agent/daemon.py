@@ -22,8 +22,9 @@ from tidewatt_agent import VERSION, metrics
 from tidewatt_agent.config import AUTO, POLICY_FILE, Config, broker_address, kept_in
 from tidewatt_agent.counterfile import CounterFile
 from tidewatt_agent.eyes import Eyes
+from tidewatt_agent.folding import FoldingHands
 from tidewatt_agent.foresight import Foresight
-from tidewatt_agent.hands import FoldedHands, FoldingHands, Hands, SocketHands
+from tidewatt_agent.hands import FoldedHands, Hands, SocketHands
 from tidewatt_agent.host import Host
 from tidewatt_agent.journal import TickRecord
 from tidewatt_agent.jtop import JtopReader

@@ -20,7 +20,7 @@ from tidewatt_agent.tegrastats.parse import parse_line
 from tidewatt_agent.tick import Identity, Tick
 from tidewatt_governor.sample import Load
 from tidewatt_wire.clock import Clock
-from tidewatt_wire.messages import Report
+from tidewatt_wire.messages import Policy, Report
 
 
 class Hands:
@@ -108,3 +108,28 @@ async def test_a_board_that_boots_in_1970_reports_all_of_it_once_the_clock_is_se
     assert first.counters.requests >= before.requests >= 100
     assert first.counters.energy_mj >= before.energy_mj > 0
     assert file.load().counters.energy_mj >= first.counters.energy_mj, "kept before it is told"
+
+
+# As above.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_a_policy_may_ask_for_reports_more_often_at_once(clock: HandClock) -> None:
+    board, ear, policies = Board(clock), Ear(), Policies("f", "d", {})
+    tick = Tick(Identity("d", "s", "e"), None, clock, board, board, FoldedHands(None), policies, gap_s=10.0)
+    config = Config(agent=Agent(device="d", report_s=3600.0))
+    shown = AgentMetrics("0", None, BoardIdentity(), Readers([], clock), None, Host(""))
+    loop = asyncio.create_task(
+        _loop(config, clock, 1.0, tick, CounterFile(None), ear, shown, policies)  # type: ignore[arg-type]
+    )
+    try:
+        await until(lambda: len(ear.heard) == 1)
+        clock.move(10.0)
+        before = tick.counters.requests
+        await until(lambda: tick.counters.requests > before + 30)
+        assert len(ear.heard) == 1
+        policies.policy = Policy(report_s=5.0)
+        await until(lambda: tick.counters.requests > before + 60)
+        clock.move(5.0)
+        await until(lambda: len(ear.heard) == 2)
+    finally:
+        loop.cancel()
+        await asyncio.gather(loop, return_exceptions=True)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tidewatt_agent.hands import FoldedHands, FoldingHands, NoReboots, Outcome, SocketHands, Stance
+from tidewatt_agent.folding import FoldingHands
+from tidewatt_agent.hands import FoldedHands, NoReboots, Outcome, SocketHands, Stance
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_wire.messages import Control
 
