@@ -51,7 +51,7 @@ class Link:
         self.connected = False
         self.connections = 0
         self.told_ms = 0
-        """When the newest report was made that the broker has acknowledged."""
+        """When the newest report of this run was made that the broker has acknowledged."""
 
     def send(self, report: Report) -> Report:
         """Queue a report, which leaves as soon as there is a connection; the report as it is told."""
@@ -128,7 +128,8 @@ class Link:
             )
             # Only an acknowledged report is forgotten.
             self.outbox.sent(parcel)
-            self.told_ms = max(self.told_ms, parcel.at_ms)
+            if not parcel.replayed:  # those may be of another run, when the clock stood elsewhere
+                self.told_ms = max(self.told_ms, parcel.at_ms)
 
     async def _listen(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:
