@@ -113,7 +113,7 @@ class Spool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Reports that could not be sent, in a file of the state folder; without that, in memory only."""
 
     max_mb: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 16
-    """Megabytes of the file. 16 hold two days at a report every 10 s; beyond that every second of the
+    """Megabytes of the file. 16 hold nearly two days at a report every 10 s; beyond that every second of the
     oldest half is given up, again and again: weeks, ever coarser, with exact totals."""
     replay_per_s: Annotated[float, msgspec.Meta(ge=0.01, le=1000)] = REPLAY_PER_S
     """Kept reports sent per second, behind the fresh ones. A day's take little over an hour."""

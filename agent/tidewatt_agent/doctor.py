@@ -2,7 +2,6 @@
 
 import io
 import os
-import shutil
 import socket
 import tarfile
 import tempfile
@@ -22,7 +21,8 @@ from tidewatt_agent.power import total_watts
 from tidewatt_agent.recognise import recognise
 from tidewatt_agent.recording import save
 from tidewatt_agent.rivals import find_rivals
-from tidewatt_agent.spool import FILE_NAME, MEGABYTE
+from tidewatt_agent.spool import FILE_NAME
+from tidewatt_agent.spoolcheck import trouble
 from tidewatt_agent.sysfs.rails import read_rails
 from tidewatt_agent.sysfs.reader import find_nodes
 from tidewatt_agent.sysfs.tree import Tree
@@ -33,7 +33,6 @@ Level = Literal["ok", "warning", "error"]
 #: The exit code of a level: like systemd's own tools, 0 is all well.
 EXIT: Mapping[Level, int] = {"ok": 0, "warning": 1, "error": 2}
 BROKER_TIMEOUT_S = 3.0
-SQLITE_HEAD = b"SQLite format 3\0"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -251,43 +250,14 @@ def _state(config: Config, _tree: Tree, _clock: Clock) -> Iterator[Finding]:
 
 
 def _spool(config: Config, _tree: Tree, _clock: Clock) -> Iterator[Finding]:
-    """Looks at the file from outside: to open it could leave files that the agent's user can't write."""
     if not config.link.broker or not config.state.folder:
-        yield Finding(
-            "spool", "ok", "reports that can't be sent wait in memory: no broker or no state folder"
-        )
+        yield Finding("spool", "ok", "there is none: it takes a broker and a state folder")
         return
     path = Path(config.state.folder, FILE_NAME)
-    size = path.stat().st_size if path.is_file() else 0
-    try:
-        free = shutil.disk_usage(path.parent).free
-        head = path.open("rb").read(len(SQLITE_HEAD)) if size else b""
-    except OSError as error:
-        yield Finding("spool", "warning", f"{path}: {error.strerror}", "see state.folder")
-        return
-    most = config.spool.max_mb * MEGABYTE
-    if head not in (b"", SQLITE_HEAD):
-        yield Finding(
-            "spool", "warning", f"{path} is no SQLite file", "the agent sets it aside at its next start"
-        )
-    elif size and not os.access(path, os.R_OK | os.W_OK):
-        yield Finding("spool", "warning", f"{path} can't be written by this user", "run as the service does")
-    elif free < most - size:
-        yield Finding(
-            "spool",
-            "warning",
-            f"the disk has {free // MEGABYTE} MB left, spool.max_mb = {config.spool.max_mb} may need more",
-            "make room, or lower spool.max_mb",
-        )
-    elif Path(f"{path}.broken").exists():
-        yield Finding(
-            "spool",
-            "warning",
-            f"{path}.broken was set aside",
-            "look at the disk's health; then remove it, nothing reads it any more",
-        )
+    if wrong := trouble(path, config.spool.max_mb):
+        yield Finding("spool", "warning", *wrong)
     else:
-        yield Finding("spool", "ok", f"{path}: {size / MEGABYTE:.1f} of at most {config.spool.max_mb} MB")
+        yield Finding("spool", "ok", f"{path} may grow to {config.spool.max_mb} MB")
 
 
 def _time(_config: Config, _tree: Tree, clock: Clock) -> Iterator[Finding]:

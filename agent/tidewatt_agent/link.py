@@ -59,7 +59,7 @@ class Link:
         self.connected = False
         self.connections = 0
         self.told_ms = 0
-        """When the newest report was made that the broker has acknowledged."""
+        """When the newest report of this run was made that the broker has acknowledged."""
 
     def send(self, report: Report) -> Report:
         """Queue a report, which leaves as soon as there is a connection; the report as it is told."""
@@ -144,7 +144,8 @@ class Link:
             )
             # Only an acknowledged report is forgotten.
             self.outbox.sent(parcel)
-            self.told_ms = max(self.told_ms, parcel.at_ms)
+            if not parcel.replayed:  # those may be of another run, when the clock stood elsewhere
+                self.told_ms = max(self.told_ms, parcel.at_ms)
 
     async def _answer_all(self, client: aiomqtt.Client) -> None:
         self._acks.reconnected()

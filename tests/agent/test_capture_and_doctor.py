@@ -14,6 +14,8 @@ from tidewatt_agent.capture import REMOVED, capture, redact
 from tidewatt_agent.config import parse_config
 from tidewatt_agent.recognise import recognise
 from tidewatt_agent.recording import Files, lay_out, load, save
+from tidewatt_agent.spool import Entry, Spool
+from tidewatt_agent.spoolcheck import trouble
 from tidewatt_agent.sysfs.reader import find_nodes, look
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_agent.tegrastats.parse import parse_line
@@ -190,6 +192,43 @@ def test_the_doctors_answers(capsys: pytest.CaptureFixture[str], tmp_path: Path)
         text = "".join(packed.extractfile(m).read().decode() for m in packed if m.isfile())  # type: ignore[union-attr]
     for secret in ("secret", "north-gate", "me:", "acme"):
         assert secret not in text
+
+
+def test_the_doctor_looks_at_the_spool(tmp_path: Path, clock: HandClock) -> None:
+    config = parse_config(
+        f"[agent]\ndevice = 'a'\n[reader]\nroot = '{tmp_path}'\n[state]\nfolder = '{tmp_path}'\n"
+        "[link]\nbroker = 'mqtt://127.0.0.1:1'",
+        name="c",
+    )
+
+    def found() -> doctor.Finding:
+        return next(finding for finding in doctor.examine(config, clock) if finding.id == "spool")
+
+    path = tmp_path / "spool.db"
+    assert found() == doctor.Finding("spool", "ok", f"{path} may grow to 16 MB")
+    path.with_name("spool.db.broken").write_bytes(b"")
+    assert found().level == "warning"
+    assert found().remedy
+
+
+def test_what_may_be_wrong_with_a_spool(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    spool = Spool(path, "f", "a", 10**7)
+    spool.settle([Entry("e", 1, b"x" * 700)], ())
+    spool.close()
+    assert trouble(path, 16, lambda _: 10**9) is None
+    for said, free, content in (
+        ("the disk has 9 MB left, spool.max_mb = 16 may need more", 9_000_000, None),
+        ("is no SQLite file", 10**9, b"no database"),
+    ):
+        if content:
+            path.write_bytes(content)
+        found = trouble(path, 16, lambda _, free=free: free)  # type: ignore[misc]
+        assert found
+        assert said in found[0]
+    missing = trouble(tmp_path / "missing" / "spool.db", 16)
+    assert missing
+    assert "No such file" in missing[0]
 
 
 def test_the_doctor_without_a_configuration(

@@ -204,13 +204,15 @@ async def test_a_device_whose_clock_is_far_ahead_stays_in_sight(
     say(birth(profile, at_ms=now_ms + ahead_ms), "birth")
     say(report(at_ms=now_ms + ahead_ms), "report")
     device = fleet.devices["a"]
-    assert (device.report, device.skew.ms) == (None, ahead_ms)
+    assert device.report is None
+    assert device.skew.ms == ahead_ms
     assert device.refused == "its clock is 3 days ahead of ours: reports are not taken until it is set"
     assert fleet.status("a", now_ms) == "online"
     # The clock is set while the connection lasts: the birth does not come again.
     say(report(at_ms=now_ms, seq=2), "report")
     assert device.birth == birth(profile, at_ms=now_ms + ahead_ms)
-    assert (device.report, device.refused) == (report(at_ms=now_ms, seq=2), None)
+    assert device.report == report(at_ms=now_ms, seq=2)
+    assert fleet.devices["a"].refused is None
     assert len(fleet.backends(PROFILE_POLICIES, 0.15, now_ms)) == 1
 
 

@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -88,7 +89,7 @@ class Bench:
         return process
 
     def agent(
-        self, control: str = "enforce", broker: str = "", metrics: str = ""
+        self, control: str = "enforce", broker: str = "", metrics: str = "", replay_per_s: float = 2.0
     ) -> "subprocess.Popen[bytes]":
         document = {
             "agent": {"fleet": "f", "device": "b1", "control": control, "report_s": 2.0},
@@ -96,6 +97,7 @@ class Bench:
             "tegrastats": {"command": self.board["tegrastats"]},
             "load": [{"url": self.board["metrics_url"]}],
             "link": {"broker": broker},
+            "spool": {"replay_per_s": replay_per_s},
             "metrics": {"listen": metrics},
             "state": {"folder": str(self.folder)},
             "journal": {"path": str(self.folder / "journal.jsonl")},
@@ -240,6 +242,34 @@ def test_a_killed_agent_is_seen_by_the_broker(bench: Bench, mosquitto: Mosquitto
     agent.send_signal(signal.SIGKILL)
     out, _ = listener.communicate(timeout=TIMEOUT_S)
     assert json.loads(out)["cause"] == "lost"
+
+
+def test_what_an_agent_could_not_say_the_next_one_says(bench: Bench, mosquitto: Mosquitto) -> None:
+    agent = bench.agent(broker="mqtt://127.0.0.1:1")
+    wait_for(lambda: len(bench.journal()) > 20, "some ticks")
+    agent.terminate()
+    assert agent.wait(10) == 0
+    assert "Traceback" not in bench.log()
+    kept = sqlite3.connect(bench.folder / "spool.db")
+    spooled = {payload for (payload,) in kept.execute("SELECT payload FROM report")}
+    kept.close()
+    assert len(spooled) > 5
+    listener = subprocess.Popen(
+        ["mosquitto_sub", "-p", str(mosquitto.port), "-t", "tidewatt/v1/f/device/b1/report"],
+        stdout=subprocess.PIPE,
+    )
+    heard: set[bytes] = set()
+    thread = threading.Thread(target=lambda: heard.update(map(bytes.strip, listener.stdout or ())))
+    thread.start()
+    try:
+        bench.agent(broker=mosquitto.url, replay_per_s=1000.0)
+        wait_for(lambda: spooled <= heard, "all that the first one kept")
+    finally:
+        listener.terminate()
+        listener.wait()
+        thread.join()
+        if listener.stdout:
+            listener.stdout.close()
 
 
 @pytest.mark.parametrize(
