@@ -179,13 +179,17 @@ def _table(families: Iterator[Metric]) -> Iterator[str]:
 def _agent_families() -> Iterator[Metric]:
     clock = Clock(lambda: 0.0, lambda: 0.0)
     reader = TegrastatsChild(["tegrastats"], 1.0, clock)
-    link = Link(Address("broker", 1883), "fleet", _birth, lambda _payload: None)
+    link = Link(Address("broker", 1883), "fleet", _birth, _take)
     profile = load_profile("orin-nano-super")
     shown = AgentMetrics(
         "0", profile, BoardIdentity(), Readers([reader], clock), link, Host("/"), _learned(profile)
     )
     shown.show(REPORT, Seen(sample=EVERYTHING, power=TotalPower(5.0, "measured"), over_current={"oc1": 0.0}))
     yield from shown.collect()
+
+
+async def _take(_payload: bytes) -> None:
+    """Take nothing."""
 
 
 def _learned(profile: BoardProfile) -> Learning:

@@ -3,6 +3,7 @@
 import socket
 import urllib.parse
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -11,12 +12,16 @@ import msgspec
 from tidewatt_governor.boards import is_file, shipped_profiles
 from tidewatt_wire.clock import Timebase
 from tidewatt_wire.documents import DocumentError, parse_toml
+from tidewatt_wire.keys import trusted_key
 from tidewatt_wire.topics import check_name
 
 DEFAULT_MQTT_PORT = 1883
 
 #: The board's profile, or its reader, is chosen by looking at the board.
 AUTO = "auto"
+
+#: The last good policy set, in the state folder.
+POLICY_FILE = "policy.json"
 
 #: The actuator puts the board back after 30 s without a word.
 LONGEST_TICK_S = 10.0
@@ -94,6 +99,11 @@ class Link(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     broker: str = ""
     """mqtt://host:port; empty means the agent works alone."""
+    policy_keys: list[str] = []
+    """Public keys that policy sets may be signed with, in base64, as `tidewatt keys list` prints them. With
+    none here and none in the file every policy set is refused; a set may bring newer ones."""
+    policy_keys_file: str = ""
+    """More of them in a file, one a line; empty means none."""
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -223,6 +233,8 @@ def _wrong_addresses(config: Config) -> Iterator[str]:
     try:
         if config.link.broker:
             broker_address(config.link.broker)
+        for key in config.link.policy_keys:
+            trusted_key(key)
         if config.metrics.listen:
             host_port(config.metrics.listen)
         for load in config.load:
@@ -235,6 +247,11 @@ def without_user(url: str) -> str:
     """The URL's scheme, host and port: all that says where, and nothing that may be a secret."""
     parts = urllib.parse.urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if url else ""
+
+
+def kept_in(config: Config, name: str) -> Path | None:
+    """Where something of that name outlives the process; None if nothing is kept."""
+    return Path(config.state.folder, name) if config.state.folder else None
 
 
 class Address(NamedTuple):

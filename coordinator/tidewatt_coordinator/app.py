@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from pathlib import Path
 
 import sdnotify
 import uvicorn
@@ -18,13 +19,16 @@ from tidewatt_coordinator import broker
 from tidewatt_coordinator.config import Config, broker_address, host_port
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ingest import Ingest
+from tidewatt_coordinator.keys.folder import KeyFolder
 from tidewatt_coordinator.ledger.account import Account, account
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tariff import Tariff, load_tariff
 from tidewatt_coordinator.metrics import CoordinatorMetrics
+from tidewatt_coordinator.models.folder import ModelFolder
 from tidewatt_coordinator.publisher import Publisher
 from tidewatt_coordinator.rollout.engine import Engine
 from tidewatt_coordinator.rollout.lease import Lease
+from tidewatt_coordinator.rollout.standing import Attached
 from tidewatt_coordinator.web import api
 from tidewatt_coordinator.web.models import FleetNow
 from tidewatt_coordinator.web.view import fleet_now
@@ -50,8 +54,15 @@ class Coordinator:
         self.ledger = Ledger(config.ledger.url, config.ledger.bucket_s * 1000)
         self.fleet = Fleet(round(config.dispatch.stale_after_s * 1000))
         self.lease = _lease(config, self.ledger)
+        keys, models = KeyFolder(Path(config.policy_keys.folder)), ModelFolder(Path(config.models.folder))
         self.engine = Engine(
-            self.ledger, self.fleet, config.coordinator.fleet, config.policy, self.clock.now_ms, self.lease
+            self.ledger,
+            self.fleet,
+            config.coordinator.fleet,
+            config.policy,
+            self.clock.now_ms,
+            self.lease,
+            lambda: Attached(keys=keys.told(), models=[one.model for one in models.offered()]),
         )
         self.engine.tick()  # so that what stands is known, and may be published, from the first connection on
         self.ingest = Ingest(address, config.coordinator.fleet, self.fleet, self.ledger, self.clock.now_ms)
@@ -63,6 +74,8 @@ class Coordinator:
             config.dispatch,
             self.clock,
             self.engine.may_publish,
+            keys.signers,
+            models,
         )
         self._progress = progress
         self.metrics = CoordinatorMetrics(

@@ -56,6 +56,21 @@ class Dispatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Share of a backend's usable capacity that is planned on: minute averages hide bursts."""
 
 
+class PolicyKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What policy sets are signed with."""
+
+    folder: str = "policy-keys"
+    """Where `tidewatt keys` keeps the private keys; without one no policy is published. Several coordinators
+    need the same ones."""
+
+
+class Models(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Forecast models that devices can have."""
+
+    folder: str = "models"
+    """Where `tidewatt model` keeps them."""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -63,6 +78,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     broker: Broker = Broker()
     ledger: Ledger = Ledger()
     dispatch: Dispatch = Dispatch()
+    policy_keys: PolicyKeys = PolicyKeys()
+    models: Models = Models()
     policy: list[Rule] = msgspec.field(default_factory=lambda: [Rule()])
     """Ordered rules; the first whose labels match a device holds for it."""
     clock: Timebase | None = None

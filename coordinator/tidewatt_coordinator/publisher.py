@@ -3,25 +3,31 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import aiomqtt
+import msgspec
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from tidewatt_coordinator.config import Dispatch
 from tidewatt_coordinator.dispatch import weigh
 from tidewatt_coordinator.fleet import Fleet
+from tidewatt_coordinator.models.folder import ModelFolder, Offered
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.codec import encode
-from tidewatt_wire.messages import DispatchTable, PolicySet
-from tidewatt_wire.topics import FleetTopic
+from tidewatt_wire.messages import DispatchTable, Model, PolicySet
+from tidewatt_wire.signing import Signer, seal
+from tidewatt_wire.topics import FleetTopic, ModelTopic
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
 #: Real seconds between two tables at the least, however fast virtual time runs.
 SHORTEST_PAUSE_S = 0.2
+#: Real seconds between two looks at the folder of models.
+MODELS_EVERY_S = 1.0
+NO_KEY = "no policy is published, as no key is there to sign it with: `tidewatt keys new` makes one"
 
 
 class Publisher:
@@ -36,9 +42,13 @@ class Publisher:
         settings: Dispatch,
         clock: Clock,
         may_publish: Callable[[], bool] = lambda: True,
+        signers: Callable[[], Sequence[Signer]] = tuple,
+        models: ModelFolder | None = None,
     ) -> None:
+        """`signers`: the keys to sign sets with, asked at every look; with none no set is published."""
         self._broker, self._current, self._fleet = broker, current, fleet
-        self._may_publish = may_publish
+        self._may_publish, self._signers, self._models = may_publish, signers, models
+        self._obstacle = ""
         self._price_per_kwh, self._settings, self._clock = price_per_kwh, settings, clock
         self.table: DispatchTable | None = None
         """The table last published."""
@@ -80,27 +90,72 @@ class Publisher:
             protocol=aiomqtt.ProtocolVersion.V5,
             identifier=f"tidewatt-{fleet}-publisher",
         ) as client:
-            dispatching = asyncio.create_task(self._dispatch(client, fleet))
+            works = (
+                self._dispatch(client, fleet),
+                self._keep_policy(client, fleet),
+                self._keep_models(client, fleet),
+            )
+            tasks = [asyncio.create_task(work) for work in works]
             try:
-                await self._keep_policy(client, fleet, dispatching)
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
             finally:
-                dispatching.cancel()
-                await asyncio.gather(dispatching, return_exceptions=True)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _keep_policy(self, client: aiomqtt.Client, fleet: str, beside: "asyncio.Task[None]") -> None:
-        published = 0
-        while not beside.done():
-            policies = self._current()
+    async def _keep_policy(self, client: aiomqtt.Client, fleet: str) -> None:
+        published: tuple[object, ...] = ()
+        while True:
+            policies, signers = self._current(), self._keys()
+            wanted = (policies.revision, *(one.id for one in signers))
             if not self._may_publish():
-                published = (
-                    0  # whoever publishes now may have published an older one late: say it again after
-                )
-            elif policies.revision != published:
-                topic = str(FleetTopic(fleet, "policy"))
-                await client.publish(topic, encode(policies), qos=1, retain=True)
-                published = policies.revision
+                # Whoever publishes now may have published an older one late: say it again after.
+                published = ()
+            elif signers and wanted != published:
+                envelope = self._seal(policies, signers)
+                if envelope:
+                    await client.publish(str(FleetTopic(fleet, "policy")), envelope, qos=1, retain=True)
+                published = wanted
             await asyncio.sleep(SHORTEST_PAUSE_S)
-        beside.result()
+
+    def _keys(self) -> Sequence[Signer]:
+        try:
+            signers = self._signers()
+        except (OSError, ValueError) as error:
+            self._say(f"no policy is published: {error}")
+            return ()
+        self._say("" if signers else NO_KEY)
+        return signers
+
+    def _seal(self, policies: PolicySet, signers: Sequence[Signer]) -> bytes:
+        try:
+            return seal(encode(policies), signers)
+        except ValueError as error:
+            log.error("policy revision %d is not published: %s", policies.revision, error)  # noqa: TRY400
+            return b""
+
+    def _say(self, obstacle: str) -> None:
+        if obstacle and obstacle != self._obstacle:
+            log.error("%s", obstacle)
+        elif self._obstacle and not obstacle:
+            log.warning("policies are signed and published again")
+        self._obstacle = obstacle
+
+    async def _keep_models(self, client: aiomqtt.Client, fleet: str) -> None:
+        """Have the broker hold the chunks of every model that is offered, and of none that was removed."""
+        done: set[tuple[bool, str]] = set()
+        while True:
+            offered, gone = await asyncio.to_thread(_look, self._models if self._may_publish() else None)
+            for one in [*offered, *(Offered(model, b"") for model in gone)]:
+                held = bool(one.content), one.model.sha256
+                if held not in done:
+                    done = (done - {(not held[0], held[1])}) | {held}
+                    for index in range(one.model.chunks):
+                        topic = str(ModelTopic(fleet, one.model.sha256, index))
+                        await client.publish(topic, one.chunk(index), qos=1, retain=True)
+            await asyncio.sleep(MODELS_EVERY_S)
 
     async def _dispatch(self, client: aiomqtt.Client, fleet: str) -> None:
         expiry = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
@@ -113,3 +168,14 @@ class Publisher:
                 topic = str(FleetTopic(fleet, "dispatch"))
                 await client.publish(topic, table, qos=1, retain=True, properties=expiry)
             await asyncio.sleep(pause_s)
+
+
+def _look(models: ModelFolder | None) -> tuple[list[Offered], list[Model]]:
+    """The models to be offered, and those to be cleared away."""
+    if models is None:
+        return [], []
+    try:
+        return models.offered(), models.gone()
+    except (OSError, ValueError, msgspec.DecodeError) as error:
+        log.error("models can't be offered: %s", error)  # noqa: TRY400
+        return [], []

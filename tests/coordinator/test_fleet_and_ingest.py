@@ -167,7 +167,7 @@ async def test_ingest_takes_good_messages_and_counts_bad_ones(ledger: Ledger, pr
     say(report(energy_mj=999), "report", device="b")
     say(report(energy_mj=999), "report", fleet_name="g")
     ingest.take("tidewatt/v1/f/device/a/report", b"garbage")
-    ingest.take("tidewatt/v1/f/device/a/report", encode(report()).replace(b'"1.1"', b'"3.0"'))
+    ingest.take("tidewatt/v1/f/device/a/report", encode(report()).replace(b'"1.2"', b'"3.0"'))
     ingest.take("somewhere/else", b"{}")
     await ingest.merge()
     await ingest.merge()

@@ -9,18 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidewatt_wire.codec import MAX_BYTES
+from tidewatt_wire.keys import key_id, public_bytes, trusted_key
 from tidewatt_wire.messages import TrustedKey
 from tidewatt_wire.signing import (
     MAX_ENVELOPE_BYTES,
     MOST_SIGNATURES,
     EnvelopeRefused,
-    key_id,
     open_envelope,
     pae,
-    public_bytes,
     seal,
     signer,
-    trusted_key,
 )
 
 ANNA, BERT = (signer(Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)) for seed in (1, 2))

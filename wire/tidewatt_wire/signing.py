@@ -8,9 +8,6 @@ verifies the very bytes it got, and what it verified is what it then reads. The 
 hint that picks the key, never a proof.
 """
 
-import base64
-import binascii
-import hashlib
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -20,15 +17,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tidewatt_wire.codec import MAX_BYTES
+from tidewatt_wire.keys import from_base64, key_id, public_bytes, to_base64
 from tidewatt_wire.messages import Identifier, RefusalCode, TrustedKey
 
 PAYLOAD_TYPE = "application/vnd.tidewatt.policy-set+json"
 #: Two while a key is rotated; more than these are somebody's wish to keep the board busy.
 MOST_SIGNATURES = 8
-KEY_BYTES = 32
 #: Base64 of the longest payload, and room for the signatures around it.
 MAX_ENVELOPE_BYTES = (MAX_BYTES + 2) // 3 * 4 + 4096
-ID_DIGITS = 16
 
 
 class EnvelopeRefused(ValueError):
@@ -49,7 +45,7 @@ class Signer(msgspec.Struct, frozen=True):
     def trusted(self) -> TrustedKey:
         """Its public half, as devices are told of it."""
         public = self.private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-        return TrustedKey(id=self.id, public=base64.b64encode(public).decode())
+        return TrustedKey(id=self.id, public=to_base64(public))
 
 
 class _Signature(msgspec.Struct, frozen=True):
@@ -57,8 +53,8 @@ class _Signature(msgspec.Struct, frozen=True):
     sig: str
 
 
-class _Envelope(msgspec.Struct, frozen=True):
-    payloadType: str
+class _Envelope(msgspec.Struct, frozen=True, rename="camel"):
+    payload_type: str
     payload: str
     signatures: Annotated[list[_Signature], msgspec.Meta(min_length=1, max_length=MOST_SIGNATURES)]
 
@@ -66,31 +62,10 @@ class _Envelope(msgspec.Struct, frozen=True):
 _DECODER = msgspec.json.Decoder(_Envelope)
 
 
-def key_id(public: bytes) -> str:
-    """The id of a public key that was given no name: the first 16 hex digits of its sha256."""
-    return hashlib.sha256(public).hexdigest()[:ID_DIGITS]
-
-
 def signer(private: Ed25519PrivateKey, name: str = "") -> Signer:
     """The key as a signer, under `name` or, without one, its own id."""
     public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     return Signer(name or key_id(public), private)
-
-
-def trusted_key(public: str) -> TrustedKey:
-    """The key in its base64; ValueError with one sentence if that is no Ed25519 public key."""
-    return TrustedKey(id=key_id(public_bytes(public)), public=public.strip())
-
-
-def public_bytes(public: str) -> bytes:
-    """The 32 bytes of a public key in base64; ValueError with one sentence otherwise."""
-    raw = _from_base64(public.strip())
-    if raw is None or len(raw) != KEY_BYTES:
-        raise ValueError(
-            f"{public.strip()[:60]!r} is no public key: one is 32 bytes in base64, which are 44 letters; "
-            "`tidewatt keys list` prints them"
-        )
-    return raw
 
 
 def seal(payload: bytes, signers: Sequence[Signer]) -> bytes:
@@ -103,8 +78,8 @@ def seal(payload: bytes, signers: Sequence[Signer]) -> bytes:
     if len(payload) > MAX_BYTES:
         raise ValueError(f"a payload of {len(payload)} bytes can't be sealed; at most {MAX_BYTES} are read")
     to_sign = pae(PAYLOAD_TYPE, payload)
-    signatures = [_Signature(one.id, _to_base64(one.private.sign(to_sign))) for one in signers]
-    return msgspec.json.encode(_Envelope(PAYLOAD_TYPE, _to_base64(payload), signatures))
+    signatures = [_Signature(one.id, to_base64(one.private.sign(to_sign))) for one in signers]
+    return msgspec.json.encode(_Envelope(PAYLOAD_TYPE, to_base64(payload), signatures))
 
 
 def open_envelope(envelope: bytes, trusted: Sequence[TrustedKey]) -> bytes:
@@ -143,18 +118,18 @@ def _read(envelope: bytes) -> tuple[_Envelope, bytes]:
         found = _DECODER.decode(envelope)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise EnvelopeRefused("malformed", f"not a signed envelope: {error}") from error
-    if found.payloadType != PAYLOAD_TYPE:
+    if found.payload_type != PAYLOAD_TYPE:
         raise EnvelopeRefused(
-            "malformed", f"an envelope of type {found.payloadType[:80]!r}; expected {PAYLOAD_TYPE!r}"
+            "malformed", f"an envelope of type {found.payload_type[:80]!r}; expected {PAYLOAD_TYPE!r}"
         )
-    payload = _from_base64(found.payload)
+    payload = from_base64(found.payload)
     if payload is None:
         raise EnvelopeRefused("malformed", "the envelope's payload is not base64")
     return found, payload
 
 
 def _is_good(signature: str, public: bytes, message: bytes) -> bool:
-    raw = _from_base64(signature)
+    raw = from_base64(signature)
     if raw is None:
         return False
     try:
@@ -162,16 +137,3 @@ def _is_good(signature: str, public: bytes, message: bytes) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return True
-
-
-def _to_base64(raw: bytes) -> str:
-    return base64.b64encode(raw).decode()
-
-
-def _from_base64(text: str) -> bytes | None:
-    """The bytes, None if `text` is not how base64 writes them: no spaces, no stray last bits."""
-    try:
-        raw = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    return raw if _to_base64(raw) == text else None

@@ -19,7 +19,15 @@ from tidewatt_coordinator.rollout.outcomes import Interval, tallies
 from tidewatt_coordinator.rollout.plan import Content, Evidence, Facts, State, step, wants_evidence
 from tidewatt_coordinator.rollout.roster import Roster, glimpses, known_of
 from tidewatt_coordinator.rollout.sight import evidence
-from tidewatt_coordinator.rollout.standing import Standing, first, moved, policy_set_of, put
+from tidewatt_coordinator.rollout.standing import (
+    Attached,
+    Standing,
+    carrying,
+    first,
+    moved,
+    policy_set_of,
+    put,
+)
 from tidewatt_coordinator.rollout.windows import open_now
 from tidewatt_wire.messages import PolicySet, Rule
 
@@ -46,8 +54,10 @@ class Engine:
         rules: list[Rule],
         now_ms: Callable[[], int],
         lease: Lease,
+        attached: Callable[[], Attached] = Attached,
     ) -> None:
-        self._ledger, self._fleet, self._now_ms = ledger, fleet, now_ms
+        """`attached`: what is to go with every set now; asked every tick."""
+        self._ledger, self._fleet, self._now_ms, self._attached = ledger, fleet, now_ms, attached
         self._journal = Journal(ledger.engine, name)
         self._roster = Roster(ledger.engine, name)
         self._initial = Content(rules=rules)
@@ -109,6 +119,8 @@ class Engine:
         if not self._configured:
             self._configure()
         if self._kept:
+            self._attach(self._kept)
+        if self._kept:
             self._step(self._kept)
         if self._ticks % ROSTER_EVERY == 0:
             now_ms = self._now_ms()
@@ -132,6 +144,17 @@ class Engine:
             standing = put(kept.standing, self._initial, now_ms)
             self._kept = self._journal.write(kept, standing, event, lease=self.lease)
         self._configured = True
+
+    def _attach(self, kept: Kept) -> None:
+        try:
+            attached, now_ms = self._attached(), self._now_ms()
+        except (OSError, ValueError):
+            return  # a key or a model that can't be read: the publisher, which needs it, says so
+        if attached == kept.standing.attached:
+            return
+        event = Event(at_ms=now_ms, what="attached", author=COORDINATOR, reason="other keys or models")
+        standing = carrying(kept.standing, attached, now_ms)
+        self._kept = self._journal.write(kept, standing, event, lease=self.lease)
 
     def _step(self, kept: Kept) -> None:
         state = kept.standing.live

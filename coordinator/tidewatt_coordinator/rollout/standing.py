@@ -13,6 +13,14 @@ from tidewatt_coordinator.rollout.terms import Plan
 from tidewatt_wire.messages import Model, PolicySet, TrustedKey
 
 
+class Attached(msgspec.Struct, frozen=True, kw_only=True):
+    """What goes with every policy set, whatever the rules: from the coordinator's own folders."""
+
+    keys: list[TrustedKey] = []
+    """While keys are rotated, and ever after: those to trust."""
+    models: list[Model] = []
+
+
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """One fleet's policy as it stands."""
 
@@ -24,6 +32,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """What was in force before, to go back to."""
     rollout: State | None = None
     """The last one, ended or not."""
+    attached: Attached = Attached()
 
     @property
     def live(self) -> State | None:
@@ -31,9 +40,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         return self.rollout if self.rollout and self.rollout.stage in LIVE else None
 
 
-def policy_set_of(
-    standing: Standing, models: list[Model] | None = None, keys: list[TrustedKey] | None = None
-) -> PolicySet:
+def policy_set_of(standing: Standing) -> PolicySet:
     """The set that devices are to read."""
     state, content = standing.live, standing.content
     rollout = rollout_of(state, state.wave) if state and state.wave else None
@@ -45,8 +52,8 @@ def policy_set_of(
         not_before_ms=content.not_before_ms,
         not_after_ms=content.not_after_ms,
         rollout=rollout,
-        models=models or [],
-        keys=keys or [],
+        models=standing.attached.models,
+        keys=standing.attached.keys,
     )
 
 
@@ -81,6 +88,11 @@ def moved(standing: Standing, state: State, now_ms: int) -> Standing:
     if state.stage == "complete" and standing.live:
         after = replace(after, content=state.new, previous=state.base)
     return _revised(standing, after, now_ms)
+
+
+def carrying(standing: Standing, attached: Attached, now_ms: int) -> Standing:
+    """The same with other keys and models beside it."""
+    return _revised(standing, replace(standing, attached=attached), now_ms)
 
 
 def rolled_back(standing: Standing, why: str, now_ms: int) -> Standing:
