@@ -45,7 +45,7 @@ class Publisher:
         signers: Callable[[], Sequence[Signer]] = tuple,
         models: ModelFolder | None = None,
     ) -> None:
-        """`signers`: the keys to sign sets with, asked at every look; with none no set is published."""
+        """`signers`: the keys to sign policy sets with, asked at every look; with none none is published."""
         self._broker, self._current, self._fleet = broker, current, fleet
         self._may_publish, self._signers, self._models = may_publish, signers, models
         self._obstacle = ""
