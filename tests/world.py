@@ -50,6 +50,10 @@ async def until(true: Callable[[], object]) -> None:
     await asyncio.wait_for(poll(), 30)
 
 
+async def ignore(_payload: bytes) -> None:
+    """What a link does with a policy set where none matters."""
+
+
 class Mosquitto:
     """A real broker on a free port, that can be killed and started again on the same one."""
 

@@ -293,7 +293,7 @@ def _link(
         await policies.offer(envelope, clock.now_ms())
 
     address, fleet = broker_address(config.link.broker), config.agent.fleet
-    return Link(address, fleet, birth, offered, policies.acks, models.take, outbox_of(config))
+    return Link(address, fleet, birth, offered, outbox_of(config), policies.acks, models.take)
 
 
 def outbox_of(config: Config) -> Outbox:

@@ -39,9 +39,9 @@ class Link:
         fleet: str,
         birth: Callable[[], Birth],
         on_policy: Callable[[bytes], Awaitable[None]],
+        outbox: Outbox | None = None,
         acks: Answers | None = None,
         on_chunk: Callable[[ModelTopic, bytes], Awaitable[None]] | None = None,
-        outbox: Outbox | None = None,
     ) -> None:
         """`on_policy` takes a policy set's bytes, `on_chunk` a part of a model; `acks`: the answers."""
         self._broker, self._fleet = broker, fleet

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import aiomqtt
 import pytest
-from tests.world import Mosquitto, until
+from tests.world import Mosquitto, ignore, until
 
 from tidewatt_agent.answers import Answers
 from tidewatt_agent.config import Address, broker_address
@@ -22,9 +22,6 @@ def report(seq: int) -> Report:
     return Report(
         device="d1", session="s1", epoch="e1", seq=seq, at_ms=seq, counters=Counters(), gauges=Gauges()
     )
-
-
-async def ignore(_payload: bytes) -> None: ...
 
 
 class Ear:
@@ -65,7 +62,7 @@ async def linked(address: tuple[str, int], acks: list[bytes] | None = None) -> A
         for status in ("accepted", "applied"):
             answers.put(Ack(device="d1", revision=1, status=status, at_ms=1))
 
-    link = Link(Address(*address), "f", lambda: BIRTH, on_policy, answers)
+    link = Link(Address(*address), "f", lambda: BIRTH, on_policy, acks=answers)
     task = asyncio.create_task(link.run())
     try:
         yield link
@@ -132,7 +129,7 @@ async def test_it_follows_other_topics_while_they_are_wanted(mosquitto: Mosquitt
     async def on_chunk(topic: ModelTopic, chunk: bytes) -> None:
         chunks.append((topic.index, chunk))
 
-    link = Link(Address(*mosquitto.address), "f", lambda: BIRTH, ignore, None, on_chunk)
+    link = Link(Address(*mosquitto.address), "f", lambda: BIRTH, ignore, on_chunk=on_chunk)
     task = asyncio.create_task(link.run())
     one, other = ("a" * 64, "b" * 64)
     async with listening(mosquitto.address) as (_, client):

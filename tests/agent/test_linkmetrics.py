@@ -4,6 +4,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.registry import Collector
+from tests.world import ignore
 
 from tidewatt_agent.config import Address, parse_config
 from tidewatt_agent.daemon import capabilities_of, outbox_of
@@ -24,7 +25,7 @@ REPORT = Report(device="d", session="s", epoch="e", seq=1, at_ms=1, counters=Cou
 
 
 def link_of(outbox: Outbox) -> Link:
-    return Link(Address("127.0.0.1", 1), "f", lambda: BIRTH, lambda _payload: None, outbox)
+    return Link(Address("127.0.0.1", 1), "f", lambda: BIRTH, ignore, outbox)
 
 
 def status(link: Link) -> Status:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.world import HandClock, Mosquitto, until
+from tests.world import HandClock, Mosquitto, ignore, until
 
 from tidewatt_agent import outbox as outboxes
 from tidewatt_agent.config import Address
@@ -29,7 +29,7 @@ class Device:
     def __init__(self, folder: Path, broker: Address, clock: HandClock, run: str) -> None:
         self._clock, self._run, self._seq = clock, run, 0
         self.link = Link(
-            broker, "f", self._birth, lambda _payload: None,
+            broker, "f", self._birth, ignore,
             Outbox(Spool(folder / "spool.db", "f", "d", 10**7), 1000.0),
         )  # fmt: skip
 

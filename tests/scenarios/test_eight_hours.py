@@ -116,7 +116,7 @@ class Agent:
             "f",
             birth,
             lambda envelope: self.policies.offer(envelope, clock.now_ms()),
-            self.policies.acks,
+            acks=self.policies.acks,
         )
 
     async def live(self) -> None:
