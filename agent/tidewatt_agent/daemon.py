@@ -311,7 +311,7 @@ def capabilities_of(
     can: dict[Capability, bool] = {
         "caps": hands.acts and any(point.trims for point in learning.points),
         "forecast": foresight.configured,
-        "model": find_spec("onnxruntime") is not None,
+        "model": bool(config.state.folder) and find_spec("onnxruntime") is not None,
         "spool": bool(config.state.folder),
     }
     return [name for name, able in can.items() if able]
