@@ -1,6 +1,7 @@
 """Policy documents: what is meant is read, what can't be is one sentence with file, line and key."""
 
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -153,6 +154,12 @@ def test_every_problem_is_said_at_once_in_the_order_of_lines() -> None:
 def test_yaml_has_lines_too_and_only_plain_values(text: str, sentence: str) -> None:
     lines = refused(text, "p.yaml")
     assert any(line.startswith(f"p.yaml:{sentence}") for line in lines), lines
+
+
+def test_the_manuals_example_is_good() -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "policy.md").read_text("utf-8")
+    read_back = parse(manual.split("```toml")[1].split("```")[0], name="policy.md.toml")
+    assert len(read_back.document.rollout.waves) == 3
 
 
 def test_too_long_is_said_before_it_is_read() -> None:
