@@ -238,14 +238,15 @@ def test_whatever_is_written_is_a_document_or_a_sentence(language: Language, tex
         assert str(error).startswith("p:")  # noqa: PT017 - or none is raised
 
 
-values = st.recursive(
-    st.one_of(st.integers(-5, 5), st.booleans(), st.text(alphabet="ab#'\"[]{}=,\\\n", max_size=5)),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3),
-        st.dictionaries(st.text(alphabet="ab.'\" ", max_size=3), inner, max_size=3),
-    ),
-    max_leaves=12,
-)
+scalars = st.one_of(st.integers(-5, 5), st.booleans(), st.text(alphabet="ab#'\"[]{}=,\\\n", max_size=5))
+keys = st.text(alphabet="ab.'\" ", max_size=3)
+
+
+def nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.one_of(inner, st.lists(inner, max_size=3), st.dictionaries(keys, inner, max_size=3))
+
+
+values = nested(nested(nested(scalars)))
 
 
 @given(st.dictionaries(st.text(alphabet="ab.'\" ", min_size=1, max_size=3), values, max_size=4))
