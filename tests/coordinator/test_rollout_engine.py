@@ -1,5 +1,6 @@
 """The engine on a real database: killed at every statement, two at once, its lease taken from it."""
 
+import asyncio
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator
@@ -9,9 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 from sqlalchemy import Connection, create_engine, event
+from tests.world import until
 
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ledger.store import Ledger
+from tidewatt_coordinator.rollout import engine as engines
 from tidewatt_coordinator.rollout import orders
 from tidewatt_coordinator.rollout.documents import parse
 from tidewatt_coordinator.rollout.engine import Engine
@@ -316,6 +319,22 @@ def test_a_database_that_fails_is_said_once_and_recovers(
     world.tick(engine)
     assert [engine.failing] == [False]
     assert "policy: recovered" in caplog.text
+
+
+async def test_a_clean_end_gives_the_lease_back(
+    world: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "TICK_S", 0.0)
+    engine = world.engine(ledger, "one")
+    running = asyncio.create_task(engine.run())
+    await until(engine.may_publish)
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    assert not engine.may_publish()
+    other = world.engine(ledger, "two")
+    world.tick(other)
+    assert other.may_publish()
 
 
 # Outcomes.

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, MetaData, String, Table, Text
 
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS
 
@@ -102,6 +102,6 @@ known_device = Table(
     Column("ack", String(20), nullable=False),
     Column("code", String(20), nullable=False),
     Column("reason", Text, nullable=False),
-    Column("skew_ms", Integer, nullable=True),
+    Column("skew_ms", BigInteger, nullable=True),
     Column("seen_ms", BigInteger, nullable=False),
 )

@@ -85,11 +85,15 @@ class Engine:
 
     async def run(self) -> None:
         """Tick for ever; ends only by cancellation, and then lets go of the lease."""
+        ticking: asyncio.Future[None] | None = None
         try:
             while True:
                 await asyncio.sleep(TICK_S)
-                await asyncio.to_thread(self.tick)
+                ticking = asyncio.ensure_future(asyncio.to_thread(self.tick))
+                await asyncio.shield(ticking)
         finally:
+            if ticking:
+                await asyncio.wait([ticking])  # its thread would take the lease again
             self._let_go()
 
     def tick(self) -> None:

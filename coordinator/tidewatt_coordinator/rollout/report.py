@@ -117,7 +117,8 @@ def _wave(wave: WaveLine) -> str:
 def _waves(state: State, known: Sequence[Known]) -> list[WaveLine]:
     out, before = [], 0
     for number, wave in enumerate(state.plan.waves, 1):
-        reached = sum(member(rollout_of(state, number), one.device, one.labels) for one in known)
+        rollout = rollout_of(state, number)
+        reached = sum(member(rollout, one.device, one.labels) for one in known)
         here = msgspec.structs.replace(state, wave=number)
         out.append(
             WaveLine(

@@ -7,7 +7,7 @@ import msgspec
 from tidewatt_coordinator.rollout.gates import Seen, Tally, contrast
 from tidewatt_coordinator.rollout.plan import Evidence, State, rollout_of
 from tidewatt_governor.policy import member
-from tidewatt_wire.messages import Ack
+from tidewatt_wire.messages import Ack, Rollout
 
 
 class Glimpse(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,14 +34,16 @@ def evidence(
     what each device did before the rollout, and since the wave was reached.
     """
     if state.wave == 0:
+        numbers = range(1, len(state.plan.waves) + 1)
         prefixes = [
-            contrast(_seen(state, one, number, revision) for one in fleet)
-            for number in range(1, len(state.plan.waves) + 1)
+            contrast(_seen(rollout, one, revision) for one in fleet)
+            for rollout in (rollout_of(state, number) for number in numbers)
         ]
         return Evidence(wave=0, since_ms=state.since_ms, contrasts=prefixes)
+    rollout = rollout_of(state, state.wave)
     seen = [
         msgspec.structs.replace(
-            _seen(state, one, state.wave, revision),
+            _seen(rollout, one, revision),
             before=before.get(one.device),
             after=after.get(one.device),
         )
@@ -50,11 +52,11 @@ def evidence(
     return Evidence(wave=state.wave, since_ms=state.since_ms, seen=seen)
 
 
-def _seen(state: State, one: Glimpse, waves: int, revision: int) -> Seen:
+def _seen(rollout: Rollout, one: Glimpse, revision: int) -> Seen:
     answered = one.ack is not None and one.ack.revision >= revision
     return Seen(
         device=one.device,
-        reached=member(rollout_of(state, waves), one.device, one.labels),
+        reached=member(rollout, one.device, one.labels),
         online=one.online,
         answered=answered,
         refused=answered and one.ack is not None and one.ack.status == "refused",

@@ -56,7 +56,7 @@ def upgrade() -> None:
         sa.Column("ack", sa.String(20), nullable=False),
         sa.Column("code", sa.String(20), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("skew_ms", sa.Integer(), nullable=True),
+        sa.Column("skew_ms", sa.BigInteger(), nullable=True),
         sa.Column("seen_ms", sa.BigInteger(), nullable=False),
     )
 
