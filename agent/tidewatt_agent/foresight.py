@@ -7,6 +7,7 @@ decision: without a forecast the reactive rule rules, one log line says why, and
 import asyncio
 import logging
 import math
+import os
 from array import array
 from datetime import datetime
 from pathlib import Path
@@ -79,6 +80,8 @@ class Foresight:
         if not self._name:
             return
         try:
+            # One thread: for matrices this small the others only wait for each other, at three times the CPU.
+            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
             # numpy, onnxruntime and the head take 51 MB: only who forecasts has them in memory.
             from tidewatt_governor.forecast.forecaster import Forecaster  # noqa: PLC0415
             from tidewatt_governor.forecast.model import Model  # noqa: PLC0415
