@@ -54,7 +54,7 @@ POLICY = Policy(
     tail_quantile=0.9,
 )
 #: Minutes lived before the reported part, for the guard to know the traffic.
-LEAD_IN = 1440
+LEAD_IN = 3 * 1440
 #: Of the model-free rules compared: the busiest of the last K minutes times (1 + m).
 KS, MS = (
     (1, 2, 3, 5, 8, 10, 15, 20, 30),

@@ -84,7 +84,7 @@ def print_tables(outcomes: Sequence[Outcome]) -> None:
             "energy above clairvoyant",
             "excess violating min",
             "worst trace",
-            "longest",
+            "longest run",
             "switches a day",
             "Tidewatt saves",
         ):
@@ -99,7 +99,7 @@ def print_tables(outcomes: Sequence[Outcome]) -> None:
                 f"{_mean(here, way, lambda one: one.energy_above_clairvoyant):+.2%}",
                 f"{_mean(here, way, lambda one: one.excess_violating):.3%}",
                 f"{_worst(mine):.2%}",
-                f"{max(one.longest_violation_min for one in mine)} min",
+                f"{60 * max(one.longest_violation_min for one in mine):,} s",
                 f"{_mean(here, way, lambda one: one.switches_per_day):.1f}",
                 f"{1 - ours / wh:.1%}" if wh else "",
             )

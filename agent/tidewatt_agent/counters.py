@@ -22,6 +22,8 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     energy_rest_mj: float = 0.0
     last_power_s: float | None = None
     """When the last power reading came, monotonic seconds."""
+    violating_run_ms: int = 0
+    """How long the promise has been broken without a break."""
 
 
 def add_power(tally: Tally, watts: float | None, at_s: float, gap_s: float) -> Tally:
@@ -71,17 +73,20 @@ def add_tick(
     None stands for what is not known: the mode, or whether the promise was kept.
     """
     before, mode = tally.counters, UNKNOWN_MODE if point is None else point
+    # What is not known neither ends a run nor makes it longer.
+    run_ms = 0 if violating is False else tally.violating_run_ms + (elapsed_ms if violating else 0)
     counters = msgspec.structs.replace(
         before,
         requests=before.requests + (load.requests if load else 0),
         violating_ms=before.violating_ms + (elapsed_ms if violating else 0),
+        longest_violation_ms=max(before.longest_violation_ms, run_ms),
         switches=before.switches + int(switched),
         modelled_mj=before.modelled_mj + modelled_mj,
         governed_mj=before.governed_mj + governed_mj,
         unjudged_ms=before.unjudged_ms + (elapsed_ms if violating is None else 0),
         mode_ms={**before.mode_ms, mode: before.mode_ms.get(mode, 0) + elapsed_ms},
     )
-    return msgspec.structs.replace(tally, counters=counters)
+    return msgspec.structs.replace(tally, counters=counters, violating_run_ms=run_ms)
 
 
 def _unmeasured(counters: Counters, seconds: float) -> Counters:

@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import logging
 import math
+import os
 from array import array
 from datetime import datetime
 from pathlib import Path
@@ -107,6 +108,8 @@ class Foresight:
     def use(self, content: bytes, name: str) -> str:
         """Forecast by this model from the next minute on; "" or why not, and then the present one stays."""
         try:
+            # One thread: for matrices this small the others only wait for each other, at three times the CPU.
+            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
             # numpy, onnxruntime and the head take 51 MB: only who forecasts has them in memory.
             from tidewatt_governor.forecast.forecaster import Forecaster  # noqa: PLC0415
             from tidewatt_governor.forecast.model import Model  # noqa: PLC0415

@@ -211,6 +211,11 @@ def _counters(so_far: Counters) -> Iterator[Metric]:
     yield _counter("tidewatt_energy_joules", "Energy measured", joules(so_far.energy_mj))
     yield _counter("tidewatt_requests", "Requests that the applications counted", so_far.requests)
     yield _counter("tidewatt_slo_violating_seconds", "Time out of the promise", seconds(so_far.violating_ms))
+    yield _gauge(
+        "tidewatt_slo_longest_violation_seconds",
+        "Longest time out of the promise without a break",
+        seconds(so_far.longest_violation_ms),
+    )
     yield _counter(
         "tidewatt_slo_unjudged_seconds",
         "Time in which neither load nor latency was known",

@@ -9,7 +9,7 @@ import math
 import msgspec
 
 from tidewatt_governor.forecast.layout import SOON
-from tidewatt_governor.guard import margin, window
+from tidewatt_governor.guard import COVERED_MIN, PAUSE_SHARE, held_rate, margin, step_margin, window
 from tidewatt_governor.points import cheapest, find, strongest, usable_rps, watts_at
 from tidewatt_governor.rules import RESTRAINTS, Points, Question
 from tidewatt_governor.rules.restraints import Move
@@ -23,11 +23,13 @@ class Demand(msgspec.Struct, frozen=True):
 
     rps: float
     words: str
+    sure: bool = False
+    """Nothing can come before it is planned for anew: no forecast is needed."""
 
 
 def planned_demand(state: GovernorState, policy: Policy) -> float:
     """Requests/s to plan for without a forecast: the reactive rule. At least one minute is known."""
-    return covered(_busiest(state, policy), state, policy)
+    return _demand(state, policy).rps
 
 
 def covered(busiest: float, state: GovernorState, policy: Policy) -> float:
@@ -65,19 +67,32 @@ def _stronger(question: Question, this: str, than: str) -> bool:
 
 
 def _demand(state: GovernorState, policy: Policy) -> Demand:
-    demand, extra = planned_demand(state, policy), extra_headroom(state, policy)
-    share = margin(state.guard, policy)
-    words = f"demand {demand:.0f} rps (peak of {window(policy)} min + {share:.0%}"
+    row = held_rate(state)
+    if row is None:
+        rps, share = covered(_busiest(state, policy), state, policy), margin(state.guard, policy)
+        return Demand(rps, _words(f"peak of {window(policy)} min", rps, share, state, policy))
+    sure = row.left >= COVERED_MIN
+    share = max(policy.headroom, PAUSE_SHARE) if sure else step_margin(state.guard, policy)
+    busiest = row.rps if sure else row.busiest
+    # A step that has been seen is carried with its pause, whatever was planned for it.
+    extra = extra_headroom(state, policy)
+    rps = max(row.rps * (1.0 + PAUSE_SHARE), busiest + max(busiest, state.guard.floor_rps) * share)
+    what = f"{busiest:.0f} rps hold, the next step in {row.left + 1} min,"
+    return Demand(rps * (1.0 + extra), _words(what, rps * (1.0 + extra), share, state, policy), sure)
+
+
+def _words(what: str, rps: float, share: float, state: GovernorState, policy: Policy) -> str:
+    words, extra = f"demand {rps:.0f} rps ({what} + {share:.0%}", extra_headroom(state, policy)
     if extra and policy.slo_budget:
         allowed_s = policy.slo_budget * DAY_S
         words += f" + {extra:.0%} as {spent_s(state):.0f} s violate, {allowed_s:.0f} s a day allowed"
-    return Demand(demand, f"{words})")
+    return f"{words})"
 
 
 def _foreseen(question: Question, reactive: Demand) -> Demand | None:
     """What a trusted, fresh forecast raises the demand to; None where it doesn't."""
     forecast, policy = question.forecast, question.policy
-    if forecast is None or not forecast.trusted:
+    if forecast is None or not forecast.trusted or reactive.sure:
         return None
     if not 0 <= int(question.now_s // MINUTE_S) - forecast.minute < SOON:
         return None

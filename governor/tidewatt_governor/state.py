@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from tidewatt_governor.sample import Load
+from tidewatt_governor.steps import Beat
 from tidewatt_wire.messages import Policy
 
 MINUTE_S = 60.0
@@ -83,6 +84,20 @@ class Draw(msgspec.Struct, frozen=True, kw_only=True):
     """Points beyond the budget, and when they last were too close to it."""
 
 
+class Stepped(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of traffic that comes in steps; see `steps.py`."""
+
+    changes: tuple[int, ...] = ()
+    """Minutes in which the rate was another than in the one before."""
+    beat: Beat | None = None
+    rows: tuple[float, ...] = ()
+    """Requests/s of the last rates that held, the newest last."""
+    rises: tuple[float, ...] = ()
+    """By what share each rate lay above the two before it."""
+    upper: float = 0.0
+    """Their upper quantile."""
+
+
 class Guard(msgspec.Struct, frozen=True, kw_only=True):
     """How far the traffic has lately risen above the busiest minutes before; see `guard.py`."""
 
@@ -94,6 +109,7 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
     """Their upper quantile."""
     floor_rps: float = 0.0
     """Demands below this are taken as this when shares are reckoned, in requests/s."""
+    stepped: Stepped = Stepped()
 
 
 class Hour(msgspec.Struct, frozen=True):

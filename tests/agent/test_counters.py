@@ -64,6 +64,11 @@ def test_time_in_modes_adds_up(lived: list[tuple[str | None, int, bool | None, b
     assert sum(now.mode_ms.values()) == sum(ms for _, ms, _, _ in lived)
     assert now.mode_ms.get("unknown", 0) == sum(ms for point, ms, _, _ in lived if point is None)
     assert now.violating_ms == sum(ms for _, ms, bad, _ in lived if bad)
+    runs, run = [0], 0
+    for _, ms, bad, _ in lived:
+        run = 0 if bad is False else run + (ms if bad else 0)
+        runs.append(run)
+    assert now.longest_violation_ms == max(runs)
     assert now.unjudged_ms == sum(ms for _, ms, bad, _ in lived if bad is None)
     assert now.requests == 3 * len(lived)
     assert now.switches == sum(switched for _, _, _, switched in lived)

@@ -94,6 +94,8 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     """Time in each power mode; `unknown` while the mode could not be read."""
     unjudged_ms: Count = 0
     """Time in which neither the load nor its latency was known: no promise was kept or broken."""
+    longest_violation_ms: Count = 0
+    """The longest time without a break in which the promise was broken: bursts, which a sum hides."""
     modelled_mj: Count = 0
     """Energy by the operating points' model for the served load, as the board stood: an estimate."""
     governed_mj: Count = 0
@@ -198,6 +200,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     tail_quantile: Share | None = 0.9
     """The margin is at least this quantile of how far the traffic rose over the last day, two minutes ahead;
     null: the headroom alone."""
+    step_quantile: Share = 0.95
+    """The same for traffic that holds a rate for minutes and then steps to another: over its steps."""
     most_headroom: NonNegative = 1.0
     """What that margin is bounded by."""
     forecast_quantile: ForecastQuantile = "p90"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tidewatt_coordinator.train.nets import FLOOR_RPS, MOST, DesignLstm, HabitModel
-from tidewatt_coordinator.train.windows import IDLE, Series, windows
+from tidewatt_coordinator.train.windows import IDLE, Series, sure, windows
 from tidewatt_governor.forecast.layout import AHEAD, PAST, QUANTILES
 
 BATCH = 512
@@ -33,6 +33,7 @@ class Lessons(msgspec.Struct, frozen=True):
     minutes: Tensor
     calendar: Tensor
     targets: Tensor
+    """NaN where there is nothing to learn: the minutes that are sure until a held rate's next step."""
     weights: Tensor
 
 
@@ -66,7 +67,8 @@ def _lessons_of(
     scale = np.maximum(np.nanmean(own, axis=1), FLOOR_RPS)
     targets = (seen.truth[whole] - own[:, -1:]) / scale[:, None]
     # A series counts by how hard it is, not by how large: else the noisiest would be all that is learnt.
-    hard = max(float(np.abs(targets[:, :AHEAD]).mean()), 1e-4)
+    targets[sure(one, seen.origins[whole])] = np.nan
+    hard = max(float(np.nanmean(np.abs(targets[:, :AHEAD]))), 1e-4)
     weights = np.minimum(scale / scale.mean(), MOST) / hard
     return (
         seen.minutes[whole],
@@ -77,10 +79,10 @@ def _lessons_of(
 
 
 def pinball(shares: Tensor, targets: Tensor) -> Tensor:
-    """Pinball loss [n, 17, 3] of quantiles against what came."""
-    error = targets[..., None] - shares
+    """Pinball loss [n, 17, 3] of quantiles against what came; 0 where that is NaN."""
+    error = torch.nan_to_num(targets)[..., None] - shares
     levels = torch.tensor(QUANTILES)
-    return torch.maximum(levels * error, (levels - 1.0) * error)
+    return torch.maximum(levels * error, (levels - 1.0) * error) * ~torch.isnan(targets)[..., None]
 
 
 def fit_habit(of: Lessons, plan: Plan, members: int = 3) -> HabitModel:

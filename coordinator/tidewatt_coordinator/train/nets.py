@@ -18,6 +18,8 @@ FLOOR_RPS = 1e-3
 MEANS = (2, 3, 5, 8, 15, 30, 60)
 OWN_LAGS = (15, 20, 30, 60)
 TURN = 6.283185307179586
+#: Minutes: what cron jobs, scrapers and feeds come back in.
+JOB_BEATS = (60.0, 30.0, 20.0, 15.0, 10.0, 5.0)
 
 
 def known(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,14 +110,25 @@ class Features(nn.Module):
 
 
 def clock(calendar: Tensor) -> Tensor:
-    """Where each minute ahead lies in its day, its hour and its week, [n, 15, 7]."""
-    ahead = torch.arange(1, AHEAD + 1, dtype=calendar.dtype)[None]
-    minute = calendar[:, :1] + ahead
-    day, hour = minute * (TURN / 1440.0), minute * (TURN / 60.0)
-    week = (calendar[:, 1:2] * 1440.0 + minute) * (TURN / 10080.0)
+    """Where each minute ahead lies in its day and its week, [n, 15, 5]."""
+    minute = _minutes_ahead(calendar)
+    day, week = (
+        minute * (TURN / 1440.0),
+        (calendar[:, 1:2] * 1440.0 + minute) * (TURN / 10080.0),
+    )
     weekend = calendar[:, 2:3].expand_as(minute)
-    parts = [day.sin(), day.cos(), hour.sin(), hour.cos(), week.sin(), week.cos(), weekend]
-    return torch.stack(parts, 2) * 0.5
+    return torch.stack([day.sin(), day.cos(), week.sin(), week.cos(), weekend], 2) * 0.5
+
+
+def jobs(calendar: Tensor) -> Tensor:
+    """Where each minute ahead lies in the beats that jobs are scheduled on, [n, 15, 12]."""
+    minute = _minutes_ahead(calendar)
+    turns = [minute * (TURN / beat) for beat in JOB_BEATS]
+    return torch.stack([part for turn in turns for part in (turn.sin(), turn.cos())], 2) * 0.1
+
+
+def _minutes_ahead(calendar: Tensor) -> Tensor:
+    return calendar[:, :1] + torch.arange(1, AHEAD + 1, dtype=calendar.dtype)[None]
 
 
 def fan(middle: Tensor, up: Tensor, further: Tensor) -> Tensor:
@@ -164,11 +177,12 @@ class HabitModel(nn.Module):
     def inputs(self, minutes: Tensor, calendar: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """What the networks see, what the device's head learns from, and the last minute and scale in rps."""
         common, ahead, relative, last, scale = self.features(minutes)
-        lesson = torch.cat([common[:, None].expand(-1, AHEAD, -1), ahead], 2)
+        at = jobs(calendar)
+        lesson = torch.cat([common[:, None].expand(-1, AHEAD, -1), ahead, at], 2)
         level = (last / scale).clamp(max=5.0)
         return (
             torch.cat([relative[:, : PAST - 1], common, level], 1),
-            torch.cat([ahead, clock(calendar)], 2),
+            torch.cat([ahead, clock(calendar), 5.0 * at], 2),
             lesson,
             last,
             scale,

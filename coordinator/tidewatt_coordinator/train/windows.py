@@ -72,6 +72,13 @@ def truth(rps: NDArray[np.float64], origins: NDArray[np.int64]) -> NDArray[np.fl
     return np.concatenate([ahead, np.stack(peaks, axis=1)], axis=1)
 
 
+def sure(series: Series, origins: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which outputs, [n, 17], are known at each origin because a row of the series holds on that long."""
+    left = series.step_min - 1 - origins % series.step_min
+    ends = np.array([*range(1, AHEAD + 1), SOON, AHEAD])
+    return np.asarray(left[:, None] >= ends)
+
+
 def calendar(series: Series, origins: NDArray[np.int64]) -> Floats:
     """The model's `calendar` of many origins, [n, 3], in the series' zone."""
     minutes = series.first + origins

@@ -2,7 +2,8 @@
 
 Adaptive conformal inference in the log of the spread: a miss widens, a hit narrows, in the proportion
 that balances at the promised share of misses whatever the traffic does. Gains grow with what a miss
-costs: the peaks that modes are chosen by follow within hours, single minutes within days.
+costs: the peaks that modes are chosen by follow within hours, single minutes within days. A peak is missed
+as soon as one minute lies above it, and that is learned at once; that it was kept shows at its end.
 """
 
 import numpy as np
@@ -12,26 +13,41 @@ from tidewatt_governor.forecast.layout import AHEAD, OUTPUTS, PEAK_3, PEAK_15, Q
 
 Floats = NDArray[np.float64]
 
-#: Log of the spread's factor by miss, per output.
-GAINS = np.full(OUTPUTS, 0.01)
-GAINS[PEAK_3], GAINS[PEAK_15] = 0.03, 0.06
+#: By miss and output: how far the median of a peak moves, in spreads; the logs of both spreads' factors.
+GAINS = np.full((OUTPUTS, len(QUANTILES)), 0.01)
+GAINS[:AHEAD, 0] = 0.0  # the head has seen to the minutes' medians
+GAINS[PEAK_3], GAINS[PEAK_15] = (0.005, 0.03, 0.03), (0.005, 0.1, 0.06)
 #: The factor stays within e^-5 and e^5.
 MOST_LOG = 5.0
 #: No spread below this share of the scale: a flat hour is no promise.
 LEAST_SPREAD = 0.002
-LEVELS = np.array(QUANTILES[1:])
+LEVELS = np.array(QUANTILES)
+#: Minutes after which each output's time is over.
+ENDS = np.array([*range(1, AHEAD + 1), SOON, AHEAD])
+PEAKS = np.arange(OUTPUTS) >= AHEAD
+#: By age of a forecast in minutes, 1 to 15, [15, 17, 1]: whose time is over, and what a minute may miss.
+OVER = (np.arange(1, AHEAD + 1)[:, None] == ENDS)[..., None]
+LOOKED_AT = OVER | (PEAKS & (np.arange(1, AHEAD + 1)[:, None] <= ENDS))[..., None]
 
 
 class Conformal:
-    """Spreads of the upper quantiles, corrected by what came."""
+    """The peaks' medians and every spread, corrected by what came."""
 
     def __init__(self) -> None:
-        self._log = np.zeros((OUTPUTS, len(LEVELS)))
-        self._bounds: list[Floats | None] = []
-        self._came: list[float | None] = []
+        self._learned = np.zeros((OUTPUTS, len(LEVELS)))
+        shape = (AHEAD, OUTPUTS, len(LEVELS))
+        self._bounds = np.full(shape, np.nan)
+        """The last minutes' forecasts, newest first; NaN where nothing was at stake."""
+        self._missed = np.zeros(shape, dtype=bool)
+        self._whole = np.ones(AHEAD, dtype=bool)
+        """Whether every minute since is known."""
 
-    def __call__(self, quantiles: Floats, middle: Floats, scale: float) -> Floats:
-        """The forecast [17, 3] around the median `middle` [15] in place of the model's own."""
+    def __call__(self, quantiles: Floats, middle: Floats, scale: float, last: float, sure: int = 0) -> Floats:
+        """The forecast [17, 3] around the median `middle` [15] in place of the model's own.
+
+        `sure`: how many minutes ahead will be as the `last`, whatever the model says.
+        """
+        middle = np.where(np.arange(AHEAD) < sure, last, middle)
         shift = np.concatenate(
             [
                 middle - quantiles[:AHEAD, 0],
@@ -39,32 +55,36 @@ class Conformal:
                 [np.max(middle) - np.max(quantiles[:AHEAD, 0])],
             ]
         )
-        centre = np.maximum(quantiles[:, 0] + shift, 0.0)
         spread = np.maximum(quantiles[:, 1:] - quantiles[:, :1], LEAST_SPREAD * scale)
-        upper = centre[:, None] + np.exp(self._log) * spread
+        centre = np.maximum(quantiles[:, 0] + shift + self._learned[:, 0] * spread[:, 0], 0.0)
+        upper = centre[:, None] + np.exp(self._learned[:, 1:]) * spread
         out = np.maximum.accumulate(np.concatenate([centre[:, None], upper], axis=1), axis=1)
-        self._bounds.append(out[:, 1:])
-        del self._bounds[: -AHEAD - 1]
+        known = sure >= ENDS
+        out[known] = last
+        if sure:
+            out[AHEAD:] = np.maximum(out[AHEAD:], last)
+        self._hold(np.where(known[:, None], np.nan, out))
         return out
 
     def skipped(self) -> None:
         """There was no forecast from this minute."""
-        self._bounds.append(None)
-        del self._bounds[: -AHEAD - 1]
+        self._hold(np.full((OUTPUTS, len(LEVELS)), np.nan))
+
+    def _hold(self, bounds: Floats) -> None:
+        self._bounds = np.concatenate([bounds[None], self._bounds[:-1]])
+        self._missed = np.concatenate([np.zeros_like(self._missed[:1]), self._missed[:-1]])
+        self._whole = np.concatenate([[True], self._whole[:-1]])
 
     def came(self, rps: float | None) -> None:
         """The next minute came, with this rate, None where it isn't known. Before the next call."""
-        self._came.append(rps)
-        del self._came[:-AHEAD]
-        for output in range(OUTPUTS):
-            ahead = {PEAK_3: SOON, PEAK_15: AHEAD}.get(output, output + 1)
-            if len(self._bounds) < ahead or len(self._came) < ahead:
-                continue
-            bounds = self._bounds[-ahead]
-            since = self._came[-ahead:] if output >= AHEAD else self._came[-1:]
-            known = [one for one in since if one is not None]
-            if bounds is None or len(known) < len(since):
-                continue
-            missed = max(known) > bounds[output]
-            self._log[output] += GAINS[output] * (missed - (1.0 - LEVELS))
-        np.clip(self._log, -MOST_LOG, MOST_LOG, out=self._log)
+        if rps is None:
+            self._whole[:] = False
+            missed = np.zeros_like(self._missed)
+        else:
+            missed = LOOKED_AT & (self._bounds < rps) & ~self._missed
+        self._missed |= missed
+        # A minute is judged if it is known; a peak if all its minutes are, or if one was above it.
+        judged = np.where(PEAKS, self._whole[:, None], rps is not None)[..., None] | self._missed
+        over = OVER & ~np.isnan(self._bounds) & judged
+        self._learned += GAINS * (missed.sum(axis=0) - over.sum(axis=0) * (1.0 - LEVELS))
+        np.clip(self._learned, -MOST_LOG, MOST_LOG, out=self._learned)

@@ -12,6 +12,7 @@ from tidewatt_governor.forecast.layout import AHEAD, PEAK_15
 from tidewatt_governor.forecast.model import Answer, Model, ModelError
 from tidewatt_governor.forecast.trust import Trust
 from tidewatt_governor.forecast.value import Forecast
+from tidewatt_governor.steps import beat_of, changed, with_change
 
 #: Under this many requests/s a forecast can't be told from the last value.
 FLOOR_RPS = 1e-3
@@ -26,6 +27,7 @@ class Forecaster:
         self._head: Head | None = None
         self._conformal, self.trust = Conformal(), Trust()
         self._open: list[tuple[Forecast, float] | None] = []
+        self._changes: tuple[int, ...] = ()
         self.problem: str | None = None
         """Why there is no forecast now; None while there is."""
 
@@ -45,6 +47,7 @@ class Forecaster:
             self._conformal.skipped()
             self._made(None, 0.0)
         self.history.add(minute, rps)
+        self._note_change(minute)
         self._came(rps)
         forecast = self._forecast(minute, local)
         self._made(forecast, rps or 0.0)
@@ -64,12 +67,14 @@ class Forecaster:
     def _finish(self, minute: int, answer: Answer) -> Forecast:
         scale = max(answer.scale, FLOOR_RPS)
         middle = answer.quantiles[:AHEAD, 0]
+        beat = beat_of(self._changes)
+        sure = min(beat.left(minute), AHEAD) if beat else 0
         if answer.features.shape[1]:
             if self._head is None:
                 self._head = Head(answer.features.shape[1])
             recent = np.array([self.history.rate(minute - back) for back in reversed(range(AHEAD))])
-            middle = self._head(middle, answer.features, recent, scale)
-        quantiles = self._conformal(answer.quantiles, middle, scale)
+            middle = self._head(middle, answer.features, recent, scale, sure)
+        quantiles = self._conformal(answer.quantiles, middle, scale, self.history.rate(minute), sure)
         if not np.isfinite(quantiles).all():
             raise ModelError("what the head made of the model's answer is not a number")
         return Forecast(
@@ -78,6 +83,11 @@ class Forecaster:
             trusted=self.trust.trusted,
             reason=self.trust.reason,
         )
+
+    def _note_change(self, minute: int) -> None:
+        before, now = self.history.rate(minute - 1), self.history.rate(minute)
+        if changed(before, now):  # False where one of them isn't known
+            self._changes = with_change(self._changes, minute)
 
     def _came(self, rps: float | None) -> None:
         known = rps is not None and math.isfinite(rps) and rps >= 0.0

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tidewatt_governor.forecast.layout import AHEAD
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 EACH = np.arange(AHEAD)
 
 #: Corrections beyond so many scales are a defect, not a forecast.
@@ -46,19 +47,19 @@ class Learner:
         """Shares of the scale beyond the last minute, [15], of inputs [15, 1 + features]."""
         return np.asarray(np.clip((inputs * self._weights).sum(axis=1), -MOST, MOST))
 
-    def learn(self, inputs: Floats, came: Floats) -> None:
-        """One lesson for each minute ahead: the inputs then, and the share that came."""
+    def learn(self, inputs: Floats, came: Floats, open_: Bools) -> None:
+        """One lesson for each minute ahead that was `open_`: the inputs then, and the share that came."""
         error = came - (inputs * self._weights).sum(axis=1)
         size = np.abs(error)
         trust = 1.0 / np.maximum(1.0, size / (self._bound * self._typical))
-        self._typical = np.maximum(
-            self._typical + 0.01 * (np.minimum(size, 5.0 * self._typical) - self._typical), 1e-6
-        )
+        typical = self._typical + 0.01 * (np.minimum(size, 5.0 * self._typical) - self._typical)
+        self._typical = np.where(open_, np.maximum(typical, 1e-6), self._typical)
         turned = np.matmul(self._spread, inputs[:, :, None])[:, :, 0]
         gain = turned / (self._forget / trust + (inputs * turned).sum(axis=1))[:, None]
+        gain *= open_[:, None]
         self._weights += gain * error[:, None]
         self._spread -= gain[:, :, None] * turned[:, None, :]
-        self._spread /= self._forget
+        self._spread /= np.where(open_, self._forget, 1.0)[:, None, None]
         self._lessons += 1
         if self._lessons % 60 == 0 or not np.isfinite(error).all():
             self._bound_spread()
@@ -91,10 +92,11 @@ class Head:
         self._loss = np.zeros((2 + len(MEANS) + len(self._learners) + len(self._alone), AHEAD))
         self._lessons = 0
 
-    def __call__(self, base: Floats, features: Floats, recent: Floats, scale: float) -> Floats:
+    def __call__(self, base: Floats, features: Floats, recent: Floats, scale: float, sure: int = 0) -> Floats:
         """The median [15] in requests/s, from the model's own median `base` [15].
 
         `recent`: the last 15 minutes in requests/s, NaN where not known; the last one is.
+        `sure`: minutes ahead that will be as the last, from which nothing is to be learned.
         """
         last = float(recent[-1])
         inputs = np.concatenate([np.clip((base - last) / scale, -MOST, MOST)[:, None], features], axis=1)
@@ -112,7 +114,7 @@ class Head:
                 *(np.full(AHEAD, one) for one in plain),
             ]
         )
-        self._hold(_Told(inputs, alone, experts, last, scale))
+        self._hold(_Told(inputs, alone, experts, last, scale, sure))
         if self._lessons <= WARM_UP:
             mixed: Floats = experts.mean(axis=0)
             return mixed
@@ -138,8 +140,10 @@ class Head:
         if rps is None or len(then) < AHEAD:
             return
         last, scale = np.array([one.last for one in then]), np.array([one.scale for one in then])
+        open_ = np.array([one.sure for one in then]) <= EACH
         experts = np.stack([then[ahead].experts[:, ahead] for ahead in EACH], axis=1)
-        self._loss = MEMORY * self._loss + np.minimum(np.abs(experts - rps) / scale, MOST)
+        loss = MEMORY * self._loss + np.minimum(np.abs(experts - rps) / scale, MOST)
+        self._loss = np.where(open_, loss, self._loss)
         self._lessons += 1
         share = np.clip((rps - last) / scale, -MOST, MOST)
         inputs, alone = (
@@ -147,9 +151,9 @@ class Head:
             for rows in ([one.inputs for one in then], [one.alone for one in then])
         )
         for learner in self._learners:
-            learner.learn(inputs, share)
+            learner.learn(inputs, share, open_)
         for learner in self._alone:
-            learner.learn(alone, share)
+            learner.learn(alone, share, open_)
 
 
 class _Told(msgspec.Struct, frozen=True):
@@ -162,3 +166,4 @@ class _Told(msgspec.Struct, frozen=True):
     """[experts, 15] requests/s."""
     last: float
     scale: float
+    sure: int
