@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -115,6 +116,16 @@ def test_a_stale_will_does_not_bury_a_device_that_came_back(profile: BoardProfil
     assert fleet.devices["a"].birth == birth(profile, "s2", at_ms=5_000)
 
 
+def test_a_stopped_device_is_known_whichever_of_its_retained_words_comes_first(
+    profile: BoardProfile,
+) -> None:
+    fleet = Fleet(60_000)
+    fleet.ended(will("s1", cause="stopped"))
+    fleet.born(birth(profile, "s1"), 5_000)
+    assert fleet.devices["a"].birth == birth(profile, "s1")
+    assert fleet.status("a", 5_000) == "stopped"
+
+
 def test_a_connection_lost_and_made_again_is_online(profile: BoardProfile) -> None:
     """The agent lives on; only its connection, and with it the session of birth and will, is new."""
     fleet = Fleet(60_000)
@@ -203,16 +214,17 @@ async def test_a_device_whose_clock_is_far_ahead_stays_in_sight(
 
     say(birth(profile, at_ms=now_ms + ahead_ms), "birth")
     say(report(at_ms=now_ms + ahead_ms), "report")
-    device = fleet.devices["a"]
-    assert device.report is None
-    assert device.skew.ms == ahead_ms
-    assert device.refused == "its clock is 3 days ahead of ours: reports are not taken until it is set"
+    unbelieved = msgspec.structs.replace(fleet.devices["a"])
+    assert unbelieved.report is None
+    assert unbelieved.skew.ms == ahead_ms
+    assert unbelieved.refused == "its clock is 3 days ahead of ours: reports are not taken until it is set"
     assert fleet.status("a", now_ms) == "online"
     # The clock is set while the connection lasts: the birth does not come again.
     say(report(at_ms=now_ms, seq=2), "report")
+    device = fleet.devices["a"]
     assert device.birth == birth(profile, at_ms=now_ms + ahead_ms)
     assert device.report == report(at_ms=now_ms, seq=2)
-    assert fleet.devices["a"].refused is None
+    assert device.refused is None
     assert len(fleet.backends(PROFILE_POLICIES, 0.15, now_ms)) == 1
 
 
