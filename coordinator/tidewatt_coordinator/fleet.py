@@ -69,10 +69,11 @@ class Fleet:
         """A device's session began."""
         device = self._device(birth.device)
         device.heard_ms = max(device.heard_ms, now_ms)
-        if birth.session in device.past:
-            return
-        if device.birth and device.birth.session != birth.session:
-            device.past.append(device.birth.session)
+        before = device.birth
+        if before and before.session != birth.session:
+            if birth.session in device.past or (device.will and device.will.session == birth.session):
+                return  # a session that was over before the one that is known began
+            device.past.append(before.session)
         device.birth = birth
 
     def reported(self, report: Report, now_ms: int, *, replayed: bool = False) -> None:
@@ -97,10 +98,7 @@ class Fleet:
 
     def ended(self, will: Will) -> None:
         """A device's session ended."""
-        device = self._device(will.device)
-        device.will = will
-        if device.birth is None or device.birth.session != will.session:
-            device.past.append(will.session)  # its birth, if it comes, comes late
+        self._device(will.device).will = will
 
     def acknowledged(self, ack: Ack) -> None:
         """A device answered a policy set."""

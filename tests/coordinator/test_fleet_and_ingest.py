@@ -116,6 +116,16 @@ def test_a_stale_will_does_not_bury_a_device_that_came_back(profile: BoardProfil
     assert fleet.devices["a"].birth == birth(profile, "s2", at_ms=5_000)
 
 
+def test_a_stopped_device_is_known_whichever_of_its_retained_words_comes_first(
+    profile: BoardProfile,
+) -> None:
+    fleet = Fleet(60_000)
+    fleet.ended(will("s1", cause="stopped"))
+    fleet.born(birth(profile, "s1"), 5_000)
+    assert fleet.devices["a"].birth == birth(profile, "s1")
+    assert fleet.status("a", 5_000) == "stopped"
+
+
 def test_a_connection_lost_and_made_again_is_online(profile: BoardProfile) -> None:
     """The agent lives on; only its connection, and with it the session of birth and will, is new."""
     fleet = Fleet(60_000)
