@@ -11,7 +11,7 @@ from pathlib import Path
 
 from prometheus_client import Metric
 
-from tidewatt_agent.config import Address
+from tidewatt_agent.connection import Connection as LinkConnection
 from tidewatt_agent.host import Host
 from tidewatt_agent.learning import Learning
 from tidewatt_agent.link import Link
@@ -28,6 +28,7 @@ from tidewatt_agent.tegrastats.child import TegrastatsChild
 from tidewatt_coordinator.app import Coordinator
 from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.config import Ledger as LedgerConfig
+from tidewatt_coordinator.connection import Connection
 from tidewatt_governor.boards import BoardProfile, load_profile, profile_for
 from tidewatt_governor.sample import Clocked, Core, Fan, Rail, Sample, Temperature
 from tidewatt_wire.clock import Clock, Timebase
@@ -179,7 +180,7 @@ def _table(families: Iterator[Metric]) -> Iterator[str]:
 def _agent_families() -> Iterator[Metric]:
     clock = Clock(lambda: 0.0, lambda: 0.0)
     reader = TegrastatsChild(["tegrastats"], 1.0, clock)
-    link = Link(Address("broker", 1883), "fleet", _birth, lambda _payload: None)
+    link = Link(LinkConnection("mqtt://broker"), "fleet", _birth, lambda _payload: None)
     profile = load_profile("orin-nano-super")
     shown = AgentMetrics(
         "0", profile, BoardIdentity(), Readers([reader], clock), link, Host("/"), _learned(profile)
@@ -204,7 +205,7 @@ def _birth() -> Birth:
 def _coordinator_families() -> Iterator[Metric]:
     with tempfile.TemporaryDirectory() as folder:
         config = Config(ledger=LedgerConfig(url=f"sqlite:///{folder}/l.db"), clock=Timebase(0, 0.0, 1e-9))
-        coordinator = Coordinator(config, ("broker", 1883), None)
+        coordinator = Coordinator(config, Connection("mqtt://broker"), None)
         try:
             coordinator.fleet.born(_birth(), 0)
             coordinator.ingest.messages["report"] += 1

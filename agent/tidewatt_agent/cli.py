@@ -18,6 +18,7 @@ import msgspec
 from tidewatt_agent import VERSION
 from tidewatt_agent.calibrate.options import add_parser as add_calibrate
 from tidewatt_agent.config import Config, parse_config
+from tidewatt_agent.finding import Finding
 from tidewatt_agent.profiles import named_profile
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_governor.boards import shipped_profiles
@@ -230,9 +231,9 @@ def _doctor(options: argparse.Namespace) -> int:
     findings = doctor.examine(config, Clock(time.monotonic, time.time, config.clock))
     if _is_absent(options.config):
         missing = f"there is no {options.config}: checked with the defaults"
-        findings.insert(0, doctor.Finding("config", "warning", missing, "install the package, or name one"))
+        findings.insert(0, Finding("config", "warning", missing, "install the package, or name one"))
     else:
-        findings.insert(0, doctor.Finding("config", "ok", f"{options.config} is valid"))
+        findings.insert(0, Finding("config", "ok", f"{options.config} is valid"))
     if options.json:
         print(msgspec.json.encode(findings).decode())
     for finding in [] if options.json else findings:

@@ -18,7 +18,8 @@ import msgspec
 import sdnotify
 
 from tidewatt_agent import VERSION, metrics
-from tidewatt_agent.config import AUTO, Config, broker_address
+from tidewatt_agent.config import AUTO, Config
+from tidewatt_agent.connection import Connection
 from tidewatt_agent.counterfile import CounterFile
 from tidewatt_agent.eyes import Eyes
 from tidewatt_agent.foresight import Foresight
@@ -255,7 +256,7 @@ def _link(
         )
 
     return Link(
-        broker_address(config.link.broker),
+        Connection(config.link.broker, config.link, setting="link.broker"),
         config.agent.fleet,
         birth,
         lambda payload: policies.offer(payload, clock.now_ms()),

@@ -13,7 +13,8 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from tidewatt_coordinator import broker
-from tidewatt_coordinator.config import Config, broker_address, host_port
+from tidewatt_coordinator.config import Config, host_port
+from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ingest import Ingest
 from tidewatt_coordinator.ledger.account import Account, account
@@ -39,7 +40,7 @@ class Coordinator:
     """The parts of a running coordinator, built by `running` and by nobody else."""
 
     def __init__(
-        self, config: Config, address: tuple[str, int], progress: Callable[[int], float] | None
+        self, config: Config, connection: Connection, progress: Callable[[int], float] | None
     ) -> None:
         self.clock = Clock(time.monotonic, time.time, config.clock)
         self.tariff: Tariff = load_tariff(config.ledger.tariff)
@@ -48,9 +49,14 @@ class Coordinator:
         self.policies: PolicySet = policy_set(
             config.coordinator.fleet, config.policy, self.ledger, self.clock.now_ms()
         )
-        self.ingest = Ingest(address, config.coordinator.fleet, self.fleet, self.ledger, self.clock.now_ms)
+        self.ingest = Ingest(connection, config.coordinator.fleet, self.fleet, self.ledger, self.clock.now_ms)
         self.publisher = Publisher(
-            address, self.policies, self.fleet, float(self.tariff.price_per_kwh), config.dispatch, self.clock
+            connection,
+            self.policies,
+            self.fleet,
+            float(self.tariff.price_per_kwh),
+            config.dispatch,
+            self.clock,
         )
         self._progress = progress
         self.metrics = CoordinatorMetrics(
@@ -102,8 +108,8 @@ async def running(
         own_broker = None
         if not config.broker.url:
             own_broker = stack.enter_context(broker.embedded(config.broker.embedded_port))
-        address = own_broker.address if own_broker else broker_address(config.broker.url)
-        coordinator = Coordinator(config, address, progress)
+        url = own_broker.url if own_broker else config.broker.url
+        coordinator = Coordinator(config, Connection(url, config.broker, setting="broker.url"), progress)
         stack.callback(coordinator.ledger.close)
         server = _Server(
             uvicorn.Config(coordinator.web, log_level="warning", access_log=False, log_config=None)

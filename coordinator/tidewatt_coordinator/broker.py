@@ -58,6 +58,7 @@ class EmbeddedBroker:
 
     def __init__(self, port: int, config: Path) -> None:
         self.address = (HOST, port)
+        self.url = f"mqtt://{HOST}:{port}"
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tidewatt_coordinator.broker", str(config)],
             stdin=subprocess.PIPE,  # it ends when this pipe closes, however we end

@@ -15,6 +15,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from sqlalchemy.exc import SQLAlchemyError
 
+from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_wire.codec import RefusalReason, Refused, decode
@@ -38,7 +39,7 @@ class Ingest:
 
     def __init__(
         self,
-        broker: tuple[str, int],
+        broker: Connection,
         fleet_name: str,
         fleet: Fleet,
         ledger: Ledger,
@@ -151,13 +152,9 @@ class Ingest:
             await asyncio.sleep(RETRY_S)
 
     async def _listen(self) -> None:
-        host, port = self._broker
         session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         session.SessionExpiryInterval = SESSION_EXPIRY_S
-        async with aiomqtt.Client(
-            host,
-            port,
-            protocol=aiomqtt.ProtocolVersion.V5,
+        async with self._broker.client(
             identifier=f"tidewatt-{self._fleet_name}-ingest",
             clean_start=False,
             properties=session,

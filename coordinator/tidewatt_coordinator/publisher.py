@@ -11,6 +11,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from tidewatt_coordinator.config import Dispatch
+from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.dispatch import weigh
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ledger.store import Ledger
@@ -45,7 +46,7 @@ class Publisher:
 
     def __init__(
         self,
-        broker: tuple[str, int],
+        broker: Connection,
         policies: PolicySet,
         fleet: Fleet,
         price_per_kwh: float,
@@ -85,16 +86,12 @@ class Publisher:
             await asyncio.sleep(RETRY_S)
 
     async def _one_connection(self) -> None:
-        host, port = self._broker
         fleet = self._policies.fleet
         expiry = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         # The broker forgets a table that nobody should use any more; at the least a second.
         expiry.MessageExpiryInterval = math.ceil(self._clock.real_seconds(self._settings.valid_s))
         pause_s = max(SHORTEST_PAUSE_S, self._clock.real_seconds(self._settings.every_s))
-        async with aiomqtt.Client(
-            host,
-            port,
-            protocol=aiomqtt.ProtocolVersion.V5,
+        async with self._broker.client(
             identifier=f"tidewatt-{fleet}-publisher",
         ) as client:
             await client.publish(str(FleetTopic(fleet, "policy")), encode(self._policies), qos=1, retain=True)

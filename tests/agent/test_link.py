@@ -5,10 +5,9 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import aiomqtt
-import pytest
 from tests.world import Mosquitto, until
 
-from tidewatt_agent.config import Address, broker_address
+from tidewatt_agent.connection import Connection
 from tidewatt_agent.link import Link
 from tidewatt_wire.codec import decode, encode
 from tidewatt_wire.messages import Ack, Birth, Counters, Gauges, PolicySet, Report, Will
@@ -58,7 +57,7 @@ async def linked(address: tuple[str, int], acks: list[bytes] | None = None) -> A
             acks.append(payload)
         return Ack(device="d1", revision=1, status="applied", at_ms=1)
 
-    link = Link(Address(*address), "f", lambda: BIRTH, on_policy)
+    link = Link(Connection("mqtt://{}:{}".format(*address)), "f", lambda: BIRTH, on_policy)
     task = asyncio.create_task(link.run())
     try:
         yield link
@@ -105,7 +104,7 @@ async def test_what_could_not_be_sent_waits_for_the_broker(mosquitto: Mosquitto)
 
 
 async def test_a_full_queue_gives_up_the_oldest() -> None:
-    link = Link(Address("127.0.0.1", 1), "f", lambda: BIRTH, lambda _payload: None)
+    link = Link(Connection("mqtt://127.0.0.1:1"), "f", lambda: BIRTH, lambda _payload: None)
     for seq in range(365):
         link.send(report(seq))
     assert link.dropped == 5
@@ -113,18 +112,10 @@ async def test_a_full_queue_gives_up_the_oldest() -> None:
 
 
 async def test_told_to_stop_while_the_broker_is_dying_it_stops(mosquitto: Mosquitto) -> None:
-    link = Link(Address(*mosquitto.address), "f", lambda: BIRTH, lambda _payload: None)
+    link = Link(Connection(mosquitto.url), "f", lambda: BIRTH, lambda _payload: None)
     task = asyncio.create_task(link.run())
     await until(lambda: link.connected)
     mosquitto.kill()
     task.cancel()
     await asyncio.wait([task], timeout=20)
     assert task.cancelled()
-
-
-def test_broker_addresses() -> None:
-    assert broker_address("mqtt://broker.example:18830") == ("broker.example", 18830)
-    assert broker_address("mqtt://broker.example") == ("broker.example", 1883)
-    for url in ("broker:1883", "http://x", "mqtt://", "mqtt://x:99999"):
-        with pytest.raises(ValueError, match="not an mqtt://|out of range"):
-            broker_address(url)

@@ -46,7 +46,7 @@ def test_config(tmp_path: Path) -> None:
             "[[policy]]\npolicy = {slo_ms = 1}",
             "unknown key 'policy.policy.slo_ms'; did you mean 'slo_p95_ms'?",
         ),
-        ("[broker]\nurl = 'http://b'", "is not an mqtt://host:port URL"),
+        ("[broker]\nurl = 'http://b'", "is not an mqtt://host:port, mqtts://"),
         ("[coordinator]\nlisten = '8080'", "listen '8080' is not host:port"),
         ("[dispatch]\nfill = 2.0", "dispatch.fill: Expected `float` <= 1.0"),
         ("[coordinator]\nfleet = ''", "coordinator.fleet '' is not a name"),

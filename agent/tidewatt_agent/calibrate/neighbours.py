@@ -4,7 +4,8 @@ import asyncio
 
 import aiomqtt
 
-from tidewatt_agent.config import Config, broker_address
+from tidewatt_agent.config import Config
+from tidewatt_agent.connection import Connection
 from tidewatt_agent.hands import Hands
 from tidewatt_agent.hold import Agent
 from tidewatt_agent.policies import Policies
@@ -54,9 +55,9 @@ async def fleet_policy(config: Config) -> Policy:
     policies = Policies(config.agent.fleet, config.device, config.labels)
     if not config.link.broker:
         return policies.policy
-    broker = broker_address(config.link.broker)
+    broker = Connection(config.link.broker, config.link, setting="link.broker")
     try:
-        async with aiomqtt.Client(*broker, protocol=aiomqtt.ProtocolVersion.V5, timeout=ANSWER_S) as client:
+        async with broker.client(timeout=ANSWER_S) as client:
             await client.subscribe(str(FleetTopic(config.agent.fleet, "policy")), qos=1)
             hearing = asyncio.create_task(_hear(client, policies))
             await asyncio.wait({hearing}, timeout=ANSWER_S)
@@ -64,7 +65,7 @@ async def fleet_policy(config: Config) -> Policy:
             await asyncio.gather(hearing, return_exceptions=True)
     except aiomqtt.MqttError as error:
         raise OSError(
-            f"link.broker {config.link.broker}: {error}; without it the policy isn't known, and so neither "
+            f"link.broker: {error}; without it the policy isn't known, and so neither "
             "which modes may be set; --this-mode-only needs none"
         ) from error
     return policies.policy
