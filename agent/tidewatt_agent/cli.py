@@ -18,6 +18,7 @@ import msgspec
 from tidewatt_agent import VERSION
 from tidewatt_agent.calibrate.options import add_parser as add_calibrate
 from tidewatt_agent.config import Config, parse_config
+from tidewatt_agent.enrolling.options import add_parser as add_enroll
 from tidewatt_agent.finding import Finding
 from tidewatt_agent.profiles import named_profile
 from tidewatt_agent.sysfs.tree import Tree
@@ -108,6 +109,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_person_commands(commands)
     _config_option(calibrating := add_calibrate(commands))
     calibrating.set_defaults(command=_calibrate)
+
+    _config_option(enrolling := add_enroll(commands))
+    enrolling.set_defaults(command=_enroll)
 
     capture = commands.add_parser("capture", help="record this board as text, without serials and addresses")
     capture.add_argument("folder", type=Path, help="new folder for the recording")
@@ -263,6 +267,12 @@ def _calibrate(options: argparse.Namespace) -> int:
     from tidewatt_agent.calibrate.cli import calibrate  # noqa: PLC0415
 
     return calibrate(options, _read_config(options))
+
+
+def _enroll(options: argparse.Namespace) -> int:
+    from tidewatt_agent.enrolling.cli import run  # noqa: PLC0415
+
+    return run(options, _read_config(options))
 
 
 def _enable(options: argparse.Namespace) -> int:

@@ -232,6 +232,8 @@ def _wrong_addresses(config: Config) -> Iterator[str]:
             )
         if config.link.renew:
             https_url(config.link.renew, "link.renew")
+            if config.link.key or not config.link.certificate:
+                yield "link.renew needs link.certificate with the key in the same file: leave link.key empty"
         if config.metrics.listen:
             host_port(config.metrics.listen)
         for load in config.load:

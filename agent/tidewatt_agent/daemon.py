@@ -21,6 +21,7 @@ from tidewatt_agent import VERSION, metrics
 from tidewatt_agent.config import AUTO, Config
 from tidewatt_agent.connection import Connection
 from tidewatt_agent.counterfile import CounterFile
+from tidewatt_agent.enrolling.renewal import Renewal
 from tidewatt_agent.eyes import Eyes
 from tidewatt_agent.foresight import Foresight
 from tidewatt_agent.hands import FoldedHands, Hands, SocketHands
@@ -101,6 +102,8 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
             told=lambda at_ms: link is None or link.told_ms >= at_ms,
         )  # fmt: skip
         works = {"readers": readers.run(), "learning": learning.keep(clock)}
+        if config.link.renew:
+            works["renewal"] = Renewal(config.link, Clock(time.monotonic, time.time)).keep()
         works |= {"foresight": foresight.keep(clock)} | ({"link": link.run()} if link else {})
         tasks = [asyncio.create_task(_eternal(name, work)) for name, work in works.items()]
         ticking = asyncio.create_task(_loop(config, clock, tick_s, tick, file, link, shown))

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import logging
 import signal
+import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 
 import sdnotify
 import uvicorn
@@ -21,6 +22,11 @@ from tidewatt_coordinator.ledger.account import Account, account
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tariff import Tariff, load_tariff
 from tidewatt_coordinator.metrics import CoordinatorMetrics
+from tidewatt_coordinator.pki.door import Door
+from tidewatt_coordinator.pki.folder import Folder
+from tidewatt_coordinator.pki.issuing import Issuing
+from tidewatt_coordinator.pki.listener import Listener, Server
+from tidewatt_coordinator.pki.register import Register
 from tidewatt_coordinator.publisher import Publisher, policy_set
 from tidewatt_coordinator.web import api
 from tidewatt_coordinator.web.models import FleetNow
@@ -104,6 +110,7 @@ async def running(
     """
     host, port = host_port(config.coordinator.listen)
     with contextlib.ExitStack() as stack:
+        door_socket = _door_socket(config, stack)
         listener = stack.enter_context(broker.listening_socket(host, port, "coordinator.listen"))
         own_broker = None
         if not config.broker.url:
@@ -111,7 +118,7 @@ async def running(
         url = own_broker.url if own_broker else config.broker.url
         coordinator = Coordinator(config, Connection(url, config.broker, setting="broker.url"), progress)
         stack.callback(coordinator.ledger.close)
-        server = _Server(
+        server = Server(
             uvicorn.Config(coordinator.web, log_level="warning", access_log=False, log_config=None)
         )
         web = asyncio.create_task(_eternal("web", server.serve(sockets=[listener])))
@@ -120,25 +127,42 @@ async def running(
             asyncio.create_task(_eternal("ingest", coordinator.ingest.run())),
             asyncio.create_task(_eternal("publisher", coordinator.publisher.run())),
         ]
+        door = _door(config, coordinator.ledger) if door_socket else None
+        if door and door_socket:
+            tasks.append(asyncio.create_task(_eternal("enrolment", door.run(door_socket))))
         coordinator.watch(tasks, own_broker)
         try:
-            while not server.started:
+            while not (server.started and (door is None or door.server.started)):
                 coordinator.check()
                 await asyncio.sleep(0.01)
             yield coordinator
         finally:
             server.should_exit = True
-            await asyncio.wait([web], timeout=3.0)
+            if door:
+                door.server.should_exit = True
+            await asyncio.wait([web, *tasks[3:]], timeout=3.0)
             await _end(tasks)
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, leaving signals to us."""
+def _door_socket(config: Config, stack: contextlib.ExitStack) -> socket.socket | None:
+    if not config.enroll.listen:
+        return None
+    host, port = host_port(config.enroll.listen)
+    return stack.enter_context(broker.listening_socket(host, port, "enroll.listen"))
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
+
+def _door(config: Config, ledger: Ledger) -> Listener:
+    folder = Folder(config.enroll.folder)
+    issuing = Issuing(
+        folder.authority(),
+        Register(ledger.engine),
+        fleet=config.coordinator.fleet,
+        broker=config.enroll.broker or config.broker.url,
+        days=config.enroll.device_days,
+        policy_keys=list,
+        now_ms=lambda: round(time.time() * 1000),  # TLS lives in real time, whatever the fleet's is
+    )
+    return Listener(Door(issuing), folder, config.enroll)
 
 
 async def serve(config: Config) -> None:

@@ -5,7 +5,6 @@ Exit codes: 0 done, 1 it failed while working, 2 the command line or a file is w
 
 import asyncio
 import logging
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -15,12 +14,13 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidewatt_coordinator import VERSION
-from tidewatt_coordinator.config import Config, host_port, parse_config
+from tidewatt_coordinator.config import host_port
+from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.ledger.store import LedgerError
+from tidewatt_coordinator.pki.cli import app as enroll_app
 from tidewatt_governor.traffic import TraceError
-from tidewatt_wire.documents import DocumentError, decode_text, environment_overrides, to_toml
+from tidewatt_wire.documents import DocumentError, to_toml
 
-DEFAULT_CONFIG = Path("/etc/tidewatt/coordinator.toml")
 FAILED, WRONG = 1, 2
 
 app = typer.Typer(
@@ -31,8 +31,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Print or validate the configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
-
-ConfigFile = Annotated[Path, typer.Option("--config", help="The coordinator's TOML file.")]
+app.add_typer(enroll_app, name="enroll")
 
 
 def main() -> None:
@@ -120,7 +119,7 @@ def serve(config: ConfigFile = DEFAULT_CONFIG) -> None:
     from tidewatt_coordinator.app import serve as serve_coordinator  # noqa: PLC0415
 
     logging.getLogger("tidewatt_coordinator").setLevel(logging.INFO)
-    asyncio.run(serve_coordinator(_read(config)))
+    asyncio.run(serve_coordinator(read_config(config)))
 
 
 @app.command()
@@ -169,16 +168,11 @@ def train(
 @config_app.command("print")
 def config_print(config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Print the configuration in force, defaults included."""
-    print(to_toml(_read(config)), end="")
+    print(to_toml(read_config(config)), end="")
 
 
 @config_app.command("validate")
 def config_validate(config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Say what is wrong with a configuration file."""
-    _read(config)
+    read_config(config)
     print(f"{config}: good")
-
-
-def _read(path: Path) -> Config:
-    overrides = environment_overrides(os.environ, "TIDEWATT")
-    return parse_config(decode_text(path.read_bytes(), str(path)), name=str(path), overrides=overrides)

@@ -20,6 +20,7 @@ from tidewatt_wire.brokers import Credentials, parse_broker_url, why_not
 NONE_SHOWN = Credentials()
 #: The longest that a handshake or an answer may take, seconds.
 TIMEOUT_S = 10.0
+GOODBYE_S = 0.2
 
 
 class CannotConnect(aiomqtt.MqttError):
@@ -76,6 +77,7 @@ class Connection:
         try:
             await _enter(client, lost)
         except aiomqtt.MqttError as error:
+            await _hang_up(client)
             raise CannotConnect(why_not(lost.why or str(error), self.url, self._section)) from error
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_exit(client)
@@ -89,7 +91,22 @@ def trusting(ca: str, setting: str) -> ssl.SSLContext:
     except (OSError, ValueError) as error:
         raise CannotConnect(f"{setting} {ca}: {_said(error)}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = _Line
     return context
+
+
+class _Line(ssl.SSLSocket):
+    """Closed at once when the other side can't be believed; paho leaves that to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """As SSLSocket's."""
+        try:
+            super().do_handshake(block)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except OSError:
+            self.close()
+            raise
 
 
 def check_private(path: str, setting: str) -> None:
@@ -143,6 +160,12 @@ class _Lost(logging.Handler):
         """Keep it; the log may be written in another thread."""
         self.why = record.getMessage()
         self._loop.call_soon_threadsafe(self.broken.set)
+
+
+async def _hang_up(client: aiomqtt.Client) -> None:
+    # Who gave no answer is still on the line, and aiomqtt waits for its goodbye as long as for the answer.
+    with contextlib.suppress(aiomqtt.MqttError, asyncio.TimeoutError):
+        await asyncio.wait_for(client.__aexit__(None, None, None), GOODBYE_S)
 
 
 async def _enter(client: aiomqtt.Client, lost: _Lost) -> None:

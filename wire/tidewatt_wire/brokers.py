@@ -109,6 +109,7 @@ _MEANINGS: tuple[tuple[str, str], ...] = (
     ("alert certificate revoked", "it refused our certificate, which has been revoked"),
     ("alert certificate expired", "it refused our certificate, which has expired"),
     ("alert unknown ca", "it refused our certificate: it doesn't know the CA that made it"),
+    ("alert unsupported certificate", "it refused our certificate, which is not one for clients"),
     ("alert bad certificate", "it refused our certificate"),
     ("alert protocol version", "it speaks no TLS version that we accept (1.2 or later)"),
     ("alert", "it refused the TLS connection ({why})"),
@@ -116,7 +117,8 @@ _MEANINGS: tuple[tuple[str, str], ...] = (
     ("RECORD_LAYER_FAILURE", "what answers there speaks no TLS"),
     ("Not authorized", "it refused us: not authorised"),
     ("Bad user name or password", "it refused {section}.user and its password"),
-    ("timed out", "it doesn't answer"),
+    ("timed out", "nothing there answers as an MQTT broker by {scheme}://"),
+    ("Connection reset", "nothing there answers as an MQTT broker by {scheme}://"),
     ("WebSocket handshake error", "what answers there speaks no MQTT over websockets"),
 )
 
@@ -125,7 +127,7 @@ def why_not(why: str, url: BrokerUrl, section: str) -> str:
     """One sentence for a connection that failed with a library's words; `section` is the keys' table."""
     for words, meaning in _MEANINGS:
         if words.lower() in why.lower():
-            said = meaning.format(host=url.host, section=section, why=why)
+            said = meaning.format(host=url.host, scheme=url.scheme, section=section, why=why)
             break
     else:
         said = why

@@ -55,6 +55,11 @@ class Ledger:
         except DatabaseError as error:
             raise LedgerError(f"ledger.url {url!r} can't be opened: {error.orig}") from error
 
+    @property
+    def engine(self) -> Engine:
+        """The database, for what else is kept beside the ledger."""
+        return self._engine
+
     def close(self) -> None:
         """Let go of the database."""
         self._engine.dispose()
