@@ -126,7 +126,9 @@ async def test_a_broker_that_is_another(shared_guarded: SecuredMosquitto, mosqui
     broker, shown = shared_guarded, shared_guarded.pki.shown("d1")
     plain = f"mqtt://127.0.0.1:{broker.port}"
     assert "answers as an MQTT broker by mqtt://" in await refused(broker, Credentials(), plain)
-    assert "speaks no TLS" in await refused(broker, shown, f"mqtts://127.0.0.1:{mosquitto.port}")
+    assert "as an MQTT broker by mqtts://" in await refused(
+        broker, shown, f"mqtts://127.0.0.1:{mosquitto.port}"
+    )
     assert "Connection refused" in await refused(broker, shown, f"mqtts://127.0.0.1:{free_port()}")
 
 

@@ -58,7 +58,7 @@ class Door:
         if not self._limit.admits(address, self._monotonic_s()):
             raise self._refusal("limited", TOO_MANY, "too many requests: wait a minute")
         try:
-            asked = msgspec.json.decode(await _body(request), type=kind)
+            asked = msgspec.json.decode(await self._body(request), type=kind)
             enrolled = await asyncio.to_thread(issue, asked)
         except Rejected as error:
             self._limit.was_wrong(address, self._monotonic_s())
@@ -74,24 +74,23 @@ class Door:
         log.info("%s %s, from %s", done, enrolled.device, address)
         return Response(msgspec.json.encode(enrolled), media_type="application/json")
 
+    async def _body(self, request: Request) -> bytes:
+        """The body, which is small and comes at once, or it is not read on."""
+
+        async def read() -> bytes:
+            body = bytearray()
+            async for piece in request.stream():
+                body += piece
+                if len(body) > MOST_BYTES:
+                    raise self._refusal("malformed", TOO_LARGE, f"more than {MOST_BYTES} bytes")
+            return bytes(body)
+
+        try:
+            return await asyncio.wait_for(read(), BODY_S)
+        except asyncio.TimeoutError as error:
+            raise self._refusal("malformed", BAD, "the request came too slowly") from error
+
     def _refusal(self, outcome: str, status: int, sentence: str) -> HTTPException:
         self.answers[outcome] += 1
         headers = {"Retry-After": f"{WRONG_EVERY_S:.0f}"} if status == TOO_MANY else None
         return HTTPException(status, sentence, headers)
-
-
-async def _body(request: Request) -> bytes:
-    """The body, which is small and comes at once, or it is not read on."""
-
-    async def read() -> bytes:
-        body = bytearray()
-        async for piece in request.stream():
-            body += piece
-            if len(body) > MOST_BYTES:
-                raise HTTPException(TOO_LARGE, f"more than {MOST_BYTES} bytes")
-        return bytes(body)
-
-    try:
-        return await asyncio.wait_for(read(), BODY_S)
-    except asyncio.TimeoutError as error:
-        raise HTTPException(BAD, "the request came too slowly") from error
