@@ -172,6 +172,11 @@ async def serve(config: Config) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with running(config) as coordinator:
         log.info("coordinator on http://%s", config.coordinator.listen)
+        if not config.broker.url:
+            log.warning(
+                "the embedded broker is for laptops and demos only: no TLS, no access control, nothing kept; "
+                "set broker.url for a fleet"
+            )
         systemd = sdnotify.SystemdNotifier()
         systemd.notify("READY=1")
         while not stop.is_set():

@@ -102,7 +102,7 @@ def embedded(port: int) -> Iterator[EmbeddedBroker]:
         broker = EmbeddedBroker(port, Path(file.name))
         try:
             broker.wait_until_ready()
-            log.info("embedded broker on %s:%d, for demos only", HOST, port)
+            log.info("embedded broker on %s:%d", HOST, port)
             yield broker
         finally:
             broker.stop()

@@ -100,3 +100,17 @@ def test_version_and_help() -> None:
     assert tidewatt("--version").stdout.startswith("tidewatt 0.")
     for arguments in ([], ["--help"], ["run", "--help"]):
         assert "Usage" in tidewatt(*arguments).stdout
+
+
+def test_the_embedded_broker_says_what_it_is_for(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(
+        f'[coordinator]\nlisten = "127.0.0.1:{free_port()}"\n[broker]\nembedded_port = {free_port()}\n'
+        f'[ledger]\nurl = "sqlite:///{tmp_path}/l.db"\n'
+    )
+    program = [sys.executable, "-m", "tidewatt_coordinator", "serve", "--config", str(file)]
+    with subprocess.Popen(program, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert any("the embedded broker is for laptops and demos only" in line for line in process.stderr)
+        process.terminate()
+        assert process.wait(20) == 0

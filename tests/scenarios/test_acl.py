@@ -62,6 +62,23 @@ def test_a_device_hears_what_is_for_all_and_nothing_of_others(shared_guarded: Se
             assert set(coordinator.hear(topic)) <= {*topics("d2"), *topics("d1")}
 
 
+@pytest.mark.parametrize("name", ["+", "#"])
+def test_a_name_that_is_a_wildcard_opens_nothing(shared_guarded: SecuredMosquitto, name: str) -> None:
+    # Our CA signs no such name; a PKI that somebody else keeps might.
+    broker = shared_guarded
+    broker.pki.certificate("device", name)
+    with Voice(broker, broker.pki.shown(name)) as device:
+        device.listen("#")
+        assert {device.say(topic) for topic in [*topics("d1"), FLEET_TOPICS[0]]} == {DENIED}
+        with (
+            Voice(broker, broker.pki.shown("d2")) as other,
+            Voice(broker, broker.pki.shown("coordinator")) as coordinator,
+        ):
+            assert other.say(topics("d2")[1]) in TAKEN
+            assert coordinator.say(FLEET_TOPICS[0]) in TAKEN
+        assert set(device.heard) <= {CHUNK, *FLEET_TOPICS}
+
+
 def test_a_coordinator_does_not_speak_for_devices(shared_guarded: SecuredMosquitto) -> None:
     with Voice(shared_guarded, shared_guarded.pki.shown("coordinator")) as coordinator:
         assert {coordinator.say(topic) for topic in [*topics("d1"), "elsewhere"]} == {DENIED}

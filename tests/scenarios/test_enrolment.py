@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 from tests.secured import SecuredMosquitto
+from tests.world import HandClock
 
 from tidewatt_agent.config import parse_config
 from tidewatt_agent.connection import CannotConnect, Connection
 from tidewatt_agent.enrolling.identity import read_identity
+from tidewatt_agent.enrolling.renewal import Renewal
 from tidewatt_coordinator.broker import free_port
 
 COORDINATOR = """\
@@ -121,7 +123,14 @@ async def test_the_whole_way(site: Site) -> None:
     async with site.connection().client():
         pass
 
-    assert "revoked certificates: 2" in site.tidewatt("enroll", "revoke", "d1")
+    later = HandClock(round(time.time() * 1000) + 70 * 86_400_000)
+    assert not Renewal(config.link, HandClock(round(time.time() * 1000))).look(), "it is not time yet"
+    assert Renewal(config.link, later).look()
+    second = read_identity(config.link.certificate)
+    async with site.connection().client():
+        pass
+
+    assert "revoked certificates: 3" in site.tidewatt("enroll", "revoke", "d1")
     site.broker.reload()
     with pytest.raises(CannotConnect, match="has been revoked"):
         async with site.connection().client():
@@ -132,7 +141,7 @@ async def test_the_whole_way(site: Site) -> None:
     assert read_identity(config.link.certificate).certificate == second.certificate
 
     listed = site.tidewatt("enroll", "list")
-    assert listed.count("revoked") == 2
+    assert listed.count("revoked") == 3
     assert token not in listed
     doctor = json.loads(site.device("doctor", "--json").stdout)
     found = {finding["id"]: finding for finding in doctor}

@@ -2,6 +2,7 @@
 
 import argparse
 import ssl
+import sys
 from pathlib import Path
 
 import msgspec
@@ -33,7 +34,10 @@ def run(options: argparse.Namespace, config: Config) -> int:
     # What can't be kept is not asked for: a token is good once.
     device, place = check_device_name(config.device), folder(config.state.folder)
     key = new_key()
-    request = EnrollRequest(token=options.token, csr=signing_request(device, key))
+    # Other users of the board see a command line, nobody sees standard input.
+    piped = options.token == "-"  # noqa: S105 - no token is that short
+    token = sys.stdin.readline().strip() if piped else options.token
+    request = EnrollRequest(token=token, csr=signing_request(device, key))
     answer = ask(door, ENROLL, request, _trusted(options, door))
     identity = answered(answer, device, key)
     keep(place / CERTIFICATE, identity.pem(), 0o600)

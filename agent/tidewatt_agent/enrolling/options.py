@@ -7,7 +7,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """The command's options."""
     parser = commands.add_parser("enroll", help="get this device's certificate from the fleet's CA")
     parser.add_argument("url", nargs="?", metavar="URL", help="https://host:port of the coordinator")
-    parser.add_argument("--token", help="as `tidewatt enroll token` printed it; it is good once")
+    parser.add_argument("--token", help="as `tidewatt enroll token` printed it; - reads standard input")
     trust = parser.add_mutually_exclusive_group()
     trust.add_argument(
         "--ca-fingerprint", metavar="SHA256", help="of the fleet's CA, as printed with the token"
