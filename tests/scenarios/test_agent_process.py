@@ -246,7 +246,10 @@ def test_a_killed_agent_is_seen_by_the_broker(bench: Bench, mosquitto: Mosquitto
     ("change", "sentence"),
     [
         ({"load": [{"url": "ftp://x"}]}, "load.url 'ftp://x' is not an http:// URL"),
-        ({"link": {"broker": "x:1883"}}, "link.broker 'x:1883' is not an mqtt://host:port URL"),
+        (
+            {"link": {"broker": "x:1883"}},
+            "link.broker 'x:1883' is not an mqtt://host:port, mqtts://, ws:// or wss:// URL",
+        ),
         ({"metrics": {"listen": "nonsense"}}, "metrics.listen 'nonsense' is not host:port"),
     ],
 )
