@@ -4,18 +4,24 @@ python docs/generate.py          write them
 python docs/generate.py --check  exit code 1 if one of them is not what it would write
 """
 
+import asyncio
+import logging
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import Metric
 
 from tidewatt_agent.connection import Connection as LinkConnection
+from tidewatt_agent.foresight import Foresight
 from tidewatt_agent.host import Host
 from tidewatt_agent.learning import Learning
 from tidewatt_agent.link import Link
 from tidewatt_agent.metrics import AgentMetrics
+from tidewatt_agent.models import Models
+from tidewatt_agent.policies import Policies
 from tidewatt_agent.power import TotalPower, total_watts
 from tidewatt_agent.readers import Readers
 from tidewatt_agent.recognise import BoardIdentity, recognise
@@ -32,7 +38,9 @@ from tidewatt_coordinator.connection import Connection
 from tidewatt_governor.boards import BoardProfile, load_profile, profile_for
 from tidewatt_governor.sample import Clocked, Core, Fan, Rail, Sample, Temperature
 from tidewatt_wire.clock import Clock, Timebase
-from tidewatt_wire.messages import Birth, Counters, Gauges, Report, Verdict
+from tidewatt_wire.codec import encode
+from tidewatt_wire.messages import Birth, Counters, Gauges, PolicySet, Report, Rollout, Verdict
+from tidewatt_wire.signing import seal, signer
 
 ROOT = Path(__file__).parents[1]
 RECORDINGS = ROOT / "tests/boards"
@@ -82,6 +90,7 @@ REPORT = Report(
 
 def main() -> None:
     """Write the documents, or say which of them are stale."""
+    logging.disable()  # what is refused here is refused on purpose
     makers: dict[str, Callable[[], str]] = {"docs/boards.md": boards, "docs/metrics.md": metrics}
     stale = []
     for name, make in makers.items():
@@ -180,13 +189,33 @@ def _table(families: Iterator[Metric]) -> Iterator[str]:
 def _agent_families() -> Iterator[Metric]:
     clock = Clock(lambda: 0.0, lambda: 0.0)
     reader = TegrastatsChild(["tegrastats"], 1.0, clock)
-    link = Link(LinkConnection("mqtt://broker"), "fleet", _birth, lambda _payload: None)
+    link = Link(LinkConnection("mqtt://broker"), "fleet", _birth, _take)
     profile = load_profile("orin-nano-super")
+    policies = _policies()
+    foresight = Foresight("shipped", "UTC", "")
+    foresight.start()
+    models = Models("fleet", None, policies, foresight)
     shown = AgentMetrics(
-        "0", profile, BoardIdentity(), Readers([reader], clock), link, Host("/"), _learned(profile)
-    )
+        "0", profile, BoardIdentity(), Readers([reader], clock), link, Host("/"), _learned(profile),
+        foresight, policies, models,
+    )  # fmt: skip
     shown.show(REPORT, Seen(sample=EVERYTHING, power=TotalPower(5.0, "measured"), over_current={"oc1": 0.0}))
     yield from shown.collect()
+
+
+def _policies() -> Policies:
+    """What has accepted a set with a rollout and an end, and then refused one."""
+    key = signer(Ed25519PrivateKey.generate())
+    policies = Policies("fleet", "device", {}, [key.trusted])
+    rollout = Rollout(id="rollout", rules=[], waves=[])
+    held = PolicySet(fleet="fleet", revision=1, issued_at_ms=0, rules=[], not_after_ms=1000, rollout=rollout)
+    for envelope in (seal(encode(held), [key]), b""):
+        asyncio.run(policies.offer(envelope, 0))
+    return policies
+
+
+async def _take(_payload: bytes) -> None:
+    """Take nothing."""
 
 
 def _learned(profile: BoardProfile) -> Learning:

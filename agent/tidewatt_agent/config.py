@@ -3,6 +3,7 @@
 import socket
 import urllib.parse
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -12,12 +13,16 @@ from tidewatt_governor.boards import is_file, shipped_profiles
 from tidewatt_wire.brokers import Credentials, parse_broker_url, wrong_credentials
 from tidewatt_wire.clock import Timebase
 from tidewatt_wire.documents import DocumentError, parse_toml
+from tidewatt_wire.keys import trusted_key
 from tidewatt_wire.topics import check_name
 
 DEFAULT_HTTPS_PORT = 443
 
 #: The board's profile, or its reader, is chosen by looking at the board.
 AUTO = "auto"
+
+#: The last good policy set, in the state folder.
+POLICY_FILE = "policy.json"
 
 #: The actuator puts the board back after 30 s without a word.
 LONGEST_TICK_S = 10.0
@@ -97,6 +102,11 @@ class Link(Credentials, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """mqtt://host:port, mqtts:// (TLS), ws:// or wss:// (websockets); empty means the agent works alone."""
     renew: str = ""
     """https://host:port of the coordinator that renews the certificate; empty means somebody else does."""
+    policy_keys: list[str] = msgspec.field(default_factory=list)
+    """Public keys that policy sets may be signed with, in base64, as `tidewatt keys list` prints them. With
+    none here and none in the file every policy set is refused; a set may bring newer ones."""
+    policy_keys_file: str = ""
+    """More of them in a file, one a line; empty means none."""
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -234,6 +244,8 @@ def _wrong_addresses(config: Config) -> Iterator[str]:
             https_url(config.link.renew, "link.renew")
             if config.link.key or not config.link.certificate:
                 yield "link.renew needs link.certificate with the key in the same file: leave link.key empty"
+        for key in config.link.policy_keys:
+            trusted_key(key)
         if config.metrics.listen:
             host_port(config.metrics.listen)
         for load in config.load:
@@ -246,6 +258,11 @@ def without_user(url: str) -> str:
     """The URL's scheme, host and port: all that says where, and nothing that may be a secret."""
     parts = urllib.parse.urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if url else ""
+
+
+def kept_in(config: Config, name: str) -> Path | None:
+    """Where something of that name outlives the process; None if nothing is kept."""
+    return Path(config.state.folder, name) if config.state.folder else None
 
 
 class Address(NamedTuple):

@@ -11,6 +11,7 @@ import os
 import time
 import uuid
 from collections.abc import Coroutine
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TextIO
 
@@ -18,13 +19,13 @@ import msgspec
 import sdnotify
 
 from tidewatt_agent import VERSION, metrics
-from tidewatt_agent.config import AUTO, Config
+from tidewatt_agent.config import AUTO, POLICY_FILE, Config, kept_in
 from tidewatt_agent.connection import Connection
 from tidewatt_agent.counterfile import CounterFile
 from tidewatt_agent.enrolling.renewal import Renewal
 from tidewatt_agent.eyes import Eyes
 from tidewatt_agent.foresight import Foresight
-from tidewatt_agent.hands import FoldedHands, Hands, SocketHands
+from tidewatt_agent.hands import FoldedHands, FoldingHands, Hands, SocketHands
 from tidewatt_agent.host import Host
 from tidewatt_agent.journal import TickRecord
 from tidewatt_agent.jtop import JtopReader
@@ -32,7 +33,9 @@ from tidewatt_agent.learning import Learning
 from tidewatt_agent.leases import Leases
 from tidewatt_agent.link import Link
 from tidewatt_agent.load.endpoint import Applications
+from tidewatt_agent.models import Models
 from tidewatt_agent.policies import Policies
+from tidewatt_agent.policyfile import PolicyFile, configured_keys
 from tidewatt_agent.power import Calibration, PowerRule
 from tidewatt_agent.profiles import named_profile
 from tidewatt_agent.readers import Reader, Readers
@@ -46,7 +49,7 @@ from tidewatt_agent.tegrastats.child import TegrastatsChild
 from tidewatt_agent.tick import Identity, Tick
 from tidewatt_governor.boards import BoardProfile, profile_for
 from tidewatt_wire.clock import Clock
-from tidewatt_wire.messages import Birth
+from tidewatt_wire.messages import Birth, Capability
 
 log = logging.getLogger(__name__)
 
@@ -65,26 +68,28 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
     # At most ten readings a real second: in fast virtual time they lie further apart.
     shortest_s = clock.speed / MOST_TICKS_PER_REAL_SECOND
     tick_s = max(config.agent.tick_s, shortest_s)
-    file = CounterFile(_kept_in(config, "counters.json"), config.state.every_s)
+    file = CounterFile(kept_in(config, "counters.json"), config.state.every_s)
     kept = file.load()
     identity = Identity(config.device, uuid.uuid4().hex, kept.epoch)
     board = recognise(Tree(config.reader.root))
     profile = profile_of(config, board)
     if profile is None:
         log.warning("no points known for %s: it is measured, not governed", board.model or "this machine")
-    learning = Learning(profile, _kept_in(config, "learned.json"))
+    learning = Learning(profile, kept_in(config, "learned.json"))
     learning.load()
-    policies = Policies(config.agent.fleet, config.device, config.labels)
+    policies = _policies(config)
 
     readers = Readers(readers_of(config, max(config.reader.interval_s, shortest_s), clock), clock)
     load = Applications(config.load) if config.load else None
-    hands = _hands(config, profile)
+    hands = _hands(config, profile, policies)
     leases = Leases([point.name for point in profile.points] if profile else [], clock)
-    link = _link(config, identity, profile, learning, clock, policies)
     foresight = Foresight(config.forecast.model, config.forecast.zone, config.state.folder)
+    models = Models(config.agent.fleet, kept_in(config, "models"), policies, foresight)
+    link = _link(config, identity, profile, learning, clock, policies, models)
     shown = metrics.AgentMetrics(
-        VERSION, profile, board, readers, link, _host(config, readers), learning, foresight
-    )
+        VERSION, profile, board, readers, link, _host(config, readers), learning, foresight,
+        policies, models, clock.now_ms,
+    )  # fmt: skip
     await asyncio.to_thread(foresight.start)
     if config.metrics.listen:
         metrics.serve(shown, config.metrics.listen)
@@ -102,11 +107,10 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
             told=lambda at_ms: link is None or link.told_ms >= at_ms,
         )  # fmt: skip
         works = {"readers": readers.run(), "learning": learning.keep(clock)}
-        if config.link.renew:
-            works["renewal"] = Renewal(config.link, Clock(time.monotonic, time.time)).keep()
-        works |= {"foresight": foresight.keep(clock)} | ({"link": link.run()} if link else {})
+        works |= {"foresight": foresight.keep(clock)} | _renewal(config)
+        works |= {"link": link.run(), "models": models.run(link.follow)} if link else {}
         tasks = [asyncio.create_task(_eternal(name, work)) for name, work in works.items()]
-        ticking = asyncio.create_task(_loop(config, clock, tick_s, tick, file, link, shown))
+        ticking = asyncio.create_task(_loop(config, clock, tick_s, tick, file, link, shown, policies))
         try:
             await _until_told_or_broken([*tasks, ticking], until_eof=until_eof)
         finally:
@@ -123,8 +127,10 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
                 load.close()
 
 
-def _kept_in(config: Config, name: str) -> Path | None:
-    return Path(config.state.folder, name) if config.state.folder else None
+def _renewal(config: Config) -> dict[str, Coroutine[object, object, None]]:
+    # By the machine's own clock: TLS lives in real time, whatever the board's is.
+    real = Clock(time.monotonic, time.time)
+    return {"renewal": Renewal(config.link, real).keep()} if config.link.renew else {}
 
 
 def _warn_of_rivals(config: Config) -> None:
@@ -164,6 +170,7 @@ async def _loop(
     file: CounterFile,
     link: Link | None,
     shown: metrics.AgentMetrics,
+    policies: Policies,
 ) -> None:
     systemd = sdnotify.SystemdNotifier()
     next_tick_s = next_report_s = clock.monotonic_s()
@@ -171,7 +178,8 @@ async def _loop(
     while True:
         report = await tick()
         shown.show(report, tick.seen)
-        now_s = clock.monotonic_s()
+        now_s, every_s = clock.monotonic_s(), policies.policy.report_s or config.agent.report_s
+        next_report_s = min(next_report_s, now_s + every_s)  # a policy may ask for more of them
         reporting = link is not None and now_s >= next_report_s and clock_is_set(clock)
         if reporting or file.due(now_s):
             # Kept before it is told: the coordinator never knows more than the disk.
@@ -180,9 +188,7 @@ async def _loop(
             if link and reporting:
                 link.send(told)
         if reporting:
-            next_report_s += config.agent.report_s * max(
-                1, (now_s - next_report_s) // config.agent.report_s + 1
-            )
+            next_report_s += every_s * max(1, (now_s - next_report_s) // every_s + 1)
         systemd.notify("WATCHDOG=1" if ready else "READY=1\nWATCHDOG=1")
         ready = True
         next_tick_s = max(next_tick_s + tick_s, now_s)
@@ -224,12 +230,24 @@ def _host(config: Config, readers: Readers) -> Host:
     return Host(config.state.folder, child_pid)
 
 
-def _hands(config: Config, profile: BoardProfile | None) -> Hands:
+def _policies(config: Config) -> Policies:
+    file = PolicyFile(kept_in(config, POLICY_FILE))
+    keys = configured_keys(config.link)
+    policies = Policies(config.agent.fleet, config.device, config.labels, keys, file)
+    policies.load()
+    if config.link.broker and not keys:
+        log.warning("no link.policy_keys: every policy set is refused until there is one")
+    return policies
+
+
+def _hands(config: Config, profile: BoardProfile | None, policies: Policies) -> Hands:
     points = profile.points if profile else []
     if not config.board.actuator_socket:
         return FoldedHands(Eyes(Tree(config.reader.root), time.monotonic))
     board = SocketHands(config.board.actuator_socket, points)
-    return board if config.agent.control == "enforce" else FoldedHands(board)
+    if config.agent.control == "observe":
+        return FoldedHands(board)
+    return FoldingHands(board, lambda: policies.policy.control)
 
 
 def _link(
@@ -239,9 +257,14 @@ def _link(
     learning: Learning,
     clock: Clock,
     policies: Policies,
+    models: Models,
 ) -> Link | None:
     if not config.link.broker:
         return None
+
+    capabilities: list[Capability] = ["caps"] if profile and any(one.trims for one in profile.points) else []
+    if find_spec("onnxruntime"):
+        capabilities += ["forecast", "model"]
 
     def birth() -> Birth:
         # A session is one connection: the will of the one that was lost must not bury the next.
@@ -256,14 +279,14 @@ def _link(
             labels=config.labels,
             points=learning.points,
             vendor_default=profile.vendor_default if profile else None,
+            capabilities=capabilities,
         )
 
-    return Link(
-        Connection(config.link.broker, config.link, setting="link.broker"),
-        config.agent.fleet,
-        birth,
-        lambda payload: policies.offer(payload, clock.now_ms()),
-    )
+    async def offered(envelope: bytes) -> None:
+        await policies.offer(envelope, clock.now_ms())
+
+    broker = Connection(config.link.broker, config.link, setting="link.broker")
+    return Link(broker, config.agent.fleet, birth, offered, policies.acks, models.take)
 
 
 async def _until_told_or_broken(tasks: list["asyncio.Task[None]"], *, until_eof: bool) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
 from tidewatt_agent.foresight import Foresight
 
@@ -23,6 +23,9 @@ def forecast_families(foresight: Foresight | None) -> Iterator[Metric]:
     )
     trusted.add_metric([], bool(forecast and forecast.trusted))
     yield from (failures, trusted)
+    if foresight.model_id:
+        told = {"sha256": foresight.model_id}
+        yield InfoMetricFamily("tidewatt_forecast_model", "The model in use, by its first digits", told)
     yield from _optional(
         "tidewatt_forecast_skill_ratio", "1 - error / the last value's error, six hours", foresight.skill
     )

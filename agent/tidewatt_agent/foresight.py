@@ -5,6 +5,7 @@ decision: without a forecast the reactive rule rules, one log line says why, and
 """
 
 import asyncio
+import hashlib
 import logging
 import math
 from array import array
@@ -34,6 +35,8 @@ LEAST_SEEN_S = 30.0
 #: The history is written this often: losing an hour costs an hour's lags, a card wears by writing.
 SAVE_EVERY_S = 3600.0
 SHIPPED_NAME = "shipped"
+#: As many digits of a sha256 as are told upstream.
+ID_DIGITS = 12
 
 
 class KeptHistory(msgspec.Struct, frozen=True):
@@ -48,21 +51,23 @@ class Foresight:
 
     def __init__(self, model: str, zone: str, folder: str) -> None:
         """`model`: "" for none, "shipped", or a file; `folder`: where the history is kept, "" for nowhere."""
-        self._name, self._zone = model, ZoneInfo(zone)
+        self._configured, self._zone = model, ZoneInfo(zone)
         self._path = Path(folder, "traffic.history") if folder else None
         self._forecaster: Forecaster | None = None
         self._minute: int | None = None
         self._requests = 0
         self._seconds = 0.0
         self.forecast: Forecast | None = None
+        self.model_id: str | None = None
+        """The first digits of the sha256 of the model in use; None without one."""
         self.failures = 0
         """Minutes for which there was a model and no forecast."""
         self._said: str | None = None
 
     @property
     def configured(self) -> bool:
-        """Whether there is a model to forecast with."""
-        return bool(self._name)
+        """Whether there is a model to forecast with, or should be."""
+        return bool(self._configured) or self._forecaster is not None
 
     @property
     def skill(self) -> float | None:
@@ -76,21 +81,45 @@ class Foresight:
 
     def start(self) -> None:
         """Read the model and the kept history. A failure is one log line, and there are no forecasts."""
-        if not self._name:
+        self.use_configured(None)
+
+    def use_configured(self, name: str | None) -> None:
+        """Forecast by the configured model, or by the shipped one where the policy names that.
+
+        Another `name` is of a model that nobody has: the present one stays, and one log line says so.
+        """
+        if name not in (None, SHIPPED_NAME):
+            self._say(f"the policy names the model {name!r}, which its policy set doesn't bring")
             return
+        wanted = name or self._configured
+        if not wanted:
+            self._forecaster = self.forecast = self.model_id = None
+            return
+        shipped = wanted == SHIPPED_NAME
+        try:
+            content = shipped_model() if shipped else Path(wanted).read_bytes()
+        except OSError as error:
+            self._say(f"no forecasts: {error}")
+            return
+        if why := self.use(content, SHIPPED if shipped else wanted):
+            self._say(f"no forecasts: {why}")
+
+    def use(self, content: bytes, name: str) -> str:
+        """Forecast by this model from the next minute on; "" or why not, and then the present one stays."""
         try:
             # numpy, onnxruntime and the head take 51 MB: only who forecasts has them in memory.
             from tidewatt_governor.forecast.forecaster import Forecaster  # noqa: PLC0415
             from tidewatt_governor.forecast.model import Model  # noqa: PLC0415
 
-            shipped = self._name == SHIPPED_NAME
-            content = shipped_model() if shipped else Path(self._name).read_bytes()
-            model = Model(content, name=SHIPPED if shipped else self._name)
-            self._forecaster = Forecaster(model, self._kept())
+            model = Model(content, name=name)
+            present = self._forecaster
+            self._forecaster = Forecaster(model, present.history if present else self._kept())
         except ImportError as error:
-            self._say(f"no forecasts: {error.name} is missing; the package tidewatt-agent-forecast brings it")
-        except (OSError, ValueError) as error:
-            self._say(f"no forecasts: {error}")
+            return f"{error.name} is missing; the package tidewatt-agent-forecast brings it"
+        except ValueError as error:
+            return str(error)
+        self.model_id = hashlib.sha256(content).hexdigest()[:ID_DIGITS]
+        return ""
 
     def note(self, load: Load | None, now_s: float, at_ms: int) -> Forecast | None:
         """Take the load of a tick, and give the newest forecast; None where there is none."""

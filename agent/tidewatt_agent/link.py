@@ -8,14 +8,15 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import aiomqtt
 
+from tidewatt_agent.answers import Answers
 from tidewatt_agent.connection import Connection
 from tidewatt_wire.codec import encode
-from tidewatt_wire.messages import Ack, Birth, Report, Will
-from tidewatt_wire.topics import DeviceKind, DeviceTopic, FleetTopic
+from tidewatt_wire.messages import Birth, Report, Will
+from tidewatt_wire.topics import DeviceKind, DeviceTopic, FleetTopic, ModelTopic, parse
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +37,17 @@ class Link:
         broker: Connection,
         fleet: str,
         birth: Callable[[], Birth],
-        on_policy: Callable[[bytes], Ack | None],
+        on_policy: Callable[[bytes], Awaitable[None]],
+        acks: Answers | None = None,
+        on_chunk: Callable[[ModelTopic, bytes], Awaitable[None]] | None = None,
     ) -> None:
+        """`on_policy` takes a policy set's bytes, `on_chunk` a part of a model; `acks`: the answers."""
         self._broker, self._fleet = broker, fleet
         self._birth, self._on_policy = birth, on_policy
+        self._acks = acks or Answers()
+        self._on_chunk = on_chunk
+        self._wanted: frozenset[str] = frozenset()
+        self._wants_others = asyncio.Event()
         self._device = birth().device
         self._waiting: deque[Report] = deque(maxlen=MOST_WAITING)
         self._news = asyncio.Event()
@@ -58,6 +66,12 @@ class Link:
         self._waiting.append(report)
         self._empty.clear()
         self._news.set()
+
+    def follow(self, topics: Sequence[str]) -> None:
+        """Subscribe to these topics, beside the policy's, and to no others any more."""
+        if self._wanted != frozenset(topics):
+            self._wanted = frozenset(topics)
+            self._wants_others.set()
 
     async def flushed(self) -> None:
         """Return when the broker has acknowledged every report queued so far."""
@@ -99,6 +113,8 @@ class Link:
                 log.info("link: connected to %s", self._broker.url)
                 halves = {
                     asyncio.create_task(self._send_all(client)),
+                    asyncio.create_task(self._answer_all(client)),
+                    asyncio.create_task(self._follow_all(client)),
                     asyncio.create_task(self._listen(client)),
                 }
                 done, _ = await asyncio.wait(halves, return_when=asyncio.FIRST_COMPLETED)
@@ -128,11 +144,33 @@ class Link:
             self._empty.set()
             await self._news.wait()
 
+    async def _answer_all(self, client: aiomqtt.Client) -> None:
+        self._acks.reconnected()
+        while True:
+            ack = await self._acks.next()
+            await client.publish(self._topic("ack"), encode(ack), qos=1, retain=True)
+            self._acks.sent(ack)
+
+    async def _follow_all(self, client: aiomqtt.Client) -> None:
+        followed: frozenset[str] = frozenset()
+        while True:
+            self._wants_others.clear()
+            wanted = self._wanted
+            for topic in sorted(wanted - followed):
+                await client.subscribe(topic, qos=1)
+            for topic in sorted(followed - wanted):
+                await client.unsubscribe(topic)
+            followed = wanted
+            await self._wants_others.wait()
+
     async def _listen(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:
-            ack = self._on_policy(bytes(message.payload))
-            if ack is not None:
-                await client.publish(self._topic("ack"), encode(ack), qos=1, retain=True)
+            topic, payload = parse(str(message.topic)), bytes(message.payload)
+            if isinstance(topic, ModelTopic):
+                if self._on_chunk:
+                    await self._on_chunk(topic, payload)
+            elif payload:  # an empty one is a retained set being taken away
+                await self._on_policy(payload)
 
     def _topic(self, kind: DeviceKind) -> str:
         return str(DeviceTopic(self._fleet, self._device, kind))

@@ -122,6 +122,11 @@ def open_now(window: MaintenanceWindow, at_ms: int) -> bool:
     return is_open(window, datetime.fromtimestamp(at_ms / 1000, timezone.utc).astimezone(zone))
 
 
+def is_known_zone(name: str) -> bool:
+    """Whether this board's time zone database has a zone of that name."""
+    return _zone(name) is not None
+
+
 @lru_cache(maxsize=64)  # quiet hours are asked about every tick, and an unknown zone is said once
 def _zone(name: str) -> ZoneInfo | None:
     try:

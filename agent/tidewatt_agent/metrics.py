@@ -6,7 +6,7 @@ absent series, never a zero.
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from threading import Thread
 from wsgiref.simple_server import WSGIServer
 
@@ -20,8 +20,11 @@ from tidewatt_agent.foresight import Foresight
 from tidewatt_agent.host import Host
 from tidewatt_agent.learning import Learning
 from tidewatt_agent.link import Link
+from tidewatt_agent.models import Models
 from tidewatt_agent.overcurrent import MEANINGS
 from tidewatt_agent.pointmetrics import point_families
+from tidewatt_agent.policies import Policies
+from tidewatt_agent.policymetrics import policy_families
 from tidewatt_agent.power import UNCONNECTED
 from tidewatt_agent.readers import Readers
 from tidewatt_agent.recognise import BoardIdentity
@@ -47,10 +50,13 @@ class AgentMetrics(Collector):
         host: Host,
         learning: Learning | None = None,
         foresight: Foresight | None = None,
+        policies: Policies | None = None,
+        models: Models | None = None,
+        now_ms: Callable[[], int] = lambda: 0,
     ) -> None:
         self._version, self._profile, self._board = version, profile, board
         self._readers, self._link, self._host, self._learning = readers, link, host, learning
-        self._foresight = foresight
+        self._foresight, self._policies, self._models, self._now_ms = foresight, policies, models, now_ms
         self._report: Report | None = None
         self._kept: Counters | None = None
         self._seen = Seen()
@@ -85,6 +91,7 @@ class AgentMetrics(Collector):
             yield from self._decision_families()
         yield from point_families(self._learning)
         yield from forecast_families(self._foresight)
+        yield from policy_families(self._policies, self._models, self._now_ms)
         origin: dict[str, str] = {"provenance": self._seen.power.provenance}
         text = "Where the power comes from: measured, sum (of rails), none"
         yield InfoMetricFamily("tidewatt_board_power", text, origin)

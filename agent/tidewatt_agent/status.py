@@ -31,6 +31,18 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     estimated_governed_wh: float | None
     """What it would have used, had the agent acted, by the same model."""
     broker: bool
+    policy_revision: int | None = None
+    """Of the policy set accepted last; None: none was."""
+    policy_expires_s: float | None = None
+    """Seconds until it decays to the built-in policy, negative when it has; None: never."""
+    rollout: str | None = None
+    """The rollout under way, by its id,"""
+    rollout_member: bool | None = None
+    """and whether its rules hold here."""
+    refused: str | None = None
+    """Why the last policy set was refused, by its code; None when it wasn't,"""
+    refused_revision: str | None = None
+    """and its revision."""
     points: dict[str, str] = {}
     """Where each operating point's figures come from: measured, calibrated, class_default."""
 
@@ -67,7 +79,9 @@ def parse(text: str) -> Page:
 def summarise(page: Page, control: str) -> Status:
     """What the page says."""
     cases = {dict(labels)["case"]: joules for labels, joules in _all(page, "estimated_energy_joules_total")}
-    p95_s = _one(page, "latency_p95_seconds")
+    p95_s, revision = _one(page, "latency_p95_seconds"), _one(page, "policy_revision")
+    members = [dict(labels)["rollout"] for labels, _ in _all(page, "policy_rollout_member")]
+    rollout = members[0] if members else None
     return Status(
         board=_label(page, "board_info", "model"),
         version=_label(page, "agent_info", "version"),
@@ -81,6 +95,12 @@ def summarise(page: Page, control: str) -> Status:
         estimated_wh=_watt_hours(cases.get("as_it_stood")),
         estimated_governed_wh=_watt_hours(cases.get("as_governed")),
         broker=_one(page, "link_connected") == 1.0,
+        policy_revision=None if revision is None else int(revision),
+        policy_expires_s=_one(page, "policy_expires_seconds"),
+        rollout=rollout,
+        rollout_member=None if rollout is None else _one(page, "policy_rollout_member") == 1.0,
+        refused=_label(page, "policy_refusal_info", "code"),
+        refused_revision=_label(page, "policy_refusal_info", "revision"),
         points={
             labels["point"]: labels["origin"]
             for labels in (dict(found) for found, _ in _all(page, "operating_point_info"))
@@ -102,8 +122,23 @@ def sentences(status: Status) -> list[str]:
         f"energy       {status.energy_wh:.2f} Wh measured",
         f"saving       {_saving(status)}",
         f"points       {_points(status.points)}",
+        f"policy       {_policy(status)}",
         f"broker       {'connected' if status.broker else 'not connected'}",
     ]
+
+
+def _policy(status: Status) -> str:
+    held = "the built-in one" if status.policy_revision is None else f"revision {status.policy_revision}"
+    if status.policy_expires_s is not None:
+        over = status.policy_expires_s <= 0
+        held += (
+            ", over: the built-in one is in force" if over else f", for {status.policy_expires_s:.0f} s more"
+        )
+    if status.rollout:
+        held += f"; rollout {status.rollout} {'holds here' if status.rollout_member else 'not here yet'}"
+    if status.refused:
+        held += f"; revision {status.refused_revision} was refused: {status.refused}, see the journal"
+    return held
 
 
 def _points(origins: Mapping[str, str]) -> str:

@@ -112,7 +112,8 @@ class Tick:
 
     async def __call__(self, *, govern: bool = True) -> Report:
         """Do one tick and return the report that stands for it; without `govern` it only counts."""
-        now_s, at_ms, policy = self._clock.monotonic_s(), self._clock.now_ms(), self._policies.policy
+        now_s, at_ms = self._clock.monotonic_s(), self._clock.now_ms()
+        policy, revision = self._policies.at(at_ms), self._policies.revision
         if self._last_s is None:  # the dwell counts from the first look, not from eternity
             self._state = msgspec.structs.replace(self._state, since_s=now_s)
             self._first_s = self._seen_s = now_s
@@ -123,6 +124,8 @@ class Tick:
         capped = self._capping.holding
         if self._profile and govern:
             decision, outcome = await self._govern(self._profile, now_s, at_ms, stance, load, policy)
+        if govern:
+            self._policies.decided(revision, at_ms, needs_reboot=self._reboots_for(policy, now_s) is not None)
         self._count(stance.point, now_s, load, policy, outcome)
         self._learning.note(self._tally.counters, capped=capped or self._capping.holding)
         return self._report(at_ms, load, decision, outcome, stance.point)
@@ -208,7 +211,7 @@ class Tick:
             reached = outcome.point if self._hands.acts else decision.point
             self._state = moved(self._state, reached or was, now_s)
         trimmed = await self._cap(profile, decision, outcome, stance, now_s)
-        decision, outcome = await self._maintain(profile, policy, at_ms, now_s) or (decision, outcome)
+        decision, outcome = await self._maintain(policy, at_ms, now_s) or (decision, outcome)
         return decision, outcome, trimmed
 
     async def _cap(
@@ -233,17 +236,20 @@ class Tick:
         trim = self._capping.trim
         return situation(self.seen, policy, at_ms, charge, as_supposed=as_supposed, trim=trim)
 
-    async def _maintain(
-        self, profile: BoardProfile, policy: Policy, at_ms: int, now_s: float
-    ) -> tuple[Decision, Outcome] | None:
+    async def _maintain(self, policy: Policy, at_ms: int, now_s: float) -> tuple[Decision, Outcome] | None:
         """What a planned reboot has to say instead of the decision; None on most days."""
         if not self._hands.acts:
             return None
         if after := await self._maintenance.after_boot(self._hands, at_ms):
             return after
-        target = only_by_reboot(profile.points, policy, self._bars.need_reboot(now_s))
-        leases = self._leases.active()
+        leases, target = self._leases.active(), self._reboots_for(policy, now_s)
         return await self._maintenance.step(self._hands, target, policy, at_ms, now_s, leases)
+
+    def _reboots_for(self, policy: Policy, now_s: float) -> str | None:
+        """The point that the policy can have by a reboot only; None if it can have one without."""
+        if self._profile is None or not self._hands.acts:
+            return None
+        return only_by_reboot(self._profile.points, policy, self._bars.need_reboot(now_s))
 
     def _measure(self, now_s: float) -> None:
         timed = self._reader.take()
@@ -319,6 +325,8 @@ class Tick:
                 p95_ms=None if p95_ms == float("inf") else p95_ms,
                 temperature_c=hottest(sample) if sample else None,
                 leases=[f"{lease.point} or more: {lease.reason}" for lease in self._leases.active()],
+                forecast_skill=self._foresight.skill,
+                forecast_model=self._foresight.model_id,
             ),
             verdict=Verdict(
                 point=decision.point, rule=decision.rule, reason=decision.reason, outcome=outcome.kind

@@ -1,12 +1,14 @@
-"""Everything the coordinator is, in order: broker, ledger, ingest, publisher, API."""
+"""Everything the coordinator is, in order: broker, ledger, ingest, policy, publisher, API."""
 
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
 
 import sdnotify
 import uvicorn
@@ -18,16 +20,21 @@ from tidewatt_coordinator.config import Config, host_port
 from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ingest import Ingest
+from tidewatt_coordinator.keys.folder import KeyFolder
 from tidewatt_coordinator.ledger.account import Account, account
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tariff import Tariff, load_tariff
 from tidewatt_coordinator.metrics import CoordinatorMetrics
+from tidewatt_coordinator.models.folder import ModelFolder
 from tidewatt_coordinator.pki.door import Door
 from tidewatt_coordinator.pki.folder import Folder
 from tidewatt_coordinator.pki.issuing import Issuing
 from tidewatt_coordinator.pki.listener import Listener, Server
 from tidewatt_coordinator.pki.register import Register
-from tidewatt_coordinator.publisher import Publisher, policy_set
+from tidewatt_coordinator.publisher import Publisher
+from tidewatt_coordinator.rollout.engine import Engine
+from tidewatt_coordinator.rollout.lease import Lease
+from tidewatt_coordinator.rollout.standing import Attached
 from tidewatt_coordinator.web import api
 from tidewatt_coordinator.web.models import FleetNow
 from tidewatt_coordinator.web.view import fleet_now
@@ -52,17 +59,29 @@ class Coordinator:
         self.tariff: Tariff = load_tariff(config.ledger.tariff)
         self.ledger = Ledger(config.ledger.url, config.ledger.bucket_s * 1000)
         self.fleet = Fleet(round(config.dispatch.stale_after_s * 1000))
-        self.policies: PolicySet = policy_set(
-            config.coordinator.fleet, config.policy, self.ledger, self.clock.now_ms()
+        self.lease = _lease(config, self.ledger)
+        keys, models = KeyFolder(Path(config.policy_keys.folder)), ModelFolder(Path(config.models.folder))
+        self.engine = Engine(
+            self.ledger,
+            self.fleet,
+            config.coordinator.fleet,
+            config.policy,
+            self.clock.now_ms,
+            self.lease,
+            lambda: Attached(keys=keys.told(), models=[one.model for one in models.offered()]),
         )
+        self.engine.tick()  # so that what stands is known, and may be published, from the first connection on
         self.ingest = Ingest(connection, config.coordinator.fleet, self.fleet, self.ledger, self.clock.now_ms)
         self.publisher = Publisher(
             connection,
-            self.policies,
+            self.engine.current,
             self.fleet,
             float(self.tariff.price_per_kwh),
             config.dispatch,
             self.clock,
+            self.engine.may_publish,
+            keys.signers,
+            models,
         )
         self._progress = progress
         self.metrics = CoordinatorMetrics(
@@ -86,6 +105,11 @@ class Coordinator:
         for task in self._tasks:
             if task.done():
                 task.result()
+
+    @property
+    def policies(self) -> PolicySet:
+        """The policy set that stands."""
+        return self.engine.current()
 
     def account(self) -> Account:
         """The fleet's account, from the ledger."""
@@ -121,15 +145,16 @@ async def running(
         server = Server(
             uvicorn.Config(coordinator.web, log_level="warning", access_log=False, log_config=None)
         )
-        web = asyncio.create_task(_eternal("web", server.serve(sockets=[listener])))
+        door = _door(config, coordinator.ledger) if door_socket else None
+        serving = [asyncio.create_task(_eternal("web", server.serve(sockets=[listener])))]
+        if door and door_socket:
+            serving.append(asyncio.create_task(_eternal("enrolment", door.run(door_socket))))
         tasks = [
-            web,
+            *serving,
             asyncio.create_task(_eternal("ingest", coordinator.ingest.run())),
+            asyncio.create_task(_eternal("policy", coordinator.engine.run())),
             asyncio.create_task(_eternal("publisher", coordinator.publisher.run())),
         ]
-        door = _door(config, coordinator.ledger) if door_socket else None
-        if door and door_socket:
-            tasks.append(asyncio.create_task(_eternal("enrolment", door.run(door_socket))))
         coordinator.watch(tasks, own_broker)
         try:
             while not (server.started and (door is None or door.server.started)):
@@ -140,7 +165,7 @@ async def running(
             server.should_exit = True
             if door:
                 door.server.should_exit = True
-            await asyncio.wait([web, *tasks[3:]], timeout=3.0)
+            await asyncio.wait(serving, timeout=3.0)
             await _end(tasks)
 
 
@@ -151,6 +176,14 @@ def _door_socket(config: Config, stack: contextlib.ExitStack) -> socket.socket |
     return stack.enter_context(broker.listening_socket(host, port, "enroll.listen"))
 
 
+def _lease(config: Config, ledger: Ledger) -> Lease:
+    # Real time even under a virtual clock: it is about processes that die, not about fleets.
+    holder = f"{socket.gethostname()}:{os.getpid()}"[:100]
+    lasts_ms = round(config.coordinator.lease_s * 1000)
+    name = f"policy:{config.coordinator.fleet}"
+    return Lease(ledger.engine, name, holder, lasts_ms, lambda: int(time.time() * 1000))
+
+
 def _door(config: Config, ledger: Ledger) -> Listener:
     folder = Folder(config.enroll.folder)
     issuing = Issuing(
@@ -159,7 +192,7 @@ def _door(config: Config, ledger: Ledger) -> Listener:
         fleet=config.coordinator.fleet,
         broker=config.enroll.broker or config.broker.url,
         days=config.enroll.device_days,
-        policy_keys=list,
+        policy_keys=lambda: [one.trusted for one in KeyFolder(Path(config.policy_keys.folder)).signers()],
         now_ms=lambda: round(time.time() * 1000),  # TLS lives in real time, whatever the fleet's is
     )
     return Listener(Door(issuing), folder, config.enroll)

@@ -36,7 +36,7 @@ listen = "{host}:{port}"
 next_connection_delay_ms = 1
 [v5.1.connections]
 connection_timeout_ms = 60000
-max_payload_size = 262144
+max_payload_size = 524288
 max_inflight_count = 100
 dynamic_filters = true
 """

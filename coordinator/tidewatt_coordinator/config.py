@@ -19,6 +19,8 @@ class Coordinator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     fleet: str = "default"
     listen: str = "127.0.0.1:8080"
     """host:port of the REST API and the page."""
+    lease_s: Annotated[float, msgspec.Meta(ge=2, le=3600)] = 15.0
+    """Of several coordinators one publishes; another takes over this many seconds after it died."""
 
 
 class Broker(Credentials, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,6 +74,21 @@ class Enroll(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Days for the certificates of the broker, the coordinator and the door."""
 
 
+class PolicyKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What policy sets are signed with."""
+
+    folder: str = "policy-keys"
+    """Where `tidewatt keys` keeps the private keys; without one no policy is published. Several coordinators
+    need the same ones."""
+
+
+class Models(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Forecast models that devices can have."""
+
+    folder: str = "models"
+    """Where `tidewatt model` keeps them."""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -80,6 +97,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ledger: Ledger = Ledger()
     dispatch: Dispatch = Dispatch()
     enroll: Enroll = msgspec.field(default_factory=Enroll)
+    policy_keys: PolicyKeys = PolicyKeys()
+    models: Models = Models()
     policy: list[Rule] = msgspec.field(default_factory=lambda: [Rule()])
     """Ordered rules; the first whose labels match a device holds for it."""
     clock: Timebase | None = None

@@ -81,7 +81,7 @@ class Fleet:
             name: DeviceModel(
                 birth.points,
                 birth.vendor_default or birth.points[0].name,
-                resolve(policies, birth.labels).slo_p95_ms,
+                resolve(policies, name, birth.labels).slo_p95_ms,
             )
             for name, birth in self._births().items()
             if birth.points
@@ -90,7 +90,7 @@ class Fleet:
     def backends(self, policies: PolicySet, price_per_kwh: float, now_ms: int) -> list[Backend]:
         """The devices that can be sent traffic now."""
         return [
-            _backend(name, birth, resolve(policies, birth.labels), price_per_kwh)
+            _backend(name, birth, resolve(policies, name, birth.labels), price_per_kwh)
             for name, birth in self._births().items()
             if birth.points and self.status(name, now_ms) == "online"
         ]

@@ -1,9 +1,9 @@
 """MQTT out: the policy set and the dispatch table, retained, again after every reconnect."""
 
 import asyncio
-import hashlib
 import logging
 import math
+from collections.abc import Callable, Sequence
 
 import aiomqtt
 import msgspec
@@ -14,31 +14,21 @@ from tidewatt_coordinator.config import Dispatch
 from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.dispatch import weigh
 from tidewatt_coordinator.fleet import Fleet
-from tidewatt_coordinator.ledger.store import Ledger
+from tidewatt_coordinator.models.folder import ModelFolder, Offered
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.codec import encode
-from tidewatt_wire.messages import DispatchTable, PolicySet, Rule
-from tidewatt_wire.topics import FleetTopic
+from tidewatt_wire.messages import DispatchTable, Model, PolicySet
+from tidewatt_wire.signing import Signer, seal
+from tidewatt_wire.topics import FleetTopic, ModelTopic
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
 #: Real seconds between two tables at the least, however fast virtual time runs.
 SHORTEST_PAUSE_S = 0.2
-
-
-def policy_set(fleet: str, rules: list[Rule], ledger: Ledger, now_ms: int) -> PolicySet:
-    """The policy set of these rules, with a higher revision than before if they changed.
-
-    The revision follows the clock, so that it still rises when the ledger was lost.
-    """
-    digest = hashlib.sha256(msgspec.json.encode(rules, order="deterministic")).hexdigest()
-    revision = int(ledger.fact("policy_revision") or 0)
-    if ledger.fact("policy_sha256") != digest or revision == 0:
-        revision = max(revision + 1, now_ms // 1000)
-        ledger.keep_fact("policy_revision", str(revision))
-        ledger.keep_fact("policy_sha256", digest)
-    return PolicySet(fleet=fleet, revision=revision, issued_at_ms=now_ms, rules=rules)
+#: Real seconds between two looks at the folder of models.
+MODELS_EVERY_S = 1.0
+NO_KEY = "no policy is published, as no key is there to sign it with: `tidewatt keys new` makes one"
 
 
 class Publisher:
@@ -47,13 +37,19 @@ class Publisher:
     def __init__(
         self,
         broker: Connection,
-        policies: PolicySet,
+        current: Callable[[], PolicySet],
         fleet: Fleet,
         price_per_kwh: float,
         settings: Dispatch,
         clock: Clock,
+        may_publish: Callable[[], bool] = lambda: True,
+        signers: Callable[[], Sequence[Signer]] = tuple,
+        models: ModelFolder | None = None,
     ) -> None:
-        self._broker, self._policies, self._fleet = broker, policies, fleet
+        """`signers`: the keys to sign policy sets with, asked at every look; with none none is published."""
+        self._broker, self._current, self._fleet = broker, current, fleet
+        self._may_publish, self._signers, self._models = may_publish, signers, models
+        self._obstacle = ""
         self._price_per_kwh, self._settings, self._clock = price_per_kwh, settings, clock
         self.table: DispatchTable | None = None
         """The table last published."""
@@ -61,13 +57,14 @@ class Publisher:
     def next_table(self) -> DispatchTable:
         """The dispatch table for now; its epoch is above every one before."""
         now_ms = self._clock.now_ms()
+        policies = self._current()
         weights = weigh(
-            self._fleet.backends(self._policies, self._price_per_kwh, now_ms),
+            self._fleet.backends(policies, self._price_per_kwh, now_ms),
             self._fleet.demand_rps(now_ms),
             self._settings.fill,
         )
         self.table = DispatchTable(
-            fleet=self._policies.fleet,
+            fleet=policies.fleet,
             epoch=max(now_ms, self.table.epoch + 1 if self.table else 0),
             issued_at_ms=now_ms,
             expires_at_ms=now_ms + round(self._settings.valid_s * 1000),
@@ -86,18 +83,96 @@ class Publisher:
             await asyncio.sleep(RETRY_S)
 
     async def _one_connection(self) -> None:
-        fleet = self._policies.fleet
+        fleet = self._current().fleet
+        async with self._broker.client(
+            identifier=f"tidewatt-{fleet}-publisher",
+        ) as client:
+            works = (
+                self._dispatch(client, fleet),
+                self._keep_policy(client, fleet),
+                self._keep_models(client, fleet),
+            )
+            tasks = [asyncio.create_task(work) for work in works]
+            try:
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _keep_policy(self, client: aiomqtt.Client, fleet: str) -> None:
+        published: tuple[object, ...] = ()
+        while True:
+            policies, signers = self._current(), self._keys()
+            wanted = (policies.revision, *(one.id for one in signers))
+            if not self._may_publish():
+                # Whoever publishes now may have published an older one late: say it again after.
+                published = ()
+            elif signers and wanted != published:
+                envelope = self._seal(policies, signers)
+                if envelope:
+                    await client.publish(str(FleetTopic(fleet, "policy")), envelope, qos=1, retain=True)
+                published = wanted
+            await asyncio.sleep(SHORTEST_PAUSE_S)
+
+    def _keys(self) -> Sequence[Signer]:
+        try:
+            signers = self._signers()
+        except (OSError, ValueError) as error:
+            self._say(f"no policy is published: {error}")
+            return ()
+        self._say("" if signers else NO_KEY)
+        return signers
+
+    def _seal(self, policies: PolicySet, signers: Sequence[Signer]) -> bytes:
+        try:
+            return seal(encode(policies), signers)
+        except ValueError as error:
+            log.error("policy revision %d is not published: %s", policies.revision, error)  # noqa: TRY400
+            return b""
+
+    def _say(self, obstacle: str) -> None:
+        if obstacle and obstacle != self._obstacle:
+            log.error("%s", obstacle)
+        elif self._obstacle and not obstacle:
+            log.warning("policies are signed and published again")
+        self._obstacle = obstacle
+
+    async def _keep_models(self, client: aiomqtt.Client, fleet: str) -> None:
+        """Have the broker hold the chunks of every model that is offered, and of none that was removed."""
+        done: set[tuple[bool, str]] = set()
+        while True:
+            offered, gone = await asyncio.to_thread(_look, self._models if self._may_publish() else None)
+            for one in [*offered, *(Offered(model, b"") for model in gone)]:
+                held = bool(one.content), one.model.sha256
+                if held not in done:
+                    done = (done - {(not held[0], held[1])}) | {held}
+                    for index in range(one.model.chunks):
+                        topic = str(ModelTopic(fleet, one.model.sha256, index))
+                        await client.publish(topic, one.chunk(index), qos=1, retain=True)
+            await asyncio.sleep(MODELS_EVERY_S)
+
+    async def _dispatch(self, client: aiomqtt.Client, fleet: str) -> None:
         expiry = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         # The broker forgets a table that nobody should use any more; at the least a second.
         expiry.MessageExpiryInterval = math.ceil(self._clock.real_seconds(self._settings.valid_s))
         pause_s = max(SHORTEST_PAUSE_S, self._clock.real_seconds(self._settings.every_s))
-        async with self._broker.client(
-            identifier=f"tidewatt-{fleet}-publisher",
-        ) as client:
-            await client.publish(str(FleetTopic(fleet, "policy")), encode(self._policies), qos=1, retain=True)
-            while True:
+        while True:
+            if self._may_publish():
                 table = encode(self.next_table())
-                await client.publish(
-                    str(FleetTopic(fleet, "dispatch")), table, qos=1, retain=True, properties=expiry
-                )
-                await asyncio.sleep(pause_s)
+                topic = str(FleetTopic(fleet, "dispatch"))
+                await client.publish(topic, table, qos=1, retain=True, properties=expiry)
+            await asyncio.sleep(pause_s)
+
+
+def _look(models: ModelFolder | None) -> tuple[list[Offered], list[Model]]:
+    """The models to be offered, and those to be cleared away."""
+    if models is None:
+        return [], []
+    try:
+        return models.offered(), models.gone()
+    except (OSError, ValueError, msgspec.DecodeError) as error:
+        log.error("models can't be offered: %s", error)  # noqa: TRY400
+        return [], []

@@ -1,21 +1,53 @@
 """Which rule of a policy set holds for a device, and which operating points it leaves."""
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 
 from tidewatt_governor.points import find, watts_at
-from tidewatt_wire.messages import OperatingPoint, Policy, PolicySet
+from tidewatt_wire.messages import OperatingPoint, Policy, PolicySet, Rollout, Rule
 
 #: The watts in a mode's name: 15W, MODE_30W, 10W_2CORE.
 _LABEL = re.compile(r"(?<![0-9.])(\d{1,4})W(?![A-Za-z0-9])", re.ASCII)
 
 
-def resolve(policies: PolicySet, labels: Mapping[str, str]) -> Policy:
-    """The policy of the first rule whose labels all match; the built-in default if none does."""
-    for rule in policies.rules:
-        if rule.match.items() <= labels.items():
-            return rule.policy
-    return Policy()
+def resolve(policies: PolicySet, device: str, labels: Mapping[str, str]) -> Policy:
+    """The policy of the first rule that fits the device; the built-in default if none does.
+
+    Where a wave of the set's rollout includes the device, the rollout's rules stand in the set's place.
+    """
+    rollout = policies.rollout
+    rules = rollout.rules if rollout and member(rollout, device, labels) else policies.rules
+    return next((rule.policy for rule in rules if fits(rule, device, labels)), Policy())
+
+
+def fits(rule: Rule, device: str, labels: Mapping[str, str]) -> bool:
+    """Whether every selector that the rule gives fits; a rule that gives none fits all."""
+    return (
+        rule.match.items() <= labels.items()
+        and (not rule.sites or labels.get("site") in rule.sites)
+        and (not rule.devices or device in rule.devices)
+    )
+
+
+def member(rollout: Rollout, device: str, labels: Mapping[str, str]) -> bool:
+    """Whether one of the waves reached so far includes the device.
+
+    A device's share is its own for the whole rollout: a further wave never takes a device out, and a
+    wave of more percent holds all of one of fewer.
+    """
+    mine = share(device, rollout.id)
+    return any(wave.match.items() <= labels.items() and mine < wave.percent / 100 for wave in rollout.waves)
+
+
+def share(device: str, rollout_id: str) -> float:
+    """The device's place in a rollout, 0 to below 1, as good as random from one rollout to the next.
+
+    The first 8 bytes of sha256(rollout id, NUL, device), big-endian, over 2^64; of its 64 bits the first
+    53, so that no rounding ever makes it 1 and a wave of 100 percent is everybody.
+    """
+    digest = hashlib.sha256(f"{rollout_id}\0{device}".encode()).digest()
+    return (int.from_bytes(digest[:8], "big") >> 11) / 2**53
 
 
 def allowed(board: Sequence[OperatingPoint], policy: Policy) -> list[OperatingPoint]:

@@ -6,22 +6,25 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.sealing import FOREIGN_KEY, PUBLIC, sealed_rules
 from tests.world import Mosquitto
 
 from tidewatt_agent.calibrate import neighbours
 from tidewatt_agent.calibrate.neighbours import fleet_policy, who_governs
-from tidewatt_agent.config import Agent, Board, Config, Lease, Link, Metrics
+from tidewatt_agent.config import Agent, Board, Config, Lease, Link, Metrics, State
 from tidewatt_agent.hands import NoReboots, Outcome, Stance
-from tidewatt_wire.codec import encode
-from tidewatt_wire.messages import Policy, PolicySet, Rule
+from tidewatt_wire.messages import Policy, Rule
 from tidewatt_wire.topics import FleetTopic
 
 
-def config(broker: str = "", control: str = "enforce", lease: str = "") -> Config:
+def config(
+    broker: str = "", control: str = "enforce", lease: str = "", keys: list[str] | None = None
+) -> Config:
     return Config(
         agent=Agent(fleet="f", device="d", control=control),  # type: ignore[arg-type]
         board=Board(actuator_socket="/actuator"),
-        link=Link(broker=broker),
+        link=Link(broker=broker, policy_keys=keys or [PUBLIC]),
+        state=State(folder=""),
         lease=Lease(socket=lease),
         metrics=Metrics(listen=""),
     )
@@ -37,11 +40,21 @@ async def test_the_fleets_policy_is_asked_for(
 ) -> None:
     monkeypatch.setattr(neighbours, "ANSWER_S", 1.0)
     if policy:
-        payload = encode(PolicySet(fleet="f", revision=1, issued_at_ms=1, rules=[Rule(policy=policy)]))
-        topic = str(FleetTopic("f", "policy"))
-        command = ["mosquitto_pub", "-p", str(mosquitto.port), "-q", "1", "-r", "-t", topic, "-s"]
-        await asyncio.to_thread(subprocess.run, command, input=payload, check=True)
+        payload = sealed_rules(1, [Rule(policy=policy)])
+        await publish(mosquitto, payload)
     assert await fleet_policy(config(mosquitto.url)) == (policy or Policy())
+
+
+async def test_a_policy_set_that_is_refused_leaves_unknown_what_is_allowed(mosquitto: Mosquitto) -> None:
+    await publish(mosquitto, sealed_rules(1))
+    with pytest.raises(OSError, match=r"policy set is refused \(unknown_key\)"):
+        await fleet_policy(config(mosquitto.url, keys=[FOREIGN_KEY.trusted.public]))
+
+
+async def publish(mosquitto: Mosquitto, payload: bytes) -> None:
+    topic = str(FleetTopic("f", "policy"))
+    command = ["mosquitto_pub", "-p", str(mosquitto.port), "-q", "1", "-r", "-t", topic, "-s"]
+    await asyncio.to_thread(subprocess.run, command, input=payload, check=True)
 
 
 async def test_a_broker_that_is_away_is_one_sentence() -> None:

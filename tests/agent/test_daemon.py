@@ -82,14 +82,12 @@ async def test_a_board_that_boots_in_1970_reports_all_of_it_once_the_clock_is_se
     wall = [100.0]
     clock = Clock(time.monotonic, lambda: wall[0])
     board, ear = Board(clock), Ear()
-    hands, file = FoldedHands(None), CounterFile(tmp_path / "counters.json")
+    policies, hands, file = Policies("f", "d", {}), FoldedHands(None), CounterFile(tmp_path / "counters.json")
     kept = file.load()
-    tick = Tick(
-        Identity("d", "s", kept.epoch), None, clock, board, board, hands, Policies("f", "d", {}), gap_s=10.0
-    )
+    tick = Tick(Identity("d", "s", kept.epoch), None, clock, board, board, hands, policies, gap_s=10.0)
     config = Config(agent=Agent(device="d", tick_s=0.01, report_s=0.02))
     shown = AgentMetrics("0", None, BoardIdentity(), Readers([], clock), None, Host(""))
-    loop = asyncio.create_task(_loop(config, clock, 0.01, tick, file, ear, shown))  # type: ignore[arg-type]
+    loop = asyncio.create_task(_loop(config, clock, 0.01, tick, file, ear, shown, policies))  # type: ignore[arg-type]
     try:
         await until(lambda: tick.counters.requests >= 100)
         assert ear.heard == [], "no report carries a time of 1970"

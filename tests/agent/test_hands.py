@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tidewatt_agent.hands import FoldedHands, SocketHands, Stance
+from tidewatt_agent.hands import FoldedHands, FoldingHands, NoReboots, Outcome, SocketHands, Stance
 from tidewatt_governor.boards import BoardProfile
+from tidewatt_wire.messages import Control
 
 
 class Actuator:
@@ -181,3 +182,42 @@ async def test_folded_hands_change_nothing(board: tuple[Actuator, SocketHands]) 
     assert (outcome.kind, outcome.point, outcome.detail) == ("observed", "25W", "would go to 7W")
     assert actuator.switches == []
     assert await FoldedHands(None).look() == Stance(None, seen=False)
+
+
+class Mover(NoReboots):
+    """A board's hands: what was asked of them, and whether they hold a change."""
+
+    acts = True
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def look(self) -> Stance:
+        return Stance("25W", changed=bool(self.asked) and self.asked[-1] != "restore")
+
+    async def go_to(self, point: str) -> Outcome:
+        self.asked.append(point)
+        return Outcome("applied", point)
+
+    async def restore(self) -> None:
+        self.asked.append("restore")
+
+    async def close(self) -> None: ...
+
+
+async def test_hands_that_act_fold_when_the_policy_says_observe_and_put_the_board_back() -> None:
+    control: list[Control | None] = [None]
+    board = Mover()
+    hands = FoldingHands(board, lambda: control[-1])
+    await hands.go_to("15W")
+    control.append("observe")
+    assert not (await hands.look()).changed
+    acting = [hands.acts]
+    assert (await hands.go_to("7W")).kind == "observed"
+    await hands.look()
+    assert board.asked == ["15W", "restore"], "once"
+    for again in ("enforce", None):
+        control.append(again)
+        await hands.look()
+        acting.append(hands.acts)
+    assert acting == [False, True, True]

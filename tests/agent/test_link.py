@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 import aiomqtt
 from tests.world import Mosquitto, until
 
+from tidewatt_agent.answers import Answers
 from tidewatt_agent.connection import Connection
 from tidewatt_agent.link import Link
 from tidewatt_wire.codec import decode, encode
 from tidewatt_wire.messages import Ack, Birth, Counters, Gauges, PolicySet, Report, Will
-from tidewatt_wire.topics import DeviceTopic, FleetTopic, parse
+from tidewatt_wire.topics import DeviceTopic, FleetTopic, ModelTopic, every_chunk, parse
 
 BIRTH = Birth(device="d1", session="s1", epoch="e1", at_ms=1, version="0", board="b", control="observe")
 
@@ -20,6 +21,9 @@ def report(seq: int) -> Report:
     return Report(
         device="d1", session="s1", epoch="e1", seq=seq, at_ms=seq, counters=Counters(), gauges=Gauges()
     )
+
+
+async def ignore(_payload: bytes) -> None: ...
 
 
 class Ear:
@@ -52,12 +56,15 @@ async def listening(address: tuple[str, int]) -> AsyncIterator[tuple[Ear, aiomqt
 
 @contextlib.asynccontextmanager
 async def linked(address: tuple[str, int], acks: list[bytes] | None = None) -> AsyncIterator[Link]:
-    def on_policy(payload: bytes) -> Ack | None:
+    answers = Answers()
+
+    async def on_policy(payload: bytes) -> None:
         if acks is not None:
             acks.append(payload)
-        return Ack(device="d1", revision=1, status="applied", at_ms=1)
+        for status in ("accepted", "applied"):
+            answers.put(Ack(device="d1", revision=1, status=status, at_ms=1))
 
-    link = Link(Connection("mqtt://{}:{}".format(*address)), "f", lambda: BIRTH, on_policy)
+    link = Link(Connection("mqtt://{}:{}".format(*address)), "f", lambda: BIRTH, on_policy, answers)
     task = asyncio.create_task(link.run())
     try:
         yield link
@@ -75,7 +82,8 @@ async def test_a_session_from_birth_to_goodbye(mosquitto: Mosquitto) -> None:
             await asyncio.wait_for(link.flushed(), 10)
             policy = encode(PolicySet(fleet="f", revision=1, issued_at_ms=0, rules=[]))
             await client.publish(str(FleetTopic("f", "policy")), policy, qos=1, retain=True)
-            await until(lambda: ear.of("ack"))
+            await until(lambda: len(ear.of("ack")) == 2)
+            assert [decode(Ack, payload).status for payload in ear.of("ack")] == ["accepted", "applied"]
             assert offered == [policy]
             assert link.connected
         await until(lambda: ear.of("will"))
@@ -103,8 +111,43 @@ async def test_what_could_not_be_sent_waits_for_the_broker(mosquitto: Mosquitto)
             await until(lambda: ear.of("report") and decode(Report, ear.of("report")[-1]).seq == 5)
 
 
+async def test_the_newest_answer_is_told_again_to_a_broker_that_forgot(mosquitto: Mosquitto) -> None:
+    async with linked(mosquitto.address) as link:
+        await until(lambda: link.connected)
+        async with listening(mosquitto.address) as (ear, client):
+            await client.publish(str(FleetTopic("f", "policy")), b"any", qos=1)
+            await until(lambda: len(ear.of("ack")) == 2)
+        mosquitto.kill()
+        await until(lambda: not link.connected)
+        mosquitto.start()
+        async with listening(mosquitto.address) as (ear, _):
+            await until(lambda: ear.of("ack"))
+            assert decode(Ack, ear.of("ack")[0]).status == "applied"
+
+
+async def test_it_follows_other_topics_while_they_are_wanted(mosquitto: Mosquitto) -> None:
+    chunks: list[tuple[int, bytes]] = []
+
+    async def on_chunk(topic: ModelTopic, chunk: bytes) -> None:
+        chunks.append((topic.index, chunk))
+
+    link = Link(Connection(mosquitto.url), "f", lambda: BIRTH, ignore, None, on_chunk)
+    task = asyncio.create_task(link.run())
+    one, other = ("a" * 64, "b" * 64)
+    async with listening(mosquitto.address) as (_, client):
+        for sha256, chunk in ((one, b"1"), (other, b"2")):
+            await client.publish(str(ModelTopic("f", sha256, 0)), chunk, qos=1, retain=True)
+        link.follow([every_chunk("f", one)])
+        await until(lambda: chunks == [(0, b"1")])
+        link.follow([every_chunk("f", other)])
+        await until(lambda: chunks == [(0, b"1"), (0, b"2")])
+        link.follow([])
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_a_full_queue_gives_up_the_oldest() -> None:
-    link = Link(Connection("mqtt://127.0.0.1:1"), "f", lambda: BIRTH, lambda _payload: None)
+    link = Link(Connection("mqtt://127.0.0.1:1"), "f", lambda: BIRTH, ignore)
     for seq in range(365):
         link.send(report(seq))
     assert link.dropped == 5
@@ -112,7 +155,7 @@ async def test_a_full_queue_gives_up_the_oldest() -> None:
 
 
 async def test_told_to_stop_while_the_broker_is_dying_it_stops(mosquitto: Mosquitto) -> None:
-    link = Link(Connection(mosquitto.url), "f", lambda: BIRTH, lambda _payload: None)
+    link = Link(Connection(mosquitto.url), "f", lambda: BIRTH, ignore)
     task = asyncio.create_task(link.run())
     await until(lambda: link.connected)
     mosquitto.kill()

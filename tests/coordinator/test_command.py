@@ -114,3 +114,15 @@ def test_the_embedded_broker_says_what_it_is_for(tmp_path: Path) -> None:
         assert any("the embedded broker is for laptops and demos only" in line for line in process.stderr)
         process.terminate()
         assert process.wait(20) == 0
+
+
+def test_a_door_without_a_ca_is_one_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(
+        f'[coordinator]\nlisten = "127.0.0.1:{free_port()}"\n[broker]\nurl = "mqtt://127.0.0.1:1"\n'
+        f'[ledger]\nurl = "sqlite:///{tmp_path}/l.db"\n'
+        f'[enroll]\nlisten = "127.0.0.1:{free_port()}"\nfolder = "{tmp_path}/pki"\n'
+    )
+    done = tidewatt("serve", "--config", str(file))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("ca.key is not there; `tidewatt enroll ca` makes a CA")

@@ -34,6 +34,6 @@ def test_the_first_rule_that_matches_holds() -> None:
         Rule(match={"site": "a"}, policy=loose),
     ]
     policies = PolicySet(fleet="f", revision=1, issued_at_ms=0, rules=rules)
-    assert resolve(policies, {"site": "a", "tier": "gold", "rack": "1"}) == strict
-    assert resolve(policies, {"site": "a"}) == loose
-    assert resolve(policies, {"site": "b"}) == Policy()
+    assert resolve(policies, "d", {"site": "a", "tier": "gold", "rack": "1"}) == strict
+    assert resolve(policies, "d", {"site": "a"}) == loose
+    assert resolve(policies, "d", {"site": "b"}) == Policy()

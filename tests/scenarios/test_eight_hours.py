@@ -9,6 +9,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from tests.sealing import FLEETS_KEY
 from tests.world import HandClock, Mosquitto, until
 
 from tidewatt_agent.connection import Connection
@@ -92,7 +93,7 @@ class Agent:
     def __init__(self, room: Room, device: str, clock: Clock, broker: Connection) -> None:
         self.device = device
         identity = Identity(device, f"session-{device}", f"epoch-{device}")
-        self.policies = Policies("f", device, {"site": "demo"})
+        self.policies = Policies("f", device, {"site": "demo"}, [FLEETS_KEY.trusted])
         door = Door(room, device, clock)
         self.tick = Tick(identity, room.profile, clock, door, door, door, self.policies, 180.0)
         self.last: Report | None = None
@@ -111,7 +112,13 @@ class Agent:
                 vendor_default=room.profile.vendor_default,
             )
 
-        self.link = Link(broker, "f", birth, lambda payload: self.policies.offer(payload, clock.now_ms()))
+        self.link = Link(
+            broker,
+            "f",
+            birth,
+            lambda envelope: self.policies.offer(envelope, clock.now_ms()),
+            self.policies.acks,
+        )
 
     async def live(self) -> None:
         self.last = await self.tick()
@@ -132,7 +139,15 @@ async def test_eight_hours(
     ledger = Ledger(f"sqlite:///{tmp_path / 'l.db'}", 60_000)
     fleet = Fleet(stale_after_ms=3_600_000)
     ingest = Ingest(door, "f", fleet, ledger, clock.now_ms)
-    publisher = Publisher(door, POLICIES, fleet, 0.15, Dispatch(valid_s=3600.0), clock)
+    publisher = Publisher(
+        door,
+        lambda: POLICIES,
+        fleet,
+        0.15,
+        Dispatch(valid_s=3600.0),
+        clock,
+        signers=lambda: [FLEETS_KEY],
+    )
     tasks = [
         asyncio.create_task(work)
         for work in (
@@ -176,6 +191,9 @@ async def test_eight_hours(
     drawn = account(ledger, load_tariff(""), fleet.models(POLICIES))
     ledger.close()
     assert set(ledger_says) == set(DEVICES)
+    # Promise 7: the policy is signed, and every device has said that it decides under it.
+    answers = {name: device.ack for name, device in fleet.devices.items()}
+    assert {(ack.status, ack.revision) for ack in answers.values() if ack} == {("applied", 7)}
     for device, report in last.items():
         # Promise 5: energy and requests are conserved from the device's counters to the ledger.
         assert ledger_says[device] == {name: getattr(report.counters, name) for name in COUNTERS}

@@ -16,7 +16,9 @@ from tidewatt_agent.config import parse_config
 from tidewatt_agent.connection import CannotConnect, Connection
 from tidewatt_agent.enrolling.identity import read_identity
 from tidewatt_agent.enrolling.renewal import Renewal
+from tidewatt_agent.policyfile import configured_keys
 from tidewatt_coordinator.broker import free_port
+from tidewatt_coordinator.keys.folder import KeyFolder
 
 COORDINATOR = """\
 [coordinator]
@@ -32,6 +34,10 @@ url = "sqlite:///{pki}/ledger.db"
 listen = "127.0.0.1:{door}"
 names = ["127.0.0.1"]
 folder = "{pki}"
+[policy_keys]
+folder = "{pki}/policy-keys"
+[models]
+folder = "{pki}/models"
 """
 
 
@@ -51,6 +57,7 @@ class Site:
             COORDINATOR.format(page=free_port(), broker=broker.url, pki=broker.pki.path, door=self.door)
         )
         (folder / "state").mkdir()
+        self.key = KeyFolder(broker.pki.path / "policy-keys").new().trusted
         self.agent.write_text(
             f'[agent]\ndevice = "d1"  # this one\n[link]\n[state]\nfolder = "{folder}/state"\n'
         )
@@ -105,6 +112,7 @@ async def test_the_whole_way(site: Site) -> None:
     config = parse_config(text, name="agent.toml")
     assert (config.agent.fleet, config.agent.device, config.link.broker) == ("f", "d1", site.broker.url)
     assert "# this one" in text
+    assert [key.public for key in configured_keys(config.link)] == [site.key.public]
     kept = Path(config.link.certificate)
     assert kept.stat().st_mode & 0o777 == 0o600
     async with site.connection().client() as client:

@@ -14,14 +14,15 @@ from typing import Any
 import pytest
 from paho.mqtt import publish
 from tests.actuators import Process, wait_for
+from tests.sealing import PUBLIC, sealed, sealed_rules
 from tests.world import Mosquitto
 
 from tidewatt_agent.standin import nvpmodel
 from tidewatt_agent.standin.board import boot, fail
-from tidewatt_wire.codec import encode
+from tidewatt_wire.codec import decode
 from tidewatt_wire.documents import to_toml
-from tidewatt_wire.messages import MaintenanceWindow, Policy, PolicySet, Rule
-from tidewatt_wire.topics import FleetTopic
+from tidewatt_wire.messages import Ack, MaintenanceWindow, Policy, PolicySet, Rule
+from tidewatt_wire.topics import DeviceTopic, FleetTopic
 
 #: A day in 2026, where virtual time begins.
 DAY_MS = 1_795_000_000_000
@@ -68,7 +69,7 @@ class Pair:
         clock = {"clock": {"origin_unix_ms": DAY_MS, "origin_monotonic_s": time.monotonic(), "speed": speed}}
         document = {
             **(clock if speed != 1.0 else {}),
-            "link": {"broker": broker},
+            "link": {"broker": broker, "policy_keys": [PUBLIC]},
             "agent": {"fleet": "f", "device": "b1", "control": control, "tick_s": 0.05},
             "board": {"actuator_socket": str(self.actuator.path)},
             "reader": {"root": str(self.actuator.root), "interval_s": 0.05},
@@ -197,11 +198,12 @@ def test_a_planned_reboot(pair: Pair, mosquitto: Mosquitto) -> None:
     policy = Policy(mode="7W", maintenance=MaintenanceWindow(start="00:00", minutes=1440))
     offered = PolicySet(fleet="f", revision=1, issued_at_ms=0, rules=[Rule(policy=policy)])
     topic = str(FleetTopic("f", "policy"))
-    publish.single(topic, encode(offered), 1, retain=True, hostname="127.0.0.1", port=mosquitto.port)
+    publish.single(topic, sealed(offered), 1, retain=True, hostname="127.0.0.1", port=mosquitto.port)
 
     running, agent = pair.actuator.start(*leave), pair.agent(broker=mosquitto.url, speed=60.0)
     wait_for(lambda: "reboot_planned" in pair.outcomes(), "the plan")
     assert not asked.exists(), "it is told before it is done"
+    wait_for(lambda: answer(mosquitto) == ("pending_reboot", 1), "the answer to the policy set")
     wait_for(asked.exists, "the reboot")
     wait_for(lambda: "rebooting" in pair.outcomes(), "the last word")
     # What a shutdown does.
@@ -216,7 +218,40 @@ def test_a_planned_reboot(pair: Pair, mosquitto: Mosquitto) -> None:
     wait_for(lambda: "reboot_reached" in pair.outcomes(), "the answer")
     wait_for(lambda: pair.journal()[-1]["outcome"]["kind"] == "unchanged", "its being told")
     assert pair.journal()[-1]["stands"] == "7W"
+    wait_for(lambda: answer(mosquitto) == ("applied", 1), "the answer to the policy set")
     assert asked.read_text() == "asked\n", "once"
+
+
+def test_a_policy_that_says_observe_folds_the_hands_and_outlives_the_broker(
+    pair: Pair, mosquitto: Mosquitto
+) -> None:
+    pair.actuator.start()
+    found, agent = pair.actuator.nodes(), pair.agent(broker=mosquitto.url)
+    pair.overload()
+    wait_for(lambda: stands(pair) == 2, "MAXN_SUPER")
+    rules = [Rule(policy=Policy(control="observe"))]
+    topic = str(FleetTopic("f", "policy"))
+    publish.single(topic, sealed_rules(1, rules), 1, retain=True, hostname="127.0.0.1", port=mosquitto.port)
+    wait_for(lambda: pair.actuator.nodes() == found, "the board to be put back")
+    wait_for(lambda: answer(mosquitto) == ("applied", 1), "the answer to the policy set")
+    agent.terminate()
+    assert agent.wait(20) == 0
+    mosquitto.kill()
+    (pair.folder / "journal.jsonl").unlink()
+    pair.agent(broker=mosquitto.url)
+    pair.overload()
+    wait_for(lambda: "observed" in pair.outcomes(), "what it would do, by the kept policy")
+    assert pair.actuator.nodes() == found
+    assert "policy revision 1 is in force, as kept" in (pair.folder / "agent.log").read_text()
+
+
+def answer(mosquitto: Mosquitto) -> tuple[str, int] | None:
+    """The retained ack's status and revision."""
+    topic = str(DeviceTopic("f", "b1", "ack"))
+    command = ["mosquitto_sub", "-p", str(mosquitto.port), "-t", topic, "-C", "1", "-W", "2"]
+    told = subprocess.run(command, capture_output=True, check=False).stdout
+    ack = decode(Ack, told) if told else None
+    return (ack.status, ack.revision) if ack else None
 
 
 def test_observing_it_only_looks(pair: Pair) -> None:

@@ -289,6 +289,10 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     """Those reached; advancing adds one."""
 
 
+#: Of a model in chunks every one but the last has so many bytes: half of what any message may have.
+MODEL_CHUNK_BYTES = 128 * 1024
+
+
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """A forecast model that can be had from the fleet's model topics, in chunks."""
 

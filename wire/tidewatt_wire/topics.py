@@ -83,6 +83,11 @@ def every_device(fleet: str, kind: DeviceKind) -> str:
     return f"{ROOT}/{fleet}/device/+/{kind}"
 
 
+def every_chunk(fleet: str, sha256: str) -> str:
+    """The subscription filter for all chunks of a model."""
+    return f"{ROOT}/{fleet}/model/{sha256}/+"
+
+
 def parse(topic: str) -> Topic:
     """The parsed form of `topic`; ValueError names what is wrong with a foreign one."""
     parts = topic.split("/")

@@ -1,15 +1,18 @@
 """Who else has a say on this board: an agent that governs it, and the fleet's policy."""
 
 import asyncio
+import time
 
 import aiomqtt
 
-from tidewatt_agent.config import Config
+from tidewatt_agent.config import POLICY_FILE, Config, kept_in
 from tidewatt_agent.connection import Connection
 from tidewatt_agent.hands import Hands
 from tidewatt_agent.hold import Agent
 from tidewatt_agent.policies import Policies
+from tidewatt_agent.policyfile import PolicyFile, configured_keys
 from tidewatt_agent.status import AgentSilentError, fetch
+from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import Policy
 from tidewatt_wire.topics import FleetTopic
 
@@ -50,16 +53,21 @@ def _agent_runs(config: Config) -> bool:
 async def fleet_policy(config: Config) -> Policy:
     """The policy that the fleet holds this device to; the built-in one without a broker, or a policy set.
 
-    Raises OSError where the broker can't be asked: what is allowed isn't known then.
+    Raises OSError where the broker can't be asked, or its policy set is refused: what is allowed isn't known
+    then.
     """
-    policies = Policies(config.agent.fleet, config.device, config.labels)
+    kept = PolicyFile(kept_in(config, POLICY_FILE), writes=False)
+    keys = configured_keys(config.link)
+    policies = Policies(config.agent.fleet, config.device, config.labels, keys, kept)
+    policies.load()
+    now_ms = Clock(time.monotonic, time.time, config.clock).now_ms()
     if not config.link.broker:
-        return policies.policy
+        return policies.at(now_ms)
     broker = Connection(config.link.broker, config.link, setting="link.broker")
     try:
         async with broker.client(timeout=ANSWER_S) as client:
             await client.subscribe(str(FleetTopic(config.agent.fleet, "policy")), qos=1)
-            hearing = asyncio.create_task(_hear(client, policies))
+            hearing = asyncio.create_task(_hear(client, policies, now_ms))
             await asyncio.wait({hearing}, timeout=ANSWER_S)
             hearing.cancel()
             await asyncio.gather(hearing, return_exceptions=True)
@@ -68,10 +76,12 @@ async def fleet_policy(config: Config) -> Policy:
             f"link.broker: {error}; without it the policy isn't known, and so neither "
             "which modes may be set; --this-mode-only needs none"
         ) from error
-    return policies.policy
+    if refusal := policies.refusal:
+        raise OSError(f"the fleet's policy set is refused ({refusal.code}): {refusal.reason}")
+    return policies.at(now_ms)
 
 
-async def _hear(client: aiomqtt.Client, policies: Policies) -> None:
+async def _hear(client: aiomqtt.Client, policies: Policies, now_ms: int) -> None:
     async for message in client.messages:
-        policies.offer(bytes(message.payload), 0)
+        await policies.offer(bytes(message.payload), now_ms)
         return

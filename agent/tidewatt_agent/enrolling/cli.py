@@ -5,8 +5,6 @@ import ssl
 import sys
 from pathlib import Path
 
-import msgspec
-
 from tidewatt_agent.config import Address, Config, https_url, parse_config
 from tidewatt_agent.connection import CannotConnect, trusting
 from tidewatt_agent.durable import replace_file
@@ -18,7 +16,7 @@ from tidewatt_wire.brokers import parse_broker_url
 from tidewatt_wire.documents import decode_text
 from tidewatt_wire.enrolment import ENROLL, Enrolled, EnrollRequest, check_device_name
 
-CERTIFICATE, CA, POLICY_KEYS = "device.pem", "ca.crt", "policy-keys.json"
+CERTIFICATE, CA, POLICY_KEYS = "device.pem", "ca.crt", "policy-keys"
 
 
 def run(options: argparse.Namespace, config: Config) -> int:
@@ -43,7 +41,8 @@ def run(options: argparse.Namespace, config: Config) -> int:
     keep(place / CERTIFICATE, identity.pem(), 0o600)
     keep(place / CA, answer.ca.encode(), 0o644)
     if answer.policy_keys:
-        keep(place / POLICY_KEYS, msgspec.json.encode(answer.policy_keys), 0o644)
+        lines = [f"{key.public}  # {key.id}\n" for key in answer.policy_keys]
+        keep(place / POLICY_KEYS, "".join(lines).encode(), 0o644)
     _configure(options, keys(answer, place, f"https://{_authority(door)}"))
     return 0
 
@@ -54,6 +53,8 @@ def keys(answer: Enrolled, place: Path, renew_url: str) -> dict[str, dict[str, s
     if answer.broker:
         parse_broker_url(answer.broker, "the coordinator's broker URL")
         link["broker"] = answer.broker
+    if answer.policy_keys:
+        link["policy_keys_file"] = str(place / POLICY_KEYS)
     found = {"agent": {"fleet": answer.fleet, "device": answer.device}, "link": link}
     if any(letter in value for table in found.values() for value in table.values() for letter in '"\\\n'):
         raise ValueError("the coordinator's answer has quotes in it, which no name and no URL has")

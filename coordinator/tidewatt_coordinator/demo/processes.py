@@ -133,7 +133,7 @@ def room_config(
 
 
 def agent_config(
-    fleet: str, device: str, board: BoardDoors, timebase: Timebase, broker: str, state: Path
+    fleet: str, device: str, board: BoardDoors, timebase: Timebase, broker: str, policy_key: str, state: Path
 ) -> dict[str, Any]:
     """One agent's configuration file; it keeps its counters in the folder `state`."""
     return {
@@ -143,7 +143,7 @@ def agent_config(
         "reader": {"kind": "tegrastats"},
         "tegrastats": {"command": board.tegrastats},
         "load": [{"url": board.metrics_url, "labels": {"cluster": "jetson"}}],
-        "link": {"broker": broker},
+        "link": {"broker": broker, "policy_keys": [policy_key]},
         "metrics": {"listen": ""},
         "state": {"folder": str(state)},
         "clock": msgspec.to_builtins(timebase),

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 
 from tidewatt_coordinator import broker
 from tidewatt_coordinator.app import Coordinator, running
-from tidewatt_coordinator.config import Broker, Config, Dispatch, Ledger
+from tidewatt_coordinator.config import Broker, Config, Dispatch, Ledger, Models, PolicyKeys
 from tidewatt_coordinator.config import Coordinator as CoordinatorConfig
 from tidewatt_coordinator.demo import summary
 from tidewatt_coordinator.demo.processes import (
@@ -31,6 +31,7 @@ from tidewatt_coordinator.demo.processes import (
     stop,
     write_toml,
 )
+from tidewatt_coordinator.keys.folder import KeyFolder
 from tidewatt_coordinator.web.models import FleetNow
 from tidewatt_governor.traffic import Trace, TraceError, parse_trace, scaled, shipped_day
 from tidewatt_wire.clock import Timebase
@@ -76,9 +77,10 @@ async def run(options: Options, console: Console) -> bool:
     with tempfile.TemporaryDirectory(prefix="tidewatt-") as name:
         folder = Path(name)
         config = _coordinator_config(options, port, folder, timebase)
+        key = KeyFolder(Path(config.policy_keys.folder)).new()
         async with (
             running(config, progress) as coordinator,
-            _children(devices, folder, timebase, port, options) as children,
+            _children(devices, folder, timebase, port, options, key.trusted.public) as children,
         ):
             console.print(f"page: http://{options.listen}   Ctrl-C stops", highlight=False)
             await _watch(coordinator, children, options, end_ms, progress, asked_to_stop, console)
@@ -118,6 +120,8 @@ def _coordinator_config(options: Options, port: int, folder: Path, timebase: Tim
         dispatch=Dispatch(
             every_s=max(10.0, tick_s), valid_s=max(120.0, 12 * tick_s), stale_after_s=max(60.0, 20 * tick_s)
         ),
+        policy_keys=PolicyKeys(folder=str(folder / "policy-keys")),
+        models=Models(folder=str(folder / "models")),
         clock=timebase,
     )
 
@@ -129,7 +133,7 @@ def tick_seconds(speed: float) -> float:
 
 @contextlib.asynccontextmanager
 async def _children(
-    devices: list[str], folder: Path, timebase: Timebase, port: int, options: Options
+    devices: list[str], folder: Path, timebase: Timebase, port: int, options: Options, policy_key: str
 ) -> AsyncIterator[list[Child]]:
     """The machine room, then the agents; all are stopped in the end, whatever happens."""
     url = f"mqtt://{broker.HOST}:{port}"
@@ -145,7 +149,7 @@ async def _children(
         for device in devices:
             state = folder / device
             state.mkdir()
-            config = agent_config(FLEET, device, doors[device], timebase, url, state)
+            config = agent_config(FLEET, device, doors[device], timebase, url, policy_key, state)
             path = write_toml(folder / f"{device}.toml", config)
             arguments = ["run", "--until-eof", "--config", str(path)]
             children.append(await Child.start(device, arguments, folder))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text
 
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS
 
@@ -66,4 +66,67 @@ issued_certificate = Table(
     Column("issued_ms", BigInteger, nullable=False),
     Column("not_after_ms", BigInteger, nullable=False),
     Column("revoked_ms", BigInteger),
+)
+
+#: Policy documents as people wrote them, each once, with who put it in force or on its way first.
+policy_document = Table(
+    "policy_document",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("name", String(63), nullable=False),
+    Column("language", String(8), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("author", String(200), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)
+
+#: What each fleet's operator wants: a rollout.standing.Standing as JSON. `version` rises with every write.
+policy_standing = Table(
+    "policy_standing",
+    metadata,
+    Column("fleet", String(63), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("standing", Text, nullable=False),
+)
+
+#: What happened to it, by whom and why; `fencing` is the lease's number where the coordinator did it.
+policy_event = Table(
+    "policy_event",
+    metadata,
+    Column("fleet", String(63), primary_key=True),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("what", String(20), nullable=False),
+    Column("author", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("document", String(64), nullable=False),
+    Column("fencing", BigInteger, nullable=False),
+)
+
+#: Who of several coordinators advances rollouts and publishes.
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", String(80), primary_key=True),
+    Column("holder", String(100), nullable=False),
+    Column("fencing", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+)
+
+#: The devices as last heard of, for commands that run while no coordinator does.
+known_device = Table(
+    "known_device",
+    metadata,
+    Column("fleet", String(63), primary_key=True),
+    Column("device", String(63), primary_key=True),
+    Column("status", String(10), nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("ack", String(20), nullable=False),
+    Column("code", String(20), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("skew_ms", Integer, nullable=True),
+    Column("seen_ms", BigInteger, nullable=False),
 )

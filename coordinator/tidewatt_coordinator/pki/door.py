@@ -67,9 +67,9 @@ class Door:
         except msgspec.MsgspecError as error:
             self._limit.was_wrong(address, self._monotonic_s())
             raise self._refusal("malformed", BAD, f"this is no {kind.__name__}: {error}") from error
-        except SQLAlchemyError as error:
-            log.error("enrolment: the database fails: %s", str(error).partition("\n")[0])  # noqa: TRY400
-            raise self._refusal("failed", BROKEN, "the coordinator's database fails: try again") from error
+        except (SQLAlchemyError, OSError, ValueError) as error:  # the database, or the folder of policy keys
+            log.error("enrolment: %s", str(error).partition("\n")[0])  # noqa: TRY400
+            raise self._refusal("failed", BROKEN, "the coordinator's log says why it can't") from error
         self.answers[done] += 1
         log.info("%s %s, from %s", done, enrolled.device, address)
         return Response(msgspec.json.encode(enrolled), media_type="application/json")

@@ -51,7 +51,7 @@ class Issuing:
 
     def enroll(self, request: EnrollRequest) -> Enrolled:
         """A device's first certificate, for a token."""
-        now_ms = self._now_ms()
+        now_ms, keys = self._now_ms(), self._policy_keys()
         # The token first: who has none is not worth the reading of a signing request.
         token = self._register.check_token(request.token, now_ms)
         asked = read_request(request.csr)
@@ -59,11 +59,11 @@ class Issuing:
             raise Rejected(f"this token is for another device than {asked.device}")
         certificate = self._made(asked, now_ms)
         self._register.redeem(request.token, certificate, now_ms)
-        return self._answer(asked.device, certificate)
+        return self._answer(asked.device, certificate, keys)
 
     def renew(self, request: RenewRequest) -> Enrolled:
         """A device's next certificate, for the present one and a signature with its key."""
-        now_ms = self._now_ms()
+        now_ms, keys = self._now_ms(), self._policy_keys()
         present = read_certificate(request.certificate)
         device = self._register.check_certificate(present, now_ms)
         check_proof(present, request.csr, request.signature)
@@ -72,19 +72,19 @@ class Issuing:
             raise Rejected(f"the present certificate is {device}'s, the signing request {asked.device}'s")
         certificate = self._made(asked, now_ms)
         self._register.renew(present, certificate, now_ms)
-        return self._answer(device, certificate)
+        return self._answer(device, certificate, keys)
 
     def _made(self, asked: Asked, now_ms: int) -> x509.Certificate:
         return new_certificate(self._authority, "device", [asked.device], asked.key, at(now_ms), self._days)
 
-    def _answer(self, device: str, certificate: x509.Certificate) -> Enrolled:
+    def _answer(self, device: str, certificate: x509.Certificate, keys: Sequence[TrustedKey]) -> Enrolled:
         return Enrolled(
             fleet=self._fleet,
             device=device,
             certificate=pem(certificate).decode(),
             ca=self.ca.decode(),
             broker=self._broker,
-            policy_keys=list(self._policy_keys()),
+            policy_keys=list(keys),
         )
 
 

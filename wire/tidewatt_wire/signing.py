@@ -1,0 +1,139 @@
+"""Signed policy sets: the DSSE envelope, version 1, with Ed25519 signatures (ADR 0016).
+
+    {"payloadType": ..., "payload": base64, "signatures": [{"keyid": ..., "sig": base64}, ...]}
+
+What is signed is not the JSON but its pre-authentication encoding of type and payload
+(github.com/secure-systems-lab/dsse, protocol.md), so there is nothing to canonicalise: a device
+verifies the very bytes it got, and what it verified is what it then reads. The key id is a
+hint that picks the key, never a proof.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from tidewatt_wire.codec import MAX_BYTES
+from tidewatt_wire.keys import from_base64, key_id, public_bytes, to_base64
+from tidewatt_wire.messages import Identifier, RefusalCode, TrustedKey
+
+PAYLOAD_TYPE = "application/vnd.tidewatt.policy-set+json"
+#: Two while a key is rotated; more than these are somebody's wish to keep the board busy.
+MOST_SIGNATURES = 8
+#: Base64 of the longest payload, and room for the signatures around it.
+MAX_ENVELOPE_BYTES = (MAX_BYTES + 2) // 3 * 4 + 4096
+
+
+class EnvelopeRefused(ValueError):
+    """An envelope that was not opened, with the code to count and a sentence to log."""
+
+    def __init__(self, code: RefusalCode, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code: RefusalCode = code
+
+
+class Signer(msgspec.Struct, frozen=True):
+    """A private key and the id that its signatures carry."""
+
+    id: str
+    private: Ed25519PrivateKey
+
+    @property
+    def trusted(self) -> TrustedKey:
+        """Its public half, as devices are told of it."""
+        public = self.private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        return TrustedKey(id=self.id, public=to_base64(public))
+
+
+class _Signature(msgspec.Struct, frozen=True):
+    keyid: Identifier
+    sig: str
+
+
+class _Envelope(msgspec.Struct, frozen=True, rename="camel"):
+    payload_type: str
+    payload: str
+    signatures: Annotated[list[_Signature], msgspec.Meta(min_length=1, max_length=MOST_SIGNATURES)]
+
+
+_DECODER = msgspec.json.Decoder(_Envelope)
+
+
+def signer(private: Ed25519PrivateKey, name: str = "") -> Signer:
+    """The key as a signer, under `name` or, without one, its own id."""
+    public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return Signer(name or key_id(public), private)
+
+
+def seal(payload: bytes, signers: Sequence[Signer]) -> bytes:
+    """The envelope of `payload`, signed by every signer; ValueError without one, with too many, or too long.
+
+    The same payload and keys give the same bytes.
+    """
+    if not 1 <= len(signers) <= MOST_SIGNATURES:
+        raise ValueError(f"an envelope has 1 to {MOST_SIGNATURES} signatures, not {len(signers)}")
+    if len(payload) > MAX_BYTES:
+        raise ValueError(f"a payload of {len(payload)} bytes can't be sealed; at most {MAX_BYTES} are read")
+    to_sign = pae(PAYLOAD_TYPE, payload)
+    signatures = [_Signature(one.id, to_base64(one.private.sign(to_sign))) for one in signers]
+    return msgspec.json.encode(_Envelope(PAYLOAD_TYPE, to_base64(payload), signatures))
+
+
+def open_envelope(envelope: bytes, trusted: Sequence[TrustedKey]) -> bytes:
+    """The payload, if one of the signatures is good and by a trusted key; else EnvelopeRefused.
+
+    What is wrong is looked for in this order: too_big, malformed, unknown_key, bad_signature.
+    """
+    if len(envelope) > MAX_ENVELOPE_BYTES:
+        raise EnvelopeRefused(
+            "too_big", f"an envelope of {len(envelope)} bytes; at most {MAX_ENVELOPE_BYTES} are read"
+        )
+    found, payload = _read(envelope)
+    to_verify = pae(PAYLOAD_TYPE, payload)
+    known = False
+    for signature in found.signatures:
+        for key in trusted:
+            if signature.keyid in {key.id, key_id(public_bytes(key.public))}:
+                known = True
+                if _is_good(signature.sig, public_bytes(key.public), to_verify):
+                    return payload
+    named = ", ".join(signature.keyid for signature in found.signatures)
+    if known:
+        raise EnvelopeRefused("bad_signature", f"signed in the name of {named}, but not by that key")
+    trusts = ", ".join(key.id for key in trusted) or "no key at all"
+    raise EnvelopeRefused("unknown_key", f"signed with {named}; this device trusts {trusts}")
+
+
+def pae(payload_type: str, payload: bytes) -> bytes:
+    """DSSE's pre-authentication encoding: lengths in bytes, decimal, before the type and the payload."""
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def _read(envelope: bytes) -> tuple[_Envelope, bytes]:
+    try:
+        found = _DECODER.decode(envelope)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise EnvelopeRefused("malformed", f"not a signed envelope: {error}") from error
+    if found.payload_type != PAYLOAD_TYPE:
+        raise EnvelopeRefused(
+            "malformed", f"an envelope of type {found.payload_type[:80]!r}; expected {PAYLOAD_TYPE!r}"
+        )
+    payload = from_base64(found.payload)
+    if payload is None:
+        raise EnvelopeRefused("malformed", "the envelope's payload is not base64")
+    return found, payload
+
+
+def _is_good(signature: str, public: bytes, message: bytes) -> bool:
+    raw = from_base64(signature)
+    if raw is None:
+        return False
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(raw, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
