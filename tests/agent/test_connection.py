@@ -24,7 +24,10 @@ from tidewatt_wire.brokers import SCHEMES, Credentials, parse_broker_url, why_no
 from tidewatt_wire.documents import to_toml
 
 ROOT = Path(__file__).parents[2]
-NOW_MS = round(now().timestamp() * 1000)
+
+
+def now_ms() -> int:
+    return round(now().timestamp() * 1000)
 
 
 def test_both_sides_connect_in_the_same_way() -> None:
@@ -250,16 +253,16 @@ def test_the_doctor_reads_a_certificate(pki: Pki, tmp_path: Path) -> None:
         (8, "error", "expired on"),
         (-2, "error", "begins on"),
     ):
-        found = certificate_finding(file, NOW_MS + days * day_ms)
+        found = certificate_finding(file, now_ms() + days * day_ms)
         assert found.level == level, found
         assert said in found.sentence
     (tmp_path / "words").write_text("words")
-    assert "holds no PEM certificate" in certificate_finding(str(tmp_path / "words"), NOW_MS).sentence
-    assert "No such file" in certificate_finding(str(tmp_path / "none"), NOW_MS).sentence
+    assert "holds no PEM certificate" in certificate_finding(str(tmp_path / "words"), now_ms()).sentence
+    assert "No such file" in certificate_finding(str(tmp_path / "none"), now_ms()).sentence
 
 
 async def test_the_doctor_and_a_guarded_broker(guarded: SecuredMosquitto, tmp_path: Path) -> None:
-    clock, shown = HandClock(NOW_MS), guarded.pki.shown("d1")
+    clock, shown = HandClock(now_ms()), guarded.pki.shown("d1")
 
     def look(shown: Credentials) -> dict[str, str]:
         keys = "".join(f"{key} = '{getattr(shown, key)}'\n" for key in ("ca", "certificate"))
@@ -280,7 +283,7 @@ async def test_the_doctor_and_a_guarded_broker(guarded: SecuredMosquitto, tmp_pa
 async def test_a_certificate_that_is_not_due_is_left_alone(pki: Pki) -> None:
     file = pki.path / "d1.pem"
     text = f"[agent]\ndevice = 'd1'\n[link]\nbroker = 'mqtts://b'\ncertificate = '{file}'\nrenew = 'https://127.0.0.1:1'\n"
-    clock = HandClock(NOW_MS)
+    clock = HandClock(now_ms())
     renewal = Renewal(parse_config(text, name="a").link, clock)
     before = file.read_bytes()
     assert (renewal.look(), renewal._failing) == (False, False)
