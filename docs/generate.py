@@ -17,7 +17,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import Metric
 
-from tidewatt_agent.config import Address
+from tidewatt_agent.connection import Connection as LinkConnection
 from tidewatt_agent.foresight import Foresight
 from tidewatt_agent.host import Host
 from tidewatt_agent.learning import Learning
@@ -39,6 +39,7 @@ from tidewatt_agent.tegrastats.child import TegrastatsChild
 from tidewatt_coordinator.app import Coordinator
 from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.config import Ledger as LedgerConfig
+from tidewatt_coordinator.connection import Connection
 from tidewatt_governor.boards import BoardProfile, load_profile, profile_for
 from tidewatt_governor.sample import Clocked, Core, Fan, Rail, Sample, Temperature
 from tidewatt_wire.asyncapi import MESSAGES, Document, asyncapi, json_schema
@@ -217,7 +218,7 @@ def _agent_families() -> Iterator[Metric]:
     clock = Clock(lambda: 0.0, lambda: 0.0)
     reader = TegrastatsChild(["tegrastats"], 1.0, clock)
     outbox = Outbox(Spool(Path("spool.db"), "fleet", "device", 1))
-    link = Link(Address("broker", 1883), "fleet", _birth, _take, outbox=outbox)
+    link = Link(LinkConnection("mqtt://broker"), "fleet", _birth, _take, outbox=outbox)
     link.coordinators.take(encode(CoordinatorState(fleet="fleet", session="s", at_ms=0, state="online")))
     profile = load_profile("orin-nano-super")
     policies = _policies()
@@ -263,7 +264,7 @@ def _birth() -> Birth:
 def _coordinator_families() -> Iterator[Metric]:
     with tempfile.TemporaryDirectory() as folder:
         config = Config(ledger=LedgerConfig(url=f"sqlite:///{folder}/l.db"), clock=Timebase(0, 0.0, 1e-9))
-        coordinator = Coordinator(config, ("broker", 1883), None)
+        coordinator = Coordinator(config, Connection("mqtt://broker"), None)
         try:
             coordinator.fleet.born(_birth(), 0)
             coordinator.fleet.reported(REPORT, 0)

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from tests.secured import SecuredMosquitto, secured
 from tests.world import HandClock, Mosquitto
 
 from tidewatt_governor.boards import BoardProfile, load_profile
@@ -24,12 +25,29 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
-@pytest.fixture
-def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+def mosquitto_program() -> str:
     program = shutil.which("mosquitto", path=SEARCH_PATH)
     if program is None:
         pytest.skip("needs a real broker: sudo apt install --no-install-recommends mosquitto")
-    broker = Mosquitto(program, tmp_path)
+    return program
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[SecuredMosquitto]:
+    with secured(mosquitto_program(), tmp_path) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module")
+def shared_guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredMosquitto]:
+    """One broker for tests that leave nothing behind."""
+    with secured(mosquitto_program(), tmp_path_factory.mktemp("broker")) as broker:
+        yield broker
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    broker = Mosquitto(mosquitto_program(), tmp_path)
     broker.start()
     try:
         yield broker

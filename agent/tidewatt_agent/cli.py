@@ -18,6 +18,8 @@ import msgspec
 from tidewatt_agent import VERSION
 from tidewatt_agent.calibrate.options import add_parser as add_calibrate
 from tidewatt_agent.config import Config, parse_config
+from tidewatt_agent.enrolling.options import add_parser as add_enroll
+from tidewatt_agent.finding import Finding
 from tidewatt_agent.profiles import named_profile
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_governor.boards import shipped_profiles
@@ -107,6 +109,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_person_commands(commands)
     _config_option(calibrating := add_calibrate(commands))
     calibrating.set_defaults(command=_calibrate)
+
+    _config_option(enrolling := add_enroll(commands))
+    enrolling.set_defaults(command=_enroll)
 
     capture = commands.add_parser("capture", help="record this board as text, without serials and addresses")
     capture.add_argument("folder", type=Path, help="new folder for the recording")
@@ -230,9 +235,9 @@ def _doctor(options: argparse.Namespace) -> int:
     findings = doctor.examine(config, Clock(time.monotonic, time.time, config.clock))
     if _is_absent(options.config):
         missing = f"there is no {options.config}: checked with the defaults"
-        findings.insert(0, doctor.Finding("config", "warning", missing, "install the package, or name one"))
+        findings.insert(0, Finding("config", "warning", missing, "install the package, or name one"))
     else:
-        findings.insert(0, doctor.Finding("config", "ok", f"{options.config} is valid"))
+        findings.insert(0, Finding("config", "ok", f"{options.config} is valid"))
     if options.json:
         print(msgspec.json.encode(findings).decode())
     for finding in [] if options.json else findings:
@@ -262,6 +267,12 @@ def _calibrate(options: argparse.Namespace) -> int:
     from tidewatt_agent.calibrate.cli import calibrate  # noqa: PLC0415
 
     return calibrate(options, _read_config(options))
+
+
+def _enroll(options: argparse.Namespace) -> int:
+    from tidewatt_agent.enrolling.cli import run  # noqa: PLC0415
+
+    return run(options, _read_config(options))
 
 
 def _enable(options: argparse.Namespace) -> int:

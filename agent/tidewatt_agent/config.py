@@ -10,15 +10,16 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from tidewatt_governor.boards import is_file, shipped_profiles
+from tidewatt_wire.brokers import Credentials, parse_broker_url, wrong_credentials
 from tidewatt_wire.clock import Timebase
 from tidewatt_wire.documents import DocumentError, parse_toml
 from tidewatt_wire.keys import trusted_key
 from tidewatt_wire.topics import check_name
 
-DEFAULT_MQTT_PORT = 1883
 #: A day without a broker comes back in little over an hour, and 10,000 devices that come back together
 #: send 20,000 reports a second, about half of what one Mosquitto takes.
 REPLAY_PER_S = 2.0
+DEFAULT_HTTPS_PORT = 443
 
 #: The board's profile, or its reader, is chosen by looking at the board.
 AUTO = "auto"
@@ -97,12 +98,14 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     timeout_s: Seconds = 2.0
 
 
-class Link(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The MQTT 5 broker."""
+class Link(Credentials, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The MQTT 5 broker, and what is shown to it."""
 
     broker: str = ""
-    """mqtt://host:port; empty means the agent works alone."""
-    policy_keys: list[str] = []
+    """mqtt://host:port, mqtts:// (TLS), ws:// or wss:// (websockets); empty means the agent works alone."""
+    renew: str = ""
+    """https://host:port of the coordinator that renews the certificate; empty means somebody else does."""
+    policy_keys: list[str] = msgspec.field(default_factory=list)
     """Public keys that policy sets may be signed with, in base64, as `tidewatt keys list` prints them. With
     none here and none in the file every policy set is refused; a set may bring newer ones."""
     policy_keys_file: str = ""
@@ -185,13 +188,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def without_secrets(self) -> "Config":
         """The same without user names, passwords and tokens in URLs, and without labels."""
         loads = [msgspec.structs.replace(load, url=without_user(load.url), labels={}) for load in self.load]
-        link = msgspec.structs.replace(self.link, broker=without_user(self.link.broker))
+        link = msgspec.structs.replace(
+            self.link, broker=without_user(self.link.broker), renew=without_user(self.link.renew), user=""
+        )
         tegrastats = msgspec.structs.replace(self.tegrastats, command=self.tegrastats.command[:1])
         return msgspec.structs.replace(self, labels={}, load=loads, link=link, tegrastats=tegrastats)
 
     def private_words(self) -> list[str]:
         """What names the site: device, fleet, labels, and hosts other than this one."""
-        urls = [self.link.broker, *(load.url for load in self.load)]
+        urls = [self.link.broker, self.link.renew, *(load.url for load in self.load)]
         hosts = [urllib.parse.urlsplit(url).hostname or "" for url in urls]
         hosts.append(self.metrics.listen.rpartition(":")[0])
         words = [self.agent.device, self.agent.fleet, *self.labels.values(), *hosts]
@@ -246,7 +251,13 @@ def _wrong(config: Config) -> Iterator[str]:
 def _wrong_addresses(config: Config) -> Iterator[str]:
     try:
         if config.link.broker:
-            broker_address(config.link.broker)
+            yield from wrong_credentials(
+                parse_broker_url(config.link.broker, "link.broker"), config.link, "link"
+            )
+        if config.link.renew:
+            https_url(config.link.renew, "link.renew")
+            if config.link.key or not config.link.certificate:
+                yield "link.renew needs link.certificate with the key in the same file: leave link.key empty"
         for key in config.link.policy_keys:
             trusted_key(key)
         if config.metrics.listen:
@@ -288,14 +299,6 @@ def _split(url: str, key: str) -> urllib.parse.SplitResult:
     return parts
 
 
-def broker_address(url: str) -> Address:
-    """From mqtt://host[:port]; ValueError otherwise."""
-    parts = _split(url, "link.broker")
-    if parts.scheme != "mqtt" or not parts.hostname or parts.port == 0:
-        raise ValueError(f"link.broker {url!r} is not an mqtt://host:port URL")
-    return Address(parts.hostname, parts.port or DEFAULT_MQTT_PORT)
-
-
 def host_port(listen: str) -> Address:
     """From host:port; ValueError otherwise."""
     host, _, port = listen.rpartition(":")
@@ -305,9 +308,17 @@ def host_port(listen: str) -> Address:
     return Address(host.removeprefix("[").removesuffix("]"), int(port))
 
 
-def http_url(url: str, key: str = "load.url") -> urllib.parse.SplitResult:
+def http_url(url: str, key: str = "load.url", scheme: str = "http") -> urllib.parse.SplitResult:
     """The parts of an http:// URL; ValueError naming the key otherwise."""
     parts = _split(url, key)
-    if parts.scheme != "http" or not parts.hostname or parts.port == 0:
-        raise ValueError(f"{key} {url!r} is not an http:// URL")
+    if parts.scheme != scheme or not parts.hostname or parts.port == 0:
+        raise ValueError(f"{key} {url!r} is not an {scheme}:// URL")
     return parts
+
+
+def https_url(url: str, key: str) -> Address:
+    """From https://host[:port]; ValueError naming the key otherwise."""
+    parts = http_url(url, key, "https")
+    if parts.path not in ("", "/") or parts.query or "@" in parts.netloc:
+        raise ValueError(f"{key} {without_user(url)!r} is more than https://host:port")
+    return Address(parts.hostname or "", parts.port or DEFAULT_HTTPS_PORT)

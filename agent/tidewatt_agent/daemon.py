@@ -19,8 +19,10 @@ import msgspec
 import sdnotify
 
 from tidewatt_agent import VERSION, metrics
-from tidewatt_agent.config import AUTO, POLICY_FILE, Config, broker_address, kept_in
+from tidewatt_agent.config import AUTO, POLICY_FILE, Config, kept_in
+from tidewatt_agent.connection import Connection
 from tidewatt_agent.counterfile import CounterFile
+from tidewatt_agent.enrolling.renewal import Renewal
 from tidewatt_agent.eyes import Eyes
 from tidewatt_agent.folding import FoldingHands
 from tidewatt_agent.foresight import Foresight
@@ -109,11 +111,8 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
             leases=leases, battery=Battery(Tree(config.reader.root)), foresight=foresight, learning=learning,
             told=lambda at_ms: link is None or link.told_ms >= at_ms,
         )  # fmt: skip
-        works = {
-            "readers": readers.run(),
-            "learning": learning.keep(clock),
-            "foresight": foresight.keep(clock),
-        }
+        works = {"readers": readers.run(), "learning": learning.keep(clock)}
+        works |= {"foresight": foresight.keep(clock)} | _renewal(config)
         if link:
             works |= {"link": link.run(), "outbox": link.outbox.keep(), "models": models.run(link.follow)}
         tasks = [asyncio.create_task(_eternal(name, work)) for name, work in works.items()]
@@ -133,6 +132,12 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
                 asked.close()
             if load:
                 load.close()
+
+
+def _renewal(config: Config) -> dict[str, Coroutine[object, object, None]]:
+    # By the machine's own clock: TLS lives in real time, whatever the board's is.
+    real = Clock(time.monotonic, time.time)
+    return {"renewal": Renewal(config.link, real).keep()} if config.link.renew else {}
 
 
 async def _warn_of_rivals(config: Config, hands: Hands) -> None:
@@ -292,8 +297,8 @@ def _link(
     async def offered(envelope: bytes) -> None:
         await policies.offer(envelope, clock.now_ms())
 
-    address, fleet = broker_address(config.link.broker), config.agent.fleet
-    return Link(address, fleet, birth, offered, outbox_of(config), policies.acks, models.take)
+    broker, fleet = Connection(config.link.broker, config.link, setting="link.broker"), config.agent.fleet
+    return Link(broker, fleet, birth, offered, outbox_of(config), policies.acks, models.take)
 
 
 def outbox_of(config: Config) -> Outbox:

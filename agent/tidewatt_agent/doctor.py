@@ -2,19 +2,19 @@
 
 import io
 import os
-import socket
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from tidewatt_agent import VERSION
 from tidewatt_agent.capture import capture, private_words, redact
-from tidewatt_agent.config import Config, broker_address
+from tidewatt_agent.config import Config
 from tidewatt_agent.daemon import clock_is_set, profile_of, readers_of
+from tidewatt_agent.finding import Finding, Level
+from tidewatt_agent.linkchecks import link_findings
 from tidewatt_agent.load.endpoint import Endpoint
 from tidewatt_agent.nvpmodel import CONF_PATHS, parse_conf
 from tidewatt_agent.power import total_watts
@@ -29,20 +29,8 @@ from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.documents import to_toml
 
-Level = Literal["ok", "warning", "error"]
 #: The exit code of a level: like systemd's own tools, 0 is all well.
 EXIT: Mapping[Level, int] = {"ok": 0, "warning": 1, "error": 2}
-BROKER_TIMEOUT_S = 3.0
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """The answer of one check: what was found and, where it isn't well, what to do."""
-
-    id: str
-    level: Level
-    sentence: str
-    remedy: str = ""
-
 
 #: Sensors that a board may lack without harm.
 OPTIONAL = ("emc", "fan", "over_current")
@@ -214,24 +202,6 @@ def _loads(config: Config, _tree: Tree, _clock: Clock) -> Iterator[Finding]:
             yield Finding(f"load.{number}", "ok", f"{load.url} answers")
 
 
-def _link(config: Config, _tree: Tree, _clock: Clock) -> Iterator[Finding]:
-    if not config.link.broker:
-        yield Finding("link.broker", "ok", "none is named: the agent works alone")
-        return
-    address = broker_address(config.link.broker)
-    try:
-        socket.create_connection(address, BROKER_TIMEOUT_S).close()
-    except OSError as error:
-        yield Finding(
-            "link.broker",
-            "warning",
-            f"{address.host}:{address.port}: {error.strerror or error}",
-            "start the broker, or mend link.broker; meanwhile the agent counts and decides alone",
-        )
-    else:
-        yield Finding("link.broker", "ok", f"{address.host}:{address.port} answers")
-
-
 def _state(config: Config, _tree: Tree, _clock: Clock) -> Iterator[Finding]:
     folder = config.state.folder
     if not folder:
@@ -279,7 +249,7 @@ CHECKS: tuple[Check, ...] = (
     _modes,
     _rivals,
     _loads,
-    _link,
+    link_findings,
     _state,
     _spool,
     _time,

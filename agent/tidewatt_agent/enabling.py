@@ -68,11 +68,12 @@ def with_control(text: str, control: str, socket: str) -> str:
     Raises ValueError where a key isn't in it as a line of its own.
     """
     for section, key, value in (("agent", "control", control), ("board", "actuator_socket", socket)):
-        text = _set(text, section, key, value)
+        text = with_key(text, section, key, value)
     return text
 
 
-def _set(text: str, section: str, key: str, value: str) -> str:
+def with_key(text: str, section: str, key: str, value: str) -> str:
+    """The configuration's text with one string set, in its table, which is added where it isn't."""
     lines, here, header = text.splitlines(keepends=True), "", None
     for number, line in enumerate(lines):
         heading = re.match(r"\s*\[([A-Za-z_.]+)\]\s*(#.*)?$", line)

@@ -14,7 +14,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from tidewatt_agent.answers import Answers
-from tidewatt_agent.config import Address
+from tidewatt_agent.connection import Connection
 from tidewatt_agent.coordinators import Coordinators
 from tidewatt_agent.outbox import Outbox
 from tidewatt_wire.codec import encode
@@ -35,7 +35,7 @@ class Link:
 
     def __init__(
         self,
-        broker: Address,
+        broker: Connection,
         fleet: str,
         birth: Callable[[], Birth],
         on_policy: Callable[[bytes], Awaitable[None]],
@@ -97,10 +97,7 @@ class Link:
 
     async def _one_connection(self) -> None:
         birth = self._birth()
-        async with aiomqtt.Client(
-            self._broker.host,
-            self._broker.port,
-            protocol=aiomqtt.ProtocolVersion.V5,
+        async with self._broker.client(
             identifier=f"tidewatt-{self._fleet}-{self._device}",
             keepalive=KEEPALIVE_S,
             clean_start=True,
@@ -113,7 +110,7 @@ class Link:
                 await client.publish(self._topic("birth"), encode(birth), qos=1, retain=True)
                 self.connected = True
                 self.connections += 1
-                log.info("link: connected to %s:%d", self._broker.host, self._broker.port)
+                log.info("link: connected to %s", self._broker.url)
                 halves = {
                     asyncio.create_task(self._send_all(client)),
                     asyncio.create_task(self._answer_all(client)),

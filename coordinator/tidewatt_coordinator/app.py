@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 
 import sdnotify
@@ -16,7 +16,8 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from tidewatt_coordinator import broker
-from tidewatt_coordinator.config import Config, broker_address, host_port
+from tidewatt_coordinator.config import Config, host_port
+from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ingest import Ingest
 from tidewatt_coordinator.keys.folder import KeyFolder
@@ -26,6 +27,11 @@ from tidewatt_coordinator.ledger.tariff import Tariff, load_tariff
 from tidewatt_coordinator.metrics import CoordinatorMetrics
 from tidewatt_coordinator.models.folder import ModelFolder
 from tidewatt_coordinator.presence import Presence
+from tidewatt_coordinator.pki.door import Door
+from tidewatt_coordinator.pki.folder import Folder
+from tidewatt_coordinator.pki.issuing import Issuing
+from tidewatt_coordinator.pki.listener import Listener, Server
+from tidewatt_coordinator.pki.register import Register
 from tidewatt_coordinator.publisher import Publisher
 from tidewatt_coordinator.rollout.engine import Engine
 from tidewatt_coordinator.rollout.lease import Lease
@@ -48,7 +54,7 @@ class Coordinator:
     """The parts of a running coordinator, built by `running` and by nobody else."""
 
     def __init__(
-        self, config: Config, address: tuple[str, int], progress: Callable[[int], float] | None
+        self, config: Config, connection: Connection, progress: Callable[[int], float] | None
     ) -> None:
         self.clock = Clock(time.monotonic, time.time, config.clock)
         self.tariff: Tariff = load_tariff(config.ledger.tariff)
@@ -66,9 +72,9 @@ class Coordinator:
             lambda: Attached(keys=keys.told(), models=[one.model for one in models.offered()]),
         )
         self.engine.tick()  # so that what stands is known, and may be published, from the first connection on
-        self.ingest = Ingest(address, config.coordinator.fleet, self.fleet, self.ledger, self.clock.now_ms)
+        self.ingest = Ingest(connection, config.coordinator.fleet, self.fleet, self.ledger, self.clock.now_ms, config.coordinator.called)
         self.publisher = Publisher(
-            address,
+            connection,
             self.engine.current,
             self.fleet,
             float(self.tariff.price_per_kwh),
@@ -77,8 +83,9 @@ class Coordinator:
             self.engine.may_publish,
             keys.signers,
             models,
+            config.coordinator.called,
         )
-        self.presence = Presence(address, config.coordinator.fleet, self.clock)
+        self.presence = Presence(connection, config.coordinator.fleet, self.clock)
         self._progress = progress
         self.metrics = CoordinatorMetrics(
             self.ingest, self.fleet, self.ledger, self.publisher, self.clock.now_ms
@@ -130,19 +137,23 @@ async def running(
     """
     host, port = host_port(config.coordinator.listen)
     with contextlib.ExitStack() as stack:
+        door_socket = _door_socket(config, stack)
         listener = stack.enter_context(broker.listening_socket(host, port, "coordinator.listen"))
         own_broker = None
         if not config.broker.url:
             own_broker = stack.enter_context(broker.embedded(config.broker.embedded_port))
-        address = own_broker.address if own_broker else broker_address(config.broker.url)
-        coordinator = Coordinator(config, address, progress)
+        url = own_broker.url if own_broker else config.broker.url
+        coordinator = Coordinator(config, Connection(url, config.broker, setting="broker.url"), progress)
         stack.callback(coordinator.ledger.close)
-        server = _Server(
+        server = Server(
             uvicorn.Config(coordinator.web, log_level="warning", access_log=False, log_config=None)
         )
-        web = asyncio.create_task(_eternal("web", server.serve(sockets=[listener])))
+        door = _door(config, coordinator.ledger) if door_socket else None
+        serving = [asyncio.create_task(_eternal("web", server.serve(sockets=[listener])))]
+        if door and door_socket:
+            serving.append(asyncio.create_task(_eternal("enrolment", door.run(door_socket))))
         tasks = [
-            web,
+            *serving,
             asyncio.create_task(_eternal("ingest", coordinator.ingest.run())),
             asyncio.create_task(_eternal("policy", coordinator.engine.run())),
             asyncio.create_task(_eternal("publisher", coordinator.publisher.run())),
@@ -150,14 +161,23 @@ async def running(
         ]
         coordinator.watch(tasks, own_broker)
         try:
-            while not server.started:
+            while not (server.started and (door is None or door.server.started)):
                 coordinator.check()
                 await asyncio.sleep(0.01)
             yield coordinator
         finally:
             server.should_exit = True
-            await asyncio.wait([web], timeout=3.0)
+            if door:
+                door.server.should_exit = True
+            await asyncio.wait(serving, timeout=3.0)
             await _end(tasks)
+
+
+def _door_socket(config: Config, stack: contextlib.ExitStack) -> socket.socket | None:
+    if not config.enroll.listen:
+        return None
+    host, port = host_port(config.enroll.listen)
+    return stack.enter_context(broker.listening_socket(host, port, "enroll.listen"))
 
 
 def _lease(config: Config, ledger: Ledger) -> Lease:
@@ -168,13 +188,18 @@ def _lease(config: Config, ledger: Ledger) -> Lease:
     return Lease(ledger.engine, name, holder, lasts_ms, lambda: int(time.time() * 1000))
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, leaving signals to us."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
+def _door(config: Config, ledger: Ledger) -> Listener:
+    folder = Folder(config.enroll.folder)
+    issuing = Issuing(
+        folder.authority(),
+        Register(ledger.engine),
+        fleet=config.coordinator.fleet,
+        broker=config.enroll.broker or config.broker.url,
+        days=config.enroll.device_days,
+        policy_keys=lambda: [one.trusted for one in KeyFolder(Path(config.policy_keys.folder)).signers()],
+        now_ms=lambda: round(time.time() * 1000),  # TLS lives in real time, whatever the fleet's is
+    )
+    return Listener(Door(issuing), folder, config.enroll)
 
 
 async def serve(config: Config) -> None:
@@ -184,6 +209,11 @@ async def serve(config: Config) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with running(config) as coordinator:
         log.info("coordinator on http://%s", config.coordinator.listen)
+        if not config.broker.url:
+            log.warning(
+                "the embedded broker is for laptops and demos only: no TLS, no access control, nothing kept; "
+                "set broker.url for a fleet"
+            )
         systemd = sdnotify.SystemdNotifier()
         systemd.notify("READY=1")
         while not stop.is_set():

@@ -58,6 +58,7 @@ class EmbeddedBroker:
 
     def __init__(self, port: int, config: Path) -> None:
         self.address = (HOST, port)
+        self.url = f"mqtt://{HOST}:{port}"
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tidewatt_coordinator.broker", str(config)],
             stdin=subprocess.PIPE,  # it ends when this pipe closes, however we end
@@ -101,7 +102,7 @@ def embedded(port: int) -> Iterator[EmbeddedBroker]:
         broker = EmbeddedBroker(port, Path(file.name))
         try:
             broker.wait_until_ready()
-            log.info("embedded broker on %s:%d, for demos only", HOST, port)
+            log.info("embedded broker on %s:%d", HOST, port)
             yield broker
         finally:
             broker.stop()

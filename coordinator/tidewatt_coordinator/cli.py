@@ -19,6 +19,7 @@ from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_con
 from tidewatt_coordinator.keys.cli import app as keys_app
 from tidewatt_coordinator.ledger.store import LedgerError
 from tidewatt_coordinator.models.cli import app as model_app
+from tidewatt_coordinator.pki.cli import app as enroll_app
 from tidewatt_coordinator.rollout.cli import app as policy_app
 from tidewatt_governor.traffic import TraceError
 from tidewatt_wire.documents import DocumentError, to_toml
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Print or validate the configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+app.add_typer(enroll_app, name="enroll")
 app.add_typer(keys_app, name="keys")
 app.add_typer(model_app, name="model")
 app.add_typer(policy_app, name="policy")

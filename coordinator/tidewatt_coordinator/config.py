@@ -1,10 +1,11 @@
 """The coordinator's one TOML file: few keys, each with unit, default and reason."""
 
-import urllib.parse
+import socket
 from typing import Annotated
 
 import msgspec
 
+from tidewatt_wire.brokers import Credentials, parse_broker_url, wrong_credentials
 from tidewatt_wire.clock import Timebase
 from tidewatt_wire.documents import DocumentError, parse_toml
 from tidewatt_wire.messages import Rule
@@ -19,15 +20,24 @@ class Coordinator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     fleet: str = "default"
     listen: str = "127.0.0.1:8080"
     """host:port of the REST API and the page."""
+    name: str = ""
+    """This coordinator's among those of one fleet, by which the broker knows it; empty: the host name."""
     lease_s: Annotated[float, msgspec.Meta(ge=2, le=3600)] = 15.0
     """Of several coordinators one publishes; another takes over this many seconds after it died."""
 
 
-class Broker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The MQTT 5 broker."""
+    @property
+    def called(self) -> str:
+        """The name, or the host's."""
+        return self.name or socket.gethostname().partition(".")[0]
+
+
+class Broker(Credentials, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The MQTT 5 broker, and what is shown to it."""
 
     url: str = ""
-    """mqtt://host:port of an external broker; empty starts the embedded one, for laptops and demos only."""
+    """mqtt://host:port, mqtts:// (TLS), ws:// or wss:// (websockets) of an external broker; empty starts the
+    embedded one, for laptops and demos only."""
     embedded_port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 1883
     """The embedded broker listens here, on 127.0.0.1 only."""
 
@@ -56,6 +66,23 @@ class Dispatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Share of a backend's usable capacity that is planned on: minute averages hide bursts."""
 
 
+class Enroll(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The fleet's own CA, and the door where devices get certificates from it."""
+
+    listen: str = ""
+    """host:port of the HTTPS door; empty means none, for fleets with a PKI of their own."""
+    folder: str = "pki"
+    """Where the CA's key, certificates and the revocation list are; keep a copy in a safe place."""
+    names: list[str] = []
+    """Host names and addresses by which devices reach the door; empty means this machine's host name."""
+    broker: str = ""
+    """The broker's URL as devices are told it; empty means broker.url."""
+    device_days: Annotated[int, msgspec.Meta(ge=1, le=825)] = 90
+    """Days a device's certificate is good for; it is renewed after two thirds of them."""
+    server_days: Annotated[int, msgspec.Meta(ge=1, le=825)] = 365
+    """Days for the certificates of the broker, the coordinator and the door."""
+
+
 class PolicyKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What policy sets are signed with."""
 
@@ -78,6 +105,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     broker: Broker = Broker()
     ledger: Ledger = Ledger()
     dispatch: Dispatch = Dispatch()
+    enroll: Enroll = msgspec.field(default_factory=Enroll)
     policy_keys: PolicyKeys = PolicyKeys()
     models: Models = Models()
     policy: list[Rule] = msgspec.field(default_factory=lambda: [Rule()])
@@ -91,12 +119,26 @@ def parse_config(text: str, *, name: str, overrides: dict[str, str] | None = Non
     config = parse_toml(text, Config, name=name, overrides=overrides)
     try:
         check_name(config.coordinator.fleet, "coordinator.fleet")
+        check_name(config.coordinator.called, "coordinator.name")
         host_port(config.coordinator.listen)
         if config.broker.url:
-            broker_address(config.broker.url)
+            url = parse_broker_url(config.broker.url, "broker.url")
+            for sentence in wrong_credentials(url, config.broker, "broker"):
+                raise ValueError(sentence)  # noqa: TRY301 - the first is enough
+        check_enroll(config.enroll)
     except ValueError as error:
         raise DocumentError(f"{name}: {error}") from error
     return config
+
+
+def check_enroll(enroll: Enroll) -> None:
+    """ValueError for what no single key of [enroll] shows to be wrong."""
+    if enroll.listen:
+        host_port(enroll.listen)
+    if enroll.broker:
+        parse_broker_url(enroll.broker, "enroll.broker")
+    if not enroll.folder:
+        raise ValueError('enroll.folder is empty; the usual one is "pki"')
 
 
 def host_port(listen: str) -> tuple[str, int]:
@@ -107,11 +149,3 @@ def host_port(listen: str) -> tuple[str, int]:
     if not host.isascii() or not host or not digits or not 0 < int(port) < 65536:  # noqa: PLR2004 - TCP ports
         raise ValueError(f"listen {listen!r} is not host:port")
     return host, int(port)
-
-
-def broker_address(url: str) -> tuple[str, int]:
-    """mqtt://host:port taken apart; ValueError if it is none."""
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme != "mqtt" or not parts.hostname or parts.port == 0:
-        raise ValueError(f"broker.url {url!r} is not an mqtt://host:port URL")
-    return parts.hostname, parts.port or 1883

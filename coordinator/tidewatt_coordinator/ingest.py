@@ -15,6 +15,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from sqlalchemy.exc import SQLAlchemyError
 
+from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_wire.codec import RefusalReason, Refused, decode
@@ -38,12 +39,15 @@ class Ingest:
 
     def __init__(
         self,
-        broker: tuple[str, int],
+        broker: Connection,
         fleet_name: str,
         fleet: Fleet,
         ledger: Ledger,
         now_ms: Callable[[], int],
+        name: str = "one",
     ) -> None:
+        """`name`: this coordinator's, the same after a restart: the broker keeps what came meanwhile by it."""
+        self._identifier = f"tidewatt-{fleet_name}-ingest-{name}"
         self._broker, self._fleet_name, self._now_ms = broker, fleet_name, now_ms
         self._news: set[tuple[str, str]] = set()
         self._fleet, self._ledger = fleet, ledger
@@ -156,14 +160,10 @@ class Ingest:
             await asyncio.sleep(RETRY_S)
 
     async def _listen(self) -> None:
-        host, port = self._broker
         session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         session.SessionExpiryInterval = SESSION_EXPIRY_S
-        async with aiomqtt.Client(
-            host,
-            port,
-            protocol=aiomqtt.ProtocolVersion.V5,
-            identifier=f"tidewatt-{self._fleet_name}-ingest",
+        async with self._broker.client(
+            identifier=self._identifier,
             clean_start=False,
             properties=session,
         ) as client:

@@ -12,6 +12,7 @@ from typing import Literal
 
 import aiomqtt
 
+from tidewatt_coordinator.connection import Connection
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.codec import Refused, decode, encode
 from tidewatt_wire.messages import CoordinatorState
@@ -40,7 +41,7 @@ def answers(own_session: str, payload: bytes) -> bool:
 class Presence:
     """Says that this coordinator is there. `run` never ends by itself, and cancelled says goodbye."""
 
-    def __init__(self, broker: tuple[str, int], fleet: str, clock: Clock) -> None:
+    def __init__(self, broker: Connection, fleet: str, clock: Clock) -> None:
         self._broker, self._fleet, self._clock = broker, fleet, clock
         self._topic = str(FleetTopic(fleet, "state"))
         self._leaving = False
@@ -62,11 +63,7 @@ class Presence:
             await asyncio.sleep(RETRY_S)
 
     async def _one_connection(self, session: str) -> None:
-        host, port = self._broker
-        async with aiomqtt.Client(
-            host,
-            port,
-            protocol=aiomqtt.ProtocolVersion.V5,
+        async with self._broker.client(
             # Two coordinators must not take each other's place at the broker.
             identifier=f"tidewatt-{self._fleet}-presence-{session[:8]}",
             keepalive=KEEPALIVE_S,

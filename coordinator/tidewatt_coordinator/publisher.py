@@ -11,6 +11,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from tidewatt_coordinator.config import Dispatch
+from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.dispatch import weigh
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.models.folder import ModelFolder, Offered
@@ -35,7 +36,7 @@ class Publisher:
 
     def __init__(
         self,
-        broker: tuple[str, int],
+        broker: Connection,
         current: Callable[[], PolicySet],
         fleet: Fleet,
         price_per_kwh: float,
@@ -44,11 +45,12 @@ class Publisher:
         may_publish: Callable[[], bool] = lambda: True,
         signers: Callable[[], Sequence[Signer]] = tuple,
         models: ModelFolder | None = None,
+        name: str = "one",
     ) -> None:
         """`signers`: the keys to sign policy sets with, asked at every look; with none none is published."""
         self._broker, self._current, self._fleet = broker, current, fleet
         self._may_publish, self._signers, self._models = may_publish, signers, models
-        self._obstacle = ""
+        self._obstacle, self._name = "", name
         self._price_per_kwh, self._settings, self._clock = price_per_kwh, settings, clock
         self.table: DispatchTable | None = None
         """The table last published."""
@@ -82,13 +84,9 @@ class Publisher:
             await asyncio.sleep(RETRY_S)
 
     async def _one_connection(self) -> None:
-        host, port = self._broker
         fleet = self._current().fleet
-        async with aiomqtt.Client(
-            host,
-            port,
-            protocol=aiomqtt.ProtocolVersion.V5,
-            identifier=f"tidewatt-{fleet}-publisher",
+        async with self._broker.client(
+            identifier=f"tidewatt-{fleet}-publisher-{self._name}",
         ) as client:
             works = (
                 self._dispatch(client, fleet),

@@ -167,7 +167,7 @@ def test_the_doctors_answers(capsys: pytest.CaptureFixture[str], tmp_path: Path)
         file.write_text(
             "[agent]\ndevice = 'north-gate'\n"
             f"[reader]\nroot = '{tmp_path}'\n[tegrastats]\ncommand = ['none', '--password=secret']\n"
-            f"[state]\nfolder = '{tmp_path}'\n[link]\nbroker = 'mqtt://me:secret@127.0.0.1:{port}'\n"
+            f"[state]\nfolder = '{tmp_path}'\n[link]\nbroker = 'mqtt://127.0.0.1:{port}'\n"
             f"[[load]]\nurl = 'http://127.0.0.1:{port}/secret/metrics?token=secret#secret'\n"
             "labels = {customer = 'acme'}\n"
         )

@@ -9,7 +9,7 @@ import pytest
 from tests.world import Mosquitto, ignore, until
 
 from tidewatt_agent.answers import Answers
-from tidewatt_agent.config import Address, broker_address
+from tidewatt_agent.connection import Connection
 from tidewatt_agent.link import Link
 from tidewatt_wire.codec import decode, encode
 from tidewatt_wire.messages import Ack, Birth, Counters, Gauges, PolicySet, Report, Will
@@ -62,7 +62,7 @@ async def linked(address: tuple[str, int], acks: list[bytes] | None = None) -> A
         for status in ("accepted", "applied"):
             answers.put(Ack(device="d1", revision=1, status=status, at_ms=1))
 
-    link = Link(Address(*address), "f", lambda: BIRTH, on_policy, acks=answers)
+    link = Link(Connection("mqtt://{}:{}".format(*address)), "f", lambda: BIRTH, on_policy, acks=answers)
     task = asyncio.create_task(link.run())
     try:
         yield link
@@ -129,7 +129,7 @@ async def test_it_follows_other_topics_while_they_are_wanted(mosquitto: Mosquitt
     async def on_chunk(topic: ModelTopic, chunk: bytes) -> None:
         chunks.append((topic.index, chunk))
 
-    link = Link(Address(*mosquitto.address), "f", lambda: BIRTH, ignore, on_chunk=on_chunk)
+    link = Link(Connection(mosquitto.url), "f", lambda: BIRTH, ignore, on_chunk=on_chunk)
     task = asyncio.create_task(link.run())
     one, other = ("a" * 64, "b" * 64)
     async with listening(mosquitto.address) as (_, client):
@@ -145,18 +145,10 @@ async def test_it_follows_other_topics_while_they_are_wanted(mosquitto: Mosquitt
 
 
 async def test_told_to_stop_while_the_broker_is_dying_it_stops(mosquitto: Mosquitto) -> None:
-    link = Link(Address(*mosquitto.address), "f", lambda: BIRTH, ignore)
+    link = Link(Connection(mosquitto.url), "f", lambda: BIRTH, ignore)
     task = asyncio.create_task(link.run())
     await until(lambda: link.connected)
     mosquitto.kill()
     task.cancel()
     await asyncio.wait([task], timeout=20)
     assert task.cancelled()
-
-
-def test_broker_addresses() -> None:
-    assert broker_address("mqtt://broker.example:18830") == ("broker.example", 18830)
-    assert broker_address("mqtt://broker.example") == ("broker.example", 1883)
-    for url in ("broker:1883", "http://x", "mqtt://", "mqtt://x:99999"):
-        with pytest.raises(ValueError, match="not an mqtt://|out of range"):
-            broker_address(url)

@@ -46,7 +46,7 @@ def test_config(tmp_path: Path) -> None:
             "[[policy]]\npolicy = {slo_ms = 1}",
             "unknown key 'policy.policy.slo_ms'; did you mean 'slo_p95_ms'?",
         ),
-        ("[broker]\nurl = 'http://b'", "is not an mqtt://host:port URL"),
+        ("[broker]\nurl = 'http://b'", "is not an mqtt://host:port, mqtts://"),
         ("[coordinator]\nlisten = '8080'", "listen '8080' is not host:port"),
         ("[dispatch]\nfill = 2.0", "dispatch.fill: Expected `float` <= 1.0"),
         ("[coordinator]\nfleet = ''", "coordinator.fleet '' is not a name"),
@@ -100,3 +100,29 @@ def test_version_and_help() -> None:
     assert tidewatt("--version").stdout.startswith("tidewatt 0.")
     for arguments in ([], ["--help"], ["run", "--help"]):
         assert "Usage" in tidewatt(*arguments).stdout
+
+
+def test_the_embedded_broker_says_what_it_is_for(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(
+        f'[coordinator]\nlisten = "127.0.0.1:{free_port()}"\n[broker]\nembedded_port = {free_port()}\n'
+        f'[ledger]\nurl = "sqlite:///{tmp_path}/l.db"\n'
+    )
+    program = [sys.executable, "-m", "tidewatt_coordinator", "serve", "--config", str(file)]
+    with subprocess.Popen(program, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert any("the embedded broker is for laptops and demos only" in line for line in process.stderr)
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+def test_a_door_without_a_ca_is_one_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(
+        f'[coordinator]\nlisten = "127.0.0.1:{free_port()}"\n[broker]\nurl = "mqtt://127.0.0.1:1"\n'
+        f'[ledger]\nurl = "sqlite:///{tmp_path}/l.db"\n'
+        f'[enroll]\nlisten = "127.0.0.1:{free_port()}"\nfolder = "{tmp_path}/pki"\n'
+    )
+    done = tidewatt("serve", "--config", str(file))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("ca.key is not there; `tidewatt enroll ca` makes a CA")

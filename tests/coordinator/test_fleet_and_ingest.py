@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidewatt_coordinator.config import Dispatch
+from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ingest import Ingest
 from tidewatt_coordinator.ledger.store import Ledger
@@ -98,7 +99,7 @@ def test_liveness_goes_by_our_clock_not_the_devices(profile: BoardProfile) -> No
 def test_a_flood_of_refusals_is_counted_and_logged_once(
     ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ingest = Ingest(("127.0.0.1", 1), "f", Fleet(60_000), ledger, lambda: 0)
+    ingest = Ingest(Connection("mqtt://127.0.0.1:1"), "f", Fleet(60_000), ledger, lambda: 0)
     for number in range(500):
         ingest.take("tidewatt/v1/f/device/a/report", b"garbage")
         ingest.take(f"elsewhere/{number}", b"")
@@ -167,7 +168,7 @@ def test_only_online_devices_are_backends_and_demand(profile: BoardProfile) -> N
 
 async def test_ingest_takes_good_messages_and_counts_bad_ones(ledger: Ledger, profile: BoardProfile) -> None:
     fleet = Fleet(60_000)
-    ingest = Ingest(("127.0.0.1", 1), "f", fleet, ledger, lambda: 3_000)
+    ingest = Ingest(Connection("mqtt://127.0.0.1:1"), "f", fleet, ledger, lambda: 3_000)
 
     def say(message: Message, kind: str, device: str = "a", fleet_name: str = "f") -> None:
         ingest.take(str(DeviceTopic(fleet_name, device, kind)), encode(message))  # type: ignore[arg-type]
@@ -195,7 +196,7 @@ async def test_ingest_takes_good_messages_and_counts_bad_ones(ledger: Ledger, pr
 
 async def test_a_clock_far_ahead_is_not_believed(ledger: Ledger) -> None:
     fleet = Fleet(60_000)
-    ingest = Ingest(("127.0.0.1", 1), "f", fleet, ledger, lambda: 3_000)
+    ingest = Ingest(Connection("mqtt://127.0.0.1:1"), "f", fleet, ledger, lambda: 3_000)
     for at_ms in (2**53, 86_400_000 + 3_001):
         ingest.take(str(DeviceTopic("f", "a", "report")), encode(report(at_ms=at_ms)))
     assert ingest.refused == {"future": 2}
@@ -207,7 +208,7 @@ async def test_a_device_whose_clock_is_far_ahead_stays_in_sight(
     ledger: Ledger, profile: BoardProfile
 ) -> None:
     fleet, now_ms, ahead_ms = Fleet(60_000), 1_800_000_000_000, 3 * 86_400_000
-    ingest = Ingest(("127.0.0.1", 1), "f", fleet, ledger, lambda: now_ms)
+    ingest = Ingest(Connection("mqtt://127.0.0.1:1"), "f", fleet, ledger, lambda: now_ms)
 
     def say(message: Birth | Report, kind: str) -> None:
         ingest.take(str(DeviceTopic("f", "a", kind)), encode(message))  # type: ignore[arg-type]
@@ -273,7 +274,7 @@ def test_skews_in_words() -> None:
 
 
 async def test_a_ledger_that_fails_loses_nothing(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    ingest = Ingest(("127.0.0.1", 1), "f", Fleet(60_000), ledger, lambda: 3_000)
+    ingest = Ingest(Connection("mqtt://127.0.0.1:1"), "f", Fleet(60_000), ledger, lambda: 3_000)
     ingest.take(str(DeviceTopic("f", "a", "report")), encode(report(energy_mj=10)))
 
     def full(_reports: object) -> None:
@@ -292,7 +293,7 @@ def test_tables_have_rising_epochs_and_an_expiry(profile: BoardProfile, clock: C
     fleet.born(birth(profile, at_ms=clock.now_ms()), clock.now_ms())
     fleet.reported(report(at_ms=clock.now_ms()), clock.now_ms())
     publisher = Publisher(
-        ("127.0.0.1", 1), lambda: PROFILE_POLICIES, fleet, 0.15, Dispatch(valid_s=30.0), clock
+        Connection("mqtt://127.0.0.1:1"), lambda: PROFILE_POLICIES, fleet, 0.15, Dispatch(valid_s=30.0), clock
     )
     first, second = publisher.next_table(), publisher.next_table()
     assert second.epoch > first.epoch

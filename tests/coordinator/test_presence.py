@@ -10,6 +10,7 @@ import pytest
 from tests.world import HandClock, Mosquitto, until
 
 from tidewatt_agent.coordinators import Coordinators
+from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.presence import Presence, answers
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.codec import encode
@@ -60,7 +61,7 @@ async def stop(task: "asyncio.Task[None]") -> None:
 async def test_online_then_stopped_by_its_own_word(mosquitto: Mosquitto, clock: Clock) -> None:
     async with device(mosquitto.address) as known:
         assert known.online is None
-        presence = Presence(mosquitto.address, "f", clock)
+        presence = Presence(Connection(mosquitto.url), "f", clock)
         task = asyncio.create_task(presence.run())
         await until(lambda: known.online)
         assert presence.connected
@@ -73,7 +74,7 @@ async def test_online_then_stopped_by_its_own_word(mosquitto: Mosquitto, clock: 
 
 
 async def test_of_two_the_one_that_lives_has_the_last_word(mosquitto: Mosquitto, clock: Clock) -> None:
-    one, other = Presence(mosquitto.address, "f", clock), Presence(mosquitto.address, "f", clock)
+    one, other = Presence(Connection(mosquitto.url), "f", clock), Presence(Connection(mosquitto.url), "f", clock)
     first = asyncio.create_task(one.run())
     await until(lambda: one.connected)
     second = asyncio.create_task(other.run())
@@ -94,9 +95,10 @@ async def test_of_two_the_one_that_lives_has_the_last_word(mosquitto: Mosquitto,
 #: A coordinator's presence in a process of its own, which can be killed.
 PROCESS = """
 import asyncio, sys, time
+from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.presence import Presence
 from tidewatt_wire.clock import Clock
-asyncio.run(Presence(("127.0.0.1", int(sys.argv[1])), "f", Clock(time.monotonic, time.time)).run())
+asyncio.run(Presence(Connection(f"mqtt://127.0.0.1:{sys.argv[1]}"), "f", Clock(time.monotonic, time.time)).run())
 """
 
 
@@ -114,7 +116,7 @@ async def test_killed_it_is_lost_by_the_brokers_word(mosquitto: Mosquitto) -> No
 
 
 async def test_a_broker_that_comes_back_with_nothing_is_told_again(mosquitto: Mosquitto) -> None:
-    presence = Presence(mosquitto.address, "f", HandClock(0))
+    presence = Presence(Connection(mosquitto.url), "f", HandClock(0))
     task = asyncio.create_task(presence.run())
     await until(lambda: presence.connected)
     mosquitto.kill()

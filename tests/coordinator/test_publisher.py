@@ -10,6 +10,7 @@ import pytest
 from tests.world import HandClock, Mosquitto, until
 
 from tidewatt_coordinator.config import Dispatch
+from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.keys.folder import KeyFolder
 from tidewatt_coordinator.models.folder import ModelFolder
@@ -41,7 +42,7 @@ class World:
 @contextlib.asynccontextmanager
 async def publishing(world: World, broker: tuple[str, int], clock: HandClock) -> AsyncIterator[None]:
     publisher = Publisher(
-        broker,
+        Connection("mqtt://{}:{}".format(*broker)),
         lambda: world.policies,
         Fleet(1000),
         0.15,

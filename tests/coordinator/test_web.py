@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tidewatt_coordinator.app import Coordinator
 from tidewatt_coordinator.config import Config, Ledger
+from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.web import api
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_wire.clock import Timebase
@@ -26,7 +27,7 @@ def coordinator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Coo
         ledger=Ledger(url=f"sqlite:///{tmp_path / 'l.db'}", bucket_s=60),
         clock=Timebase(NOW_MS, 0.0, 1e-9),  # a clock that stands still
     )
-    coordinator = Coordinator(config, ("127.0.0.1", 1), lambda _now_ms: 0.25)
+    coordinator = Coordinator(config, Connection("mqtt://127.0.0.1:1"), lambda _now_ms: 0.25)
     yield coordinator
     coordinator.ledger.close()
 

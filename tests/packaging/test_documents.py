@@ -12,6 +12,7 @@ from tests.world import BOARDS
 
 from tidewatt_coordinator.app import Coordinator
 from tidewatt_coordinator.config import Config, Ledger
+from tidewatt_coordinator.connection import Connection
 from tidewatt_wire.clock import Timebase
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +49,7 @@ def test_promtool_has_nothing_to_say_about_the_coordinator(tmp_path: Path) -> No
     if promtool is None:
         pytest.skip("needs promtool: sudo apt install --no-install-recommends prometheus")
     config = Config(ledger=Ledger(url=f"sqlite:///{tmp_path}/l.db"), clock=Timebase(0, 0.0, 1e-9))
-    coordinator = Coordinator(config, ("broker", 1883), None)
+    coordinator = Coordinator(config, Connection("mqtt://broker"), None)
     registry = CollectorRegistry()
     registry.register(coordinator.metrics)
     page = generate_latest(registry)

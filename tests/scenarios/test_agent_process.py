@@ -276,7 +276,10 @@ def test_what_an_agent_could_not_say_the_next_one_says(bench: Bench, mosquitto: 
     ("change", "sentence"),
     [
         ({"load": [{"url": "ftp://x"}]}, "load.url 'ftp://x' is not an http:// URL"),
-        ({"link": {"broker": "x:1883"}}, "link.broker 'x:1883' is not an mqtt://host:port URL"),
+        (
+            {"link": {"broker": "x:1883"}},
+            "link.broker 'x:1883' is not an mqtt://host:port, mqtts://, ws:// or wss:// URL",
+        ),
         ({"metrics": {"listen": "nonsense"}}, "metrics.listen 'nonsense' is not host:port"),
     ],
 )

@@ -13,6 +13,7 @@ from tidewatt_agent.config import Address
 from tidewatt_agent.link import Link
 from tidewatt_agent.outbox import Outbox
 from tidewatt_agent.spool import Spool
+from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.broker import embedded
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ingest import Ingest
@@ -78,8 +79,8 @@ async def test_cut_off_and_restarted_it_loses_nothing(
     mosquitto.start()
     ledger = Ledger(f"sqlite:///{tmp_path / 'l.db'}", 60_000)
     fleet = Fleet(60_000)
-    ingest = Ingest(mosquitto.address, "f", fleet, ledger, clock.now_ms)
-    presence = Presence(mosquitto.address, "f", clock)
+    ingest = Ingest(Connection(mosquitto.url), "f", fleet, ledger, clock.now_ms)
+    presence = Presence(Connection(mosquitto.url), "f", clock)
     serving = [asyncio.create_task(ingest.run()), asyncio.create_task(presence.run())]
     after = Device(tmp_path, broker, clock, "after")
     try:
@@ -115,7 +116,7 @@ async def test_the_embedded_broker_carries_replays_too(
     with embedded(unused_tcp_port) as broker:
         address = Address(*broker.address)
         ledger = Ledger(f"sqlite:///{tmp_path / 'l.db'}", 60_000)
-        ingest = Ingest(broker.address, "f", Fleet(60_000), ledger, clock.now_ms)
+        ingest = Ingest(Connection(broker.url), "f", Fleet(60_000), ledger, clock.now_ms)
         serving = asyncio.create_task(ingest.run())
         device = Device(tmp_path, address, clock, "run")
         device.report("first", 5)

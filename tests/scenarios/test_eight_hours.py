@@ -12,7 +12,7 @@ import pytest
 from tests.sealing import FLEETS_KEY
 from tests.world import HandClock, Mosquitto, until
 
-from tidewatt_agent.config import Address
+from tidewatt_agent.connection import Connection
 from tidewatt_agent.hands import NoReboots, Outcome, Stance
 from tidewatt_agent.link import Link
 from tidewatt_agent.load.pages import parse_exposition
@@ -24,6 +24,7 @@ from tidewatt_agent.standin.run import follow_dispatch
 from tidewatt_agent.tegrastats.parse import parse_line
 from tidewatt_agent.tick import Identity, Tick
 from tidewatt_coordinator.config import Dispatch
+from tidewatt_coordinator.connection import Connection as CoordinatorConnection
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ingest import Ingest
 from tidewatt_coordinator.ledger.account import account
@@ -89,7 +90,7 @@ class Door(NoReboots):
 class Agent:
     """An agent's tick and link, as the daemon builds them."""
 
-    def __init__(self, room: Room, device: str, clock: Clock, broker: Address) -> None:
+    def __init__(self, room: Room, device: str, clock: Clock, broker: Connection) -> None:
         self.device = device
         identity = Identity(device, f"session-{device}", f"epoch-{device}")
         self.policies = Policies("f", device, {"site": "demo"}, [FLEETS_KEY.trusted])
@@ -130,15 +131,15 @@ async def test_eight_hours(
     trace = scaled(shipped_day(), 300.0 * len(DEVICES))
     start_ms = trace.start_ms + 16 * 3_600_000
     clock.begin(start_ms)
-    broker = Address(*mosquitto.address)
+    broker, door = Connection(mosquitto.url), CoordinatorConnection(mosquitto.url)
 
     room = Room(DEVICES, profile, trace, start_ms, seed=1)
     agents = [Agent(room, device, clock, broker) for device in DEVICES]
     ledger = Ledger(f"sqlite:///{tmp_path / 'l.db'}", 60_000)
     fleet = Fleet(stale_after_ms=3_600_000)
-    ingest = Ingest(broker, "f", fleet, ledger, clock.now_ms)
+    ingest = Ingest(door, "f", fleet, ledger, clock.now_ms)
     publisher = Publisher(
-        broker,
+        door,
         lambda: POLICIES,
         fleet,
         0.15,

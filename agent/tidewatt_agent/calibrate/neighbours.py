@@ -5,7 +5,8 @@ import time
 
 import aiomqtt
 
-from tidewatt_agent.config import POLICY_FILE, Config, broker_address, kept_in
+from tidewatt_agent.config import POLICY_FILE, Config, kept_in
+from tidewatt_agent.connection import Connection
 from tidewatt_agent.hands import Hands
 from tidewatt_agent.hold import Agent
 from tidewatt_agent.policies import Policies
@@ -62,9 +63,9 @@ async def fleet_policy(config: Config) -> Policy:
     now_ms = Clock(time.monotonic, time.time, config.clock).now_ms()
     if not config.link.broker:
         return policies.at(now_ms)
-    broker = broker_address(config.link.broker)
+    broker = Connection(config.link.broker, config.link, setting="link.broker")
     try:
-        async with aiomqtt.Client(*broker, protocol=aiomqtt.ProtocolVersion.V5, timeout=ANSWER_S) as client:
+        async with broker.client(timeout=ANSWER_S) as client:
             await client.subscribe(str(FleetTopic(config.agent.fleet, "policy")), qos=1)
             hearing = asyncio.create_task(_hear(client, policies, now_ms))
             await asyncio.wait({hearing}, timeout=ANSWER_S)
@@ -72,7 +73,7 @@ async def fleet_policy(config: Config) -> Policy:
             await asyncio.gather(hearing, return_exceptions=True)
     except aiomqtt.MqttError as error:
         raise OSError(
-            f"link.broker {config.link.broker}: {error}; without it the policy isn't known, and so neither "
+            f"link.broker: {error}; without it the policy isn't known, and so neither "
             "which modes may be set; --this-mode-only needs none"
         ) from error
     if refusal := policies.refusal:

@@ -13,7 +13,7 @@ from pathlib import Path
 import aiomqtt
 import msgspec
 
-from tidewatt_agent.config import Address, broker_address
+from tidewatt_agent.connection import Connection
 from tidewatt_agent.standin.doors import Doors
 from tidewatt_agent.standin.room import Room
 from tidewatt_agent.stopping import stop_asked
@@ -76,7 +76,7 @@ async def run(config: RoomConfig) -> None:
 
     tasks = [asyncio.create_task(_live(room, clock))]
     if config.broker:
-        tasks.append(asyncio.create_task(follow_dispatch(broker_address(config.broker), config.fleet, room)))
+        tasks.append(asyncio.create_task(follow_dispatch(Connection(config.broker), config.fleet, room)))
     await stop_asked(until_eof=True)
     for task in tasks:
         task.cancel()
@@ -90,11 +90,11 @@ async def _live(room: Room, clock: Clock) -> None:
         await asyncio.sleep(STEP_S)
 
 
-async def follow_dispatch(broker: Address, fleet: str, room: Room) -> None:
+async def follow_dispatch(broker: Connection, fleet: str, room: Room) -> None:
     """Hand every dispatch table of the fleet to the room, for ever."""
     while True:
         try:
-            async with aiomqtt.Client(*broker, protocol=aiomqtt.ProtocolVersion.V5) as client:
+            async with broker.client() as client:
                 await client.subscribe(str(FleetTopic(fleet, "dispatch")), qos=1)
                 async for message in client.messages:
                     try:

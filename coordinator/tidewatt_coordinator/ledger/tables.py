@@ -43,6 +43,31 @@ ledger_fact = Table(
     Column("value", Text, nullable=False),
 )
 
+#: A promise of one certificate, by the hash of its token; it is used at most once.
+enroll_token = Table(
+    "enroll_token",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("device", String(63)),
+    Column("made_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("used_ms", BigInteger),
+    Column("used_by", String(63)),
+)
+
+#: Every certificate that the fleet's CA gave out; the serial number in hexadecimal digits.
+issued_certificate = Table(
+    "issued_certificate",
+    metadata,
+    Column("serial", String(40), primary_key=True),
+    Column("sha256", String(64), nullable=False),
+    Column("name", String(255), nullable=False, index=True),
+    Column("kind", String(15), nullable=False),
+    Column("issued_ms", BigInteger, nullable=False),
+    Column("not_after_ms", BigInteger, nullable=False),
+    Column("revoked_ms", BigInteger),
+)
+
 #: Policy documents as people wrote them, each once, with who put it in force or on its way first.
 policy_document = Table(
     "policy_document",

@@ -67,7 +67,7 @@ class Roster:
 
 
 def known_of(fleet: Fleet, now_ms: int) -> list[Known]:
-    """The fleet view as the roster keeps it."""
+    """The fleet view as the roster keeps it; skews by the second, else each report would be news."""
     known = []
     for name, device in fleet.known():
         ack = device.ack
@@ -80,6 +80,7 @@ def known_of(fleet: Fleet, now_ms: int) -> list[Known]:
                 ack=ack.status if ack else "",
                 code=(ack.code or "") if ack else "",
                 reason=ack.reason[:LONGEST_REASON] if ack else "",
+                skew_ms=None if device.skew.ms is None else round(device.skew.ms, -3),
             )
         )
     return known

@@ -1,0 +1,1 @@
+"""How a device gets its certificate from the fleet's CA, and the next one in time."""

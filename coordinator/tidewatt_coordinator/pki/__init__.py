@@ -1,0 +1,1 @@
+"""The fleet's own CA: certificates for devices, broker and coordinator, tokens, and revocation."""
