@@ -78,8 +78,7 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
     profile = profile_of(config, board)
     if profile is None:
         log.warning("no points known for %s: it is measured, not governed", board.model or "this machine")
-    learning = Learning(profile, kept_in(config, "learned.json"))
-    learning.load()
+    learning = _learned(config, profile)
     policies = _policies(config)
 
     readers = Readers(readers_of(config, max(config.reader.interval_s, shortest_s), clock), clock)
@@ -132,6 +131,12 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
                 asked.close()
             if load:
                 load.close()
+
+
+def _learned(config: Config, profile: BoardProfile | None) -> Learning:
+    learning = Learning(profile, kept_in(config, "learned.json"))
+    learning.load()
+    return learning
 
 
 def _renewal(config: Config) -> dict[str, Coroutine[object, object, None]]:

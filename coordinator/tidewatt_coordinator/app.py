@@ -26,12 +26,12 @@ from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tariff import Tariff, load_tariff
 from tidewatt_coordinator.metrics import CoordinatorMetrics
 from tidewatt_coordinator.models.folder import ModelFolder
-from tidewatt_coordinator.presence import Presence
 from tidewatt_coordinator.pki.door import Door
 from tidewatt_coordinator.pki.folder import Folder
 from tidewatt_coordinator.pki.issuing import Issuing
 from tidewatt_coordinator.pki.listener import Listener, Server
 from tidewatt_coordinator.pki.register import Register
+from tidewatt_coordinator.presence import Presence
 from tidewatt_coordinator.publisher import Publisher
 from tidewatt_coordinator.rollout.engine import Engine
 from tidewatt_coordinator.rollout.lease import Lease
@@ -72,7 +72,14 @@ class Coordinator:
             lambda: Attached(keys=keys.told(), models=[one.model for one in models.offered()]),
         )
         self.engine.tick()  # so that what stands is known, and may be published, from the first connection on
-        self.ingest = Ingest(connection, config.coordinator.fleet, self.fleet, self.ledger, self.clock.now_ms, config.coordinator.called)
+        self.ingest = Ingest(
+            connection,
+            config.coordinator.fleet,
+            self.fleet,
+            self.ledger,
+            self.clock.now_ms,
+            config.coordinator.called,
+        )
         self.publisher = Publisher(
             connection,
             self.engine.current,

@@ -25,7 +25,6 @@ class Coordinator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     lease_s: Annotated[float, msgspec.Meta(ge=2, le=3600)] = 15.0
     """Of several coordinators one publishes; another takes over this many seconds after it died."""
 
-
     @property
     def called(self) -> str:
         """The name, or the host's."""

@@ -46,7 +46,7 @@ class Ingest:
         now_ms: Callable[[], int],
         name: str = "one",
     ) -> None:
-        """`name`: this coordinator's, the same after a restart: the broker keeps what came meanwhile by it."""
+        """`name`: this coordinator's, the same after a restart: by it the broker keeps what came."""
         self._identifier = f"tidewatt-{fleet_name}-ingest-{name}"
         self._broker, self._fleet_name, self._now_ms = broker, fleet_name, now_ms
         self._news: set[tuple[str, str]] = set()

@@ -12,6 +12,7 @@ from tests.world import BOARDS, HandClock, laid_out, recording
 from tidewatt_agent import cli, doctor
 from tidewatt_agent.capture import REMOVED, capture, redact
 from tidewatt_agent.config import parse_config
+from tidewatt_agent.finding import Finding
 from tidewatt_agent.recognise import recognise
 from tidewatt_agent.recording import Files, lay_out, load, save
 from tidewatt_agent.spool import Entry, Spool
@@ -201,11 +202,11 @@ def test_the_doctor_looks_at_the_spool(tmp_path: Path, clock: HandClock) -> None
         name="c",
     )
 
-    def found() -> doctor.Finding:
+    def found() -> Finding:
         return next(finding for finding in doctor.examine(config, clock) if finding.id == "spool")
 
     path = tmp_path / "spool.db"
-    assert found() == doctor.Finding("spool", "ok", f"{path} may grow to 16 MB")
+    assert found() == Finding("spool", "ok", f"{path} may grow to 16 MB")
     path.with_name("spool.db.broken").write_bytes(b"")
     assert found().level == "warning"
     assert found().remedy

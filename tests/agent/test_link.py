@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import aiomqtt
-import pytest
 from tests.world import Mosquitto, ignore, until
 
 from tidewatt_agent.answers import Answers

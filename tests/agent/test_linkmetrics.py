@@ -6,7 +6,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.registry import Collector
 from tests.world import ignore
 
-from tidewatt_agent.config import Address, parse_config
+from tidewatt_agent.config import parse_config
+from tidewatt_agent.connection import Connection
 from tidewatt_agent.daemon import capabilities_of, outbox_of
 from tidewatt_agent.foresight import Foresight
 from tidewatt_agent.hands import FoldedHands, SocketHands
@@ -25,7 +26,7 @@ REPORT = Report(device="d", session="s", epoch="e", seq=1, at_ms=1, counters=Cou
 
 
 def link_of(outbox: Outbox) -> Link:
-    return Link(Address("127.0.0.1", 1), "f", lambda: BIRTH, ignore, outbox)
+    return Link(Connection("mqtt://127.0.0.1:1"), "f", lambda: BIRTH, ignore, outbox)
 
 
 def status(link: Link) -> Status:

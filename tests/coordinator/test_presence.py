@@ -74,7 +74,10 @@ async def test_online_then_stopped_by_its_own_word(mosquitto: Mosquitto, clock: 
 
 
 async def test_of_two_the_one_that_lives_has_the_last_word(mosquitto: Mosquitto, clock: Clock) -> None:
-    one, other = Presence(Connection(mosquitto.url), "f", clock), Presence(Connection(mosquitto.url), "f", clock)
+    one, other = (
+        Presence(Connection(mosquitto.url), "f", clock),
+        Presence(Connection(mosquitto.url), "f", clock),
+    )
     first = asyncio.create_task(one.run())
     await until(lambda: one.connected)
     second = asyncio.create_task(other.run())
@@ -98,7 +101,8 @@ import asyncio, sys, time
 from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.presence import Presence
 from tidewatt_wire.clock import Clock
-asyncio.run(Presence(Connection(f"mqtt://127.0.0.1:{sys.argv[1]}"), "f", Clock(time.monotonic, time.time)).run())
+broker = Connection(f"mqtt://127.0.0.1:{sys.argv[1]}")
+asyncio.run(Presence(broker, "f", Clock(time.monotonic, time.time)).run())
 """
 
 

@@ -9,12 +9,12 @@ import pytest
 from tests.world import HandClock, Mosquitto, ignore, until
 
 from tidewatt_agent import outbox as outboxes
-from tidewatt_agent.config import Address
+from tidewatt_agent.connection import Connection as AgentConnection
 from tidewatt_agent.link import Link
 from tidewatt_agent.outbox import Outbox
 from tidewatt_agent.spool import Spool
-from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.broker import embedded
+from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ingest import Ingest
 from tidewatt_coordinator.ledger.store import Ledger
@@ -27,7 +27,7 @@ EPOCHS = {"first": 7_000, "second": 12_000}
 class Device:
     """An agent's link with its outbox and spool."""
 
-    def __init__(self, folder: Path, broker: Address, clock: HandClock, run: str) -> None:
+    def __init__(self, folder: Path, broker: AgentConnection, clock: HandClock, run: str) -> None:
         self._clock, self._run, self._seq = clock, run, 0
         self.link = Link(
             broker, "f", self._birth, ignore,
@@ -66,7 +66,7 @@ async def test_cut_off_and_restarted_it_loses_nothing(
     mosquitto: Mosquitto, clock: HandClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outboxes, "KEEP_EVERY_S", 0.02)
-    broker = Address(*mosquitto.address)
+    broker = AgentConnection(mosquitto.url)
     mosquitto.kill()
     before = Device(tmp_path, broker, clock, "before")
     async with running(before):
@@ -114,7 +114,7 @@ async def test_the_embedded_broker_carries_replays_too(
     clock: HandClock, tmp_path: Path, unused_tcp_port: int
 ) -> None:
     with embedded(unused_tcp_port) as broker:
-        address = Address(*broker.address)
+        address = AgentConnection(broker.url)
         ledger = Ledger(f"sqlite:///{tmp_path / 'l.db'}", 60_000)
         ingest = Ingest(Connection(broker.url), "f", Fleet(60_000), ledger, clock.now_ms)
         serving = asyncio.create_task(ingest.run())
