@@ -182,7 +182,7 @@ def test_calibration_finds_the_promised_coverage_of_a_model_that_is_far_too_narr
     bounds = []
     for rate in rates:
         conformal.came(float(rate))
-        bounds.append(conformal(quantiles, np.full(AHEAD, 100.0), 100.0, 100.0)[PEAK_15, 1])
+        bounds.append(conformal(quantiles, np.full(OUTPUTS, 100.0), 100.0, 100.0)[PEAK_15, 1])
     covered = [np.max(rates[i + 1 : i + 1 + AHEAD]) <= bounds[i] for i in range(3000, 6000 - AHEAD)]
     assert 0.87 < np.mean(covered) < 0.93
 

@@ -14,11 +14,16 @@ from tidewatt_governor.forecast.layout import AHEAD, OUTPUTS, PEAK_3, PEAK_15, Q
 Floats = NDArray[np.float64]
 
 #: By miss and output: how far the median of a peak moves, in spreads; the logs of both spreads' factors.
-GAINS = np.full((OUTPUTS, len(QUANTILES)), 0.01)
+GAINS = np.full((OUTPUTS, len(QUANTILES)), 0.005)
 GAINS[:AHEAD, 0] = 0.0  # the head has seen to the minutes' medians
-GAINS[PEAK_3], GAINS[PEAK_15] = (0.005, 0.03, 0.03), (0.005, 0.1, 0.06)
+GAINS[PEAK_3], GAINS[PEAK_15] = (0.002, 0.01, 0.005), (0.002, 0.01, 0.003)
 #: The factor stays within e^-5 and e^5.
 MOST_LOG = 5.0
+#: The p90 of the longer peak has a second, quick part: a bad hour must not be followed by a bad one. It is
+#: bounded, because one burst is missed by up to fifteen forecasts at once.
+QUICK = np.zeros_like(GAINS)
+QUICK[PEAK_15, 1] = 0.08
+LEAST_QUICK, MOST_QUICK = -0.8, 1.2
 #: No spread below this share of the scale: a flat hour is no promise.
 LEAST_SPREAD = 0.002
 LEVELS = np.array(QUANTILES)
@@ -34,7 +39,7 @@ class Conformal:
     """The peaks' medians and every spread, corrected by what came."""
 
     def __init__(self) -> None:
-        self._learned = np.zeros((OUTPUTS, len(LEVELS)))
+        self._learned, self._lately = np.zeros_like(GAINS), np.zeros_like(GAINS)
         shape = (AHEAD, OUTPUTS, len(LEVELS))
         self._bounds = np.full(shape, np.nan)
         """The last minutes' forecasts, newest first; NaN where nothing was at stake."""
@@ -43,21 +48,13 @@ class Conformal:
         """Whether every minute since is known."""
 
     def __call__(self, quantiles: Floats, middle: Floats, scale: float, last: float, sure: int = 0) -> Floats:
-        """The forecast [17, 3] around the median `middle` [15] in place of the model's own.
+        """The forecast [17, 3] around the medians `middle` [17] in place of the model's own.
 
         `sure`: how many minutes ahead will be as the `last`, whatever the model says.
         """
-        middle = np.where(np.arange(AHEAD) < sure, last, middle)
-        shift = np.concatenate(
-            [
-                middle - quantiles[:AHEAD, 0],
-                [np.max(middle[:SOON]) - np.max(quantiles[:SOON, 0])],
-                [np.max(middle) - np.max(quantiles[:AHEAD, 0])],
-            ]
-        )
         spread = np.maximum(quantiles[:, 1:] - quantiles[:, :1], LEAST_SPREAD * scale)
-        centre = np.maximum(quantiles[:, 0] + shift + self._learned[:, 0] * spread[:, 0], 0.0)
-        upper = centre[:, None] + np.exp(self._learned[:, 1:]) * spread
+        centre = np.maximum(middle + self._learned[:, 0] * spread[:, 0], 0.0)
+        upper = centre[:, None] + np.exp(self._learned[:, 1:] + self._lately[:, 1:]) * spread
         out = np.maximum.accumulate(np.concatenate([centre[:, None], upper], axis=1), axis=1)
         known = sure >= ENDS
         out[known] = last
@@ -86,5 +83,6 @@ class Conformal:
         # A minute is judged if it is known; a peak if all its minutes are, or if one was above it.
         judged = np.where(PEAKS, self._whole[:, None], rps is not None)[..., None] | self._missed
         over = OVER & ~np.isnan(self._bounds) & judged
-        self._learned += GAINS * (missed.sum(axis=0) - over.sum(axis=0) * (1.0 - LEVELS))
-        np.clip(self._learned, -MOST_LOG, MOST_LOG, out=self._learned)
+        news = missed.sum(axis=0) - over.sum(axis=0) * (1.0 - LEVELS)
+        self._learned = np.clip(self._learned + GAINS * news, -MOST_LOG, MOST_LOG)
+        self._lately = np.clip(self._lately + QUICK * news, LEAST_QUICK, MOST_QUICK)

@@ -10,6 +10,7 @@ from tidewatt_governor.forecast.head import Head
 from tidewatt_governor.forecast.history import History, calendar_row
 from tidewatt_governor.forecast.layout import AHEAD, PEAK_15
 from tidewatt_governor.forecast.model import Answer, Model, ModelError
+from tidewatt_governor.forecast.peaks import Peaks
 from tidewatt_governor.forecast.trust import Trust
 from tidewatt_governor.forecast.value import Forecast
 from tidewatt_governor.steps import beat_of, changed, with_change
@@ -25,7 +26,7 @@ class Forecaster:
         """`history`: the minutes known from before, of which the newest may be long ago."""
         self._model, self.history = model, history or History()
         self._head: Head | None = None
-        self._conformal, self.trust = Conformal(), Trust()
+        self._peaks, self._conformal, self.trust = Peaks(), Conformal(), Trust()
         self._open: list[tuple[Forecast, float] | None] = []
         self._changes: tuple[int, ...] = ()
         self.problem: str | None = None
@@ -44,7 +45,7 @@ class Forecaster:
         gaps = 0 if newest is None else min(minute - newest - 1, AHEAD + 1)
         for _ in range(gaps):
             self._came(None)
-            self._conformal.skipped()
+            self._skipped()
             self._made(None, 0.0)
         self.history.add(minute, rps)
         self._note_change(minute)
@@ -61,8 +62,12 @@ class Forecaster:
                 return self._finish(minute, answer)
             except ModelError as error:
                 self.problem = str(error)
-        self._conformal.skipped()
+        self._skipped()
         return None
+
+    def _skipped(self) -> None:
+        self._peaks.skipped()
+        self._conformal.skipped()
 
     def _finish(self, minute: int, answer: Answer) -> Forecast:
         scale = max(answer.scale, FLOOR_RPS)
@@ -74,7 +79,10 @@ class Forecaster:
                 self._head = Head(answer.features.shape[1])
             recent = np.array([self.history.rate(minute - back) for back in reversed(range(AHEAD))])
             middle = self._head(middle, answer.features, recent, scale, sure)
-        quantiles = self._conformal(answer.quantiles, middle, scale, self.history.rate(minute), sure)
+        last = self.history.rate(minute)
+        middle = np.where(np.arange(AHEAD) < sure, last, middle)
+        peaks = self._peaks(answer.quantiles, middle, scale, last, sure)
+        quantiles = self._conformal(answer.quantiles, np.concatenate([middle, peaks]), scale, last, sure)
         if not np.isfinite(quantiles).all():
             raise ModelError("what the head made of the model's answer is not a number")
         return Forecast(
@@ -94,6 +102,7 @@ class Forecaster:
         value = rps if known else None
         if self._head is not None:
             self._head.came(value)
+        self._peaks.came(value)
         self._conformal.came(value)
         if len(self._open) == AHEAD and (oldest := self._open[0]) is not None:
             newest = oldest[0].minute

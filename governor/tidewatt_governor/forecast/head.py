@@ -28,27 +28,30 @@ WARM_UP = 60
 
 
 class Learner:
-    """Recursive least squares for all minutes ahead at once; starts as the model itself."""
+    """Recursive least squares for several outputs at once; starts as the first of its inputs."""
 
-    def __init__(self, features: int, forget: float, prior: float, bound: float) -> None:
+    def __init__(
+        self, features: int, forget: float, prior: float, bound: float, outputs: int = AHEAD
+    ) -> None:
         """`forget` per minute; `prior`: strength of the start; errors beyond `bound` x typical are cut."""
         self._forget, self._prior, self._bound = forget, prior, bound
+        self._outputs = outputs
         self._size = features + 1
         self._reset()
 
     def _reset(self) -> None:
-        self._spread = np.repeat(np.eye(self._size)[None] / self._prior, AHEAD, axis=0)
-        self._weights = np.zeros((AHEAD, self._size))
+        self._spread = np.repeat(np.eye(self._size)[None] / self._prior, self._outputs, axis=0)
+        self._weights = np.zeros((self._outputs, self._size))
         self._weights[:, 0] = 1.0
-        self._typical = np.full(AHEAD, 0.05)
+        self._typical = np.full(self._outputs, 0.05)
         self._lessons = 0
 
     def predict(self, inputs: Floats) -> Floats:
-        """Shares of the scale beyond the last minute, [15], of inputs [15, 1 + features]."""
+        """Shares of the scale beyond the last minute, [outputs], of inputs [outputs, 1 + features]."""
         return np.asarray(np.clip((inputs * self._weights).sum(axis=1), -MOST, MOST))
 
     def learn(self, inputs: Floats, came: Floats, open_: Bools) -> None:
-        """One lesson for each minute ahead that was `open_`: the inputs then, and the share that came."""
+        """One lesson for each output that was `open_`: the inputs then, and the share that came."""
         error = came - (inputs * self._weights).sum(axis=1)
         size = np.abs(error)
         trust = 1.0 / np.maximum(1.0, size / (self._bound * self._typical))
