@@ -143,7 +143,7 @@ def train(
     bucket_s: Annotated[int, typer.Option(min=1, max=86_400, help="The ledger's bucket length.")] = 300,
     zone: Annotated[str, typer.Option(help="Time zone of the traffic's people.")] = "UTC",
     kind: Annotated[str, typer.Option(help="habit (small networks) or lstm (128-64-32).")] = "habit",
-    epochs: Annotated[int, typer.Option(min=1, max=1000)] = 12,
+    epochs: Annotated[int, typer.Option(min=1, max=1000)] = 16,
     share: Annotated[float, typer.Option(min=0.1, max=0.85, help="Learn from the first share only.")] = 0.85,
     seed: int = 0,
     compare: Annotated[bool, typer.Option(help="Fit LightGBM, too, to compare with.")] = True,

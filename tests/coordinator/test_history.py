@@ -22,11 +22,21 @@ from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.train.asked import Sources, read_sources
 from tidewatt_coordinator.train.sources import MOST_POINTS, from_ledger, from_prometheus, pieces
 from tidewatt_coordinator.train.traces import read_folder, read_series
+from tidewatt_coordinator.train.windows import Series, sure
 from tidewatt_governor.traffic import TraceError
 from tidewatt_wire.messages import Counters, Gauges, Report
 
 FIRST = int(datetime(2026, 11, 1, tzinfo=timezone.utc).timestamp() // 60)
 MINUTES = MOST_POINTS + 400
+
+
+def test_what_is_sure_until_the_next_row_is_not_learned() -> None:
+    series = Series("held", 0, np.repeat([3.0, 5.0, 4.0, 6.0], 5), 5)
+    known = sure(series, np.arange(4, 20))
+    for origin, row in zip(range(4, 20), known, strict=True):
+        left = 4 - origin % 5
+        assert list(row) == [ahead <= left for ahead in range(1, 16)] + [left >= 3, False]
+    assert not sure(Series("fine", 0, np.arange(20.0)), np.arange(4, 20)).any()
 
 
 def trace(folder: Path, rows: list[str], name: str = "t.csv") -> Path:

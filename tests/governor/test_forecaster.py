@@ -21,6 +21,7 @@ from tidewatt_governor.forecast.head import Head
 from tidewatt_governor.forecast.history import FEWEST_KNOWN, KEPT, History, calendar_row
 from tidewatt_governor.forecast.layout import AHEAD, LAGS, OUTPUTS, PAST, PEAK_15
 from tidewatt_governor.forecast.model import Model, ModelError
+from tidewatt_governor.forecast.peaks import Peaks
 from tidewatt_governor.forecast.shipped import shipped_card, shipped_model
 from tidewatt_governor.forecast.trust import FEWEST, WINDOW, Trust
 
@@ -185,6 +186,76 @@ def test_calibration_finds_the_promised_coverage_of_a_model_that_is_far_too_narr
         bounds.append(conformal(quantiles, np.full(OUTPUTS, 100.0), 100.0, 100.0)[PEAK_15, 1])
     covered = [np.max(rates[i + 1 : i + 1 + AHEAD]) <= bounds[i] for i in range(3000, 6000 - AHEAD)]
     assert 0.87 < np.mean(covered) < 0.93
+
+
+def test_a_missed_peak_is_learned_from_the_minute_that_missed_it() -> None:
+    conformal, quantiles = Conformal(), np.repeat(np.array([[100.0, 102.0, 104.0]]), OUTPUTS, axis=0)
+    first = conformal(quantiles, np.full(OUTPUTS, 100.0), 100.0, 100.0)
+    conformal.came(150.0)
+    after = conformal(quantiles, np.full(OUTPUTS, 100.0), 100.0, 150.0)
+    assert after[PEAK_15, 1] > first[PEAK_15, 1], "though fourteen of its minutes are yet to come"
+
+
+def test_a_gap_neither_hides_a_miss_nor_counts_as_kept() -> None:
+    quantiles, medians = (
+        np.repeat(np.array([[100.0, 102.0, 104.0]]), OUTPUTS, axis=0),
+        np.full(OUTPUTS, 100.0),
+    )
+    unknown, missed = Conformal(), Conformal()
+    for conformal, rates in ((unknown, [None, *[90.0] * 14]), (missed, [None, 150.0, *[90.0] * 13])):
+        before = conformal(quantiles, medians, 100.0, 100.0)
+        for rate in rates:
+            conformal.came(rate)
+            conformal.skipped()
+        after = conformal(quantiles, medians, 100.0, 100.0)
+        narrower = after[PEAK_15, 1] < before[PEAK_15, 1]
+        assert not narrower, "a peak of which a minute isn't known was not seen to be kept"
+        assert (after[PEAK_15, 1] > before[PEAK_15, 1]) is (conformal is missed)
+
+
+def test_the_peaks_learn_how_jagged_the_traffic_is() -> None:
+    peaks, chance = Peaks(), np.random.default_rng(3)
+    quantiles, middle = np.repeat(np.array([[100.0, 105.0, 110.0]]), OUTPUTS, axis=0), np.full(AHEAD, 100.0)
+    rates = chance.normal(100.0, 10.0, 4000)
+    said = []
+    for rate in rates:
+        peaks.came(float(rate))
+        said.append(peaks(quantiles, middle, 100.0, float(rate), 0))
+    for place, span in enumerate((3, 15)):
+        true = np.median([np.max(rates[i : i + span]) for i in range(2000, 3980)])
+        assert np.median([one[place] for one in said[2000:]]) == pytest.approx(true, rel=0.02)
+
+
+def test_the_peaks_never_blow_up() -> None:
+    peaks, chance = Peaks(), np.random.default_rng(9)
+    for minute in range(3000):
+        wild = float(10.0 ** chance.uniform(-6, 6))
+        peaks.came(wild if minute % 11 else None)
+        quantiles = np.sort(chance.normal(0, 1e3, (OUTPUTS, 3)), axis=1)
+        if minute % 17:
+            assert np.isfinite(
+                peaks(quantiles, quantiles[:AHEAD, 0], max(wild, 1e-3), wild, minute % 4)
+            ).all()
+        else:
+            peaks.skipped()
+
+
+def test_between_two_steps_the_next_minutes_are_as_the_last() -> None:
+    forecaster, chance = Forecaster(shipped()), np.random.default_rng(4)
+    steps = chance.uniform(50.0, 150.0, 100)
+    for minute in range(500):
+        forecast = forecaster.minute(minute, float(steps[minute // 5]), NOON)
+        sure = 4 - minute % 5 if minute > 100 else 0
+        if forecast and sure:
+            last = float(steps[minute // 5])
+            assert all(row == (last, last, last) for row in forecast.rps[:sure])
+            assert forecast.later[0] >= last, "the highest of fifteen minutes is at least the first of them"
+            assert (forecast.soon == (last, last, last)) is (sure >= 3)
+            assert forecast.rps[sure][1] > last, "at the step anything may come"
+    forecaster.minute(500, 77.0, NOON)
+    beside = forecaster.minute(501, 78.0, NOON)
+    assert beside
+    assert beside.rps[0][1] > 78.0, "a change beside the beat ends it"
 
 
 def test_the_head_never_blows_up() -> None:

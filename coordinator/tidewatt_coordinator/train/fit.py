@@ -85,7 +85,7 @@ def pinball(shares: Tensor, targets: Tensor) -> Tensor:
     return torch.maximum(levels * error, (levels - 1.0) * error) * ~torch.isnan(targets)[..., None]
 
 
-def fit_habit(of: Lessons, plan: Plan, members: int = 3) -> HabitModel:
+def fit_habit(of: Lessons, plan: Plan, members: int = 6) -> HabitModel:
     """A `HabitModel` whose members were each trained from their own seed."""
     torch.manual_seed(plan.seed)
     model = HabitModel(members)

@@ -167,7 +167,7 @@ class Habit(nn.Module):
 class HabitModel(nn.Module):
     """The whole graph: features, a few `Habit` networks averaged, and back to requests/s."""
 
-    def __init__(self, members: int = 3) -> None:
+    def __init__(self, members: int = 6) -> None:
         super().__init__()
         self.features = Features()
         with torch.no_grad():

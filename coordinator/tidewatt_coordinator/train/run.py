@@ -15,7 +15,7 @@ from tidewatt_governor.forecast.model import Model
 
 Kind = Literal["habit", "lstm"]
 DESCRIBED = {
-    "habit": "three small networks over the last hour and the same minutes of hours, days, a week before",
+    "habit": "six small networks over the last hour and the same minutes of hours, days, a week before",
     "lstm": "LSTM 128-64-32 over 60 minutes x 5",
 }
 
@@ -25,7 +25,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
     out: Path
     kind: Kind = "habit"
-    epochs: int = 12
+    epochs: int = 16
     share: float = TUNE_SHARE
     """How much of each series, from its beginning, is learned from; the last 15 % is reported on."""
     seed: int = 0
