@@ -53,16 +53,20 @@ def with_change(changes: tuple[int, ...], minute: int) -> tuple[int, ...]:
 
 def beat_of(changes: Sequence[int]) -> Beat | None:
     """The beat that all of the last changes lie on; None if there is none, or too few to tell."""
-    steps, width, run = [], 1, 1
+    steps: list[int] = []
+    runs: list[int] = []
     for before, minute in zip((None, *changes), changes, strict=False):
         if before is not None and minute == before + 1:
-            run += 1
-            width = max(width, run)
+            runs[-1] += 1
         else:
             steps.append(minute)
-            run = 1
-    steps = steps[1:][-STEPS:]  # of the oldest the beginning may be forgotten
-    if len(steps) < STEPS or width > MOST_WIDTH:
+            runs.append(1)
+    steps, runs = steps[1:][-STEPS:], runs[1:][-STEPS:]  # of the oldest the beginning may be forgotten
+    if len(steps) < STEPS:
+        return None
+    # One change in two minutes among changes in one is a change beside the beat.
+    width = max(runs)
+    if width > MOST_WIDTH or (width > 1 and runs.count(width) < STEPS / 2):
         return None
     minutes = math.gcd(*(minute - steps[0] for minute in steps))
     return Beat(minutes, steps[0], width) if minutes >= max(SHORTEST_MIN, width + 1) else None

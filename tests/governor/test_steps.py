@@ -52,6 +52,7 @@ def test_one_change_beside_the_beat_ends_the_belief() -> None:
     on_it = [5 * step for step in range(STEPS + 3)]
     assert beat_of(on_it) is not None
     assert beat_of([*on_it, on_it[-1] + 4]) is None
+    assert beat_of([*on_it, on_it[-1] + 1]) is None
     assert beat_of(on_it[: STEPS - 1]) is None, "too few to tell"
     assert beat_of(list(range(0, 60, 2))) is None, "two minutes leave nothing to be sure of"
     assert beat_of(list(range(60))) is None
