@@ -19,7 +19,7 @@ from tidewatt_governor.forecast.conformal import Conformal
 from tidewatt_governor.forecast.forecaster import Forecaster
 from tidewatt_governor.forecast.head import Head
 from tidewatt_governor.forecast.history import FEWEST_KNOWN, KEPT, History, calendar_row
-from tidewatt_governor.forecast.layout import AHEAD, LAGS, OUTPUTS, PAST, PEAK_15
+from tidewatt_governor.forecast.layout import AHEAD, FLOOR_RPS, LAGS, OUTPUTS, PAST, PEAK_15
 from tidewatt_governor.forecast.model import Model, ModelError
 from tidewatt_governor.forecast.peaks import Peaks
 from tidewatt_governor.forecast.shipped import shipped_card, shipped_model
@@ -210,6 +210,17 @@ def test_a_gap_neither_hides_a_miss_nor_counts_as_kept() -> None:
         after = conformal(quantiles, medians, 100.0, 100.0)
         wider = float(after[PEAK_15, 1]) - float(before[PEAK_15, 1])
         assert wider > 0.0 if conformal is missed else wider == 0.0, "what isn't known was not kept, either"
+
+
+def test_an_idle_night_is_no_promise_kept() -> None:
+    conformal, quantiles = Conformal(), np.repeat(np.array([[100.0, 102.0, 104.0]]), OUTPUTS, axis=0)
+    evening = conformal(quantiles, np.full(OUTPUTS, 100.0), 100.0, 100.0)
+    for _ in range(3000):
+        conformal.came(0.0)
+        conformal(quantiles * 0.0, np.zeros(OUTPUTS), FLOOR_RPS, 0.0)
+    conformal.came(100.0)
+    morning = conformal(quantiles, np.full(OUTPUTS, 100.0), 100.0, 100.0)
+    np.testing.assert_allclose(morning, evening, rtol=0.01)
 
 
 def test_the_peaks_learn_how_jagged_the_traffic_is() -> None:

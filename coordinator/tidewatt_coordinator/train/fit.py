@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tidewatt_coordinator.train.nets import FLOOR_RPS, MOST, DesignLstm, HabitModel
+from tidewatt_coordinator.train.nets import MOST, DesignLstm, HabitModel
 from tidewatt_coordinator.train.windows import IDLE, Series, sure, windows
-from tidewatt_governor.forecast.layout import AHEAD, PAST, QUANTILES
+from tidewatt_governor.forecast.layout import AHEAD, FLOOR_RPS, PAST, QUANTILES
 
 BATCH = 512
 LEARNING_RATE = 2e-3

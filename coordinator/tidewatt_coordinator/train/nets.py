@@ -9,12 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, softplus
 
-from tidewatt_governor.forecast.layout import AHEAD, LAGS, OUTPUTS, PAST, SOON
+from tidewatt_governor.forecast.layout import AHEAD, FLOOR_RPS, LAGS, OUTPUTS, PAST, SOON
 
 #: Shares beyond these are an outlier or a cold start, and tell no more than the bound.
 MOST = 3.0
-#: Under this many requests/s a share of the mean means nothing.
-FLOOR_RPS = 1e-3
 MEANS = (2, 3, 5, 8, 15, 30, 60)
 OWN_LAGS = (15, 20, 30, 60)
 TURN = 6.283185307179586

@@ -9,7 +9,7 @@ as soon as one minute lies above it, and that is learned at once; that it was ke
 import numpy as np
 from numpy.typing import NDArray
 
-from tidewatt_governor.forecast.layout import AHEAD, OUTPUTS, PEAK_3, PEAK_15, QUANTILES, SOON
+from tidewatt_governor.forecast.layout import AHEAD, FLOOR_RPS, OUTPUTS, PEAK_3, PEAK_15, QUANTILES, SOON
 
 Floats = NDArray[np.float64]
 
@@ -39,35 +39,46 @@ class Conformal:
     """The peaks' medians and every spread, corrected by what came."""
 
     def __init__(self) -> None:
-        self._learned, self._lately = np.zeros_like(GAINS), np.zeros_like(GAINS)
+        self._learned, self._lately = np.zeros((2, *GAINS.shape)), np.zeros_like(GAINS)
+        """First of outputs before a second step of the traffic, and of all where there are no steps; then of
+        those beyond it."""
         shape = (AHEAD, OUTPUTS, len(LEVELS))
         self._bounds = np.full(shape, np.nan)
         """The last minutes' forecasts, newest first; NaN where nothing was at stake."""
+        self._beyond = np.zeros(shape[:2], dtype=bool)
         self._missed = np.zeros(shape, dtype=bool)
         self._whole = np.ones(AHEAD, dtype=bool)
         """Whether every minute since is known."""
 
-    def __call__(self, quantiles: Floats, middle: Floats, scale: float, last: float, sure: int = 0) -> Floats:
+    def __call__(
+        self, quantiles: Floats, middle: Floats, scale: float, last: float, sure: int = 0, beat: int = 0
+    ) -> Floats:
         """The forecast [17, 3] around the medians `middle` [17] in place of the model's own.
 
-        `sure`: how many minutes ahead will be as the `last`, whatever the model says.
+        `sure`: how many minutes ahead will be as the `last`, whatever the model says; then the first step
+        comes, and one every `beat` minutes; 0 where traffic doesn't come in steps.
         """
+        beyond = (ENDS - sure > beat) & (beat > 0)
+        learned = np.where(beyond[:, None], self._learned[1], self._learned[0])
         spread = np.maximum(quantiles[:, 1:] - quantiles[:, :1], LEAST_SPREAD * scale)
-        centre = np.maximum(middle + self._learned[:, 0] * spread[:, 0], 0.0)
-        upper = centre[:, None] + np.exp(self._learned[:, 1:] + self._lately[:, 1:]) * spread
+        centre = np.maximum(middle + learned[:, 0] * spread[:, 0], 0.0)
+        upper = centre[:, None] + np.exp(learned[:, 1:] + self._lately[:, 1:]) * spread
         out = np.maximum.accumulate(np.concatenate([centre[:, None], upper], axis=1), axis=1)
         known = sure >= ENDS
         out[known] = last
         if sure:
             out[AHEAD:] = np.maximum(out[AHEAD:], last)
-        self._hold(np.where(known[:, None], np.nan, out))
+        # An idle night is no promise kept: after it everything would be far too narrow.
+        idle = scale < 2.0 * FLOOR_RPS
+        self._hold(np.where(known[:, None] | idle, np.nan, out), beyond)
         return out
 
     def skipped(self) -> None:
         """There was no forecast from this minute."""
-        self._hold(np.full((OUTPUTS, len(LEVELS)), np.nan))
+        self._hold(np.full((OUTPUTS, len(LEVELS)), np.nan), np.zeros(OUTPUTS, dtype=bool))
 
-    def _hold(self, bounds: Floats) -> None:
+    def _hold(self, bounds: Floats, beyond: NDArray[np.bool_]) -> None:
+        self._beyond = np.concatenate([beyond[None], self._beyond[:-1]])
         self._bounds = np.concatenate([bounds[None], self._bounds[:-1]])
         self._missed = np.concatenate([np.zeros_like(self._missed[:1]), self._missed[:-1]])
         self._whole = np.concatenate([[True], self._whole[:-1]])
@@ -83,6 +94,9 @@ class Conformal:
         # A minute is judged if it is known; a peak if all its minutes are, or if one was above it.
         judged = np.where(PEAKS, self._whole[:, None], rps is not None)[..., None] | self._missed
         over = OVER & ~np.isnan(self._bounds) & judged
-        news = missed.sum(axis=0) - over.sum(axis=0) * (1.0 - LEVELS)
-        self._learned = np.clip(self._learned + GAINS * news, -MOST_LOG, MOST_LOG)
+        each = missed - over * (1.0 - LEVELS)
+        beyond = (each * self._beyond[..., None]).sum(axis=0)
+        news = each.sum(axis=0)
+        learned = self._learned + GAINS * np.stack([news - beyond, beyond])
+        self._learned = np.clip(learned, -MOST_LOG, MOST_LOG)
         self._lately = np.clip(self._lately + QUICK * news, LEAST_QUICK, MOST_QUICK)

@@ -8,15 +8,12 @@ import numpy as np
 from tidewatt_governor.forecast.conformal import Conformal
 from tidewatt_governor.forecast.head import Head
 from tidewatt_governor.forecast.history import History, calendar_row
-from tidewatt_governor.forecast.layout import AHEAD, PEAK_15
+from tidewatt_governor.forecast.layout import AHEAD, FLOOR_RPS, PEAK_15
 from tidewatt_governor.forecast.model import Answer, Model, ModelError
 from tidewatt_governor.forecast.peaks import Peaks
 from tidewatt_governor.forecast.trust import Trust
 from tidewatt_governor.forecast.value import Forecast
 from tidewatt_governor.steps import beat_of, changed, with_change
-
-#: Under this many requests/s a forecast can't be told from the last value.
-FLOOR_RPS = 1e-3
 
 
 class Forecaster:
@@ -82,7 +79,9 @@ class Forecaster:
         last = self.history.rate(minute)
         middle = np.where(np.arange(AHEAD) < sure, last, middle)
         peaks = self._peaks(answer.quantiles, middle, scale, last, sure)
-        quantiles = self._conformal(answer.quantiles, np.concatenate([middle, peaks]), scale, last, sure)
+        medians = np.concatenate([middle, peaks])
+        steps = beat.minutes if beat else 0
+        quantiles = self._conformal(answer.quantiles, medians, scale, last, sure, steps)
         if not np.isfinite(quantiles).all():
             raise ModelError("what the head made of the model's answer is not a number")
         return Forecast(

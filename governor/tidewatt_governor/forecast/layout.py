@@ -25,5 +25,8 @@ OUTPUTS = AHEAD + 2
 #: Minutes over which the first of the two peaks is taken.
 SOON = 3
 
+#: Under this many requests/s on the mean of an hour nobody is there: nothing can be told from nothing.
+FLOOR_RPS = 1e-3
+
 #: The opset of exported models: onnxruntime 1.17 and later read it, which JetPack 6 has.
 OPSET = 17
