@@ -62,16 +62,6 @@ class Coordinator:
         self.fleet = Fleet(round(config.dispatch.stale_after_s * 1000))
         self.lease = _lease(config, self.ledger)
         keys, models = KeyFolder(Path(config.policy_keys.folder)), ModelFolder(Path(config.models.folder))
-        self.engine = Engine(
-            self.ledger,
-            self.fleet,
-            config.coordinator.fleet,
-            config.policy,
-            self.clock.now_ms,
-            self.lease,
-            lambda: Attached(keys=keys.told(), models=[one.model for one in models.offered()]),
-        )
-        self.engine.tick()  # so that what stands is known, and may be published, from the first connection on
         self.ingest = Ingest(
             connection,
             config.coordinator.fleet,
@@ -80,6 +70,18 @@ class Coordinator:
             self.clock.now_ms,
             config.coordinator.called,
         )
+        self.engine = Engine(
+            self.ledger,
+            self.fleet,
+            config.coordinator.fleet,
+            config.policy,
+            self.clock.now_ms,
+            self.lease,
+            lambda: Attached(keys=keys.told(), models=[one.model for one in models.offered()]),
+            # A device counts as silent after so long: one that listens for less can't know.
+            lambda: self.ingest.has_heard(self.fleet.stale_after_ms),
+        )
+        self.engine.tick()  # so that what stands is known, and may be published, from the first connection on
         self.publisher = Publisher(
             connection,
             self.engine.current,

@@ -55,9 +55,14 @@ class Engine:
         now_ms: Callable[[], int],
         lease: Lease,
         attached: Callable[[], Attached] = Attached,
+        sees: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`attached`: what is to go with every set now; asked every tick."""
+        """`attached`: what is to go with every set now; asked every tick.
+
+        `sees`: whether `fleet` shows who is there; who was deaf can't tell a silent device from others.
+        """
         self._ledger, self._fleet, self._now_ms, self._attached = ledger, fleet, now_ms, attached
+        self._sees = sees
         self._journal = Journal(ledger.engine, name)
         self._roster = Roster(ledger.engine, name)
         self._initial = Content(rules=rules)
@@ -186,7 +191,7 @@ class Engine:
 
     def _look(self, state: State, standing: Standing, now_ms: int) -> Evidence | None:
         due = self._looked_ms is None or not 0 <= now_ms - self._looked_ms < LOOK_EVERY_MS
-        if not due or not wants_evidence(state, now_ms):
+        if not due or not wants_evidence(state, now_ms) or not self._sees():
             return None
         self._looked_ms = now_ms
         fleet = glimpses(self._fleet, now_ms)
