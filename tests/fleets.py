@@ -1,4 +1,4 @@
-"""A small fleet of real processes: a broker, coordinators, agents on a recorded board; and who listens to all.
+"""A small fleet of real processes: broker, coordinators, agents on a recorded board; and who listens to all.
 
 Virtual time runs SPEED times as fast, the same for all of them. Nothing here sleeps: it looks until it sees.
 """
@@ -31,7 +31,7 @@ from tidewatt_coordinator.rollout.journal import Event, Journal
 from tidewatt_coordinator.rollout.standing import Standing
 from tidewatt_wire.codec import Refused, decode
 from tidewatt_wire.documents import to_toml
-from tidewatt_wire.messages import Ack, CoordinatorState, PolicySet
+from tidewatt_wire.messages import Ack, CoordinatorState, PolicySet, Report
 from tidewatt_wire.signing import EnvelopeRefused, Signer, open_envelope
 from tidewatt_wire.topics import REPLAYED, DeviceTopic, FleetTopic
 
@@ -85,11 +85,19 @@ class Watcher:
 
     def sets(self) -> list[PolicySet]:
         """The fleet's own policy sets, as they came."""
-        return [found for one in list(self.heard) if one.topic == POLICY and (found := self._open(one.payload))]
+        return [
+            found for one in list(self.heard) if one.topic == POLICY and (found := self._open(one.payload))
+        ]
 
     def acks(self, device: str) -> list[Ack]:
         topic = str(DeviceTopic(FLEET, device, "ack"))
         return [decode(Ack, one.payload) for one in list(self.heard) if one.topic == topic]
+
+    def reports(self, device: str, *, replayed: bool) -> list[Report]:
+        """What a device reported as it happened, or afterwards."""
+        topic = str(DeviceTopic(FLEET, device, "report"))
+        heard = [one for one in list(self.heard) if one.topic == topic and one.replayed is replayed]
+        return [decode(Report, one.payload) for one in heard]
 
     def answer(self, device: str) -> tuple[str, int]:
         """A device's last answer and the revision that it is to."""
@@ -101,11 +109,6 @@ class Watcher:
         payload = self.last(STATE)
         return decode(CoordinatorState, payload).state if payload else ""
 
-    def kinds(self, *, retained: bool) -> set[str]:
-        """The topics heard, without the fleet's beginning."""
-        heard = list(self.heard)
-        return {one.topic.split("/", 3)[3] for one in heard if one.retained is retained and one.payload}
-
     def _open(self, payload: bytes) -> PolicySet | None:
         with contextlib.suppress(EnvelopeRefused, Refused):
             return decode(PolicySet, open_envelope(payload, [self._key.trusted]))
@@ -115,6 +118,16 @@ class Watcher:
         said = getattr(message.properties, "UserProperty", ())
         replayed = any(name == REPLAYED for name, _ in said)
         self.heard.append(Heard(message.topic, bytes(message.payload), message.retain, replayed))
+
+
+@contextlib.contextmanager
+def watching(fleet: "Fleet") -> Iterator[Watcher]:
+    """Somebody who has just come."""
+    watcher = Watcher(fleet.broker, fleet.key)
+    try:
+        yield watcher
+    finally:
+        watcher.close()
 
 
 class Process:
@@ -219,9 +232,11 @@ class Fleet:
         """The path of a policy document with this promise, which tells rules apart."""
         name = f"p{promise_ms:g}"
         rules = [{"policy": {"slo_p95_ms": promise_ms}}]
-        return str(
-            self._write(f"{name}.policy.toml", {"name": name, "rules": rules, "rollout": rollout})
-        )
+        return str(self._write(f"{name}.policy.toml", {"name": name, "rules": rules, "rollout": rollout}))
+
+    def until_up(self, name: str) -> None:
+        """Wait until a coordinator answers."""
+        wait_for(lambda: self.get(name, "/healthz"), f"{name} to be up")
 
     @property
     def standing(self) -> Standing:
@@ -255,15 +270,19 @@ class Fleet:
         wait_for(all_do, f"{devices} to apply what stands")
         for device in devices:
             if promise_ms is not None:
-                wait_for(lambda one=device: self.promise(one) == promise_ms, f"{device} to promise it")
+                self._until_promised(device, promise_ms)
         return self.standing.revision
 
     def promise(self, device: str) -> float | None:
         """The promise that a device's last decision was made under: which rules hold there."""
-        path = self.folder / device / "journal.jsonl"
-        lines = path.read_text().split("\n")[:-1] if path.exists() else []
+        lines = self._journal(device)
         found: float | None = json.loads(lines[-1])["policy"]["slo_p95_ms"] if lines else None
         return found
+
+    def ticks(self, device: str) -> int:
+        """How often a device has decided since it was started."""
+        lines = self._journal(device)
+        return len(lines) - max(number for number, line in enumerate(lines) if '"began":true' in line)
 
     def page(self, name: str) -> str:
         """A process' metrics page; empty until it is up."""
@@ -296,6 +315,19 @@ class Fleet:
                 process.kill()
         self.watcher.close()
         self.ledger.close()
+
+    def _journal(self, device: str) -> list[str]:
+        path = self.folder / device / "journal.jsonl"
+        return path.read_text().split("\n")[:-1] if path.exists() else []
+
+    def until_in_ledger(self, device: str) -> None:
+        """Wait until every counter of a device that was stopped is the ledger's."""
+        counted = self.counted(device)
+        assert counted["energy_mj"] > 0
+        wait_for(lambda: self.ledgers(device) == counted, f"the ledger to have all of {device}")
+
+    def _until_promised(self, device: str, promise_ms: float) -> None:
+        wait_for(lambda: self.promise(device) == promise_ms, f"{device} to promise {promise_ms:g} ms")
 
     def _write(self, name: str, document: dict[str, Any]) -> Path:
         path = self.folder / name

@@ -50,6 +50,14 @@ class CoordinatorMetrics(Collector):
             if (skew_ms := device.skew.ms) is not None:
                 skews.add_metric([name], seconds(skew_ms))
         yield skews
+        displaced = CounterMetricFamily(
+            "tidewatt_policy_displaced",
+            "Times that the policy topic held something else than our set, which was put back",
+            labels=["what"],
+        )
+        for what, count in sorted(self._publisher.policy.displaced.items()):
+            displaced.add_metric([what], count)
+        yield displaced
         if self._publisher.table:
             yield GaugeMetricFamily(
                 "tidewatt_dispatch_expires_timestamp_seconds",

@@ -42,8 +42,8 @@ class PolicyTopic:
         self._stands: bytes | None = None
         """What was heard last; None: nothing yet on this connection."""
         self._said, self._said_s = b"", 0.0
-        self.replaced: Counter[str] = Counter()
-        """Foreign sets that were replaced, by what was wrong with them."""
+        self.displaced: Counter[str] = Counter()
+        """Times that something else stood there and ours was put back, by what it was."""
 
     async def keep(self, client: aiomqtt.Client, fleet: str) -> None:
         """Have the broker hold the set that stands."""
@@ -76,7 +76,7 @@ class PolicyTopic:
         if stands is None or not self._said or stands == self._said or time.monotonic() < heard_by_s:
             return False
         what, sentence = stranger(stands, signers, policies.revision)
-        self.replaced[what] += 1
+        self.displaced[what] += 1
         log.warning("policy: %s stood on the topic; revision %d is put back", sentence, policies.revision)
         return True
 

@@ -1,25 +1,17 @@
-"""Rollouts with real processes: devices that miss them, and a coordinator that dies in each of their states."""
+"""Rollouts with real processes: a device that misses one, a coordinator that dies in each of its states."""
 
-import signal
-from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
-import pytest
 from tests.actuators import wait_for
-from tests.fleets import Fleet, fleet_of
-from tests.world import Mosquitto
+from tests.fleets import FLEET, Fleet
 
-#: The canaries, then all; quick, and judged by the answers alone.
+from tidewatt_wire.topics import DeviceTopic
+
+#: The canaries, then all.
 WAVES = [{"percent": 100.0, "match": {"role": "canary"}}, {"percent": 100.0}]
+#: With nothing but the answers to judge by.
 GATES = {"settle_s": 1.0, "offline_share": "none", "joules_per_request": "none", "violating_share": "none"}
 QUICK = {"waves": WAVES, "soak_s": 3.0, "gates": GATES | {"p95_ms": "none", "forecast_skill": "none"}}
-
-
-@pytest.fixture
-def fleet(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Fleet]:
-    with fleet_of(mosquitto, tmp_path) as fleet:
-        yield fleet
 
 
 def assert_never_back(fleet: Fleet, *devices: str) -> None:
@@ -54,7 +46,7 @@ def test_a_device_that_missed_the_whole_rollout_converges_alone(fleet: Fleet) ->
     wait_for(lambda: "2 known devices: 2 applied" in fleet.ask("policy", "status"), "both in the status")
 
 
-def test_a_coordinator_killed_in_each_state_of_a_rollout(fleet: Fleet, mosquitto: Mosquitto) -> None:
+def test_a_coordinator_killed_in_each_state_of_a_rollout(fleet: Fleet) -> None:
     coordinator = fleet.coordinator()
     fleet.agent("d1", "canary")
     fleet.agent("d2")
@@ -82,20 +74,16 @@ def test_a_coordinator_killed_in_each_state_of_a_rollout(fleet: Fleet, mosquitto
     killed_and_back()
     fleet.ask("policy", "pause", "--reason", "lunch")
     killed_and_back()
-    wait_for(lambda: "east" in fleet.get("east", "/healthz") or fleet.get("east", "/healthz"), "its page")
+    fleet.until_up("east")
     assert fleet.stage == ("paused", 1)
     fleet.ask("policy", "resume")
     fleet.ask("policy", "approve")
     fleet.until_stage("soaking", 2)
     killed_and_back()
     fleet.until_applied("d1", "d2", promise_ms=41.0)
-    # It dies between the database's word and the broker's.
-    mosquitto.freeze()
+    # It dies about when it has told the database, and mostly before it has told the broker.
     fleet.until_stage("complete", 2)
-    coordinator.kill()
-    mosquitto.thaw()
-    assert fleet.watcher.sets()[-1].rollout, "nobody has been told that it is complete"
-    coordinator = fleet.coordinator()
+    killed_and_back()
     fleet.until_applied("d1", "d2", promise_ms=41.0)
     killed_and_back()
 
@@ -104,4 +92,28 @@ def test_a_coordinator_killed_in_each_state_of_a_rollout(fleet: Fleet, mosquitto
     assert [rule.policy.slo_p95_ms for rule in said.rules] == [41.0]
     told = [event.what for event in fleet.history()]
     assert [told.count(what) for what in ("wave 1", "wave 2", "complete")] == [1, 1, 1], told
+    assert_never_back(fleet, "d1", "d2")
+
+
+def test_a_rollout_that_fails_is_taken_back_by_whoever_is_there(fleet: Fleet) -> None:
+    coordinator, canary = fleet.coordinator(), fleet.agent("d1", "canary")
+    fleet.agent("d2")
+    before = fleet.until_applied("d1", "d2", promise_ms=60.0)
+    document = fleet.document(
+        41.0, on_failure="abort", **QUICK | {"gates": GATES | {"offline_share": 0.05}, "soak_s": 3600.0}
+    )
+    fleet.ask("policy", "rollout", document)
+    fleet.until_stage("soaking", 1)
+    reached = fleet.until_applied("d1", promise_ms=41.0)
+    canary.kill()
+    wait_for(lambda: fleet.watcher.last(str(DeviceTopic(FLEET, "d1", "will"))), "the broker to miss it")
+    fleet.until_stage("aborted", 1)
+    coordinator.kill()
+    fleet.coordinator()
+    assert fleet.until_applied("d2", promise_ms=60.0) > reached > before
+    fleet.agent("d1", "canary")
+    fleet.until_applied("d1", "d2", promise_ms=60.0)
+    last = fleet.history()[-1]
+    assert last.what == "aborted"
+    assert "offline devices" in last.reason
     assert_never_back(fleet, "d1", "d2")
