@@ -6,6 +6,7 @@ Virtual time runs SPEED times as fast, the same for all of them. Nothing here sl
 import contextlib
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -308,6 +309,16 @@ class Fleet:
         values = next((total.values for total in self.ledger.totals() if total.device == device), ())
         return dict(zip(COUNTERS, values, strict=False))
 
+    def copy_database(self) -> Path:
+        """A copy, as an operator keeps one."""
+        copied = self.folder / "copy.db"
+        _copy(self.folder / "ledger.db", copied)
+        return copied
+
+    def restore(self, copied: Path) -> None:
+        """Put the copy in the database's place, while no coordinator runs."""
+        _copy(copied, self.folder / "ledger.db")
+
     def close(self) -> None:
         for process in self._started:
             if process.running:
@@ -338,6 +349,14 @@ class Fleet:
         process = Process(name, module, arguments, self.folder)
         self._started.append(process)
         return process
+
+
+def _copy(source: Path, target: Path) -> None:
+    with (
+        contextlib.closing(sqlite3.connect(source)) as one,
+        contextlib.closing(sqlite3.connect(target)) as other,
+    ):
+        one.backup(other)
 
 
 @contextlib.contextmanager

@@ -87,6 +87,11 @@ class Ingest:
                 self._news.add(news)
                 log.warning("refused a message on %s: %s", topic[:200], str(error)[:500])
 
+    @property
+    def certificate_ends_s(self) -> float | None:
+        """When the certificate that is shown to the broker ends, in Unix seconds; None without one."""
+        return self._broker.certificate_ends_s()
+
     def has_heard(self, for_ms: int) -> bool:
         """Whether it has been listening for so long, without a break, till now."""
         return self._since_ms is not None and self._now_ms() - self._since_ms >= for_ms

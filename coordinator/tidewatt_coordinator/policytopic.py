@@ -2,7 +2,7 @@
 
 Devices refuse what is forged or old; but what is retained is all that a device gets that comes
 back, so a foreign set would keep it from the true one. The publisher hears its own topic and
-says the set again, no oftener than once in ECHO_S, whatever others do.
+says the set again: soon at first, then ever more slowly while somebody goes on.
 """
 
 import asyncio
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.2
 #: Real seconds that the broker may take to show us our own word.
 ECHO_S = 1.0
+#: Real seconds between two replies to somebody who doesn't stop: each goes to the whole fleet.
+LONGEST_S = 60.0
 NO_KEY = "no policy is published, as no key is there to sign it with: `tidewatt keys new` makes one"
 
 
@@ -41,7 +43,9 @@ class PolicyTopic:
         self._obstacle = ""
         self._stands: bytes | None = None
         """What was heard last; None: nothing yet on this connection."""
-        self._said, self._said_s = b"", 0.0
+        self._said, self._said_s, self._patience_s = b"", 0.0, ECHO_S
+        self.found = 0
+        """The newest revision under our own keys that stood on the topic when we came to it."""
         self.displaced: Counter[str] = Counter()
         """Times that something else stood there and ours was put back, by what it was."""
 
@@ -69,13 +73,19 @@ class PolicyTopic:
         """Hear what stands on the topic."""
         async for message in client.messages:
             self._stands = bytes(message.payload)
+            if message.retain:
+                set_of_ours = read(self._stands, self._keys(), self._current().fleet)
+                self.found = max(self.found, set_of_ours.revision if set_of_ours else 0)
 
     def _is_displaced(self, policies: PolicySet, signers: Sequence[Signer]) -> bool:
         """Whether something else stands there than what was said last, long enough ago to be heard."""
-        stands, heard_by_s = self._stands, self._said_s + ECHO_S
-        if stands is None or not self._said or stands == self._said or time.monotonic() < heard_by_s:
+        stands, quiet_s = self._stands, time.monotonic() - self._said_s
+        if quiet_s > LONGEST_S:
+            self._patience_s = ECHO_S
+        if stands is None or not self._said or stands == self._said or quiet_s < self._patience_s:
             return False
-        what, sentence = stranger(stands, signers, policies.revision)
+        self._patience_s = min(LONGEST_S, 2 * self._patience_s)
+        what, sentence = stranger(stands, signers, policies)
         self.displaced[what] += 1
         log.warning("policy: %s stood on the topic; revision %d is put back", sentence, policies.revision)
         return True
@@ -104,15 +114,21 @@ class PolicyTopic:
         self._obstacle = obstacle
 
 
-def stranger(payload: bytes, signers: Sequence[Signer], revision: int) -> tuple[str, str]:
-    """What a set is that is not ours: a word to count, and a sentence's beginning."""
-    if not payload:
-        return "cleared", "nothing"
+def read(payload: bytes, signers: Sequence[Signer], fleet: str) -> PolicySet | None:
+    """The set, if it is this fleet's and one of these keys signed it."""
     try:
         found = decode(PolicySet, open_envelope(payload, [one.trusted for one in signers]))
-    except EnvelopeRefused as refused:
-        return refused.code, f"a foreign set ({refused.code})"
-    except Refused as refused:
-        return "malformed", f"a foreign set ({refused.reason.value})"
-    older = found.revision < revision
+    except (EnvelopeRefused, Refused):
+        return None
+    return found if found.fleet == fleet else None
+
+
+def stranger(payload: bytes, signers: Sequence[Signer], current: PolicySet) -> tuple[str, str]:
+    """What a set is that is not `current`: a word to count, and a sentence's beginning."""
+    if not payload:
+        return "cleared", "nothing"
+    found = read(payload, signers, current.fleet)
+    if found is None:
+        return "foreign", "a foreign set"
+    older = found.revision < current.revision
     return "older_revision" if older else "other", f"a set of ours of revision {found.revision}"

@@ -127,7 +127,7 @@ async def test_a_set_that_no_device_would_read_is_not_published(
 
 @pytest.mark.parametrize(
     ("foreign", "what"),
-    [(b"", "cleared"), (b"nonsense", "malformed"), (sealed_rules(1), "unknown_key")],
+    [(b"", "cleared"), (b"nonsense", "foreign"), (sealed_rules(1), "foreign")],
 )
 async def test_what_others_put_on_the_topic_is_replaced(
     mosquitto: Mosquitto, clock: HandClock, tmp_path: Path, foreign: bytes, what: str

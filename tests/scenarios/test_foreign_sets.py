@@ -96,3 +96,19 @@ def test_forged_sets(fleet: Fleet) -> None:
     assert fleet.until_applied("d1", promise_ms=41.0) > revision
     revisions = [one.revision for one in fleet.watcher.sets() if one.revision != revision + 1]
     assert all(one <= other for one, other in pairwise(revisions))
+
+
+def test_a_database_from_a_copy_is_older_than_what_devices_hold(fleet: Fleet) -> None:
+    coordinator = fleet.coordinator()
+    fleet.agent("d1")
+    fleet.until_applied("d1", promise_ms=60.0)
+    coordinator.stop()
+    copied = fleet.copy_database()
+    coordinator = fleet.coordinator()
+    fleet.ask("policy", "apply", fleet.document(41.0), "--now")
+    lost = fleet.until_applied("d1", promise_ms=41.0)
+    coordinator.stop()
+    fleet.restore(copied)
+    fleet.coordinator()
+    assert fleet.until_applied("d1", promise_ms=60.0) > lost
+    assert [event.what for event in fleet.history()] == ["configured", "overtaken"]

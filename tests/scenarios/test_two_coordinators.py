@@ -20,6 +20,8 @@ def test_one_publishes_and_the_other_takes_over(fleet: Fleet) -> None:
     for name in both:
         until_both_seen(fleet, name)
     assert fleet.get(other, "/v1/dispatch") == ""
+    assert "tidewatt_policy_lease_held 0.0" in fleet.page(other)
+    wait_for(lambda: "tidewatt_policy_lease_held 1.0" in fleet.page(holder), "the holder to say so")
     fleet.ask("policy", "apply", fleet.document(41.0), "--now")
     first = fleet.until_applied("d1", "d2", promise_ms=41.0)
     assert said_of(fleet, first) == 1
