@@ -32,9 +32,9 @@ from tidewatt_coordinator.rollout.journal import Event, Journal
 from tidewatt_coordinator.rollout.standing import Standing
 from tidewatt_wire.codec import Refused, decode
 from tidewatt_wire.documents import to_toml
-from tidewatt_wire.messages import Ack, CoordinatorState, PolicySet, Report
+from tidewatt_wire.messages import Ack, CoordinatorState, PolicySet
 from tidewatt_wire.signing import EnvelopeRefused, Signer, open_envelope
-from tidewatt_wire.topics import REPLAYED, DeviceTopic, FleetTopic
+from tidewatt_wire.topics import DeviceTopic, FleetTopic
 
 FLEET = "f"
 #: Virtual seconds per real second; an agent then ticks every three of them.
@@ -54,7 +54,6 @@ class Heard(NamedTuple):
     topic: str
     payload: bytes
     retained: bool
-    replayed: bool
 
 
 class Watcher:
@@ -68,6 +67,7 @@ class Watcher:
         self._client.on_connect = lambda client, *_rest: client.subscribe(f"tidewatt/v1/{FLEET}/#", qos=1)
         self._client.on_subscribe = lambda *_rest: self._listening.set()
         self._client.on_message = self._hear
+        self._client.reconnect_delay_set(1, 1)
         self._client.connect(*broker.address)
         self._client.loop_start()
         assert self._listening.wait(10)
@@ -94,12 +94,6 @@ class Watcher:
         topic = str(DeviceTopic(FLEET, device, "ack"))
         return [decode(Ack, one.payload) for one in list(self.heard) if one.topic == topic]
 
-    def reports(self, device: str, *, replayed: bool) -> list[Report]:
-        """What a device reported as it happened, or afterwards."""
-        topic = str(DeviceTopic(FLEET, device, "report"))
-        heard = [one for one in list(self.heard) if one.topic == topic and one.replayed is replayed]
-        return [decode(Report, one.payload) for one in heard]
-
     def answer(self, device: str) -> tuple[str, int]:
         """A device's last answer and the revision that it is to."""
         acks = self.acks(device)
@@ -116,9 +110,7 @@ class Watcher:
         return None
 
     def _hear(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
-        said = getattr(message.properties, "UserProperty", ())
-        replayed = any(name == REPLAYED for name, _ in said)
-        self.heard.append(Heard(message.topic, bytes(message.payload), message.retain, replayed))
+        self.heard.append(Heard(message.topic, bytes(message.payload), message.retain))
 
 
 @contextlib.contextmanager
@@ -260,6 +252,9 @@ class Fleet:
     def until_stage(self, *wanted: str | int) -> None:
         wait_for(lambda: self.stage == wanted, f"the stage {wanted}")
 
+    def until_wave(self, wanted: int) -> None:
+        wait_for(lambda: self.stage[1] >= wanted, f"wave {wanted}")
+
     def until_applied(self, *devices: str, promise_ms: float | None = None) -> int:
         """Wait until these devices live by what stands now; its revision."""
 
@@ -288,6 +283,11 @@ class Fleet:
     def page(self, name: str) -> str:
         """A process' metrics page; empty until it is up."""
         return self.get(name, "/metrics")
+
+    def value(self, name: str, metric: str) -> float:
+        """One metric without labels; 0 where the page isn't up."""
+        lines = [line for line in self.page(name).splitlines() if line.startswith(f"{metric} ")]
+        return float(lines[0].split()[-1]) if lines else 0.0
 
     def get(self, name: str, path: str) -> str:
         """What a process answers to this; empty if it doesn't, or says that there is no such thing."""

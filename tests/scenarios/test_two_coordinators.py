@@ -20,8 +20,8 @@ def test_one_publishes_and_the_other_takes_over(fleet: Fleet) -> None:
     for name in both:
         until_both_seen(fleet, name)
     assert fleet.get(other, "/v1/dispatch") == ""
-    assert "tidewatt_policy_lease_held 0.0" in fleet.page(other)
-    wait_for(lambda: "tidewatt_policy_lease_held 1.0" in fleet.page(holder), "the holder to say so")
+    wait_for(lambda: fleet.value(holder, "tidewatt_policy_lease_held") == 1, "the holder to say so")
+    assert fleet.value(other, "tidewatt_policy_lease_held") == 0
     fleet.ask("policy", "apply", fleet.document(41.0), "--now")
     first = fleet.until_applied("d1", "d2", promise_ms=41.0)
     assert said_of(fleet, first) == 1
@@ -30,7 +30,7 @@ def test_one_publishes_and_the_other_takes_over(fleet: Fleet) -> None:
     both[holder].kill()
     killed_s = time.monotonic()
     wait_for(lambda: fleet.get(other, "/v1/dispatch"), "the other to publish")
-    assert time.monotonic() - killed_s < LEASE_S + 5.0, "the lease, a tick, and a busy machine"
+    assert time.monotonic() - killed_s < LEASE_S + 8.0, "the lease, a tick, and a busy machine"
     wait_for(lambda: fleet.watcher.state() == "online", "the survivor to say that it is there")
     fleet.ask("policy", "apply", fleet.document(42.0), "--now")
     second = fleet.until_applied("d1", "d2", promise_ms=42.0)
