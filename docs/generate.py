@@ -40,6 +40,7 @@ from tidewatt_coordinator.app import Coordinator
 from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.config import Ledger as LedgerConfig
 from tidewatt_coordinator.connection import Connection
+from tidewatt_coordinator.pki.metrics import DoorMetrics
 from tidewatt_governor.boards import BoardProfile, load_profile, profile_for
 from tidewatt_governor.sample import Clocked, Core, Fan, Rail, Sample, Temperature
 from tidewatt_wire.asyncapi import MESSAGES, Document, asyncapi, json_schema
@@ -272,7 +273,9 @@ def _coordinator_families() -> Iterator[Metric]:
             coordinator.ingest.refused["invalid"] += 1
             coordinator.ledger.take([REPORT])
             coordinator.publisher.next_table()
+            coordinator.publisher.policy.displaced["cleared"] += 1
             yield from coordinator.metrics.collect()
+            yield from DoorMetrics({"enrolled": 1}).collect()
         finally:
             coordinator.ledger.close()
 

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from tests.fleets import Fleet, fleet_of
 from tests.secured import SecuredMosquitto, secured
 from tests.world import HandClock, Mosquitto
 
@@ -53,6 +54,13 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
         yield broker
     finally:
         broker.kill()
+
+
+@pytest.fixture
+def fleet(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Fleet]:
+    """Real processes on that broker: nobody yet."""
+    with fleet_of(mosquitto, tmp_path) as fleet:
+        yield fleet
 
 
 @pytest.fixture

@@ -83,6 +83,15 @@ class Mosquitto:
             else:
                 return
 
+    def freeze(self) -> None:
+        """Have it do nothing, as a machine that is too busy does, until `thaw`."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         if self._process:
             self._process.send_signal(signal.SIGKILL)

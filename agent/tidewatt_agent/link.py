@@ -61,6 +61,11 @@ class Link:
         self.told_ms = 0
         """When the newest report of this run was made that the broker has acknowledged."""
 
+    @property
+    def certificate_ends_s(self) -> float | None:
+        """When the certificate that is shown to the broker ends, in Unix seconds; None without one."""
+        return self._broker.certificate_ends_s()
+
     def send(self, report: Report) -> Report:
         """Queue a report, which leaves as soon as there is a connection; the report as it is told."""
         return self.outbox.put(report)

@@ -1,5 +1,6 @@
 """The link's and the spool's metric families."""
 
+import time
 from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -11,6 +12,13 @@ def link_families(link: Link) -> Iterator[Metric]:
     """Whether broker and coordinator are there, and what waits for them."""
     outbox = link.outbox
     yield GaugeMetricFamily("tidewatt_link_connected", "1 while the broker is connected", link.connected)
+    expires = GaugeMetricFamily(
+        "tidewatt_link_certificate_expires_seconds",
+        "Seconds until the certificate that is shown to the broker ends; negative: it has",
+    )
+    if (ends_s := link.certificate_ends_s) is not None:
+        expires.add_metric([], ends_s - time.time())  # TLS lives in real time, whatever the board's is
+    yield expires
     if link.coordinators.online is not None:
         yield GaugeMetricFamily(
             "tidewatt_agent_coordinator_online",

@@ -30,6 +30,7 @@ from tidewatt_coordinator.pki.door import Door
 from tidewatt_coordinator.pki.folder import Folder
 from tidewatt_coordinator.pki.issuing import Issuing
 from tidewatt_coordinator.pki.listener import Listener, Server
+from tidewatt_coordinator.pki.metrics import DoorMetrics
 from tidewatt_coordinator.pki.register import Register
 from tidewatt_coordinator.presence import Presence
 from tidewatt_coordinator.publisher import Publisher
@@ -62,6 +63,14 @@ class Coordinator:
         self.fleet = Fleet(round(config.dispatch.stale_after_s * 1000))
         self.lease = _lease(config, self.ledger)
         keys, models = KeyFolder(Path(config.policy_keys.folder)), ModelFolder(Path(config.models.folder))
+        self.ingest = Ingest(
+            connection,
+            config.coordinator.fleet,
+            self.fleet,
+            self.ledger,
+            self.clock.now_ms,
+            config.coordinator.called,
+        )
         self.engine = Engine(
             self.ledger,
             self.fleet,
@@ -70,15 +79,9 @@ class Coordinator:
             self.clock.now_ms,
             self.lease,
             lambda: Attached(keys=keys.told(), models=[one.model for one in models.offered()]),
-        )
-        self.engine.tick()  # so that what stands is known, and may be published, from the first connection on
-        self.ingest = Ingest(
-            connection,
-            config.coordinator.fleet,
-            self.fleet,
-            self.ledger,
-            self.clock.now_ms,
-            config.coordinator.called,
+            # A device counts as silent after so long: one that listens for less can't know.
+            lambda: self.ingest.has_heard(self.fleet.stale_after_ms),
+            lambda: self.publisher.policy.found,
         )
         self.publisher = Publisher(
             connection,
@@ -92,14 +95,15 @@ class Coordinator:
             models,
             config.coordinator.called,
         )
+        self.engine.tick()  # so that what stands is known, and may be published, from the first connection on
         self.presence = Presence(connection, config.coordinator.fleet, self.clock)
         self._progress = progress
         self.metrics = CoordinatorMetrics(
-            self.ingest, self.fleet, self.ledger, self.publisher, self.clock.now_ms
+            self.ingest, self.fleet, self.ledger, self.publisher, self.engine, self.clock.now_ms
         )
-        registry = CollectorRegistry()
-        registry.register(self.metrics)
-        self.web: FastAPI = api.build(self.now, self.publisher, registry)
+        self.registry = CollectorRegistry()
+        self.registry.register(self.metrics)
+        self.web: FastAPI = api.build(self.now, self.publisher, self.registry)
 
         self._tasks: list[asyncio.Task[None]] = []
         self._own_broker: broker.EmbeddedBroker | None = None
@@ -155,7 +159,7 @@ async def running(
         server = Server(
             uvicorn.Config(coordinator.web, log_level="warning", access_log=False, log_config=None)
         )
-        door = _door(config, coordinator.ledger) if door_socket else None
+        door = _door(config, coordinator) if door_socket else None
         serving = [asyncio.create_task(_eternal("web", server.serve(sockets=[listener])))]
         if door and door_socket:
             serving.append(asyncio.create_task(_eternal("enrolment", door.run(door_socket))))
@@ -195,18 +199,20 @@ def _lease(config: Config, ledger: Ledger) -> Lease:
     return Lease(ledger.engine, name, holder, lasts_ms, lambda: int(time.time() * 1000))
 
 
-def _door(config: Config, ledger: Ledger) -> Listener:
+def _door(config: Config, coordinator: Coordinator) -> Listener:
     folder = Folder(config.enroll.folder)
     issuing = Issuing(
         folder.authority(),
-        Register(ledger.engine),
+        Register(coordinator.ledger.engine),
         fleet=config.coordinator.fleet,
         broker=config.enroll.broker or config.broker.url,
         days=config.enroll.device_days,
         policy_keys=lambda: [one.trusted for one in KeyFolder(Path(config.policy_keys.folder)).signers()],
         now_ms=lambda: round(time.time() * 1000),  # TLS lives in real time, whatever the fleet's is
     )
-    return Listener(Door(issuing), folder, config.enroll)
+    door = Door(issuing)
+    coordinator.registry.register(DoorMetrics(door.answers))
+    return Listener(door, folder, config.enroll)
 
 
 async def serve(config: Config) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import aiomqtt
+from cryptography import x509
 
 from tidewatt_wire.brokers import Credentials, parse_broker_url, why_not
 
@@ -52,6 +53,14 @@ class Connection:
             except (OSError, ValueError) as error:
                 raise CannotConnect(f"{section}.certificate {shown.certificate}: {_said(error)}") from error
         return context
+
+    def certificate_ends_s(self) -> float | None:
+        """When the certificate that is shown ends, in Unix seconds; None without one, or one that is none."""
+        try:
+            found = x509.load_pem_x509_certificate(Path(self._shown.certificate).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return found.not_valid_after_utc.timestamp()
 
     def arguments(self) -> dict[str, Any]:
         """The arguments for aiomqtt.Client. CannotConnect for a file that can't be used."""

@@ -58,6 +58,7 @@ class Ingest:
         self.refused: Counter[str] = Counter()
         """Messages refused, by reason."""
         self.connected = False
+        self._since_ms: int | None = None
         self.failing = False
         """Whether the last merge failed."""
 
@@ -85,6 +86,15 @@ class Ingest:
             if news not in self._news and len(self._news) < MOST_NEWS:
                 self._news.add(news)
                 log.warning("refused a message on %s: %s", topic[:200], str(error)[:500])
+
+    @property
+    def certificate_ends_s(self) -> float | None:
+        """When the certificate that is shown to the broker ends, in Unix seconds; None without one."""
+        return self._broker.certificate_ends_s()
+
+    def has_heard(self, for_ms: int) -> bool:
+        """Whether it has been listening for so long, without a break, till now."""
+        return self._since_ms is not None and self._now_ms() - self._since_ms >= for_ms
 
     async def merge(self) -> None:
         """Merge the waiting reports into the ledger."""
@@ -156,7 +166,7 @@ class Ingest:
             except aiomqtt.MqttError as error:
                 log.warning("ingest: %s; trying again in %.0f s", error, RETRY_S)
             finally:
-                self.connected = False
+                self.connected, self._since_ms = False, None
             await asyncio.sleep(RETRY_S)
 
     async def _listen(self) -> None:
@@ -169,7 +179,7 @@ class Ingest:
         ) as client:
             for kind in ("birth", "will", "ack", "report"):
                 await client.subscribe(every_device(self._fleet_name, kind), qos=1)
-            self.connected = True
+            self.connected, self._since_ms = True, self._now_ms()
             async for message in client.messages:
                 self.take(str(message.topic), bytes(message.payload), replayed=_is_replayed(message))
 

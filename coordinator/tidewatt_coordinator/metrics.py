@@ -1,5 +1,6 @@
 """The coordinator's own Prometheus metrics, read from its parts when scraped."""
 
+import time
 from collections.abc import Callable, Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -10,6 +11,8 @@ from tidewatt_coordinator.ingest import Ingest
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.publisher import Publisher
+from tidewatt_coordinator.rollout.engine import Engine
+from tidewatt_coordinator.rollout.metrics import policy_families
 from tidewatt_wire.units import joules, seconds
 
 
@@ -17,10 +20,16 @@ class CoordinatorMetrics(Collector):
     """What Prometheus sees of the fleet's side."""
 
     def __init__(
-        self, ingest: Ingest, fleet: Fleet, ledger: Ledger, publisher: Publisher, now_ms: Callable[[], int]
+        self,
+        ingest: Ingest,
+        fleet: Fleet,
+        ledger: Ledger,
+        publisher: Publisher,
+        engine: Engine,
+        now_ms: Callable[[], int],
     ) -> None:
         self._ingest, self._fleet, self._ledger = ingest, fleet, ledger
-        self._publisher, self._now_ms = publisher, now_ms
+        self._publisher, self._engine, self._now_ms = publisher, engine, now_ms
 
     def collect(self) -> Iterator[Metric]:
         """Every metric family."""
@@ -35,6 +44,13 @@ class CoordinatorMetrics(Collector):
         yield GaugeMetricFamily(
             "tidewatt_ingest_connected", "1 while the broker is connected", self._ingest.connected
         )
+        expires = GaugeMetricFamily(
+            "tidewatt_ingest_certificate_expires_seconds",
+            "Seconds until the certificate that is shown to the broker ends; negative: it has",
+        )
+        if (ends_s := self._ingest.certificate_ends_s) is not None:
+            expires.add_metric([], ends_s - time.time())  # TLS lives in real time, whatever the fleet's is
+        yield expires
         devices = GaugeMetricFamily("tidewatt_fleet_devices", "Known devices", labels=["status"])
         now_ms = self._now_ms()
         statuses = [self._fleet.status(name, now_ms) for name, _ in self._fleet.known()]
@@ -50,6 +66,15 @@ class CoordinatorMetrics(Collector):
             if (skew_ms := device.skew.ms) is not None:
                 skews.add_metric([name], seconds(skew_ms))
         yield skews
+        yield from policy_families(self._engine, self._fleet, now_ms)
+        displaced = CounterMetricFamily(
+            "tidewatt_policy_displaced",
+            "Times that the policy topic held something else than our set, which was put back",
+            labels=["what"],
+        )
+        for what, count in sorted(self._publisher.policy.displaced.items()):
+            displaced.add_metric([what], count)
+        yield displaced
         if self._publisher.table:
             yield GaugeMetricFamily(
                 "tidewatt_dispatch_expires_timestamp_seconds",

@@ -15,10 +15,11 @@ from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.dispatch import weigh
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.models.folder import ModelFolder, Offered
+from tidewatt_coordinator.policytopic import PolicyTopic
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.codec import encode
 from tidewatt_wire.messages import DispatchTable, Model, PolicySet
-from tidewatt_wire.signing import Signer, seal
+from tidewatt_wire.signing import Signer
 from tidewatt_wire.topics import FleetTopic, ModelTopic
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,6 @@ RETRY_S = 1.0
 SHORTEST_PAUSE_S = 0.2
 #: Real seconds between two looks at the folder of models.
 MODELS_EVERY_S = 1.0
-NO_KEY = "no policy is published, as no key is there to sign it with: `tidewatt keys new` makes one"
 
 
 class Publisher:
@@ -49,8 +49,8 @@ class Publisher:
     ) -> None:
         """`signers`: the keys to sign policy sets with, asked at every look; with none none is published."""
         self._broker, self._current, self._fleet = broker, current, fleet
-        self._may_publish, self._signers, self._models = may_publish, signers, models
-        self._obstacle, self._name = "", name
+        self._may_publish, self._models, self._name = may_publish, models, name
+        self.policy = PolicyTopic(current, may_publish, signers)
         self._price_per_kwh, self._settings, self._clock = price_per_kwh, settings, clock
         self.table: DispatchTable | None = None
         """The table last published."""
@@ -90,7 +90,8 @@ class Publisher:
         ) as client:
             works = (
                 self._dispatch(client, fleet),
-                self._keep_policy(client, fleet),
+                self.policy.keep(client, fleet),
+                self.policy.listen(client),
                 self._keep_models(client, fleet),
             )
             tasks = [asyncio.create_task(work) for work in works]
@@ -102,44 +103,6 @@ class Publisher:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _keep_policy(self, client: aiomqtt.Client, fleet: str) -> None:
-        published: tuple[object, ...] = ()
-        while True:
-            policies, signers = self._current(), self._keys()
-            wanted = (policies.revision, *(one.id for one in signers))
-            if not self._may_publish():
-                # Whoever publishes now may have published an older one late: say it again after.
-                published = ()
-            elif signers and wanted != published:
-                envelope = self._seal(policies, signers)
-                if envelope:
-                    await client.publish(str(FleetTopic(fleet, "policy")), envelope, qos=1, retain=True)
-                published = wanted
-            await asyncio.sleep(SHORTEST_PAUSE_S)
-
-    def _keys(self) -> Sequence[Signer]:
-        try:
-            signers = self._signers()
-        except (OSError, ValueError) as error:
-            self._say(f"no policy is published: {error}")
-            return ()
-        self._say("" if signers else NO_KEY)
-        return signers
-
-    def _seal(self, policies: PolicySet, signers: Sequence[Signer]) -> bytes:
-        try:
-            return seal(encode(policies), signers)
-        except ValueError as error:
-            log.error("policy revision %d is not published: %s", policies.revision, error)  # noqa: TRY400
-            return b""
-
-    def _say(self, obstacle: str) -> None:
-        if obstacle and obstacle != self._obstacle:
-            log.error("%s", obstacle)
-        elif self._obstacle and not obstacle:
-            log.warning("policies are signed and published again")
-        self._obstacle = obstacle
 
     async def _keep_models(self, client: aiomqtt.Client, fleet: str) -> None:
         """Have the broker hold the chunks of every model that is offered, and of none that was removed."""

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.registry import Collector
+from tests.secured import Pki
 from tests.world import ignore
 
 from tidewatt_agent.config import parse_config
@@ -18,6 +20,7 @@ from tidewatt_agent.outbox import Outbox
 from tidewatt_agent.spool import Spool
 from tidewatt_agent.status import Status, parse, sentences, summarise
 from tidewatt_governor.boards import BoardProfile
+from tidewatt_wire.brokers import Credentials
 from tidewatt_wire.codec import encode
 from tidewatt_wire.messages import Birth, CoordinatorState, Counters, Gauges, Report
 
@@ -83,3 +86,13 @@ def test_a_birth_says_what_the_device_can_do(profile: BoardProfile, tmp_path: Pa
     assert "forecast" in able
     assert ("caps" in able) == any(point.trims for point in profile.points)
     assert outbox_of(full).spools
+
+
+def test_when_the_certificate_ends(tmp_path: Path) -> None:
+    pki = Pki(tmp_path)
+    for shown, days in ((pki.shown("d"), 7), (Credentials(certificate=str(tmp_path / "none.pem")), None)):
+        link = Link(Connection("mqtts://127.0.0.1:1", shown), "f", lambda: BIRTH, ignore)
+        family = next(one for one in link_families(link) if one.name.endswith("certificate_expires_seconds"))
+        found = [sample.value for sample in family.samples]
+        assert found == ([] if days is None else [pytest.approx(days * 86_400, abs=120)])
+    pki.ledger.close()

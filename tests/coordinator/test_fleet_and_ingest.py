@@ -1,5 +1,6 @@
 """What devices say, in any order and any state of health, becomes the fleet view and the ledger."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.world import HandClock, Mosquitto, until
 
 from tidewatt_coordinator.config import Dispatch
 from tidewatt_coordinator.connection import Connection
@@ -299,3 +301,21 @@ def test_tables_have_rising_epochs_and_an_expiry(profile: BoardProfile, clock: C
     assert second.epoch > first.epoch
     assert second.expires_at_ms == clock.now_ms() + 30_000
     assert second.weights == {"a": 10_000}
+
+
+async def test_how_long_it_has_listened(mosquitto: Mosquitto, clock: HandClock, ledger: Ledger) -> None:
+    ingest = Ingest(Connection(mosquitto.url), "f", Fleet(60_000), ledger, clock.now_ms)
+    running = asyncio.create_task(ingest.run())
+    assert not ingest.has_heard(0)
+    await until(lambda: ingest.connected)
+    assert not ingest.has_heard(60_000)
+    clock.move(60.0)
+    assert ingest.has_heard(60_000)
+    mosquitto.kill()
+    await until(lambda: not ingest.connected)
+    assert not ingest.has_heard(0)
+    mosquitto.start()
+    await until(lambda: ingest.connected)
+    assert not ingest.has_heard(60_000), "it was deaf between"
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import aiomqtt
 import pytest
+from tests.sealing import sealed_rules
 from tests.world import HandClock, Mosquitto, until
 
 from tidewatt_coordinator.config import Dispatch
@@ -15,9 +16,9 @@ from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.keys.folder import KeyFolder
 from tidewatt_coordinator.models.folder import ModelFolder
 from tidewatt_coordinator.publisher import Publisher
-from tidewatt_wire.codec import decode
+from tidewatt_wire.codec import decode, encode
 from tidewatt_wire.messages import MODEL_CHUNK_BYTES, Policy, PolicySet, Rule
-from tidewatt_wire.signing import Signer, open_envelope
+from tidewatt_wire.signing import Signer, open_envelope, seal
 
 
 class World:
@@ -40,7 +41,7 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def publishing(world: World, broker: tuple[str, int], clock: HandClock) -> AsyncIterator[None]:
+async def publishing(world: World, broker: tuple[str, int], clock: HandClock) -> AsyncIterator[Publisher]:
     publisher = Publisher(
         Connection("mqtt://{}:{}".format(*broker)),
         lambda: world.policies,
@@ -61,7 +62,7 @@ async def publishing(world: World, broker: tuple[str, int], clock: HandClock) ->
 
     tasks = [asyncio.create_task(listen()), asyncio.create_task(publisher.run())]
     try:
-        yield
+        yield publisher
     finally:
         for task in tasks:
             task.cancel()
@@ -122,6 +123,45 @@ async def test_a_set_that_no_device_would_read_is_not_published(
     async with publishing(world, mosquitto.address, clock):
         await until(lambda: "policy revision 2 is not published: a payload of" in caplog.text)
     assert not world.envelope
+
+
+@pytest.mark.parametrize(
+    ("foreign", "what"),
+    [(b"", "cleared"), (b"nonsense", "foreign"), (sealed_rules(1), "foreign")],
+)
+async def test_what_others_put_on_the_topic_is_replaced(
+    mosquitto: Mosquitto, clock: HandClock, tmp_path: Path, foreign: bytes, what: str
+) -> None:
+    world = World(tmp_path)
+    world.keys.new()
+    async with publishing(world, mosquitto.address, clock) as publisher:
+        await until(lambda: world.envelope)
+        good = world.envelope
+        async with aiomqtt.Client(*mosquitto.address, protocol=aiomqtt.ProtocolVersion.V5) as other:
+            await other.publish("tidewatt/v1/f/policy", foreign, qos=1, retain=True)
+        await until(lambda: publisher.policy.displaced == {what: 1} and world.envelope == good)
+
+
+async def test_a_late_word_of_another_coordinator_is_replaced_only_by_the_one_that_may(
+    mosquitto: Mosquitto, clock: HandClock, tmp_path: Path
+) -> None:
+    world = World(tmp_path)
+    key = world.keys.new()
+    world.policies = PolicySet(fleet="f", revision=7, issued_at_ms=0, rules=[])
+    late = seal(encode(PolicySet(fleet="f", revision=6, issued_at_ms=0, rules=[])), [key])
+    world.may_publish = False
+    async with (
+        publishing(world, mosquitto.address, clock) as publisher,
+        aiomqtt.Client(*mosquitto.address, protocol=aiomqtt.ProtocolVersion.V5) as other,
+    ):
+        await other.publish("tidewatt/v1/f/policy", late, qos=1, retain=True)
+        await until(lambda: world.envelope == late)
+        world.may_publish = True
+        await until(lambda: _revision(world, key) == 7)
+        assert not publisher.policy.displaced, "it had said nothing yet"
+        await other.publish("tidewatt/v1/f/policy", late, qos=1, retain=True)
+        await until(lambda: publisher.policy.displaced == {"older_revision": 1})
+        await until(lambda: _revision(world, key) == 7)
 
 
 async def test_models_are_retained_in_chunks_and_cleared_away(

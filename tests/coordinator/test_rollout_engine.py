@@ -101,6 +101,49 @@ def until_ended(world: World, engine: Engine) -> State:
     raise AssertionError(engine.standing.rollout)
 
 
+def test_who_has_not_listened_for_long_judges_nothing(world: World, ledger: Ledger) -> None:
+    heard = False
+    lease = Lease(ledger.engine, "policy:f", "a", LASTS, lambda: world.now_ms)
+    engine = Engine(
+        ledger, world.fleet, "f", OLD, lambda: world.now_ms, lease, sees=lambda: heard
+    )  # fmt: skip
+    world.tick(engine)
+    roll_out(Journal(ledger.engine, "f"), world.now_ms)
+    for wave in (0, 1, 2):
+        for _ in range(30):
+            world.tick(engine)
+        state = engine.standing.rollout
+        assert state
+        assert (state.stage, state.wave) == ("soaking" if wave else "planned", wave)
+        heard = True
+        while engine.standing.rollout and engine.standing.rollout.wave == wave and engine.standing.live:
+            world.tick(engine)
+        heard = False
+    assert engine.standing.rollout
+    assert engine.standing.rollout.stage == "complete"
+
+
+def test_a_database_restored_from_a_copy_goes_on_above_what_devices_hold(
+    world: World, ledger: Ledger
+) -> None:
+    found = 0
+    lease = Lease(ledger.engine, "policy:f", "a", LASTS, lambda: world.now_ms)
+    engine = Engine(ledger, world.fleet, "f", OLD, lambda: world.now_ms, lease, found=lambda: found)
+    world.tick(engine)
+    before = engine.current()
+    found = before.revision
+    world.tick(engine)
+    assert engine.current() == before, "its own word is nothing to overtake"
+    found = before.revision + 10**6
+    world.tick(engine)
+    after = engine.current()
+    assert after.revision == found + 1
+    assert after.rules == before.rules
+    world.tick(engine)
+    assert engine.current() == after
+    assert Journal(ledger.engine, "f").history(1)[0].what == "overtaken"
+
+
 class Killed(BaseException):
     """The process dies here."""
 

@@ -163,6 +163,12 @@ def test_prometheus_metrics(client: Browser, coordinator: Coordinator, profile: 
     assert samples["tidewatt_fleet_devices", "online"] == 1.0
     assert samples["tidewatt_ingest_refused_total", "wrong_topic"] == 1.0
     assert samples["tidewatt_ingest_connected",] == 0.0
+    assert samples["tidewatt_policy_revision",] == coordinator.policies.revision
+    assert samples["tidewatt_policy_lease_held",] == 1.0
+    assert samples["tidewatt_policy_failing",] == 0.0
+    assert samples["tidewatt_policy_answers", "no answer"] == 1.0
+    assert samples["tidewatt_rollout_stage", "soaking"] == 0.0
+    assert samples["tidewatt_rollout_waves_reached",] == 0.0
 
 
 def test_the_page_and_its_parts(client: Browser) -> None:

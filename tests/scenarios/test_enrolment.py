@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,10 +52,10 @@ class Site:
 
     def __init__(self, broker: SecuredMosquitto, folder: Path) -> None:
         broker.pki.shown("coordinator")
-        self.broker, self.door = broker, free_port()
+        self.broker, self.door, self.page = broker, free_port(), free_port()
         self.coordinator, self.agent = folder / "coordinator.toml", folder / "agent.toml"
         self.coordinator.write_text(
-            COORDINATOR.format(page=free_port(), broker=broker.url, pki=broker.pki.path, door=self.door)
+            COORDINATOR.format(page=self.page, broker=broker.url, pki=broker.pki.path, door=self.door)
         )
         (folder / "state").mkdir()
         self.key = KeyFolder(broker.pki.path / "policy-keys").new().trusted
@@ -66,6 +67,12 @@ class Site:
         done = command("tidewatt_coordinator", *arguments, "--config", str(self.coordinator))
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    def metrics(self) -> str:
+        """The coordinator's page for Prometheus."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.page}/metrics", timeout=5) as answer:
+            found: str = answer.read().decode()
+            return found
 
     def device(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         return command("tidewatt_agent", *arguments, "--config", str(self.agent))
@@ -115,6 +122,7 @@ async def test_the_whole_way(site: Site) -> None:
     assert [key.public for key in configured_keys(config.link)] == [site.key.public]
     kept = Path(config.link.certificate)
     assert kept.stat().st_mode & 0o777 == 0o600
+    assert 'tidewatt_enrolment_answers_total{outcome="enrolled"} 1.0' in site.metrics()
     async with site.connection().client() as client:
         await client.publish("tidewatt/v1/f/device/d1/report", b"x", qos=1)
 

@@ -25,6 +25,7 @@ from tidewatt_coordinator.rollout.standing import (
     carrying,
     first,
     moved,
+    overtaking,
     policy_set_of,
     put,
 )
@@ -55,9 +56,16 @@ class Engine:
         now_ms: Callable[[], int],
         lease: Lease,
         attached: Callable[[], Attached] = Attached,
+        sees: Callable[[], bool] = lambda: True,
+        found: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`attached`: what is to go with every set now; asked every tick."""
+        """`attached`: what is to go with every set now; asked every tick.
+
+        `sees`: whether `fleet` shows who is there; who was deaf can't tell a silent device from others.
+        `found`: the newest revision of ours that stood on the topic when we came to it.
+        """
         self._ledger, self._fleet, self._now_ms, self._attached = ledger, fleet, now_ms, attached
+        self._sees, self._found = sees, found
         self._journal = Journal(ledger.engine, name)
         self._roster = Roster(ledger.engine, name)
         self._initial = Content(rules=rules)
@@ -123,6 +131,8 @@ class Engine:
         if not self._configured:
             self._configure()
         if self._kept:
+            self._overtake(self._kept)
+        if self._kept:
             self._attach(self._kept)
         if self._kept:
             self._step(self._kept)
@@ -148,6 +158,17 @@ class Engine:
             standing = put(kept.standing, self._initial, now_ms)
             self._kept = self._journal.write(kept, standing, event, lease=self.lease)
         self._configured = True
+
+    def _overtake(self, kept: Kept) -> None:
+        """Where the database is older than what devices hold, go on above it: else they refuse every set."""
+        found, now_ms = self._found(), self._now_ms()
+        if found <= kept.standing.revision:
+            return
+        reason = f"revision {found} stood on the topic, which this database doesn't know"
+        event = Event(at_ms=now_ms, what="overtaken", author=COORDINATOR, reason=reason)
+        standing = overtaking(kept.standing, found, now_ms)
+        self._kept = self._journal.write(kept, standing, event, lease=self.lease)
+        log.warning("policy: %s: it goes on as revision %d", reason, standing.revision)
 
     def _attach(self, kept: Kept) -> None:
         try:
@@ -186,7 +207,7 @@ class Engine:
 
     def _look(self, state: State, standing: Standing, now_ms: int) -> Evidence | None:
         due = self._looked_ms is None or not 0 <= now_ms - self._looked_ms < LOOK_EVERY_MS
-        if not due or not wants_evidence(state, now_ms):
+        if not due or not wants_evidence(state, now_ms) or not self._sees():
             return None
         self._looked_ms = now_ms
         fleet = glimpses(self._fleet, now_ms)

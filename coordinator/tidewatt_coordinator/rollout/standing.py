@@ -95,6 +95,11 @@ def carrying(standing: Standing, attached: Attached, now_ms: int) -> Standing:
     return _revised(standing, replace(standing, attached=attached), now_ms)
 
 
+def overtaking(standing: Standing, revision: int, now_ms: int) -> Standing:
+    """The same above a revision that devices hold and this database doesn't know: it comes from a copy."""
+    return replace(standing, revision=_above(revision, now_ms), issued_ms=now_ms)
+
+
 def rolled_back(standing: Standing, why: str, now_ms: int) -> Standing:
     """Abort the rollout on its way; without one put in force what was before."""
     if standing.live:

@@ -1,0 +1,372 @@
+"""A small fleet of real processes: broker, coordinators, agents on a recorded board; and who listens to all.
+
+Virtual time runs SPEED times as fast, the same for all of them. Nothing here sleeps: it looks until it sees.
+"""
+
+import contextlib
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from tests.actuators import wait_for
+from tests.world import Mosquitto, laid_out
+from typer.testing import CliRunner
+
+from tidewatt_coordinator.broker import free_port
+from tidewatt_coordinator.cli import app
+from tidewatt_coordinator.keys.folder import KeyFolder
+from tidewatt_coordinator.ledger.arithmetic import COUNTERS
+from tidewatt_coordinator.ledger.store import Ledger
+from tidewatt_coordinator.rollout.journal import Event, Journal
+from tidewatt_coordinator.rollout.standing import Standing
+from tidewatt_wire.codec import Refused, decode
+from tidewatt_wire.documents import to_toml
+from tidewatt_wire.messages import Ack, CoordinatorState, PolicySet
+from tidewatt_wire.signing import EnvelopeRefused, Signer, open_envelope
+from tidewatt_wire.topics import DeviceTopic, FleetTopic
+
+FLEET = "f"
+#: Virtual seconds per real second; an agent then ticks every three of them.
+SPEED = 30.0
+#: A day in 2026, where virtual time begins.
+DAY_MS = 1_795_000_000_000
+#: Virtual seconds without a report after which a device counts as silent: a real one.
+STALE_S = 30.0
+LEASE_S = 2.0
+POLICY = str(FleetTopic(FLEET, "policy"))
+STATE = str(FleetTopic(FLEET, "state"))
+
+
+class Heard(NamedTuple):
+    """One message."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+
+
+class Watcher:
+    """Hears everything that is said in the fleet, in order, for as long as it lives."""
+
+    def __init__(self, broker: Mosquitto, key: Signer) -> None:
+        self._key = key
+        self.heard: list[Heard] = []
+        self._listening = threading.Event()
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        self._client.on_connect = lambda client, *_rest: client.subscribe(f"tidewatt/v1/{FLEET}/#", qos=1)
+        self._client.on_subscribe = lambda *_rest: self._listening.set()
+        self._client.on_message = self._hear
+        self._client.reconnect_delay_set(1, 1)
+        self._client.connect(*broker.address)
+        self._client.loop_start()
+        assert self._listening.wait(10)
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def say(self, topic: str, payload: bytes) -> None:
+        """Publish, retained, as whoever may."""
+        self._client.publish(topic, payload, qos=1, retain=True).wait_for_publish(10)
+
+    def last(self, topic: str) -> bytes:
+        """The newest on a topic; empty where nothing was heard."""
+        return next((one.payload for one in reversed(self.heard) if one.topic == topic), b"")
+
+    def sets(self) -> list[PolicySet]:
+        """The fleet's own policy sets, as they came."""
+        return [
+            found for one in list(self.heard) if one.topic == POLICY and (found := self._open(one.payload))
+        ]
+
+    def acks(self, device: str) -> list[Ack]:
+        topic = str(DeviceTopic(FLEET, device, "ack"))
+        return [decode(Ack, one.payload) for one in list(self.heard) if one.topic == topic]
+
+    def answer(self, device: str) -> tuple[str, int]:
+        """A device's last answer and the revision that it is to."""
+        acks = self.acks(device)
+        return (acks[-1].status, acks[-1].revision) if acks else ("", 0)
+
+    def state(self) -> str:
+        """What the state topic says of the coordinator."""
+        payload = self.last(STATE)
+        return decode(CoordinatorState, payload).state if payload else ""
+
+    def _open(self, payload: bytes) -> PolicySet | None:
+        with contextlib.suppress(EnvelopeRefused, Refused):
+            return decode(PolicySet, open_envelope(payload, [self._key.trusted]))
+        return None
+
+    def _hear(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
+        self.heard.append(Heard(message.topic, bytes(message.payload), message.retain))
+
+
+@contextlib.contextmanager
+def watching(fleet: "Fleet") -> Iterator[Watcher]:
+    """Somebody who has just come."""
+    watcher = Watcher(fleet.broker, fleet.key)
+    try:
+        yield watcher
+    finally:
+        watcher.close()
+
+
+class Process:
+    """One process, and what it wrote."""
+
+    def __init__(self, name: str, module: str, arguments: list[str], folder: Path) -> None:
+        self.name, self.log = name, folder / f"{name}.log"
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments], stdout=log, stderr=log, cwd=folder
+            )
+        self.pid = self._process.pid
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """As a power cut does."""
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """As systemd does."""
+        self._process.terminate()
+        assert self._process.wait(20) == 0, self.text()
+        assert "Traceback" not in self.text(), self.text()
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def text(self) -> str:
+        return self.log.read_text()
+
+
+class Fleet:
+    """The broker is the test's; everything else is started here and ends with the test."""
+
+    def __init__(self, broker: Mosquitto, folder: Path, board: Path) -> None:
+        self.broker, self.folder, self._board = broker, folder, board
+        self.key = KeyFolder(folder / "keys").new()
+        self.url = f"sqlite:///{folder / 'ledger.db'}"
+        self.ledger = Ledger(self.url, 300_000)
+        self.journal = Journal(self.ledger.engine, FLEET)
+        self.watcher = Watcher(broker, self.key)
+        self._clock = {
+            "origin_unix_ms": DAY_MS,
+            "origin_monotonic_s": time.monotonic(),
+            "speed": SPEED,
+        }
+        self._origin_s = time.monotonic()
+        self._ports: dict[str, int] = {}
+        self._started: list[Process] = []
+
+    @property
+    def now_ms(self) -> int:
+        """The fleet's time."""
+        return DAY_MS + round((time.monotonic() - self._origin_s) * SPEED * 1000)
+
+    def coordinator(self, name: str = "east") -> Process:
+        port = self._ports.setdefault(name, free_port())
+        document = {
+            "coordinator": {"fleet": FLEET, "name": name, "listen": f"127.0.0.1:{port}", "lease_s": LEASE_S},
+            "broker": {"url": self.broker.url},
+            "ledger": {"url": self.url},
+            "dispatch": {"stale_after_s": STALE_S},
+            "policy_keys": {"folder": str(self.folder / "keys")},
+            "models": {"folder": str(self.folder / "models")},
+            "policy": [{"policy": {"slo_p95_ms": 60.0}}],
+            "clock": self._clock,
+        }
+        config = self._write(f"{name}.toml", document)
+        return self._start(name, "tidewatt_coordinator", ["serve", "--config", str(config)])
+
+    def agent(self, device: str, role: str = "plain") -> Process:
+        state = self.folder / device
+        state.mkdir(exist_ok=True)
+        port = self._ports.setdefault(device, free_port())
+        document = {
+            "agent": {"fleet": FLEET, "device": device, "report_s": 6.0},
+            "labels": {"role": role},
+            "board": {"profile": "orin-nano-super"},
+            "reader": {"root": str(self._board)},
+            "tegrastats": {"command": ["no-such-program"]},
+            "link": {"broker": self.broker.url, "policy_keys": [self.key.trusted.public]},
+            "spool": {"replay_per_s": 500.0},
+            "metrics": {"listen": f"127.0.0.1:{port}"},
+            "state": {"folder": str(state)},
+            "journal": {"path": str(state / "journal.jsonl")},
+            "clock": self._clock,
+        }
+        config = self._write(f"{device}.toml", document)
+        return self._start(device, "tidewatt_agent", ["run", "--config", str(config)])
+
+    def ask(self, *arguments: str) -> str:
+        """`tidewatt ARGUMENTS`, on the coordinators' configuration."""
+        done = CliRunner().invoke(app, [*arguments, "--config", str(self.folder / "east.toml")])
+        assert done.exit_code == 0, (done.output, done.exception)
+        return str(done.output)
+
+    def document(self, promise_ms: float, **rollout: Any) -> str:
+        """The path of a policy document with this promise, which tells rules apart."""
+        name = f"p{promise_ms:g}"
+        rules = [{"policy": {"slo_p95_ms": promise_ms}}]
+        return str(self._write(f"{name}.policy.toml", {"name": name, "rules": rules, "rollout": rollout}))
+
+    def until_up(self, name: str) -> None:
+        """Wait until a coordinator answers."""
+        wait_for(lambda: self.get(name, "/healthz"), f"{name} to be up")
+
+    @property
+    def standing(self) -> Standing:
+        """What the database says of the policy."""
+        kept = self.journal.read()
+        assert kept
+        return kept.standing
+
+    @property
+    def stage(self) -> tuple[str, int]:
+        """The rollout's stage, and the waves that it has reached."""
+        kept = self.journal.read()
+        rollout = kept.standing.rollout if kept else None
+        return (rollout.stage, rollout.wave) if rollout else ("", 0)
+
+    def history(self) -> list[Event]:
+        """Who did what, the oldest first."""
+        return self.journal.history(1000)[::-1]
+
+    def until_stage(self, *wanted: str | int) -> None:
+        wait_for(lambda: self.stage == wanted, f"the stage {wanted}")
+
+    def until_wave(self, wanted: int) -> None:
+        wait_for(lambda: self.stage[1] >= wanted, f"wave {wanted}")
+
+    def until_applied(self, *devices: str, promise_ms: float | None = None) -> int:
+        """Wait until these devices live by what stands now; its revision."""
+
+        def all_do() -> bool:
+            kept = self.journal.read()
+            wanted = ("applied", kept.standing.revision if kept else 0)
+            return all(self.watcher.answer(device) == wanted for device in devices)
+
+        wait_for(all_do, f"{devices} to apply what stands")
+        for device in devices:
+            if promise_ms is not None:
+                self._until_promised(device, promise_ms)
+        return self.standing.revision
+
+    def promise(self, device: str) -> float | None:
+        """The promise that a device's last decision was made under: which rules hold there."""
+        lines = self._journal(device)
+        found: float | None = json.loads(lines[-1])["policy"]["slo_p95_ms"] if lines else None
+        return found
+
+    def ticks(self, device: str) -> int:
+        """How often a device has decided since it was started."""
+        lines = self._journal(device)
+        return len(lines) - max(number for number, line in enumerate(lines) if '"began":true' in line)
+
+    def page(self, name: str) -> str:
+        """A process' metrics page; empty until it is up."""
+        return self.get(name, "/metrics")
+
+    def value(self, name: str, metric: str) -> float:
+        """One metric without labels; 0 where the page isn't up."""
+        lines = [line for line in self.page(name).splitlines() if line.startswith(f"{metric} ")]
+        return float(lines[0].split()[-1]) if lines else 0.0
+
+    def get(self, name: str, path: str) -> str:
+        """What a process answers to this; empty if it doesn't, or says that there is no such thing."""
+        try:
+            url = f"http://127.0.0.1:{self._ports[name]}{path}"
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                found: str = answer.read().decode()
+        except OSError:
+            return ""
+        return found
+
+    def counted(self, device: str) -> dict[str, int]:
+        """What a device that was stopped has counted, by its own file."""
+        kept = json.loads((self.folder / device / "counters.json").read_text())["counters"]
+        return {name: kept.get(name, 0) for name in COUNTERS}
+
+    def ledgers(self, device: str) -> dict[str, int]:
+        """The same by the ledger."""
+        values = next((total.values for total in self.ledger.totals() if total.device == device), ())
+        return dict(zip(COUNTERS, values, strict=False))
+
+    def copy_database(self) -> Path:
+        """A copy, as an operator keeps one."""
+        copied = self.folder / "copy.db"
+        _copy(self.folder / "ledger.db", copied)
+        return copied
+
+    def restore(self, copied: Path) -> None:
+        """Put the copy in the database's place, while no coordinator runs."""
+        _copy(copied, self.folder / "ledger.db")
+
+    def close(self) -> None:
+        for process in self._started:
+            if process.running:
+                process.signal(signal.SIGCONT)
+                process.kill()
+        self.watcher.close()
+        self.ledger.close()
+
+    def _journal(self, device: str) -> list[str]:
+        path = self.folder / device / "journal.jsonl"
+        return path.read_text().split("\n")[:-1] if path.exists() else []
+
+    def until_in_ledger(self, device: str) -> None:
+        """Wait until every counter of a device that was stopped is the ledger's."""
+        counted = self.counted(device)
+        assert counted["energy_mj"] > 0
+        wait_for(lambda: self.ledgers(device) == counted, f"the ledger to have all of {device}")
+
+    def _until_promised(self, device: str, promise_ms: float) -> None:
+        wait_for(lambda: self.promise(device) == promise_ms, f"{device} to promise {promise_ms:g} ms")
+
+    def _write(self, name: str, document: dict[str, Any]) -> Path:
+        path = self.folder / name
+        path.write_text(to_toml(document))
+        return path
+
+    def _start(self, name: str, module: str, arguments: list[str]) -> Process:
+        process = Process(name, module, arguments, self.folder)
+        self._started.append(process)
+        return process
+
+
+def _copy(source: Path, target: Path) -> None:
+    with (
+        contextlib.closing(sqlite3.connect(source)) as one,
+        contextlib.closing(sqlite3.connect(target)) as other,
+    ):
+        one.backup(other)
+
+
+@contextlib.contextmanager
+def fleet_of(broker: Mosquitto, folder: Path) -> Iterator[Fleet]:
+    """A fleet of nobody yet."""
+    board = folder / "board"
+    board.mkdir()
+    with laid_out("orin-nano-super-jp62", board):
+        fleet = Fleet(broker, folder, board)
+        try:
+            yield fleet
+        finally:
+            fleet.close()
