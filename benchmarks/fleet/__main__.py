@@ -6,6 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.fleet.history import of_the_ledger
 from benchmarks.fleet.site import Parameters, running
 from benchmarks.fleet.story import Story, Stuck
 from benchmarks.results import Result, publish
@@ -23,6 +24,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tidewatt-fleet-") as folder:
         try:
             results = asyncio.run(measured(parameters, Path(folder)))
+            results += of_the_ledger(Path(folder), parameters.devices)
         except Stuck as stuck:
             sys.exit(f"bench-fleet: {stuck}")
     sys.exit(0 if publish("fleet", results) else 1)

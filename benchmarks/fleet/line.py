@@ -22,6 +22,9 @@ CONNECT_S, HANDSHAKE_S, ANSWER_S = 5.0, 15.0, 10.0
 #: A broker that doesn't answer a ping for this long is gone.
 PONG_S = 15.0
 LARGEST_READ = 65536
+#: Handshakes of one process at a time. More would wait for its processor with their timeouts running, and what
+#: is then measured is a machine that plays 10,000 devices, not a broker that meets them.
+TURNS = 100
 
 
 class Heard(NamedTuple):
@@ -190,6 +193,7 @@ class Line(asyncio.Protocol):
 class Door(Connection):
     """The agent's Connection, with lean lines; the certificates are read by the agent's own code."""
 
+    _turns = asyncio.Semaphore(TURNS)
     lines: "set[Line]" = set()  # noqa: RUF012 - of all devices in the process: one look after them all
 
     def __init__(
@@ -220,9 +224,11 @@ class Door(Connection):
         self.attempts += 1
         line: Line | None = None
         try:
-            line = await self._reached()
-            will = packets.Will(more["will"].topic, more["will"].payload) if more.get("will") else None
-            await line.welcomed(packets.connect(more["identifier"], more.get("keepalive", 60), will))
+            # A device's own processor isn't busy with the handshakes of thousands of others.
+            async with self._turns:
+                line = await self._reached()
+                will = packets.Will(more["will"].topic, more["will"].payload) if more.get("will") else None
+                await line.welcomed(packets.connect(more["identifier"], more.get("keepalive", 60), will))
         except (OSError, aiomqtt.MqttError) as error:
             self.failed += 1
             if line:

@@ -56,7 +56,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     """How long the fleet is watched at rest."""
     away_s: float = 5.0
     """How long the killed broker is away."""
-    limit_s: float = 300.0
+    limit_s: float = 600.0
     """No part may take longer."""
 
 
