@@ -65,7 +65,9 @@ class Device:
         self.sets = 0
         """Policy sets that came."""
         self._others: set[asyncio.Task[None]] = set()
-        self.link = Link(self.door, FLEET, self._birth, self._offered, acks=self.policies.acks, spread_s=spread_s)
+        self.link = Link(
+            self.door, FLEET, self._birth, self._offered, acks=self.policies.acks, spread_s=spread_s
+        )
 
     async def report_for_ever(self) -> None:
         """Report at the device's own beat."""

@@ -1,4 +1,4 @@
-"""What the ledger costs once it holds hours of a fleet: merging, totals, and the evidence for a rollout's gates."""
+"""What the ledger costs once it holds hours of a fleet: merging, totals, evidence for a rollout's gates."""
 
 import random
 import time
@@ -22,7 +22,11 @@ HISTORY_MS = 2 * HOUR_MS
 
 def of_the_ledger(folder: Path, devices: int) -> list[Result]:
     """The figures, by processor time: nothing else of the benchmark counts."""
-    ledger, fleet, chance = Ledger(f"sqlite:///{folder}/history.db", BUCKET_MS), Fleet(60_000), random.Random(1)
+    ledger, fleet, chance = (
+        Ledger(f"sqlite:///{folder}/history.db", BUCKET_MS),
+        Fleet(60_000),
+        random.Random(1),
+    )
     against = f"{devices} devices, two hours in the ledger"
     merging_s = reports = 0.0
     for at_ms in range(START_MS, START_MS + HISTORY_MS, BUCKET_MS):

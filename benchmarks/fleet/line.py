@@ -22,8 +22,8 @@ CONNECT_S, HANDSHAKE_S, ANSWER_S = 5.0, 15.0, 10.0
 #: A broker that doesn't answer a ping for this long is gone.
 PONG_S = 15.0
 LARGEST_READ = 65536
-#: Handshakes of one process at a time. More would wait for its processor with their timeouts running, and what
-#: is then measured is a machine that plays 10,000 devices, not a broker that meets them.
+#: Handshakes of one process at a time. More would wait for its processor with their timeouts running, and
+#: what is then measured is a machine that plays 10,000 devices, not a broker that meets them.
 TURNS = 100
 
 
@@ -69,7 +69,8 @@ class Line(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """As asyncio.Protocol's."""
         self.why = self.why or str(exc or "the broker hung up")
-        for waiting in (self.secured, self._welcomed, *self._answers.values()):
+        unanswered: list[asyncio.Future[Any]] = [self.secured, self._welcomed, *self._answers.values()]
+        for waiting in unanswered:
             if not waiting.done():
                 waiting.cancel()
         if not self.broken.done():
@@ -155,14 +156,12 @@ class Line(asyncio.Protocol):
         qos: int = 1,  # noqa: ARG002 - there is but one
         retain: bool = False,
         properties: Properties | None = None,
-        timeout: float = ANSWER_S,  # noqa: ARG002, ASYNC109 - aiomqtt's signature
+        timeout: float = ANSWER_S,  # noqa: ARG002 - aiomqtt's signature
     ) -> None:
         """As aiomqtt's, and a refusal by the broker is an error."""
         packed = properties.pack() if properties else packets.NO_PROPERTIES  # type: ignore[no-untyped-call]
         number = self._next()
-        await self._ask(
-            packets.publish(topic, payload, number, retain=retain, properties=packed), number
-        )
+        await self._ask(packets.publish(topic, payload, number, retain=retain, properties=packed), number)
 
     async def subscribe(self, topic: str, qos: int = 1) -> None:  # noqa: ARG002 - there is but one
         """As aiomqtt's."""
@@ -197,7 +196,11 @@ class Door(Connection):
     lines: "set[Line]" = set()  # noqa: RUF012 - of all devices in the process: one look after them all
 
     def __init__(
-        self, url: str, credentials: Credentials, source: str, aside: Callable[[Heard], bool] = lambda _h: False
+        self,
+        url: str,
+        credentials: Credentials,
+        source: str,
+        aside: Callable[[Heard], bool] = lambda _h: False,
     ) -> None:
         """`source`: the address to connect from, as one has ports for 28,000 lines only."""
         super().__init__(url, credentials, setting="link.broker")

@@ -57,7 +57,7 @@ class Story:
     async def rest(self) -> None:
         """Nothing but reports."""
         parts = {"coordinator": self.site.coordinator, "broker": psutil.Process(self.site.broker.pid)}
-        await asyncio.sleep(self.site.parameters.report_s)
+        await asyncio.sleep(min(5.0, self.site.parameters.report_s))
         before, since_s = {name: _cpu_s(one) for name, one in parts.items()}, time.monotonic()
         await asyncio.sleep(self.site.parameters.steady_s)
         elapsed_s = time.monotonic() - since_s
@@ -104,27 +104,34 @@ class Story:
             "waves": [{"percent": percent} for percent in waves],
             "soak_s": 2.0,
             "baseline_s": 60.0,
-            "gates": {"settle_s": 1.0, "joules_per_request": "none", "violating_share": "none", "p95_ms": "none"},
+            "gates": {
+                "settle_s": 1.0,
+                "joules_per_request": "none",
+                "violating_share": "none",
+                "p95_ms": "none",
+            },
         }
-        document = {"name": f"step-{self._documents}", "rules": [{"policy": {"slo_p95_ms": 55.0}}], "rollout": plan}
+        document = {
+            "name": f"step-{self._documents}",
+            "rules": [{"policy": {"slo_p95_ms": 55.0}}],
+            "rollout": plan,
+        }
         await asyncio.to_thread(self.site.policy, "rollout", document=document)
         members = []
         for number in range(1, len(waves) + 1):
-            await self._stage(lambda stage, wave, number=number: wave >= number or stage == "complete")
+            await self._stage(number)
             if number < len(waves):
                 look = await self._acked("", self.site.standing, begun_s)
                 members.append(look.members)
-        await self._stage(lambda stage, _wave: stage == "complete")
+        await self._stage(None)
         revision = self.site.standing
         await self._acked("", revision, begun_s)
-        published = {one.revision for one in self.site.published[before:]}
         count = len(self.site.published[before:])
         self._figure("rollout: waves", len(waves), "waves")
         self._figure(
             "rollout: publishes by the coordinator", count, "messages", "one a wave and one at the end",
             target=len(waves) + 1,
         )  # fmt: skip
-        assert len(published) == count, published  # noqa: S101
         for percent, found in zip(waves, members, strict=False):
             self._figure(f"rollout: devices in the wave of {percent:g} %", 100.0 * found / self.count, "%")
         self._figure("rollout: start to all acked", time.monotonic() - begun_s, "s", "evidence every 10 s")
@@ -142,7 +149,7 @@ class Story:
         """The broker is killed while a policy is on its way."""
         attempts, before = (await self.site.look()).attempts, len(self.site.published)
         ordering = asyncio.create_task(self._apply())
-        while len(self.site.published) == before:
+        while len(self.site.published) == before:  # noqa: ASYNC110 - the least delay is what is wanted
             await asyncio.sleep(0.001)
         self.site.broker.kill()
         await ordering
@@ -159,7 +166,7 @@ class Story:
         await self._answered("broker restarted: acks in the roster, all", revision, begun_s)
 
     async def settle(self) -> None:
-        """All is said: is it all in the ledger, and is nobody stuck?"""
+        """All is said: it must all be in the ledger, and nobody stuck."""
         begun_s, revision = time.monotonic(), self.site.standing
         await self.site.order(Order(do="hush"), object)
         sums = {one.device: (one.energy_mj, one.requests) for one in await self.site.sums()}
@@ -171,14 +178,20 @@ class Story:
                 break
             await asyncio.sleep(LOOK_EVERY_S)
         self._figure("after all: last report to ledger, all", time.monotonic() - begun_s, "s")
-        self._figure("after all: devices whose ledger differs from their own sums", len(wrong), "devices", target=0)
+        self._figure(
+            "after all: devices whose ledger differs from their own sums", len(wrong), "devices", target=0
+        )
         energy = sum(own for own, _ in sums.values()) - sum(own for own, _ in kept.values())
         requests = sum(own for _, own in sums.values()) - sum(own for _, own in kept.values())
         self._figure("after all: energy lost", abs(energy), "mJ", target=0)
         self._figure("after all: requests lost", abs(requests), "requests", target=0)
         look = await self.site.look(revision)
-        self._figure("after all: devices not connected", self.count - len(look.connected), "devices", target=0)
-        self._figure("after all: devices without the last ack", self.count - len(look.acked), "devices", target=0)
+        self._figure(
+            "after all: devices not connected", self.count - len(look.connected), "devices", target=0
+        )
+        self._figure(
+            "after all: devices without the last ack", self.count - len(look.acked), "devices", target=0
+        )
         await self._answered("", revision, begun_s)
         await self._known("after all: online in the roster, all", begun_s)
         self._figure("after all: coordinator, RSS", self.site.coordinator.memory_info().rss / 1e6, "MB")
@@ -194,14 +207,16 @@ class Story:
         document = {"name": f"step-{self._documents}", "rules": rules}
         await asyncio.to_thread(self.site.policy, "apply", "--now", document=document)
 
-    async def _until(
-        self, what: str, done: Callable[[Look], bool], revision: int = 0
-    ) -> Look:
+    async def _until(self, what: str, done: Callable[[Look], bool], revision: int = 0) -> Look:
         deadline_s = time.monotonic() + self.site.parameters.limit_s
         while not done(look := await self.site.look(revision)):
             if time.monotonic() > deadline_s:
-                counts = f"{len(look.connected)} connected, {len(look.acked)} acked, {look.waiting} reports wait"
-                raise Stuck(f"{what}: not done in {self.site.parameters.limit_s:g} s; of {self.count} {counts}")
+                counts = (
+                    f"{len(look.connected)} connected, {len(look.acked)} acked, {look.waiting} reports wait"
+                )
+                raise Stuck(
+                    f"{what}: not done in {self.site.parameters.limit_s:g} s; of {self.count} {counts}"
+                )
             await asyncio.sleep(LOOK_EVERY_S)
         return look
 
@@ -234,11 +249,15 @@ class Story:
         await self._in_the_database(online, "devices online in the roster")
         self._figure(name, time.monotonic() - since_s, "s", "the roster is written every 5 s")
 
-    async def _stage(self, reached: Callable[[str, int], bool]) -> None:
+    async def _stage(self, wave: int | None) -> None:
+        """Until the rollout has reached a wave; None: until it is complete."""
+
         def there() -> bool:
             kept = self.site.journal.read()
             state = kept.standing.rollout if kept else None
-            return state is not None and reached(state.stage, state.wave)
+            if state is None or wave is None:
+                return state is not None and state.stage == "complete"
+            return state.wave >= wave
 
         await self._in_the_database(there, "the rollout")
 

@@ -22,7 +22,6 @@ from tidewatt_governor.boards import BoardProfile
 from tidewatt_wire.documents import DocumentError
 from tidewatt_wire.messages import Counters, Gauges, Report
 
-
 LITERAL = {"literal_binds": True}
 
 

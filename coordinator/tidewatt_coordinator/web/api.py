@@ -31,7 +31,8 @@ _FILES = {
 
 def build(fleet_now: Callable[[], FleetNow], publisher: Publisher, registry: CollectorRegistry) -> FastAPI:
     """The application; `fleet_now` draws up the fleet's state and is called at most once a second,
-    less often where that takes long."""
+    less often where that takes long.
+    """
     app = FastAPI(title="Tidewatt coordinator", version=VERSION, docs_url="/docs", redoc_url=None)
     current = kept_for_a_while(fleet_now)
 
@@ -83,7 +84,9 @@ def _file(name: str) -> bytes:
     return resources.files("tidewatt_coordinator.web.static").joinpath(name).read_bytes()
 
 
-def kept_for_a_while(draw_up: Callable[[], T], now_s: Callable[[], float] = time.monotonic) -> Callable[[], T]:
+def kept_for_a_while(
+    draw_up: Callable[[], T], now_s: Callable[[], float] = time.monotonic
+) -> Callable[[], T]:
     """The same, drawn up again only when it has been shown for a while."""
     lock = threading.Lock()
     kept: list[tuple[float, T]] = []
