@@ -48,8 +48,8 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     devices: int = 10_000
     workers: int = 2
     report_s: float = 60.0
-    """The shipped one is 10 s: six times the reports would leave two cores, which play all the devices as well
-    as the broker and the coordinator, nothing for storms."""
+    """The shipped one is 10 s: six times the reports would leave two cores, which play all the devices, the
+    broker and the coordinator, nothing for storms."""
     spread_s: float = 10.0
     """How long after a loss a device may seek its broker, as it is shipped."""
     waves: tuple[float, ...] = (5.0, 25.0, 100.0)
