@@ -142,6 +142,18 @@ class SecuredMosquitto:
             assert time.monotonic() < deadline, "mosquitto did not reload"
             time.sleep(0.01)
 
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
+    def kill(self) -> None:
+        """As a power cut would; `start` brings it back on the same port with what it had written."""
+        assert self._process
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
     def stop(self) -> None:
         if self._process:
             self._process.terminate()

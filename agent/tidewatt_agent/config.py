@@ -110,6 +110,9 @@ class Link(Credentials, frozen=True, kw_only=True, forbid_unknown_fields=True):
     none here and none in the file every policy set is refused; a set may bring newer ones."""
     policy_keys_file: str = ""
     """More of them in a file, one a line; empty means none."""
+    spread_s: Annotated[float, msgspec.Meta(ge=0.1, le=600)] = 10.0
+    """A lost connection is sought again at a moment of so many seconds, of twice as many after each failure,
+    up to 30, so that a fleet doesn't meet its broker all at once. Reports wait meanwhile."""
 
 
 class Spool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

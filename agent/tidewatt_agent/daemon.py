@@ -303,7 +303,9 @@ def _link(
         await policies.offer(envelope, clock.now_ms())
 
     broker, fleet = Connection(config.link.broker, config.link, setting="link.broker"), config.agent.fleet
-    return Link(broker, fleet, birth, offered, outbox_of(config), policies.acks, models.take)
+    return Link(
+        broker, fleet, birth, offered, outbox_of(config), policies.acks, models.take, config.link.spread_s
+    )
 
 
 def outbox_of(config: Config) -> Outbox:

@@ -24,10 +24,20 @@ from tidewatt_wire.topics import REPLAYED, DeviceKind, DeviceTopic, FleetTopic, 
 log = logging.getLogger(__name__)
 
 KEEPALIVE_S = 15
-FIRST_BACKOFF_S = 0.5
+FIRST_BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 30.0
 #: Real seconds that the goodbye may wait for a broker that may be gone.
 GOODBYE_S = 2.0
+
+
+def pause_s(spread_s: float, failures: int, chance: float) -> float:
+    """How long to wait before the next try, after so many failed ones; `chance` is from 0 to 1.
+
+    Anywhere in the whole time, so that a fleet doesn't come back all at once: a handshake that is given up
+    before the broker came to it was work for nothing, and the next try adds more of it.
+    """
+    doubled_s = spread_s * 2.0 ** min(failures, 16)
+    return chance * max(spread_s, min(LONGEST_BACKOFF_S, doubled_s))
 
 
 class Link:
@@ -42,8 +52,13 @@ class Link:
         outbox: Outbox | None = None,
         acks: Answers | None = None,
         on_chunk: Callable[[ModelTopic, bytes], Awaitable[None]] | None = None,
+        spread_s: float = FIRST_BACKOFF_S,
     ) -> None:
-        """`on_policy` takes a policy set's bytes, `on_chunk` a part of a model; `acks`: the answers."""
+        """`on_policy` takes a policy set's bytes, `on_chunk` a part of a model; `acks`: the answers.
+
+        `spread_s`: what was lost is sought again at a moment of so many seconds.
+        """
+        self._spread_s = spread_s
         self._broker, self._fleet = broker, fleet
         self._birth, self._on_policy = birth, on_policy
         self._acks = acks or Answers()
@@ -82,7 +97,7 @@ class Link:
 
     async def run(self) -> None:
         """Stay connected for ever; ends only by cancellation, and then says goodbye."""
-        backoff_s = FIRST_BACKOFF_S
+        failures = 0
         while True:
             connections = self.connections
             try:
@@ -90,15 +105,12 @@ class Link:
             except aiomqtt.MqttError as error:
                 if self._leaving:  # the goodbye failed, but gone we are
                     raise asyncio.CancelledError from error
-                log.warning("link: %s; trying again in %.1f s", error, backoff_s)
+                log.warning("link: %s; trying again", error)
             finally:
                 self.connected = False
                 self.coordinators.forget()
-            if self.connections > connections:
-                backoff_s = FIRST_BACKOFF_S
-            # Jitter, so that a fleet does not come back all at once.
-            await asyncio.sleep(backoff_s * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
-            backoff_s = min(LONGEST_BACKOFF_S, backoff_s * 2.0)
+            failures = 0 if self.connections > connections else failures + 1
+            await asyncio.sleep(pause_s(self._spread_s, failures, random.random()))  # noqa: S311 - no secret
 
     async def _one_connection(self) -> None:
         birth = self._birth()

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.fleet import Fleet
+from tidewatt_coordinator.ledger.arithmetic import COUNTERS
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_wire.codec import RefusalReason, Refused, decode
 from tidewatt_wire.messages import Ack, Birth, Report, Will
@@ -30,6 +31,8 @@ SESSION_EXPIRY_S = 3600
 RETRY_S = 1.0
 #: A report from further ahead than this is not believed: the ledger's buckets would lie in the future.
 FUTURE_MS = 86_400_000
+#: Reports that may wait while the ledger fails, about 100 MB; beyond it one is kept of each device.
+MOST_WAITING = 50_000
 #: Refusals are logged once per topic and reason, and so many of those at the most.
 MOST_NEWS = 100
 
@@ -57,6 +60,8 @@ class Ingest:
         """Messages taken, by kind."""
         self.refused: Counter[str] = Counter()
         """Messages refused, by reason."""
+        self.thinned = 0
+        """Reports given up for room while the ledger failed; their totals are in the ones kept."""
         self.connected = False
         self._since_ms: int | None = None
         self.failing = False
@@ -106,7 +111,19 @@ class Ingest:
                     await asyncio.to_thread(self._ledger.take, batch)
                 except BaseException:
                     self._waiting = batch + self._waiting
+                    if len(self._waiting) > MOST_WAITING:
+                        self._thin()
                     raise
+
+    def _thin(self) -> None:
+        """Of each device and epoch keep the report that has counted most: detail in time goes, no joule."""
+        most: dict[tuple[str, str], Report] = {}
+        for report in self._waiting:
+            key = report.device, report.epoch
+            if key not in most or _counted(report) >= _counted(most[key]):
+                most[key] = report
+        self.thinned += len(self._waiting) - len(most)
+        self._waiting = list(most.values())
 
     def _take(self, topic: str, payload: bytes, replayed: bool) -> None:
         try:
@@ -176,12 +193,31 @@ class Ingest:
             identifier=self._identifier,
             clean_start=False,
             properties=session,
+            queue_type=self._at_once(),
         ) as client:
             for kind in ("birth", "will", "ack", "report"):
                 await client.subscribe(every_device(self._fleet_name, kind), qos=1)
             self.connected, self._since_ms = True, self._now_ms()
-            async for message in client.messages:
-                self.take(str(message.topic), bytes(message.payload), replayed=_is_replayed(message))
+            async for _ in client.messages:
+                pass  # nothing waits here; this ends when the connection does
+
+    def _at_once(self) -> type["asyncio.Queue[aiomqtt.Message]"]:
+        """A queue that holds nothing: each message is taken while the next is still in the socket.
+
+        aiomqtt's own has no bound, and fills faster than its iterator empties it: when a fleet came
+        back, a gigabyte of it. What isn't read yet waits at the broker, which has limits.
+        """
+        take = self.take
+
+        class AtOnce(asyncio.Queue[aiomqtt.Message]):
+            def put_nowait(self, item: aiomqtt.Message) -> None:
+                take(str(item.topic), bytes(item.payload), replayed=_is_replayed(item))
+
+        return AtOnce
+
+
+def _counted(report: Report) -> tuple[int, ...]:
+    return tuple(getattr(report.counters, name) for name in COUNTERS)
 
 
 def _is_replayed(message: aiomqtt.Message) -> bool:

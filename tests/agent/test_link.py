@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import aiomqtt
@@ -9,7 +10,7 @@ from tests.world import Mosquitto, ignore, until
 
 from tidewatt_agent.answers import Answers
 from tidewatt_agent.connection import Connection
-from tidewatt_agent.link import Link
+from tidewatt_agent.link import LONGEST_BACKOFF_S, Link, pause_s
 from tidewatt_wire.codec import decode, encode
 from tidewatt_wire.messages import Ack, Birth, Counters, Gauges, PolicySet, Report, Will
 from tidewatt_wire.topics import DeviceTopic, FleetTopic, ModelTopic, every_chunk, parse
@@ -106,6 +107,15 @@ async def test_what_could_not_be_sent_waits_for_the_broker(mosquitto: Mosquitto)
             await until(lambda: ear.of("birth"))
             link.send(report(5))
             await until(lambda: ear.of("report") and decode(Report, ear.of("report")[-1]).seq == 5)
+
+
+def test_a_fleet_comes_back_evenly_and_ever_slower() -> None:
+    chances = [number / 10_000 for number in range(10_000)]
+    first = Counter(int(pause_s(10.0, 0, chance)) for chance in chances)
+    assert first == dict.fromkeys(range(10), 1000), "as many in each of the ten seconds"
+    assert [pause_s(10.0, failures, 1.0) for failures in range(4)] == [10, 20, 30, 30]
+    assert pause_s(1.0, 10_000, 1.0) == LONGEST_BACKOFF_S
+    assert pause_s(60.0, 5, 1.0) == 60.0, "who asks for more than the longest gets it"
 
 
 async def test_the_newest_answer_is_told_again_to_a_broker_that_forgot(mosquitto: Mosquitto) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiomqtt
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -288,6 +289,54 @@ async def test_a_ledger_that_fails_loses_nothing(ledger: Ledger, monkeypatch: py
             await ingest.merge()
     await ingest.merge()
     assert ledger.totals()[0].values[0] == 10
+
+
+async def test_what_waits_for_a_ledger_that_fails_has_a_bound_and_loses_no_joule(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest = Ingest(Connection("mqtt://127.0.0.1:1"), "f", Fleet(60_000), ledger, lambda: 3_000)
+
+    def full(_reports: object) -> None:
+        raise OSError("disk full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(ledger, "take", full)
+        broken.setattr("tidewatt_coordinator.ingest.MOST_WAITING", 30)
+        for seq in range(20):
+            for device in ("a", "b"):
+                # The last is an old one that comes late.
+                energy_mj = 7 if seq == 19 else 100 + seq
+                topic = str(DeviceTopic("f", device, "report"))
+                ingest.take(topic, encode(report(energy_mj=energy_mj, seq=seq, device=device)))
+        with pytest.raises(OSError, match="disk full"):
+            await ingest.merge()
+        assert ingest.thinned == 38
+    await ingest.merge()
+    assert [total.values[0] for total in ledger.totals()] == [118, 118]
+
+
+async def test_no_message_waits_in_memory_behind_another(
+    mosquitto: Mosquitto, ledger: Ledger, profile: BoardProfile
+) -> None:
+    fleet = Fleet(60_000)
+    ingest = Ingest(Connection(mosquitto.url), "f", fleet, ledger, lambda: 3_000)
+    running = asyncio.create_task(ingest.run())
+    async with aiomqtt.Client(*mosquitto.address, protocol=aiomqtt.ProtocolVersion.V5) as device:
+        await until(lambda: ingest.connected)
+        topic = str(DeviceTopic("f", "a", "birth"))
+        await device.publish(topic, encode(birth(profile)), qos=1)
+        topic = str(DeviceTopic("f", "a", "report"))
+        for seq in range(100):
+            await device.publish(topic, encode(report(seq=seq, energy_mj=seq)), qos=1)
+        # Counted in the very callback that read it: nothing is between the socket and the count.
+        await until(lambda: ingest.messages == {"birth": 1, "report": 100})
+        mosquitto.kill()
+        await until(lambda: not ingest.connected)
+        mosquitto.start()
+        await until(lambda: ingest.connected)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert ledger.totals()[0].values[0] == 99
 
 
 def test_tables_have_rising_epochs_and_an_expiry(profile: BoardProfile, clock: Clock) -> None:

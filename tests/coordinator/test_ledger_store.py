@@ -5,19 +5,24 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config as AlembicConfig
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, select, text
 
+from tidewatt_coordinator.ledger import store
 from tidewatt_coordinator.ledger.account import account, stretches
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS
 from tidewatt_coordinator.ledger.baselines import DeviceModel
 from tidewatt_coordinator.ledger.store import Ledger, LedgerError
-from tidewatt_coordinator.ledger.tables import metadata
+from tidewatt_coordinator.ledger.tables import device_bucket, metadata
 from tidewatt_coordinator.ledger.tariff import load_tariff
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_wire.documents import DocumentError
 from tidewatt_wire.messages import Counters, Gauges, Report
+
+LITERAL = {"literal_binds": True}
 
 
 def report(device: str, epoch: str, minute: int, energy_mj: int, mode: str = "15W") -> Report:
@@ -81,6 +86,32 @@ def test_migrations_make_the_tables_the_code_names(url: str) -> None:
         context = MigrationContext.configure(connection)
         assert compare_metadata(context, metadata) == []
     engine.dispose()
+
+
+def test_totals_of_an_older_ledger_are_counted_once_from_its_buckets(url: str) -> None:
+    ledger = Ledger(url, 300_000)
+    ledger.take(day("a", "1") + day("a", "2") + day("b", "1"))
+    before = ledger.totals()
+    migrations = AlembicConfig()
+    migrations.set_main_option("script_location", str(Path(store.__file__).with_name("migrations")))
+    with ledger.engine.begin() as connection:
+        migrations.attributes["connection"] = connection
+        command.downgrade(migrations, "0004")
+    ledger.close()
+    again = Ledger(url, 300_000)
+    assert again.totals() == before
+    assert before[0].values[0] == 2 * 49 * 600_123
+    again.close()
+
+
+def test_a_look_at_the_last_hour_reads_no_history(url: str) -> None:
+    ledger = Ledger(url, 300_000)
+    table = device_bucket.c
+    asked = select(table.device).where((table.bucket_ms >= 0) & (table.bucket_ms <= 1))
+    with ledger.engine.connect() as connection:
+        plan = connection.execute(text(f"explain query plan {asked.compile(compile_kwargs=LITERAL)}")).all()
+    assert "USING INDEX ix_device_bucket_bucket_ms" in str(plan)
+    ledger.close()
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ REASON = "fits <b>15W</b>: stay"
 @pytest.fixture
 def coordinator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Coordinator]:
     monkeypatch.setattr(api, "ACCOUNT_KEPT_S", 0.0)
+    monkeypatch.setattr(api, "KEPT_PER_TAKEN", 0.0)
     config = Config(
         ledger=Ledger(url=f"sqlite:///{tmp_path / 'l.db'}", bucket_s=60),
         clock=Timebase(NOW_MS, 0.0, 1e-9),  # a clock that stands still
@@ -188,3 +189,18 @@ def test_every_answer_is_described(client: Browser) -> None:
     schema = client.get("/openapi.json").json()
     assert {"/healthz", "/v1/fleet", "/v1/dispatch", "/metrics"} <= set(schema["paths"])
     assert "FleetNow" in schema["components"]["schemas"]
+
+
+def test_looking_at_a_large_fleet_costs_a_tenth_of_the_time_at_the_most() -> None:
+    now_s, drawn = 0.0, 0
+
+    def draw_up() -> int:
+        nonlocal now_s, drawn
+        now_s, drawn = now_s + 6.0, drawn + 1
+        return drawn
+
+    current = api.kept_for_a_while(draw_up, lambda: now_s)
+    for _ in range(660):
+        current()
+        now_s += 1.0
+    assert drawn * 6.0 <= now_s / 10.0 + 6.0

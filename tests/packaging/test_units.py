@@ -37,6 +37,13 @@ def test_systemd_understands_every_line(analyze: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_the_broker_may_open_a_file_for_each_of_ten_thousand_devices() -> None:
+    # Debian's unit leaves it at 1024; `make bench-fleet` needs this many.
+    found = re.search(r"^LimitNOFILE=(\d+)$", (MOSQUITTO / "tidewatt-limits.conf").read_text(), re.MULTILINE)
+    assert found
+    assert int(found[1]) > 2 * 10_000
+
+
 @pytest.mark.parametrize(("unit", "limit"), LIMITS.items())
 def test_exposure(analyze: str, unit: str, limit: float) -> None:
     command = [analyze, "security", "--offline=true", "--no-pager", str(UNITS / f"{unit}.service")]

@@ -143,7 +143,7 @@ def agent_config(
         "reader": {"kind": "tegrastats"},
         "tegrastats": {"command": board.tegrastats},
         "load": [{"url": board.metrics_url, "labels": {"cluster": "jetson"}}],
-        "link": {"broker": broker, "policy_keys": [policy_key]},
+        "link": {"broker": broker, "policy_keys": [policy_key], "spread_s": 0.5},
         "metrics": {"listen": ""},
         "state": {"folder": str(state)},
         "clock": msgspec.to_builtins(timebase),

@@ -11,8 +11,8 @@ from sqlalchemy import Column, Connection, Engine, RowMapping, Table, create_eng
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import ArgumentError, DatabaseError
 
-from tidewatt_coordinator.ledger.arithmetic import COUNTERS, Span, bucket_of, merge, span_of
-from tidewatt_coordinator.ledger.tables import device_bucket, ledger_fact, mode_bucket
+from tidewatt_coordinator.ledger.arithmetic import COUNTERS, Span, Values, bucket_of, merge, span_of
+from tidewatt_coordinator.ledger.tables import device_bucket, ledger_fact, life_total, mode_bucket
 from tidewatt_wire.messages import Report
 
 
@@ -80,19 +80,16 @@ class Ledger:
         with self._engine.begin() as connection:
             _upsert(connection, device_bucket, COUNTERS, devices)
             _upsert(connection, mode_bucket, ("mode_ms",), modes)
+            _raise_totals(connection, devices)
 
     def totals(self) -> list[Total]:
         """What every device has counted, over all epochs: the greatest counters of each, summed."""
-        table = device_bucket.c
-        greatest = (
-            select(table.device, *(func.max(table[f"{name}_greatest"]) for name in COUNTERS))
-            .group_by(table.device, table.epoch)
-            .order_by(table.device)
-        )
+        table = life_total.c
+        lives = select(table.device, *(table[name] for name in COUNTERS)).order_by(table.device)
         # Summed here: SQLite's sum of integers is an error beyond 64 bits, Python's is a number.
         totals: dict[str, tuple[int, ...]] = {}
         with self._engine.connect() as connection:
-            for device, *values in connection.execute(greatest):
+            for device, *values in connection.execute(lives):
                 before = totals.get(device, (0,) * len(values))
                 totals[device] = tuple(map(add, before, values))
         return [Total(device, values) for device, values in totals.items()]
@@ -180,6 +177,21 @@ def _upsert(
     for values in rows:
         values["bucket_ms"] = int(values["bucket_ms"])
     connection.execute(row.on_conflict_do_update(index_elements=keys, set_=merged), rows)
+
+
+def _raise_totals(connection: Connection, spans: Mapping[tuple[str, ...], Span]) -> None:
+    """Keep the greatest counters of each device and epoch, in the transaction of their buckets."""
+    greatest: dict[tuple[str, str], Values] = {}
+    for (device, epoch, _), span in spans.items():
+        known = greatest.get((device, epoch), span.greatest)
+        greatest[device, epoch] = tuple(map(max, known, span.greatest))
+    row = insert(life_total)
+    raised = {name: func.max(life_total.c[name], row.excluded[name]) for name in COUNTERS}
+    rows = [
+        {"device": device, "epoch": epoch} | dict(zip(COUNTERS, values, strict=True))
+        for (device, epoch), values in greatest.items()
+    ]
+    connection.execute(row.on_conflict_do_update(index_elements=["device", "epoch"], set_=raised), rows)
 
 
 def _in_order(table: Table):  # type: ignore[no-untyped-def] # noqa: ANN202 - SQLAlchemy's Select of all columns

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Index, MetaData, String, Table, Text
 
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS
 
@@ -28,7 +28,22 @@ def _span(*counters: str) -> list[Column[int]]:
 
 
 #: One row per device, epoch and bucket.
-device_bucket = Table("device_bucket", metadata, *_key(), *_span(*COUNTERS))
+device_bucket = Table(
+    "device_bucket",
+    metadata,
+    *_key(),
+    *_span(*COUNTERS),
+    Index("ix_device_bucket_bucket_ms", "bucket_ms"),  # for looks at the last hour of many years
+)
+
+#: The greatest counters of each device and epoch over all its buckets, so that a total reads no history.
+life_total = Table(
+    "life_total",
+    metadata,
+    Column("device", String(63), primary_key=True),
+    Column("epoch", String(64), primary_key=True),
+    *(Column(counter, BigInteger, nullable=False) for counter in COUNTERS),
+)
 
 #: The same for the time spent in each power mode.
 mode_bucket = Table(

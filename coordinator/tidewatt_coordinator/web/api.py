@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from importlib import resources
+from typing import TypeVar
 
 from fastapi import FastAPI, HTTPException, Response
 from fastapi.responses import HTMLResponse
@@ -13,8 +14,13 @@ from tidewatt_coordinator import VERSION
 from tidewatt_coordinator.publisher import Publisher
 from tidewatt_coordinator.web.models import Dispatch, FleetNow
 
+T = TypeVar("T")
+
 #: Real seconds for which a drawn-up account is shown again: many viewers cost as much as one.
 ACCOUNT_KEPT_S = 1.0
+#: It reads the whole ledger, so it is kept this many times as long as it took: looking costs a tenth of a
+#: processor at the most, however large the fleet and however long its history.
+KEPT_PER_TAKEN = 10.0
 
 _FILES = {
     "page.js": "text/javascript",
@@ -24,9 +30,11 @@ _FILES = {
 
 
 def build(fleet_now: Callable[[], FleetNow], publisher: Publisher, registry: CollectorRegistry) -> FastAPI:
-    """The application; `fleet_now` draws up the fleet's state and is called at most once a second."""
+    """The application; `fleet_now` draws up the fleet's state and is called at most once a second,
+    less often where that takes long.
+    """
     app = FastAPI(title="Tidewatt coordinator", version=VERSION, docs_url="/docs", redoc_url=None)
-    current = _kept(fleet_now)
+    current = kept_for_a_while(fleet_now)
 
     @app.get("/healthz")
     def healthz() -> dict[str, str]:
@@ -76,14 +84,20 @@ def _file(name: str) -> bytes:
     return resources.files("tidewatt_coordinator.web.static").joinpath(name).read_bytes()
 
 
-def _kept(draw_up: Callable[[], FleetNow]) -> Callable[[], FleetNow]:
+def kept_for_a_while(
+    draw_up: Callable[[], T], now_s: Callable[[], float] = time.monotonic
+) -> Callable[[], T]:
+    """The same, drawn up again only when it has been shown for a while."""
     lock = threading.Lock()
-    kept: list[tuple[float, FleetNow]] = []
+    kept: list[tuple[float, T]] = []
+    """Until when it is shown, and what."""
 
-    def current() -> FleetNow:
+    def current() -> T:
         with lock:
-            if not kept or time.monotonic() - kept[0][0] >= ACCOUNT_KEPT_S:
-                kept[:] = [(time.monotonic(), draw_up())]
+            begun_s = now_s()
+            if not kept or begun_s >= kept[0][0]:
+                drawn, ended_s = draw_up(), now_s()
+                kept[:] = [(ended_s + max(ACCOUNT_KEPT_S, KEPT_PER_TAKEN * (ended_s - begun_s)), drawn)]
             return kept[0][1]
 
     return current
