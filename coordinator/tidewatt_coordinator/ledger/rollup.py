@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, bindparam, select, tuple_, update
+from sqlalchemy import Connection, Select, bindparam, func, select, tuple_, update
 
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS, Span, Values, bucket_of, slices
 from tidewatt_coordinator.ledger.merging import Row, Rule, merge_rows
@@ -29,10 +29,13 @@ from tidewatt_coordinator.ledger.tables import (
     device_life,
     device_site,
     hour_use,
+    ledger_fact,
     site_day,
 )
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+#: The fact that says from when on buckets are kept.
+DETAIL_FACT = "detail_from_ms"
 #: Lives in one transaction: others wait for it no longer than some tenths of a second.
 CHUNK = 500
 #: Lives that begin anew no longer than this before the newest report are read in one sweep over the
@@ -107,7 +110,7 @@ def place(ledger: Ledger, sites: Mapping[str, str]) -> int:
     from before its site was known go to the first one.
     """
     with ledger.engine.connect() as connection:
-        known = dict(connection.execute(select(device_site.c.device, device_site.c.site)).tuples().all())
+        known = _pairs(connection, select(device_site.c.device, device_site.c.site))
     news = {device: site for device, site in sites.items() if known.get(device) != site}
     for start in range(0, len(news), CHUNK):
         some = dict(sorted(news.items())[start : start + CHUNK])
@@ -157,33 +160,37 @@ def _starts(connection: Connection, after: Key, bucket_ms: int) -> Iterator[Star
         .limit(CHUNK)
         .with_for_update(skip_locked=True)
     )  # fmt: skip
+    kept = connection.execute(select(ledger_fact.c.value).where(ledger_fact.c.name == DETAIL_FACT)).scalar()
+    detail_ms = int(kept or 0)
     for device, epoch, dirty_ms, last_ms, resume_ms, *resume in connection.execute(marked).all():
-        key, hour_ms = (device, epoch), bucket_of(dirty_ms, HOUR_MS)
+        # What is older than the buckets that are kept stands as it was rolled up.
+        key, hour_ms = (device, epoch), bucket_of(max(dirty_ms, detail_ms), HOUR_MS)
         if HOUR_MS % bucket_ms:  # a bucket may lie across the hour: no hour can be begun at
             yield Start(key, 0, last_ms, None)
         elif 0 <= resume_ms < hour_ms:
             yield Start(key, resume_ms, last_ms, tuple(resume))
         else:
-            yield _late(connection, key, hour_ms, last_ms)
+            yield _late(connection, key, hour_ms, last_ms, detail_ms)
 
 
-def _late(connection: Connection, key: Key, hour_ms: int, last_ms: int) -> Start:
+def _late(connection: Connection, key: Key, hour_ms: int, last_ms: int, detail_ms: int) -> Start:
     """Where to begin for what came late: the last day's first hour with reports before it, if there is any."""
     table = day_use.c
+    mine = (table.device == key[0]) & (table.epoch == key[1])
     before = (
         select(table.first_hour_ms, *(table[f"{name}_at"] for name in COUNTERS))
-        .where(
-            table.day_ms < hour_ms,
-            table.device == key[0],
-            table.epoch == key[1],
-            table.first_hour_ms >= 0,
-            table.first_hour_ms < hour_ms,
-        )
+        .where(mine, table.day_ms < hour_ms, table.first_hour_ms >= detail_ms, table.first_hour_ms < hour_ms)
         .order_by(table.day_ms.desc())
         .limit(1)
     )
-    row = connection.execute(before).first()
-    return Start(key, row[0], last_ms, tuple(row[1:])) if row else Start(key, hour_ms, last_ms, None)
+    if row := connection.execute(before).first():
+        return Start(key, row[0], last_ms, tuple(row[1:]))
+    if not detail_ms:
+        return Start(key, hour_ms, last_ms, None)
+    # It was silent since before the kept detail begins; what it had counted then is the sum of its days.
+    counted = select(*(func.sum(table[name]) for name in COUNTERS)).where(mine, table.day_ms < detail_ms)
+    sums = connection.execute(counted).one()
+    return Start(key, hour_ms, last_ms, None if sums[0] is None else tuple(map(int, sums)))
 
 
 def _read(
@@ -316,7 +323,11 @@ def _days(connection: Connection, days: list[int], names: list[str]) -> dict[tup
 
 def _sites(connection: Connection, names: list[str]) -> dict[str, str]:
     standing = select(device_site.c.device, device_site.c.site).where(device_site.c.device.in_(names))
-    return dict(connection.execute(standing).tuples().all())
+    return _pairs(connection, standing)
+
+
+def _pairs(connection: Connection, rows: Select[Any]) -> dict[str, str]:
+    return {str(device): str(site) for device, site in connection.execute(rows)}
 
 
 def _unmark(connection: Connection, rolled: Mapping[Key, Rolled]) -> None:
@@ -338,7 +349,7 @@ def _place_some(connection: Connection, sites: Mapping[str, str], known: Mapping
     lives = select(device_life.c.device).where(device_life.c.device.in_(list(sites)))
     connection.execute(lives.order_by(device_life.c.device, device_life.c.epoch).with_for_update()).all()
     merge_rows(connection, device_site, {"site": "new"}, sorted(sites.items()))
-    first = [device for device in sites if device not in known]
+    first = [device for device in sites if not known.get(device)]
     table = day_use.c
     homeless = (table.site == "") & table.device.in_(first)
     by_site: dict[tuple[int, str], Values] = {}

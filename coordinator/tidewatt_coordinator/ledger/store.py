@@ -1,5 +1,6 @@
 """The ledger in its database: reports in, spans and totals out."""
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from operator import add, attrgetter
 from pathlib import Path
@@ -22,6 +23,9 @@ MIGRATING = 0x7469_6465
 TRIES = 5
 #: What PostgreSQL says then: serialization failure, deadlock.
 BROKEN_OFF = ("40001", "40P01")
+
+#: Alembic keeps its context in a global.
+_migrating = threading.Lock()
 
 _counted = attrgetter(*COUNTERS)
 
@@ -190,9 +194,11 @@ def _set_pragmas(connection: object, _record: object) -> None:
 def _migrate(engine: Engine) -> None:
     config = AlembicConfig()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
-    with engine.begin() as connection:
+    with _migrating, engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATING})")
+        else:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
