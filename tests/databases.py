@@ -1,5 +1,6 @@
 """A real PostgreSQL for tests, in a temporary folder: never root's, gone afterwards."""
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -76,6 +77,19 @@ class Postgres:
         asked = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "tidewatt", name]
         subprocess.run([str(self._programs / "createdb"), *asked], check=True, capture_output=True)
         return f"postgresql+psycopg://tidewatt@127.0.0.1:{self.port}/{name}"
+
+    def cpu_s(self) -> float:
+        """CPU seconds that the server and its processes have used, those that ended too."""
+        assert self._process is not None
+        ticks = 0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = stat.read_text().rpartition(")")[2].split()
+                if int(stat.parent.name) == self._process.pid:
+                    ticks += sum(map(int, fields[11:15]))  # its own, and its ended children's
+                elif int(fields[1]) == self._process.pid:
+                    ticks += sum(map(int, fields[11:13]))
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def stop(self) -> None:
         """Stop it at once."""

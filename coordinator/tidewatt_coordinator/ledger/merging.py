@@ -32,16 +32,14 @@ def merge_rows(connection: Connection, table: Table, rules: Mapping[str, Rule], 
         _by_copy(connection, table, names, rules, rows)
         return
     into = sqlite.insert(table)
-    statement = into.values({name: literal_column("?") for name in names}).on_conflict_do_update(
+    # Numbered, because SQLAlchemy lists the columns in the table's order, and the rows come in ours.
+    places = {name: literal_column(f"?{number}") for number, name in enumerate(names, 1)}
+    statement = into.values(places).on_conflict_do_update(
         index_elements=keys,
         set_={name: _merged(rule, table.c[name], into.excluded[name], "min", "max") for name, rule in rules.items()},
     )
     # The statement's text goes to the driver with bare tuples: a dictionary a row would cost more than the merge.
     text = str(statement.compile(dialect=connection.dialect))
-    order = [one.name for one in table.columns if one.name in set(names)]
-    if order != names:
-        places = [names.index(name) for name in order]
-        rows = [tuple(row[place] for place in places) for row in rows]
     connection.exec_driver_sql(text, list(rows))
 
 

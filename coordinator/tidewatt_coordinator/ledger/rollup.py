@@ -169,27 +169,39 @@ def _starts(connection: Connection, after: Key, bucket_ms: int) -> Iterator[Star
             yield Start(key, 0, last_ms, None)
         elif 0 <= resume_ms < hour_ms:
             yield Start(key, resume_ms, last_ms, tuple(resume))
+        elif resume_ms < 0 and not detail_ms:  # never rolled up: there is nothing before
+            yield Start(key, hour_ms, last_ms, None)
         else:
             yield _late(connection, key, hour_ms, last_ms, detail_ms)
 
 
+#: Made once: to build a statement costs more than to run it.
+_MINE = (day_use.c.device == bindparam("the_device")) & (day_use.c.epoch == bindparam("the_epoch"))
+_DAY_BEFORE = (
+    select(day_use.c.first_hour_ms, *(day_use.c[f"{name}_at"] for name in COUNTERS))
+    .where(
+        _MINE,
+        day_use.c.day_ms < bindparam("hour_ms"),
+        day_use.c.first_hour_ms >= bindparam("detail_ms"),
+        day_use.c.first_hour_ms < bindparam("hour_ms"),
+    )
+    .order_by(day_use.c.day_ms.desc())
+    .limit(1)
+)
+_COUNTED_BEFORE = select(*(func.sum(day_use.c[name]) for name in COUNTERS)).where(
+    _MINE, day_use.c.day_ms < bindparam("detail_ms")
+)
+
+
 def _late(connection: Connection, key: Key, hour_ms: int, last_ms: int, detail_ms: int) -> Start:
     """Where to begin for what came late: the last day's first hour with reports before it, if there is any."""
-    table = day_use.c
-    mine = (table.device == key[0]) & (table.epoch == key[1])
-    before = (
-        select(table.first_hour_ms, *(table[f"{name}_at"] for name in COUNTERS))
-        .where(mine, table.day_ms < hour_ms, table.first_hour_ms >= detail_ms, table.first_hour_ms < hour_ms)
-        .order_by(table.day_ms.desc())
-        .limit(1)
-    )
-    if row := connection.execute(before).first():
+    asked = {"the_device": key[0], "the_epoch": key[1], "hour_ms": hour_ms, "detail_ms": detail_ms}
+    if row := connection.execute(_DAY_BEFORE, asked).first():
         return Start(key, row[0], last_ms, tuple(row[1:]))
     if not detail_ms:
         return Start(key, hour_ms, last_ms, None)
     # It was silent since before the kept detail begins; what it had counted then is the sum of its days.
-    counted = select(*(func.sum(table[name]) for name in COUNTERS)).where(mine, table.day_ms < detail_ms)
-    sums = connection.execute(counted).one()
+    sums = connection.execute(_COUNTED_BEFORE, asked).one()
     return Start(key, hour_ms, last_ms, None if sums[0] is None else tuple(map(int, sums)))
 
 
