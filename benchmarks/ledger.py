@@ -18,17 +18,25 @@ import tempfile
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
-from benchmarks.results import Result, publish
 from tests.databases import Postgres, postgres_programs
 
+from benchmarks.results import Result, publish
 from tidewatt_coordinator.ledger.adhoc import HourCopy
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS
 from tidewatt_coordinator.ledger.merging import Row, merge_rows
 from tidewatt_coordinator.ledger.rollup import DAY_MS, HOUR_MS, NEW, roll_up
 from tidewatt_coordinator.ledger.store import DEVICE_RULES, LIFE_RULES, Ledger
-from tidewatt_coordinator.ledger.tables import day_use, day_version, device_bucket, device_life, hour_use, site_day
+from tidewatt_coordinator.ledger.tables import (
+    day_use,
+    day_version,
+    device_bucket,
+    device_life,
+    hour_use,
+    site_day,
+)
 from tidewatt_coordinator.ledger.tariff import load_tariff
 from tidewatt_coordinator.ledger.use import site_days
 from tidewatt_wire.messages import Counters, Gauges, Report
@@ -66,7 +74,7 @@ def merged(ledger: Ledger, devices: list[str], spent: Spent) -> float:
             for name in devices
         ]
         start = spent()
-        ledger.transact(lambda connection, rows=rows: merge_rows(connection, device_bucket, DEVICE_RULES, rows))
+        ledger.transact(partial(merge_rows, table=device_bucket, rules=DEVICE_RULES, rows=rows))
         took += spent() - start
     return ROUNDS * len(devices) / took
 
@@ -104,9 +112,22 @@ def fill(ledger: Ledger, devices: list[str], days: int) -> None:
                  (n + hour) % 50_000, 0, 0, 1, 0)
                 for n, name in enumerate(devices)
             ]  # fmt: skip
-            ledger.transact(lambda connection, rows=rows: merge_rows(connection, hour_use, NEW, rows))
+            ledger.transact(partial(merge_rows, table=hour_use, rules=NEW, rows=rows))
         sites = [
-            (day_ms, name, "e", f"site-{n % SITES:03d}", 24 * 20_000_000, 24 * 9000, 0, 0, 24, 0, day_ms, *ZEROS)
+            (
+                day_ms,
+                name,
+                "e",
+                f"site-{n % SITES:03d}",
+                24 * 20_000_000,
+                24 * 9000,
+                0,
+                0,
+                24,
+                0,
+                day_ms,
+                *ZEROS,
+            )
             for n, name in enumerate(devices)
         ]
 
@@ -144,7 +165,9 @@ def rolled(ledger: Ledger, devices: list[str], spent: Spent) -> float:
     """Lives rolled up per CPU second as in steady state: one more bucket for each."""
     for bucket in (0, 12, 24, 36, 37):
         at_ms = START_MS + bucket * BUCKET_MS
-        rows: list[Row] = [(at_ms, n, "0123456789abcdef", at_ms, *[10**6] * 6, at_ms + 9, *[10**6] * 6) for n in devices]
+        rows: list[Row] = [
+            (at_ms, n, "0123456789abcdef", at_ms, *[10**6] * 6, at_ms + 9, *[10**6] * 6) for n in devices
+        ]
         lives: list[Row] = [(n, "0123456789abcdef", at_ms, at_ms + 9, *[10**6] * 6) for n in devices]
 
         def both(connection: object, rows: list[Row] = rows, lives: list[Row] = lives) -> None:
@@ -180,13 +203,24 @@ def main() -> None:
             spent = Spent(server if kind == "PostgreSQL" else None)
             rate = merged(ledger, devices, spent)
             results.append(
-                Result.judged(f"rows merged into {kind}", rate, "rows/s", better="higher", target=target, against="target")
+                Result.judged(
+                    f"rows merged into {kind}",
+                    rate,
+                    "rows/s",
+                    better="higher",
+                    target=target,
+                    against="target",
+                )
             )
             results.append(
-                Result.judged(f"lives rolled up, {kind}", rolled(ledger, devices, spent), "lives/s", better="higher")
+                Result.judged(
+                    f"lives rolled up, {kind}", rolled(ledger, devices, spent), "lives/s", better="higher"
+                )
             )
             results.append(
-                Result.judged(f"reports taken into {kind}", taken(ledger, devices, spent), "reports/s", better="higher")
+                Result.judged(
+                    f"reports taken into {kind}", taken(ledger, devices, spent), "reports/s", better="higher"
+                )
             )
             ledger.close()
         if server:
@@ -211,7 +245,7 @@ def main() -> None:
         results.append(Result.judged("hours as Parquet", size / 1e6, "MB"))
         end_ms = START_MS + asked.days * DAY_MS
         for by in (["site", "day"], ["device"], ["hour_of_day", "site"], ["device", "day"]):
-            taken_s = median_s(lambda by=by: copy.group(by, START_MS, end_ms), 3)
+            taken_s = median_s(partial(copy.group, by, START_MS, end_ms), 3)
             against = f"{asked.devices * asked.days * 24:,} rows, DuckDB over Parquet"
             results.append(Result.judged(f"by {' and '.join(by)}", taken_s, "s", target=1.5, against=against))
         ledger.close()

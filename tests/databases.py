@@ -40,7 +40,18 @@ class Postgres:
 
     def start(self) -> None:
         """Make the cluster and start it; returns when it answers."""
-        made = ["-A", "trust", "-U", "tidewatt", "-E", "UTF8", "--locale=C", "--no-sync", "-D", str(self._data)]
+        made = [
+            "-A",
+            "trust",
+            "-U",
+            "tidewatt",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "--no-sync",
+            "-D",
+            str(self._data),
+        ]
         subprocess.run(
             [*self._as, str(self._programs / "initdb"), *made], check=True, capture_output=True, cwd="/"
         )

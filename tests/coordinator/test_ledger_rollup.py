@@ -1,4 +1,4 @@
-"""Rolled up, in whatever order and by however many: hours, days and sites that sum to the devices' counters."""
+"""Rolled up in whatever order and by however many: hours, days and sites that sum to the counters."""
 
 import random
 import threading
@@ -54,7 +54,9 @@ def streams(draw: st.DrawFn) -> list[Report]:
             requests += draw(st.integers(0, 10**4))
             reports.append(report(device, epoch, seq, at_ms, energy_mj, requests))
             at_ms += draw(
-                st.sampled_from([1, 7_001, 61_000, BUCKET, 1_000_003, HOUR_MS, 5 * HOUR_MS, DAY_MS + 1, -900_000])
+                st.sampled_from(
+                    [1, 7_001, 61_000, BUCKET, 1_000_003, HOUR_MS, 5 * HOUR_MS, DAY_MS + 1, -900_000]
+                )
             )
     return reports
 
@@ -230,7 +232,9 @@ def test_migrations_make_the_tables_the_code_names_on_both(new_ledger_url: Url) 
     engine = create_engine(url)
     with engine.connect() as connection:
         parts = {
-            "include_name": lambda name, kind, _: kind != "table" or name in metadata.tables or name == "alembic_version"
+            "include_name": lambda name, kind, _: (
+                kind != "table" or name in metadata.tables or name == "alembic_version"
+            )
         }
         assert compare_metadata(MigrationContext.configure(connection, opts=parts), metadata) == []
     engine.dispose()
@@ -255,7 +259,9 @@ def test_days_belong_to_the_site_where_the_device_stood(new_ledger_url: Url) -> 
         assert [(day.site, day.values[0]) for day in site_days(ledger, 0, 2**62)] == [("", 100)]
         assert place(ledger, {"a": "Berlin"}) == 1
         assert place(ledger, {"a": "Berlin"}) == 0
-        assert [(d.site, d.values[0]) for d in site_days(ledger, 0, 2**62) if any(d.values)] == [("Berlin", 100)]
+        assert [(d.site, d.values[0]) for d in site_days(ledger, 0, 2**62) if any(d.values)] == [
+            ("Berlin", 100)
+        ]
         place(ledger, {"a": "Paris"})
         ledger.take([report("a", "e", 2, noon + 60_000, 150), report("a", "e", 3, noon + DAY_MS, 400)])
         roll_up(ledger)
@@ -279,7 +285,9 @@ def test_old_detail_goes_and_every_sum_stays(new_ledger_url: Url) -> None:
         cut = forget(ledger, START + 3 * DAY_MS)
         assert cut == detail_from(ledger) == bucket_of(START + 3 * DAY_MS, DAY_MS)
         with ledger.engine.connect() as connection:
-            oldest = connection.execute(select(device_bucket.c.bucket_ms).order_by(device_bucket.c.bucket_ms)).scalar()
+            oldest = connection.execute(
+                select(device_bucket.c.bucket_ms).order_by(device_bucket.c.bucket_ms)
+            ).scalar()
         assert oldest is not None
         assert oldest >= cut
         assert (ledger.totals(), site_days(ledger, 0, 2**62)) == (totals, sites)
@@ -313,5 +321,7 @@ def test_buckets_that_fit_no_hour_sum_all_the_same(new_ledger_url: Url, bucket_m
     for some in (busy(2, 80)[::2], busy(2, 80)[1::2]):
         ledger.take(some)
         roll_up(ledger)
-    assert sum(hour.energy_mj for hour in hours(ledger, 0, 2**62)) == sum(t.values[0] for t in ledger.totals())
+    assert sum(hour.energy_mj for hour in hours(ledger, 0, 2**62)) == sum(
+        t.values[0] for t in ledger.totals()
+    )
     ledger.close()

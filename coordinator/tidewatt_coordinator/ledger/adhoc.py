@@ -47,7 +47,9 @@ class HourCopy:
         self._folder.mkdir(parents=True, exist_ok=True)
         table = day_version.c
         with self._ledger.engine.connect() as connection:
-            versions = {int(day_ms): int(v) for day_ms, v in connection.execute(select(table.day_ms, table.version))}
+            versions = {
+                int(day_ms): int(v) for day_ms, v in connection.execute(select(table.day_ms, table.version))
+            }
         kept = self._files()
         new = {day_ms: v for day_ms, v in versions.items() if kept.get(day_ms, (-1, None))[0] != v}
         for day_ms, version in sorted(new.items()):

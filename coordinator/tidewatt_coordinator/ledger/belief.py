@@ -89,7 +89,8 @@ def _clock(report: Report, now_ms: int, detail_from_ms: int) -> Wrong | None:
         return Wrong("clock_past", f"its clock is {-ahead_ms / DAY_MS:,.1f} days behind ours")
     if report.at_ms < detail_from_ms:
         return Wrong(
-            "clock_past", f"it is {-ahead_ms / DAY_MS:,.1f} days old, and detail is no longer kept for so long"
+            "clock_past",
+            f"it is {-ahead_ms / DAY_MS:,.1f} days old, and detail is no longer kept for so long",
         )
     return None
 
@@ -120,5 +121,7 @@ def _after(report: Report, before: Believed) -> Wrong | None:
                 "backwards", f"its {name} went from {old:,} back to {new:,} without a new counter epoch"
             )
         if new - old > passed_ms * MOST_PER_MS.get(name, 1):
-            return Wrong("beyond_belief", f"its {name} grew by {new - old:,} in {(passed_ms - SLACK_MS) / 1000:,.0f} s")
+            return Wrong(
+                "beyond_belief", f"its {name} grew by {new - old:,} in {(passed_ms - SLACK_MS) / 1000:,.0f} s"
+            )
     return None

@@ -6,6 +6,7 @@ is no longer taken (`detail_from`).
 """
 
 from datetime import datetime, timezone
+from functools import partial
 
 from sqlalchemy import Connection, Table, delete, func, select, update
 
@@ -50,18 +51,16 @@ def part(ledger: Ledger, now_ms: int) -> None:
         return
     for start_ms, end_ms in months(now_ms):
         for table, key in PARTED:
-            ledger.transact(
-                lambda connection, table=table, key=key, start_ms=start_ms, end_ms=end_ms: _attach(
-                    connection, table, key, start_ms, end_ms
-                )
-            )
+            ledger.transact(partial(_attach, table, key, start_ms, end_ms))
 
 
 def months(now_ms: int) -> list[tuple[int, int]]:
     """This month and the next as (start, end), UTC."""
     now = datetime.fromtimestamp(now_ms / 1000, timezone.utc)
     firsts = [
-        datetime(now.year + (now.month - 1 + ahead) // 12, (now.month - 1 + ahead) % 12 + 1, 1, tzinfo=timezone.utc)
+        datetime(
+            now.year + (now.month - 1 + ahead) // 12, (now.month - 1 + ahead) % 12 + 1, 1, tzinfo=timezone.utc
+        )
         for ahead in range(3)
     ]
     marks = [int(first.timestamp()) * 1000 for first in firsts]
@@ -80,7 +79,7 @@ def _drop(connection: Connection, cut_ms: int) -> None:
     connection.execute(update(device_life).where(early).values(resume_ms=-1))
 
 
-def _attach(connection: Connection, table: Table, key: str, start_ms: int, end_ms: int) -> None:
+def _attach(table: Table, key: str, start_ms: int, end_ms: int, connection: Connection) -> None:
     """One partition. What came for it before it was there lies in the rest, and moves."""
     name = f"{table.name}_{start_ms}_{end_ms}"
     if any(name == known for known, _ in _parts(connection, table)):
@@ -103,6 +102,6 @@ def _parts(connection: Connection, table: Table) -> list[tuple[str, int]]:
     """A table's partitions but for the rest, by name, with their ends, which are in the name."""
     rows = connection.exec_driver_sql(
         "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
-        f"WHERE i.inhparent = '{table.name}'::regclass"  # noqa: S608 - a name of ours
+        f"WHERE i.inhparent = '{table.name}'::regclass"
     )
     return [(name, int(name.rpartition("_")[2])) for (name,) in rows if not name.endswith("_rest")]

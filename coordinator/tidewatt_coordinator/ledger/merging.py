@@ -33,12 +33,15 @@ def merge_rows(connection: Connection, table: Table, rules: Mapping[str, Rule], 
         return
     into = sqlite.insert(table)
     # Numbered, because SQLAlchemy lists the columns in the table's order, and the rows come in ours.
-    places = {name: literal_column(f"?{number}") for number, name in enumerate(names, 1)}
+    places: dict[str, Any] = {name: literal_column(f"?{number}") for number, name in enumerate(names, 1)}
     statement = into.values(places).on_conflict_do_update(
         index_elements=keys,
-        set_={name: _merged(rule, table.c[name], into.excluded[name], "min", "max") for name, rule in rules.items()},
+        set_={
+            name: _merged(rule, table.c[name], into.excluded[name], "min", "max")
+            for name, rule in rules.items()
+        },
     )
-    # The statement's text goes to the driver with bare tuples: a dictionary a row would cost more than the merge.
+    # The text goes to the driver with bare tuples: a dictionary a row would cost more than the merge.
     text = str(statement.compile(dialect=connection.dialect))
     connection.exec_driver_sql(text, list(rows))
 
@@ -57,7 +60,7 @@ def _by_copy(
     with driver.cursor() as cursor, cursor.copy(f"COPY {waiting} ({listed}) FROM STDIN") as copy:
         copy.write("".join(map(_line, rows)))
     into = postgresql.insert(table)
-    incoming = select(*(column(name) for name in names)).select_from(named(waiting))
+    incoming: Any = select(*(column(name) for name in names)).select_from(named(waiting))
     connection.execute(
         into.from_select(names, incoming.order_by(*(column(name) for name in keys))).on_conflict_do_update(
             index_elements=keys,

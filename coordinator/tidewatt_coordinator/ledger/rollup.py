@@ -13,6 +13,7 @@ rolls them up, under the lock of the life's row: several replicas may do both at
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -60,7 +61,7 @@ Key = tuple[str, str]
 
 
 class Start(msgspec.Struct, frozen=True):
-    """A life to be rolled up from `from_ms` on, an hour's start; `at`: the counters there, None for none before."""
+    """A life to be rolled up from an hour's start; `at`: the counters there, None if nothing is before."""
 
     key: Key
     from_ms: int
@@ -96,7 +97,7 @@ def roll_up(ledger: Ledger) -> int:
     """Roll up every life that changed; how many those were. It may be stopped at any moment."""
     count, after = 0, ("", "")
     while True:
-        rolled: list[Key] = ledger.transact(lambda connection, after=after: _roll_some(ledger, connection, after))
+        rolled: list[Key] = ledger.transact(partial(_roll_some, ledger, after))
         if not rolled:
             return count
         count += len(rolled)
@@ -114,7 +115,7 @@ def place(ledger: Ledger, sites: Mapping[str, str]) -> int:
     news = {device: site for device, site in sites.items() if known.get(device) != site}
     for start in range(0, len(news), CHUNK):
         some = dict(sorted(news.items())[start : start + CHUNK])
-        ledger.transact(lambda connection, some=some: _place_some(connection, some, known))
+        ledger.transact(partial(_place_some, some, known))
     return len(news)
 
 
@@ -131,11 +132,13 @@ def rolled_of(start: Start, spans: Sequence[Span]) -> Rolled:
     return Rolled(hours, at, seen)
 
 
-def _roll_some(ledger: Ledger, connection: Connection, after: Key) -> list[Key]:
+def _roll_some(ledger: Ledger, after: Key, connection: Connection) -> list[Key]:
     starts = list(_starts(connection, after, ledger.bucket_ms))
     if not starts:
         return []
-    rolled = {start.key: rolled_of(start, spans) for start, spans in _read(connection, ledger.bucket_ms, starts)}
+    rolled = {
+        start.key: rolled_of(start, spans) for start, spans in _read(connection, ledger.bucket_ms, starts)
+    }
     changed = _changed_hours(connection, starts, rolled)
     _write_days(connection, rolled, changed)
     hours = [
@@ -194,7 +197,7 @@ _COUNTED_BEFORE = select(*(func.sum(day_use.c[name]) for name in COUNTERS)).wher
 
 
 def _late(connection: Connection, key: Key, hour_ms: int, last_ms: int, detail_ms: int) -> Start:
-    """Where to begin for what came late: the last day's first hour with reports before it, if there is any."""
+    """Where to begin for what came late: the last day's first hour with reports before it, if any."""
     asked = {"the_device": key[0], "the_epoch": key[1], "hour_ms": hour_ms, "detail_ms": detail_ms}
     if row := connection.execute(_DAY_BEFORE, asked).first():
         return Start(key, row[0], last_ms, tuple(row[1:]))
@@ -322,7 +325,11 @@ def _day_after(before: Day, day_ms: int, one: Rolled, difference: Values) -> Day
 def _days(connection: Connection, days: list[int], names: list[str]) -> dict[tuple[int, str, str], Day]:
     table, count = day_use.c, len(COUNTERS)
     found = {}
-    columns = [*(table[name] for name in COUNTERS), table.first_hour_ms, *(table[f"{n}_at"] for n in COUNTERS)]
+    columns = [
+        *(table[name] for name in COUNTERS),
+        table.first_hour_ms,
+        *(table[f"{n}_at"] for n in COUNTERS),
+    ]
     for first in range(0, len(days), BUCKETS):
         kept = select(table.day_ms, table.device, table.epoch, table.site, *columns).where(
             table.day_ms.in_(days[first : first + BUCKETS]), table.device.in_(names)
@@ -353,11 +360,13 @@ def _unmark(connection: Connection, rolled: Mapping[Key, Rolled]) -> None:
         resume_ms = one.resume_ms if one.seen else -1
         at = dict(zip((f"{name}_resume" for name in COUNTERS), one.at.get(resume_ms, ZERO), strict=True))
         rows.append({"the_device": device, "the_epoch": epoch, "resume_ms": resume_ms, **at})
-    named = {name: bindparam(name) for name in ("resume_ms", *(f"{name}_resume" for name in COUNTERS))}
+    named: dict[str, Any] = {
+        name: bindparam(name) for name in ("resume_ms", *(f"{name}_resume" for name in COUNTERS))
+    }
     connection.execute(done.values(named), rows)
 
 
-def _place_some(connection: Connection, sites: Mapping[str, str], known: Mapping[str, str]) -> None:
+def _place_some(sites: Mapping[str, str], known: Mapping[str, str], connection: Connection) -> None:
     lives = select(device_life.c.device).where(device_life.c.device.in_(list(sites)))
     connection.execute(lives.order_by(device_life.c.device, device_life.c.epoch).with_for_update()).all()
     merge_rows(connection, device_site, {"site": "new"}, sorted(sites.items()))
@@ -365,13 +374,20 @@ def _place_some(connection: Connection, sites: Mapping[str, str], known: Mapping
     table = day_use.c
     homeless = (table.site == "") & table.device.in_(first)
     by_site: dict[tuple[int, str], Values] = {}
-    rows = connection.execute(select(table.day_ms, table.device, *(table[name] for name in COUNTERS)).where(homeless))
+    rows = connection.execute(
+        select(table.day_ms, table.device, *(table[name] for name in COUNTERS)).where(homeless)
+    )
     for day_ms, device, *values in rows.all():
         if sites[device]:
-            for place, difference in (((day_ms, ""), _minus(ZERO, values)), ((day_ms, sites[device]), values)):
+            for place, difference in (
+                ((day_ms, ""), _minus(ZERO, values)),
+                ((day_ms, sites[device]), values),
+            ):
                 by_site[place] = _plus(by_site.get(place, ZERO), difference)
     moved = (
-        update(day_use).where(table.site == "", table.device == bindparam("the_device")).values(site=bindparam("to"))
+        update(day_use)
+        .where(table.site == "", table.device == bindparam("the_device"))
+        .values(site=bindparam("to"))
     )
     if by_site:
         connection.execute(moved, [{"the_device": device, "to": sites[device]} for device in first])

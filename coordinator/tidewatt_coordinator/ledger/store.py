@@ -127,7 +127,9 @@ class Ledger:
             try:
                 with self._engine.begin() as connection:
                     if connection.dialect.name == "sqlite":
-                        connection.exec_driver_sql("BEGIN IMMEDIATE")  # what it reads stays true till it writes
+                        connection.exec_driver_sql(
+                            "BEGIN IMMEDIATE"
+                        )  # what it reads stays true till it writes
                     return work(connection)
             except OperationalError as error:
                 if not left or getattr(error.orig, "sqlstate", None) not in BROKEN_OFF:
@@ -205,7 +207,8 @@ def _migrate(engine: Engine) -> None:
 
 def _span_rows(spans: "dict[Any, Span]") -> list[Row]:
     return [
-        (*key, span.first_ms, *span.least, span.last_ms, *span.greatest) for key, span in sorted(spans.items())
+        (*key, span.first_ms, *span.least, span.last_ms, *span.greatest)
+        for key, span in sorted(spans.items())
     ]
 
 

@@ -1,6 +1,7 @@
 """What was used, by hour, day and site: read from the rollups."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 from sqlalchemy import Select, func, select
@@ -57,6 +58,6 @@ def site_days(ledger: Ledger, from_ms: int, to_ms: int) -> list[SiteDay]:
         return [SiteDay(site, day_ms, tuple(values)) for site, day_ms, *values in connection.execute(rows)]
 
 
-def _streamed(ledger: Ledger, rows: Select[tuple[str, int]]) -> Iterator[tuple[object, ...]]:
+def _streamed(ledger: Ledger, rows: Select[Any]) -> Iterator[Any]:
     with ledger.engine.connect().execution_options(yield_per=FETCHED) as connection:
         yield from (tuple(row) for row in connection.execute(rows))

@@ -53,7 +53,8 @@ def upgrade() -> None:
     greatest = [f"{name}_greatest" for name in COUNTERS]
     op.execute(
         f"INSERT INTO device_life (device, epoch, dirty_ms, last_ms, {', '.join(greatest)}) "  # noqa: S608 - names
-        f"SELECT device, epoch, min(first_ms), max(last_ms), {', '.join(f'max({name})' for name in greatest)} "
+        "SELECT device, epoch, min(first_ms), max(last_ms), "
+        f"{', '.join(f'max({name})' for name in greatest)} "
         "FROM device_bucket GROUP BY device, epoch"
     )
 
@@ -61,7 +62,15 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Take the new tables away; the buckets stay as they are, which older code reads, too."""
     op.drop_index("ix_device_life_dirty_ms", "device_life")
-    for table in ("quarantine", "device_site", "day_version", "site_day", "day_use", "device_life", "hour_use"):
+    for table in (
+        "quarantine",
+        "device_site",
+        "day_version",
+        "site_day",
+        "day_use",
+        "device_life",
+        "hour_use",
+    ):
         op.drop_table(table)
 
 
