@@ -108,7 +108,8 @@ class HourCopy:
             columns |= dict.fromkeys(COUNTERS, "BIGINT")
             with contextlib.closing(duckdb.connect()) as database:
                 database.execute(
-                    f"COPY (SELECT * FROM read_csv(?, header = false, columns = {columns}, auto_detect = false, "  # noqa: S608 - names of ours
+                    f"COPY (SELECT * FROM read_csv(?, header = false, columns = {columns}, "  # noqa: S608 - ours
+                    "auto_detect = false, "
                     "quote = '\"', escape = '\"', delim = ',', nullstr = '\\N')) "
                     f"TO '{parquet}' (FORMAT parquet, COMPRESSION zstd)",
                     [str(table)],

@@ -58,6 +58,7 @@ def judge(report: Report, before: Believed | None, now_ms: int, detail_from_ms: 
         or _gauges(report)
         or _alone(report)
         or (_after(report, before) if before and report.seq > before.seq else None)
+        or (_earlier(report, before) if before and report.seq < before.seq else None)
     )
 
 
@@ -110,6 +111,13 @@ def _alone(report: Report) -> Wrong | None:
         most = round(LONGEST_EPOCH_MS * MOST_PER_MS.get(name, 1))
         if value > most:
             return Wrong("beyond_belief", f"its {name} of {value:,} is more than a board counts in 20 years")
+    return None
+
+
+def _earlier(report: Report, later: Believed) -> Wrong | None:
+    for name, most, value in zip(COUNTERS, later.counters, _counted(report), strict=True):
+        if value > most:
+            return Wrong("beyond_belief", f"its {name} of {value:,} is more than a later report's {most:,}")
     return None
 
 

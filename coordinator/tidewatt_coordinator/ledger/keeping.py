@@ -7,6 +7,7 @@ is no longer taken (`detail_from`).
 
 from datetime import datetime, timezone
 from functools import partial
+from itertools import pairwise
 
 from sqlalchemy import Connection, Table, delete, func, select, update
 
@@ -64,7 +65,7 @@ def months(now_ms: int) -> list[tuple[int, int]]:
         for ahead in range(3)
     ]
     marks = [int(first.timestamp()) * 1000 for first in firsts]
-    return list(zip(marks, marks[1:], strict=False))
+    return list(pairwise(marks))
 
 
 def _drop(connection: Connection, cut_ms: int) -> None:
@@ -101,7 +102,7 @@ def _attach(table: Table, key: str, start_ms: int, end_ms: int, connection: Conn
 def _parts(connection: Connection, table: Table) -> list[tuple[str, int]]:
     """A table's partitions but for the rest, by name, with their ends, which are in the name."""
     rows = connection.exec_driver_sql(
-        "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
+        "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "  # noqa: S608 - ours
         f"WHERE i.inhparent = '{table.name}'::regclass"
     )
     return [(name, int(name.rpartition("_")[2])) for (name,) in rows if not name.endswith("_rest")]
