@@ -1,12 +1,14 @@
 """What the tests share: a real broker, a clock in our hands, and the rule on skips."""
 
+import itertools
 import os
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 from tests.fleets import Fleet, fleet_of
+from tests.databases import Postgres, postgres_programs
 from tests.secured import SecuredMosquitto, secured
 from tests.world import HandClock, Mosquitto
 
@@ -71,3 +73,28 @@ def clock() -> HandClock:
 @pytest.fixture(scope="session")
 def profile() -> BoardProfile:
     return load_profile("orin-nano-super")
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    programs = postgres_programs()
+    if programs is None:
+        pytest.skip("needs PostgreSQL: sudo apt install --no-install-recommends postgresql")
+    server = Postgres(programs, tmp_path_factory.mktemp("postgres"))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Makes the URL of an empty database at each call; the test runs on both kinds."""
+    if request.param == "sqlite":
+        return lambda: f"sqlite:///{tmp_path / f'ledger{next(_numbers)}.db'}"
+    server: Postgres = request.getfixturevalue("postgres")
+    return lambda: server.database(f"ledger{next(_numbers)}")

@@ -24,6 +24,7 @@ from tidewatt_coordinator.keys.folder import KeyFolder
 from tidewatt_coordinator.ledger.account import Account, account
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tariff import Tariff, load_tariff
+from tidewatt_coordinator.ledger.upkeep import Upkeep
 from tidewatt_coordinator.metrics import CoordinatorMetrics
 from tidewatt_coordinator.models.folder import ModelFolder
 from tidewatt_coordinator.pki.door import Door
@@ -83,6 +84,7 @@ class Coordinator:
             lambda: self.ingest.has_heard(self.fleet.stale_after_ms),
             lambda: self.publisher.policy.found,
         )
+        self.upkeep = Upkeep(self.ledger, config.ledger, self.fleet.sites, self.clock.now_ms)
         self.publisher = Publisher(
             connection,
             self.engine.current,
@@ -166,6 +168,7 @@ async def running(
         tasks = [
             *serving,
             asyncio.create_task(_eternal("ingest", coordinator.ingest.run())),
+            asyncio.create_task(_eternal("upkeep", coordinator.upkeep.run())),
             asyncio.create_task(_eternal("policy", coordinator.engine.run())),
             asyncio.create_task(_eternal("publisher", coordinator.publisher.run())),
             asyncio.create_task(_eternal("presence", coordinator.presence.run())),

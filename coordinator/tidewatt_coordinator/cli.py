@@ -17,6 +17,7 @@ from tidewatt_coordinator import VERSION
 from tidewatt_coordinator.config import host_port
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.keys.cli import app as keys_app
+from tidewatt_coordinator.ledger.cli import app as ledger_app
 from tidewatt_coordinator.ledger.store import LedgerError
 from tidewatt_coordinator.models.cli import app as model_app
 from tidewatt_coordinator.pki.cli import app as enroll_app
@@ -36,6 +37,7 @@ config_app = typer.Typer(help="Print or validate the configuration.", no_args_is
 app.add_typer(config_app, name="config")
 app.add_typer(enroll_app, name="enroll")
 app.add_typer(keys_app, name="keys")
+app.add_typer(ledger_app, name="ledger")
 app.add_typer(model_app, name="model")
 app.add_typer(policy_app, name="policy")
 
@@ -139,7 +141,9 @@ def train(
         str, typer.Option(help="PromQL of requests/s, one series per model device or service.")
     ] = "sum(rate(akidb_requests_total[1m]))",
     days: Annotated[float, typer.Option(min=0.1, max=400, help="How far back to ask Prometheus.")] = 14.0,
-    ledger: Annotated[str | None, typer.Option(help="URL of a ledger, sqlite:///FILE.")] = None,
+    ledger: Annotated[
+        str | None, typer.Option(help="URL of a ledger, sqlite:///FILE or postgresql+psycopg://.")
+    ] = None,
     bucket_s: Annotated[int, typer.Option(min=1, max=86_400, help="The ledger's bucket length.")] = 300,
     zone: Annotated[str, typer.Option(help="Time zone of the traffic's people.")] = "UTC",
     kind: Annotated[str, typer.Option(help="habit (small networks) or lstm (128-64-32).")] = "habit",

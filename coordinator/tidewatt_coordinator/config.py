@@ -45,11 +45,15 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Where energy, requests and money are kept."""
 
     url: str = "sqlite:///tidewatt.db"
-    """SQLAlchemy URL."""
+    """SQLAlchemy URL: sqlite:///FILE, or postgresql+psycopg://USER@HOST/DATABASE for several coordinators."""
     bucket_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 300
     """Length of a time bucket in seconds. Fixed for the life of a ledger."""
     tariff: str = ""
     """Electricity price file; empty means the shipped flat one."""
+    keep_days: Annotated[int, msgspec.Meta(ge=3, le=400)] = 35
+    """Days for which buckets are kept; their hours and days are kept for ever."""
+    hours_folder: str = ""
+    """Where a copy of the hours is kept as Parquet, for questions of any kind; empty means none."""
 
 
 class Dispatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

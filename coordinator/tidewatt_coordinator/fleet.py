@@ -124,6 +124,10 @@ class Fleet:
             if birth.points
         }
 
+    def sites(self) -> dict[str, str]:
+        """The label `site` of every device that has said who it is; empty where it has none."""
+        return {name: birth.labels.get("site", "") for name, birth in self._births().items()}
+
     def backends(self, policies: PolicySet, price_per_kwh: float, now_ms: int) -> list[Backend]:
         """The devices that can be sent traffic now."""
         return [

@@ -18,6 +18,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS
+from tidewatt_coordinator.ledger.belief import FUTURE_MS
+from tidewatt_coordinator.ledger.intake import Intake
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_wire.codec import RefusalReason, Refused, decode
 from tidewatt_wire.messages import Ack, Birth, Report, Will
@@ -29,8 +31,6 @@ log = logging.getLogger(__name__)
 BATCH_S = 0.2
 SESSION_EXPIRY_S = 3600
 RETRY_S = 1.0
-#: A report from further ahead than this is not believed: the ledger's buckets would lie in the future.
-FUTURE_MS = 86_400_000
 #: Reports that may wait while the ledger fails, about 100 MB; beyond it one is kept of each device.
 MOST_WAITING = 50_000
 #: Refusals are logged once per topic and reason, and so many of those at the most.
@@ -53,7 +53,8 @@ class Ingest:
         self._identifier = f"tidewatt-{fleet_name}-ingest-{name}"
         self._broker, self._fleet_name, self._now_ms = broker, fleet_name, now_ms
         self._news: set[tuple[str, str]] = set()
-        self._fleet, self._ledger = fleet, ledger
+        self._fleet = fleet
+        self.intake = Intake(ledger, now_ms)
         self._waiting: list[Report] = []
         self._merging = asyncio.Lock()
         self.messages: Counter[str] = Counter()
@@ -108,7 +109,7 @@ class Ingest:
             batch, self._waiting = self._waiting, []
             if batch:
                 try:
-                    await asyncio.to_thread(self._ledger.take, batch)
+                    await asyncio.to_thread(self.intake.take, batch)
                 except BaseException:
                     self._waiting = batch + self._waiting
                     if len(self._waiting) > MOST_WAITING:
@@ -148,6 +149,7 @@ class Ingest:
         if isinstance(message, Report) and message.at_ms > self._now_ms() + FUTURE_MS:
             # Not its birth: that carries no counters, and comes once.
             self._fleet.not_believed(message, self._now_ms())
+            self._waiting.append(message)  # the ledger's door keeps it aside, with the reason
             raise Refused(RefusalReason.FUTURE, f"{at.device}'s clock is more than a day ahead of ours")
         self.messages[at.kind] += 1
         match message:

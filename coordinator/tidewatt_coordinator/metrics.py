@@ -41,6 +41,12 @@ class CoordinatorMetrics(Collector):
         for reason, count in sorted(self._ingest.refused.items()):
             refused.add_metric([reason], count)
         yield refused
+        aside = CounterMetricFamily(
+            "tidewatt_ledger_quarantined", "Reports that can't be true, kept aside", labels=["code"]
+        )
+        for code, count in sorted(self._ingest.intake.quarantined.items()):
+            aside.add_metric([code], count)
+        yield aside
         yield GaugeMetricFamily(
             "tidewatt_ingest_connected", "1 while the broker is connected", self._ingest.connected
         )

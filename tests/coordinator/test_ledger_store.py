@@ -110,7 +110,7 @@ def test_a_look_at_the_last_hour_reads_no_history(url: str) -> None:
     asked = select(table.device).where((table.bucket_ms >= 0) & (table.bucket_ms <= 1))
     with ledger.engine.connect() as connection:
         plan = connection.execute(text(f"explain query plan {asked.compile(compile_kwargs=LITERAL)}")).all()
-    assert "USING INDEX ix_device_bucket_bucket_ms" in str(plan)
+    assert "SEARCH" in str(plan), "found by its time, not by reading everything"
     ledger.close()
 
 

@@ -61,24 +61,32 @@ def merge(one: Span, other: Span) -> Span:
     )
 
 
-def slices(spans: Iterable[Span], bucket_ms: int) -> Iterator[Slice]:
+def slices(
+    spans: Iterable[Span], bucket_ms: int, resume: tuple[int, Values] | None = None
+) -> Iterator[Slice]:
     """What happened in each bucket of one device and epoch; `spans` in order of time.
 
     Counters begin at zero with their epoch, so what was counted before the first report is
     given to the first report's bucket, and the slices sum to the last report's counters.
+
+    `resume`: the start of a bucket that has reports, and the counters there. With `spans`
+    from that bucket on it gives the very slices that all spans would give from there: the
+    boundary stands in for everything before it.
     """
-    at_start: Values | None = None
-    for boundary, at_boundary in _boundaries(spans, bucket_ms):
+    at_start: Values | None = resume[1] if resume else None
+    for boundary, at_boundary in _boundaries(spans, bucket_ms, resume):
         if at_start is None:
             at_start = (0,) * len(at_boundary)
         yield Slice(boundary - bucket_ms, _minus(at_boundary, at_start))
         at_start = at_boundary
 
 
-def _boundaries(spans: Iterable[Span], bucket_ms: int) -> Iterator[tuple[int, Values]]:
+def _boundaries(
+    spans: Iterable[Span], bucket_ms: int, resume: tuple[int, Values] | None
+) -> Iterator[tuple[int, Values]]:
     """The counters at the end of every bucket from the first report's to the last one's."""
-    knot: tuple[int, Values] | None = None
-    boundary = 0
+    knot = resume
+    boundary = resume[0] + bucket_ms if resume else 0
     for span in spans:
         for at_ms, seen in ((span.first_ms, span.least), (span.last_ms, span.greatest)):
             # Counters only grow: one that is less than an earlier one was counted before it, by a clock

@@ -1,19 +1,46 @@
 """The ledger in its database: reports in, spans and totals out."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from operator import add
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from operator import add, attrgetter
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from alembic import command
 from alembic.config import Config as AlembicConfig
-from sqlalchemy import Column, Connection, Engine, RowMapping, Table, create_engine, event, func, select
-from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import ArgumentError, DatabaseError
+from sqlalchemy import Connection, Engine, RowMapping, Table, create_engine, event, select
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
-from tidewatt_coordinator.ledger.arithmetic import COUNTERS, Span, Values, bucket_of, merge, span_of
-from tidewatt_coordinator.ledger.tables import device_bucket, ledger_fact, life_total, mode_bucket
+from tidewatt_coordinator.ledger.arithmetic import COUNTERS, Span, bucket_of, merge, span_of
+from tidewatt_coordinator.ledger.merging import Row, Rule, merge_rows
+from tidewatt_coordinator.ledger.tables import device_bucket, device_life, ledger_fact, mode_bucket
 from tidewatt_wire.messages import Report
+
+#: One number for all ledgers in a PostgreSQL: who changes tables does it alone.
+MIGRATING = 0x7469_6465
+#: A transaction that the database broke off for the sake of another is done again so often.
+TRIES = 5
+#: What PostgreSQL says then: serialization failure, deadlock.
+BROKEN_OFF = ("40001", "40P01")
+
+#: Alembic keeps its context in a global.
+_migrating = threading.Lock()
+
+_counted = attrgetter(*COUNTERS)
+
+
+def _span_rules(*counters: str) -> dict[str, Rule]:
+    least: dict[str, Rule] = dict.fromkeys(["first_ms", *(f"{name}_least" for name in counters)], "least")
+    return least | dict.fromkeys(["last_ms", *(f"{name}_greatest" for name in counters)], "greatest")
+
+
+DEVICE_RULES, MODE_RULES = _span_rules(*COUNTERS), _span_rules("mode_ms")
+LIFE_RULES: dict[str, Rule] = {
+    "dirty_ms": "least",
+    "last_ms": "greatest",
+    **dict.fromkeys((f"{name}_greatest" for name in COUNTERS), "greatest"),
+}
 
 
 class LedgerError(ValueError):
@@ -46,14 +73,20 @@ class Ledger:
             self._engine = create_engine(url)
         except (ArgumentError, ImportError) as error:
             raise LedgerError(f"ledger.url {url!r} is not usable: {error}") from error
-        if self._engine.dialect.name != "sqlite":
-            raise LedgerError(f"ledger.url {url!r}: only sqlite:/// is supported")
-        event.listen(self._engine, "connect", _set_pragmas)
+        shown = self._engine.url.render_as_string(hide_password=True)
+        driver = f"{self._engine.dialect.name}+{self._engine.dialect.driver}"
+        if driver not in ("sqlite+pysqlite", "postgresql+psycopg"):
+            raise LedgerError(
+                f"ledger.url {shown!r}: only sqlite:/// and postgresql+psycopg:// are supported"
+            )
+        if self._engine.dialect.name == "sqlite":
+            event.listen(self._engine, "connect", _set_pragmas)
         try:
             _migrate(self._engine)
             self._hold_bucket_length(bucket_ms)
         except DatabaseError as error:
-            raise LedgerError(f"ledger.url {url!r} can't be opened: {error.orig}") from error
+            why = str(error.orig).partition("\n")[0]
+            raise LedgerError(f"ledger.url {shown!r} can't be opened: {why}") from error
 
     @property
     def engine(self) -> Engine:
@@ -66,26 +99,49 @@ class Ledger:
 
     def take(self, reports: Iterable[Report]) -> None:
         """Merge reports, in any order, each any number of times."""
-        devices: dict[tuple[str, ...], Span] = {}
-        modes: dict[tuple[str, ...], Span] = {}
+        devices: dict[tuple[int, str, str], Span] = {}
+        modes: dict[tuple[int, str, str, str], Span] = {}
         for report in reports:
-            bucket_ms = bucket_of(report.at_ms, self.bucket_ms)
-            key = (report.device, report.epoch, str(bucket_ms))
-            counters = [getattr(report.counters, name) for name in COUNTERS]
-            _join(devices, key, span_of(report.at_ms, counters))
+            key = (bucket_of(report.at_ms, self.bucket_ms), report.device, report.epoch)
+            span = span_of(report.at_ms, _counted(report.counters))
+            devices[key] = merge(devices[key], span) if key in devices else span
             for mode, ms in report.counters.mode_ms.items():
-                _join(modes, (*key, mode), span_of(report.at_ms, [ms]))
+                span = span_of(report.at_ms, (ms,))
+                in_mode = (*key, mode)
+                modes[in_mode] = merge(modes[in_mode], span) if in_mode in modes else span
         if not devices:
             return
-        with self._engine.begin() as connection:
-            _upsert(connection, device_bucket, COUNTERS, devices)
-            _upsert(connection, mode_bucket, ("mode_ms",), modes)
-            _raise_totals(connection, devices)
+        lives, spans, times = _life_rows(devices), _span_rows(devices), _span_rows(modes)
+
+        def merged(connection: Connection) -> None:
+            # The lives first: who holds a life's row alone changes its buckets or rolls them up.
+            merge_rows(connection, device_life, LIFE_RULES, lives)
+            merge_rows(connection, device_bucket, DEVICE_RULES, spans)
+            merge_rows(connection, mode_bucket, MODE_RULES, times)
+
+        self.transact(merged)
+
+    def transact(self, work: Callable[[Connection], Any]) -> Any:
+        """Do it in one transaction; once more where the database broke it off for another's sake."""
+        for left in reversed(range(TRIES)):
+            try:
+                with self._engine.begin() as connection:
+                    if connection.dialect.name == "sqlite":
+                        connection.exec_driver_sql(
+                            "BEGIN IMMEDIATE"
+                        )  # what it reads stays true till it writes
+                    return work(connection)
+            except OperationalError as error:
+                if not left or getattr(error.orig, "sqlstate", None) not in BROKEN_OFF:
+                    raise
+        return None
 
     def totals(self) -> list[Total]:
         """What every device has counted, over all epochs: the greatest counters of each, summed."""
-        table = life_total.c
-        lives = select(table.device, *(table[name] for name in COUNTERS)).order_by(table.device)
+        table = device_life.c
+        greatest = select(table.device, *(table[f"{name}_greatest"] for name in COUNTERS)).order_by(
+            table.device
+        )
         # Summed here: SQLite's sum of integers is an error beyond 64 bits, Python's is a number.
         totals: dict[str, tuple[int, ...]] = {}
         with self._engine.connect() as connection:
@@ -95,7 +151,7 @@ class Ledger:
         return [Total(device, values) for device, values in totals.items()]
 
     def lives(self) -> list[Life]:
-        """Everything, by device and epoch."""
+        """Every bucket that is kept, by device and epoch. It reads them all: not for every look at a page."""
         found: dict[tuple[str, str], Life] = {}
         with self._engine.connect() as connection:
             for row in connection.execute(_in_order(device_bucket)).mappings():
@@ -113,11 +169,9 @@ class Ledger:
 
     def keep_fact(self, name: str, value: str) -> None:
         """Keep a fact, in place of the one of that name."""
-        row = insert(ledger_fact).values(name=name, value=value)
-        with self._engine.begin() as connection:
-            connection.execute(
-                row.on_conflict_do_update(index_elements=["name"], set_={"value": row.excluded.value})
-            )
+        self.transact(
+            lambda connection: merge_rows(connection, ledger_fact, {"value": "new"}, [(name, value)])
+        )
 
     def _hold_bucket_length(self, bucket_ms: int) -> None:
         kept = self.fact("bucket_ms")
@@ -142,56 +196,28 @@ def _set_pragmas(connection: object, _record: object) -> None:
 def _migrate(engine: Engine) -> None:
     config = AlembicConfig()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
-    with engine.begin() as connection:
+    with _migrating, engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATING})")
+        else:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
 
-def _join(spans: dict[tuple[str, ...], Span], key: tuple[str, ...], span: Span) -> None:
-    spans[key] = merge(spans[key], span) if key in spans else span
-
-
-def _upsert(
-    connection: Connection, table: Table, counters: Sequence[str], spans: Mapping[tuple[str, ...], Span]
-) -> None:
-    if not spans:
-        return
-    keys = [column.name for column in table.primary_key]
-    row = insert(table)
-    smallest = ["first_ms", *(f"{name}_least" for name in counters)]
-    largest = ["last_ms", *(f"{name}_greatest" for name in counters)]
-
-    def either(pick: str, name: str) -> object:
-        column: Column[int] = table.c[name]
-        return getattr(func, pick)(column, row.excluded[name])
-
-    merged = {name: either("min", name) for name in smallest} | {
-        name: either("max", name) for name in largest
-    }
-    rows = [
-        dict(zip(keys, key, strict=True))
-        | dict(zip(smallest, (span.first_ms, *span.least), strict=True))
-        | dict(zip(largest, (span.last_ms, *span.greatest), strict=True))
-        for key, span in spans.items()
+def _span_rows(spans: "dict[Any, Span]") -> list[Row]:
+    return [
+        (*key, span.first_ms, *span.least, span.last_ms, *span.greatest)
+        for key, span in sorted(spans.items())
     ]
-    for values in rows:
-        values["bucket_ms"] = int(values["bucket_ms"])
-    connection.execute(row.on_conflict_do_update(index_elements=keys, set_=merged), rows)
 
 
-def _raise_totals(connection: Connection, spans: Mapping[tuple[str, ...], Span]) -> None:
-    """Keep the greatest counters of each device and epoch, in the transaction of their buckets."""
-    greatest: dict[tuple[str, str], Values] = {}
-    for (device, epoch, _), span in spans.items():
-        known = greatest.get((device, epoch), span.greatest)
-        greatest[device, epoch] = tuple(map(max, known, span.greatest))
-    row = insert(life_total)
-    raised = {name: func.max(life_total.c[name], row.excluded[name]) for name in COUNTERS}
-    rows = [
-        {"device": device, "epoch": epoch} | dict(zip(COUNTERS, values, strict=True))
-        for (device, epoch), values in greatest.items()
-    ]
-    connection.execute(row.on_conflict_do_update(index_elements=["device", "epoch"], set_=raised), rows)
+def _life_rows(spans: dict[tuple[int, str, str], Span]) -> list[Row]:
+    lives: dict[tuple[str, str], Span] = {}
+    for (_, device, epoch), span in spans.items():
+        before = lives.get((device, epoch))
+        lives[device, epoch] = merge(before, span) if before else span
+    return [(*key, span.first_ms, span.last_ms, *span.greatest) for key, span in sorted(lives.items())]
 
 
 def _in_order(table: Table):  # type: ignore[no-untyped-def] # noqa: ANN202 - SQLAlchemy's Select of all columns

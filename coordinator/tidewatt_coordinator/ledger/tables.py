@@ -2,52 +2,132 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Index, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Index, MetaData, String, Table, Text, text
 
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS
 
 metadata = MetaData()
 
 
+#: "Nothing is waiting to be rolled up": later than any time.
+NEVER_MS = 2**62
+
+
 def _key() -> list[Column[Any]]:
+    # Time first: what comes in lies together at the end of the table, which makes a merge four times as
+    # fast as by device, and what is old can be dropped by its partition.
     return [
+        Column("bucket_ms", BigInteger, primary_key=True, autoincrement=False),
         Column("device", String(63), primary_key=True),
         Column("epoch", String(64), primary_key=True),
-        Column("bucket_ms", BigInteger, primary_key=True, autoincrement=False),
     ]
+
+
+def _whole(*names: str) -> list[Column[int]]:
+    return [Column(name, BigInteger, nullable=False) for name in names]
 
 
 def _span(*counters: str) -> list[Column[int]]:
     """The columns of a Span: its times, then least and greatest of every counter."""
-    names = [
+    return _whole(
         "first_ms",
         "last_ms",
         *(f"{counter}_{end}" for counter in counters for end in ("least", "greatest")),
-    ]
-    return [Column(name, BigInteger, nullable=False) for name in names]
+    )
 
 
 #: One row per device, epoch and bucket.
-device_bucket = Table(
-    "device_bucket",
-    metadata,
-    *_key(),
-    *_span(*COUNTERS),
-    Index("ix_device_bucket_bucket_ms", "bucket_ms"),  # for looks at the last hour of many years
-)
-
-#: The greatest counters of each device and epoch over all its buckets, so that a total reads no history.
-life_total = Table(
-    "life_total",
-    metadata,
-    Column("device", String(63), primary_key=True),
-    Column("epoch", String(64), primary_key=True),
-    *(Column(counter, BigInteger, nullable=False) for counter in COUNTERS),
-)
+device_bucket = Table("device_bucket", metadata, *_key(), *_span(*COUNTERS), sqlite_with_rowid=False)
 
 #: The same for the time spent in each power mode.
 mode_bucket = Table(
-    "mode_bucket", metadata, *_key(), Column("mode", String(63), primary_key=True), *_span("mode_ms")
+    "mode_bucket",
+    metadata,
+    *_key(),
+    Column("mode", String(63), primary_key=True),
+    *_span("mode_ms"),
+    sqlite_with_rowid=False,
+)
+
+#: One row per device and epoch: its greatest counters; since when its buckets have changed after they
+#: were rolled up last (`dirty_ms`); and where rolling up can begin again: an hour that has reports, and
+#: the counters at its start. An hour of -1 means from the first report on.
+device_life = Table(
+    "device_life",
+    metadata,
+    Column("device", String(63), primary_key=True),
+    Column("epoch", String(64), primary_key=True),
+    *_whole("dirty_ms", "last_ms", *(f"{counter}_greatest" for counter in COUNTERS)),
+    Column("resume_ms", BigInteger, nullable=False, server_default=text("-1")),
+    *(
+        Column(f"{counter}_resume", BigInteger, nullable=False, server_default=text("0"))
+        for counter in COUNTERS
+    ),
+    Index("ix_device_life_dirty_ms", "dirty_ms"),
+    sqlite_with_rowid=False,
+)
+
+#: What a device used in an hour: differences of counters, that sum to the counters themselves.
+hour_use = Table(
+    "hour_use",
+    metadata,
+    Column("hour_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("device", String(63), primary_key=True),
+    Column("epoch", String(64), primary_key=True),
+    *_whole(*COUNTERS),
+    sqlite_with_rowid=False,
+)
+
+#: The same for a day (UTC), and the site that the device stood at. `first_hour_ms` is the first hour of it
+#: that has reports (-1 for none), the `_at` columns the counters at that hour's start.
+day_use = Table(
+    "day_use",
+    metadata,
+    Column("day_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("device", String(63), primary_key=True),
+    Column("epoch", String(64), primary_key=True),
+    Column("site", String(200), nullable=False),
+    *_whole(*COUNTERS, "first_hour_ms", *(f"{counter}_at" for counter in COUNTERS)),
+    sqlite_with_rowid=False,
+)
+
+#: The sum of `day_use` over a site's devices.
+site_day = Table(
+    "site_day",
+    metadata,
+    Column("day_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("site", String(200), primary_key=True),
+    *_whole(*COUNTERS),
+    sqlite_with_rowid=False,
+)
+
+#: How often a day was rolled up: by it who keeps a copy of the hours sees which days are new.
+day_version = Table(
+    "day_version",
+    metadata,
+    Column("day_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("version", BigInteger, nullable=False),
+)
+
+#: Where each device stands now.
+device_site = Table(
+    "device_site",
+    metadata,
+    Column("device", String(63), primary_key=True),
+    Column("site", String(200), nullable=False),
+)
+
+#: Reports that can't be true, each once, with the reason.
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("device", String(63), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("came_ms", BigInteger, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("code", String(20), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("message", Text, nullable=False),
 )
 
 #: Facts that hold for the whole ledger, such as its bucket length.

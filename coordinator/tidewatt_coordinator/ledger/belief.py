@@ -1,0 +1,135 @@
+"""Which reports can be true. Pure: the clock and what was seen before are arguments.
+
+A report is judged by itself, by the coordinator's clock, and by the newest report of the
+same run of the agent (its session) that was believed. Within a session the sequence number
+tells which came first, so a report that is only late is never taken for one that goes
+backwards, whatever order they come in.
+"""
+
+import math
+from typing import Literal
+
+import msgspec
+
+from tidewatt_coordinator.ledger.arithmetic import COUNTERS
+from tidewatt_wire.messages import Report
+
+Code = Literal["name", "clock_past", "clock_future", "negative", "not_a_number", "backwards", "beyond_belief"]
+
+DAY_MS = 86_400_000
+#: A clock more than this ahead of ours is wrong: the ledger's buckets would lie in the future.
+FUTURE_MS = DAY_MS
+#: One more than this behind: boards without a battery wake up in 1970. A spool may well keep weeks.
+PAST_MS = 400 * DAY_MS
+#: No Jetson draws more: the largest module is sold with 130 W, a carrier may double it.
+MOST_WATTS = 1000
+#: One board's requests/s stay far below.
+MOST_RPS = 1_000_000
+#: A counter epoch of this length is older than any Jetson.
+LONGEST_EPOCH_MS = 20 * 366 * DAY_MS
+#: What clocks that are set, and rounding, may make of the time between two reports.
+SLACK_MS = DAY_MS
+#: Most that each counter can grow in a millisecond.
+MOST_PER_MS = {"energy_mj": MOST_WATTS, "requests": MOST_RPS / 1000}
+#: Names longer than the ledger's columns, in characters.
+LONGEST = {"device": 63, "epoch": 64, "mode": 63}
+
+
+class Wrong(msgspec.Struct, frozen=True):
+    """Why a report isn't believed: what is counted, and the sentence that is read."""
+
+    code: Code
+    reason: str
+
+
+class Believed(msgspec.Struct, frozen=True):
+    """The newest believed report of a session."""
+
+    seq: int
+    at_ms: int
+    counters: tuple[int, ...]
+
+
+def judge(report: Report, before: Believed | None, now_ms: int, detail_from_ms: int = 0) -> Wrong | None:
+    """What is wrong with a report, if anything. `before`: the newest believed one of its session."""
+    return (
+        _names(report)
+        or _clock(report, now_ms, detail_from_ms)
+        or _gauges(report)
+        or _alone(report)
+        or (_after(report, before) if before and report.seq > before.seq else None)
+        or (_earlier(report, before) if before and report.seq < before.seq else None)
+    )
+
+
+def believed(report: Report) -> Believed:
+    """What the next report of the session is judged by."""
+    return Believed(report.seq, report.at_ms, _counted(report))
+
+
+def _counted(report: Report) -> tuple[int, ...]:
+    return tuple(getattr(report.counters, name) for name in COUNTERS)
+
+
+def _names(report: Report) -> Wrong | None:
+    named = [("device", report.device), ("epoch", report.epoch)]
+    named += [("mode", mode) for mode in report.counters.mode_ms]
+    for what, name in named:
+        if not name or len(name) > LONGEST[what] or not name.isprintable():
+            return Wrong(
+                "name", f"its {what} {name[:80]!r} is no name of 1 to {LONGEST[what]} printable characters"
+            )
+    return None
+
+
+def _clock(report: Report, now_ms: int, detail_from_ms: int) -> Wrong | None:
+    ahead_ms = report.at_ms - now_ms
+    if ahead_ms > FUTURE_MS:
+        return Wrong("clock_future", f"its clock is {ahead_ms / DAY_MS:,.1f} days ahead of ours")
+    if -ahead_ms > PAST_MS:
+        return Wrong("clock_past", f"its clock is {-ahead_ms / DAY_MS:,.1f} days behind ours")
+    if report.at_ms < detail_from_ms:
+        return Wrong(
+            "clock_past",
+            f"it is {-ahead_ms / DAY_MS:,.1f} days old, and detail is no longer kept for so long",
+        )
+    return None
+
+
+def _gauges(report: Report) -> Wrong | None:
+    gauges = report.gauges
+    for what, value in (("watts", gauges.watts), ("requests/s", gauges.requests_rps), ("p95", gauges.p95_ms)):
+        if value is not None and not math.isfinite(value):
+            return Wrong("not_a_number", f"its {what} is {value}")
+        if value is not None and value < 0:
+            return Wrong("negative", f"its {what} is {value:g}, less than nothing")
+    return None
+
+
+def _alone(report: Report) -> Wrong | None:
+    for name, value in zip(COUNTERS, _counted(report), strict=True):
+        most = round(LONGEST_EPOCH_MS * MOST_PER_MS.get(name, 1))
+        if value > most:
+            return Wrong("beyond_belief", f"its {name} of {value:,} is more than a board counts in 20 years")
+    return None
+
+
+def _earlier(report: Report, later: Believed) -> Wrong | None:
+    for name, most, value in zip(COUNTERS, later.counters, _counted(report), strict=True):
+        if value > most:
+            return Wrong("beyond_belief", f"its {name} of {value:,} is more than a later report's {most:,}")
+    return None
+
+
+def _after(report: Report, before: Believed) -> Wrong | None:
+    passed_ms = max(0, report.at_ms - before.at_ms) + SLACK_MS
+    for name, old, new in zip(COUNTERS, before.counters, _counted(report), strict=True):
+        if new < old:
+            return Wrong(
+                "backwards", f"its {name} went from {old:,} back to {new:,} without a new counter epoch"
+            )
+        if new - old > passed_ms * MOST_PER_MS.get(name, 1):
+            return Wrong(
+                "beyond_belief", f"its {name} grew by {new - old:,} in {(passed_ms - SLACK_MS) / 1000:,.0f} s"
+            )
+    return None

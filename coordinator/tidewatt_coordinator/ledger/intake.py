@@ -1,0 +1,110 @@
+"""Reports on their way into the ledger: what can't be true is kept aside, with the reason."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+from sqlalchemy import delete, func, select
+
+from tidewatt_coordinator.ledger.belief import Believed, Wrong, believed, judge
+from tidewatt_coordinator.ledger.keeping import detail_from
+from tidewatt_coordinator.ledger.merging import merge_rows
+from tidewatt_coordinator.ledger.store import Ledger
+from tidewatt_coordinator.ledger.tables import quarantine
+from tidewatt_wire.messages import Report
+
+#: Of each device so many are kept, the newest; a broken board says the same thing for ever.
+MOST_KEPT = 100
+LONGEST_MESSAGE = 4000
+#: Sessions remembered; of those forgotten the next report is judged by itself alone.
+MOST_SESSIONS = 200_000
+
+
+class Quarantined(msgspec.Struct, frozen=True):
+    """A report that wasn't believed."""
+
+    device: str
+    came_ms: int
+    at_ms: int
+    code: str
+    reason: str
+    message: str
+    """The report as JSON."""
+
+
+class Intake:
+    """The ledger's door. Not thread-safe: one task takes reports."""
+
+    def __init__(self, ledger: Ledger, now_ms: Callable[[], int]) -> None:
+        self._ledger, self._now_ms = ledger, now_ms
+        self._sessions: dict[tuple[str, str, str], Believed] = {}
+        self.quarantined: Counter[str] = Counter()
+        """Reports not believed since the start, by code."""
+
+    def take(self, reports: Sequence[Report]) -> None:
+        """Merge what can be true, keep the rest aside. What the database raises: nothing was taken."""
+        now_ms, detail_ms = self._now_ms(), detail_from(self._ledger)
+        good: list[Report] = []
+        bad: list[tuple[Report, Wrong]] = []
+        sessions = dict[tuple[str, str, str], Believed]()
+        for report in reports:
+            key = (report.device, report.epoch, report.session)
+            before = sessions.get(key) or self._sessions.get(key)
+            if wrong := judge(report, before, now_ms, detail_ms):
+                bad.append((report, wrong))
+                continue
+            good.append(report)
+            if before is None or report.seq > before.seq:
+                sessions[key] = believed(report)
+        self._ledger.take(good)
+        if bad:
+            keep_aside(self._ledger, bad, now_ms)
+        self.quarantined.update(wrong.code for _, wrong in bad)
+        for key, last in sessions.items():
+            self._sessions.pop(key, None)
+            self._sessions[key] = last
+        while len(self._sessions) > MOST_SESSIONS:
+            del self._sessions[next(iter(self._sessions))]
+
+
+def keep_aside(ledger: Ledger, bad: Iterable[tuple[Report, Wrong]], now_ms: int) -> None:
+    """Keep reports in quarantine; one that is there already stays once."""
+    rows = {}
+    for report, wrong in bad:
+        message = msgspec.json.encode(report)
+        # NUL can't be stored by PostgreSQL, and too long a name not either; the message has it escaped.
+        device = "".join(letter if letter.isprintable() else "?" for letter in report.device)[:63]
+        key = (device, hashlib.sha256(message).hexdigest())
+        text = message.decode()[:LONGEST_MESSAGE]
+        rows[key] = (*key, now_ms, report.at_ms, wrong.code, wrong.reason, text)
+    names = ("came_ms", "at_ms", "code", "reason", "message")
+    ledger.transact(
+        lambda connection: merge_rows(
+            connection, quarantine, dict.fromkeys(names, "new"), [rows[key] for key in sorted(rows)]
+        )
+    )
+    for device in sorted({device for device, _ in rows}):
+        _thin(ledger, device)
+
+
+def in_quarantine(ledger: Ledger, device: str = "", most: int = 1000) -> list[Quarantined]:
+    """What is in quarantine, the newest first."""
+    table = quarantine.c
+    names = Quarantined.__struct_fields__
+    rows = select(*(table[name] for name in names)).order_by(table.came_ms.desc(), table.device).limit(most)
+    if device:
+        rows = rows.where(table.device == device)
+    with ledger.engine.connect() as connection:
+        return [Quarantined(*row) for row in connection.execute(rows)]
+
+
+def _thin(ledger: Ledger, device: str) -> None:
+    table = quarantine.c
+    mine = select(table.sha256).where(table.device == device)
+    with ledger.engine.begin() as connection:
+        count = connection.execute(select(func.count()).select_from(mine.subquery())).scalar() or 0
+        if count > MOST_KEPT:
+            newest = mine.order_by(table.came_ms.desc(), table.sha256).limit(MOST_KEPT)
+            kept = [sha256 for (sha256,) in connection.execute(newest)]
+            connection.execute(delete(quarantine).where(table.device == device, table.sha256.not_in(kept)))

@@ -1,0 +1,93 @@
+"""Many rows into one table at once: each merged with the row of its key. One meaning, two ways.
+
+A row of a new key is put in; of a known one each column becomes the smaller, the greater or
+the sum of both, or the new value. SQLite takes the rows one by one in one prepared
+statement; PostgreSQL takes them by COPY into a temporary table, and merges from there in the
+order of the key, so that two writers lock in the same order and never wait for each other
+in a ring.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Table, func, literal_column, select
+from sqlalchemy import table as named
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql import column
+
+Rule = Literal["least", "greatest", "sum", "new"]
+Row = tuple[Any, ...]
+
+
+def merge_rows(connection: Connection, table: Table, rules: Mapping[str, Rule], rows: Sequence[Row]) -> None:
+    """Merge `rows`: the table's key in its order, then the columns of `rules` in theirs.
+
+    No key twice, and no table twice in one transaction.
+    """
+    if not rows:
+        return
+    keys = [one.name for one in table.primary_key]
+    names = [*keys, *rules]
+    if connection.dialect.name == "postgresql":
+        _by_copy(connection, table, names, rules, rows)
+        return
+    into = sqlite.insert(table)
+    # Numbered, because SQLAlchemy lists the columns in the table's order, and the rows come in ours.
+    places: dict[str, Any] = {name: literal_column(f"?{number}") for number, name in enumerate(names, 1)}
+    statement = into.values(places).on_conflict_do_update(
+        index_elements=keys,
+        set_={
+            name: _merged(rule, table.c[name], into.excluded[name], "min", "max")
+            for name, rule in rules.items()
+        },
+    )
+    # The text goes to the driver with bare tuples: a dictionary a row would cost more than the merge.
+    text = str(statement.compile(dialect=connection.dialect))
+    connection.exec_driver_sql(text, list(rows))
+
+
+def _by_copy(
+    connection: Connection, table: Table, names: list[str], rules: Mapping[str, Rule], rows: Iterable[Row]
+) -> None:
+    keys = [one.name for one in table.primary_key]
+    waiting = f"incoming_{table.name}"
+    listed = ", ".join(names)
+    connection.exec_driver_sql(
+        f"CREATE TEMPORARY TABLE IF NOT EXISTS {waiting} ON COMMIT DELETE ROWS "  # noqa: S608 - names of ours
+        f"AS SELECT {listed} FROM {table.name} WITH NO DATA"
+    )
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor, cursor.copy(f"COPY {waiting} ({listed}) FROM STDIN") as copy:
+        copy.write("".join(map(_line, rows)))
+    into = postgresql.insert(table)
+    incoming: Any = select(*(column(name) for name in names)).select_from(named(waiting))
+    connection.execute(
+        into.from_select(names, incoming.order_by(*(column(name) for name in keys))).on_conflict_do_update(
+            index_elements=keys,
+            set_={
+                name: _merged(rule, table.c[name], into.excluded[name], "least", "greatest")
+                for name, rule in rules.items()
+            },
+        )
+    )
+
+
+def _merged(rule: Rule, kept: Any, new: Any, least: str, greatest: str) -> Any:
+    match rule:
+        case "least":
+            return getattr(func, least)(kept, new)
+        case "greatest":
+            return getattr(func, greatest)(kept, new)
+        case "sum":
+            return kept + new
+        case "new":
+            return new
+
+
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+
+
+def _line(row: Row) -> str:
+    return (
+        "\t".join([value.translate(_ESCAPES) if type(value) is str else str(value) for value in row]) + "\n"
+    )

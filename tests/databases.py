@@ -1,0 +1,110 @@
+"""A real PostgreSQL for tests, in a temporary folder: never root's, gone afterwards."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+PLACES = "/usr/lib/postgresql"
+
+
+def postgres_programs() -> Path | None:
+    """Where initdb and postgres are: the newest version of Debian's, or what PATH has."""
+    versions = sorted(Path(PLACES).glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    found = str(versions[-1]) if versions else shutil.which("initdb")
+    return Path(found).parent if found else None
+
+
+class Postgres:
+    """One server on a free port of 127.0.0.1; `fsync` is off, it holds nothing that matters."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._programs, self._data = programs, folder / "data"
+        self._log = folder / "log"
+        self._as: list[str] = []
+        folder.mkdir(parents=True, exist_ok=True)
+        self._data.mkdir()
+        if os.geteuid() == 0:  # it refuses to run as root
+            pwd.getpwnam("postgres")
+            shutil.chown(self._data, "postgres")
+            for parent in (folder, *folder.parents):
+                if parent.owner() == "root" and not parent.stat().st_mode & 0o001:
+                    parent.chmod(parent.stat().st_mode | 0o011)
+            self._as = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
+        self.port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Make the cluster and start it; returns when it answers."""
+        made = [
+            "-A",
+            "trust",
+            "-U",
+            "tidewatt",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "--no-sync",
+            "-D",
+            str(self._data),
+        ]
+        subprocess.run(
+            [*self._as, str(self._programs / "initdb"), *made], check=True, capture_output=True, cwd="/"
+        )
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        settings = {
+            "fsync": "off",
+            "full_page_writes": "off",
+            "synchronous_commit": "off",
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "shared_buffers": "128MB",
+            "max_wal_size": "4GB",
+        }
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [*self._as, str(self._programs / "postgres"), "-D", str(self._data), *options],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+            )
+        ready = [str(self._programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(self.port)]
+        until = time.monotonic() + 30
+        while subprocess.run(ready, check=False, capture_output=True).returncode:
+            if self._process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"PostgreSQL doesn't start: {self._log.read_text()[-500:]}")
+            time.sleep(0.02)
+
+    def database(self, name: str) -> str:
+        """A new, empty database; its URL."""
+        asked = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "tidewatt", name]
+        subprocess.run([str(self._programs / "createdb"), *asked], check=True, capture_output=True)
+        return f"postgresql+psycopg://tidewatt@127.0.0.1:{self.port}/{name}"
+
+    def cpu_s(self) -> float:
+        """CPU seconds that the server and its processes have used, those that ended too."""
+        assert self._process is not None
+        ticks = 0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = stat.read_text().rpartition(")")[2].split()
+                if int(stat.parent.name) == self._process.pid:
+                    ticks += sum(map(int, fields[11:15]))  # its own, and its ended children's
+                elif int(fields[1]) == self._process.pid:
+                    ticks += sum(map(int, fields[11:13]))
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def stop(self) -> None:
+        """Stop it at once."""
+        if self._process:
+            self._process.send_signal(3)  # SIGQUIT: immediate
+            self._process.wait(30)
+            self._process = None
