@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tidewatt_coordinator import VERSION
 from tidewatt_coordinator.config import host_port
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
+from tidewatt_coordinator.costs.cli import app as costs_app
 from tidewatt_coordinator.keys.cli import app as keys_app
 from tidewatt_coordinator.ledger.store import LedgerError
 from tidewatt_coordinator.models.cli import app as model_app
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Print or validate the configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+app.add_typer(costs_app, name="costs")
 app.add_typer(enroll_app, name="enroll")
 app.add_typer(keys_app, name="keys")
 app.add_typer(model_app, name="model")
