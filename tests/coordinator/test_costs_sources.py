@@ -3,6 +3,9 @@
 import gzip
 import json
 import re
+import shutil
+import socket
+import subprocess
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
@@ -16,6 +19,7 @@ import httpx
 import pytest
 from botocore.validate import ParamValidator
 from tests.costing import DAY_MS, OCTOBER_MS, Source, a_charge, aws, source
+from tests.world import until
 
 from tidewatt_coordinator.costs.charge import Charge, CostError, total
 from tidewatt_coordinator.costs.collect import Collector
@@ -225,6 +229,59 @@ def test_nodes_cost_by_the_minutes_that_they_were_there(server: Source, store: C
     short = found["b", OCTOBER_MS]
     assert (short.billed, short.quantity, short.unit) == (Decimal("0.3"), Decimal("0.5"), "Hours")
     assert len(found) == 3, "an hour without a sample is not known to have cost anything"
+
+
+@pytest.fixture
+def prometheus(tmp_path: Path) -> Iterator[str]:
+    """The URL of a Prometheus that has ninety minutes of one node."""
+    program, promtool = shutil.which("prometheus"), shutil.which("promtool")
+    if program is None or promtool is None:
+        pytest.skip("needs Prometheus: sudo apt install --no-install-recommends prometheus")
+    begin_s = OCTOBER_MS // 1000
+    samples = [f'node_total_hourly_cost{{node="a"}} 0.29 {begin_s + 60 * minute}' for minute in range(90)]
+    told = ["# TYPE node_total_hourly_cost gauge", *samples, "# EOF\n"]
+    (tmp_path / "samples").write_text("\n".join(told))
+    backfill = [
+        promtool,
+        "tsdb",
+        "create-blocks-from",
+        "openmetrics",
+        tmp_path / "samples",
+        tmp_path / "data",
+    ]
+    subprocess.run(backfill, check=True, capture_output=True)
+    (tmp_path / "prometheus.yml").write_text("global: {}\n")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    options = [
+        f"--config.file={tmp_path}/prometheus.yml",
+        f"--storage.tsdb.path={tmp_path}/data",
+        "--storage.tsdb.retention.time=100y",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    with subprocess.Popen(
+        [program, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as running:
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            running.kill()
+
+
+async def test_a_real_prometheus(prometheus: str, store: Charges) -> None:
+    await until(lambda: answers(f"{prometheus}/-/ready"))
+    Collector(Costs(prometheus=Prometheus(url=prometheus)), store, NOW_MS).take("prometheus", DAY)
+    first, second = everything(store)
+    assert (first.billed, first.resource) == (Decimal("0.29"), "a")
+    # Prometheus shows the last sample for five minutes more.
+    assert Decimal("0.145") <= second.billed < Decimal("0.17")
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
 
 
 @pytest.mark.parametrize(

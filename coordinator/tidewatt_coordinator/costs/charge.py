@@ -95,6 +95,8 @@ def check_period(start_ms: int, end_ms: int, where: str) -> None:
 def word(value: object) -> str:
     """A name or a sentence that somebody else wrote, fit for every database; None is empty."""
     text = "" if value is None else str(value)
+    if text.isascii() and text.isprintable():
+        return text  # nearly all
     return text.encode("utf-8", "replace").decode().replace("\0", "")
 
 

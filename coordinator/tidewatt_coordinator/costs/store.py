@@ -108,9 +108,9 @@ class Charges:
             index_elements=["source", "day"],
             set_={"calls": cost_call.c.calls + 1},
             where=cost_call.c.calls < most,
-        )
+        ).returning(cost_call.c.calls)
         with self._database.begin() as connection:
-            return connection.execute(counted).rowcount > 0
+            return connection.execute(counted).first() is not None
 
     def calls(self, source: str, day: date) -> int:
         """How many calls of a day were counted."""
