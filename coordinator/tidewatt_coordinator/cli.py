@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tidewatt_coordinator import VERSION
 from tidewatt_coordinator.config import host_port
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
+from tidewatt_coordinator.costs.cli import app as costs_app
 from tidewatt_coordinator.keys.cli import app as keys_app
 from tidewatt_coordinator.ledger.cli import app as ledger_app
 from tidewatt_coordinator.ledger.store import LedgerError
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Print or validate the configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+app.add_typer(costs_app, name="costs")
 app.add_typer(enroll_app, name="enroll")
 app.add_typer(keys_app, name="keys")
 app.add_typer(ledger_app, name="ledger")

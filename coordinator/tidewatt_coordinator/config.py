@@ -5,6 +5,7 @@ from typing import Annotated
 
 import msgspec
 
+from tidewatt_coordinator.costs.settings import Costs
 from tidewatt_wire.brokers import Credentials, parse_broker_url, wrong_credentials
 from tidewatt_wire.clock import Timebase
 from tidewatt_wire.documents import DocumentError, parse_toml
@@ -111,6 +112,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     enroll: Enroll = msgspec.field(default_factory=Enroll)
     policy_keys: PolicyKeys = PolicyKeys()
     models: Models = Models()
+    costs: Costs = msgspec.field(default_factory=Costs)
     policy: list[Rule] = msgspec.field(default_factory=lambda: [Rule()])
     """Ordered rules; the first whose labels match a device holds for it."""
     clock: Timebase | None = None

@@ -225,3 +225,39 @@ known_device = Table(
     Column("skew_ms", BigInteger, nullable=True),
     Column("seen_ms", BigInteger, nullable=False),
 )
+
+#: What something costs, a costs.charge.Charge: money and quantities as decimal text, tags as JSON. `batch`
+#: names what a source always says as a whole, and replaces as a whole, at `taken_ms`.
+charge = Table(
+    "charge",
+    metadata,
+    Column("source", String(20), primary_key=True),
+    Column("key", String(300), primary_key=True),
+    Column("batch", String(300), nullable=False),
+    Column("taken_ms", BigInteger, nullable=False),
+    Column("start_ms", BigInteger, nullable=False, index=True),
+    Column("end_ms", BigInteger, nullable=False),
+    *(
+        Column(name, Text, nullable=False)
+        for name in ("provider", "service", "category", "region", "account", "resource", "description")
+    ),
+    Column("tags", Text, nullable=False),
+    Column("quantity", Text),
+    Column("unit", Text, nullable=False),
+    Column("billed", Text, nullable=False),
+    Column("effective", Text, nullable=False),
+    Column("marginal", Text),
+    Column("list_cost", Text),
+    Column("currency", String(3), nullable=False),
+    Column("kind", String(10), nullable=False),
+    Index("ix_charge_batch", "source", "batch"),
+)
+
+#: How often a source that costs money for each call was asked on a day of UTC.
+cost_call = Table(
+    "cost_call",
+    metadata,
+    Column("source", String(20), primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("calls", BigInteger, nullable=False),
+)

@@ -1,0 +1,149 @@
+"""Charges in the ledger's database, and how often a source that costs money was asked."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import date
+from decimal import Decimal
+from itertools import islice
+
+import msgspec
+from sqlalchemy import Engine, RowMapping, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from tidewatt_coordinator.costs.charge import Charge
+from tidewatt_coordinator.ledger.tables import charge as table
+from tidewatt_coordinator.ledger.tables import cost_call
+
+#: Rows for one statement.
+PIECE = 1000
+_MONEY = ("quantity", "billed", "effective", "marginal", "list_cost")
+
+
+class Held(msgspec.Struct, frozen=True):
+    """What the ledger has of one source in one currency."""
+
+    source: str
+    currency: str
+    charges: int
+    start_ms: int
+    end_ms: int
+    taken_ms: int
+    """When it was last asked for."""
+
+
+class Charges:
+    """The charges of one ledger. Thread-safe; no method leaves a transaction open but `read`."""
+
+    def __init__(self, database: Engine) -> None:
+        self._database = database
+        # Both know the same upsert, each by its own function.
+        self._insert = postgresql.insert if database.dialect.name == "postgresql" else sqlite.insert
+
+    def put(self, charges: Iterable[Charge], taken_ms: int) -> int:
+        """Keep them, each in the place of the one with the same source and key; how many they were.
+
+        `taken_ms` is the time at which they were got.
+        """
+        return self._put((("", charge) for charge in charges), taken_ms)
+
+    def replace(
+        self, source: str, batches: Collection[str], charges: Iterable[tuple[str, Charge]], taken_ms: int
+    ) -> int:
+        """Let `charges`, each with its batch, be all that this source says about these batches.
+
+        A batch is what a source says as a whole: a day, a billing period. What it said before and says
+        no longer goes when the rest is written; a replacement that is cut short is healed by the next.
+        The ledger's other writers wait for a thousand rows at most. Returns how many charges it took.
+        """
+        count = self._put(charges, taken_ms)
+        gone = delete(table).where(table.c.source == source, table.c.taken_ms != taken_ms)
+        for batch in batches:
+            with self._database.begin() as connection:
+                connection.execute(gone.where(table.c.batch == batch))
+        return count
+
+    def count(self, source: str, batch: str) -> int:
+        """How many charges a batch has."""
+        rows = select(func.count()).where(table.c.source == source, table.c.batch == batch)
+        with self._database.connect() as connection:
+            return int(connection.execute(rows).scalar_one())
+
+    def read(self, start_ms: int, end_ms: int, sources: Sequence[str] | None = None) -> Iterator[Charge]:
+        """The charges whose periods touch the window, by source and time; of these sources, or of all."""
+        rows = (
+            select(table)
+            .where(table.c.start_ms < end_ms, table.c.end_ms > start_ms)
+            .order_by(table.c.source, table.c.start_ms, table.c.key)
+        )
+        if sources is not None:
+            rows = rows.where(table.c.source.in_(sources))
+        with self._database.connect() as connection:
+            for row in connection.execution_options(yield_per=PIECE).execute(rows).mappings():
+                yield _charge(row)
+
+    def held(self) -> list[Held]:
+        """What there is, by source and currency."""
+        key = (table.c.source, table.c.currency)
+        rows = select(
+            *key,
+            func.count(),
+            func.min(table.c.start_ms),
+            func.max(table.c.end_ms),
+            func.max(table.c.taken_ms),
+        )
+        with self._database.connect() as connection:
+            return [Held(*row) for row in connection.execute(rows.group_by(*key).order_by(*key))]
+
+    def last_end(self, source: str) -> int | None:
+        """When this source's latest charge ends; None if it has none."""
+        latest = select(func.max(table.c.end_ms)).where(table.c.source == source)
+        with self._database.connect() as connection:
+            return connection.execute(latest).scalar()
+
+    def call(self, source: str, day: date, most: int) -> bool:
+        """Count one call that costs money, unless it would be more than `most` of that day: then False."""
+        if most < 1:
+            return False
+        row = self._insert(cost_call).values(source=source, day=day.isoformat(), calls=1)
+        counted = row.on_conflict_do_update(
+            index_elements=["source", "day"],
+            set_={"calls": cost_call.c.calls + 1},
+            where=cost_call.c.calls < most,
+        ).returning(cost_call.c.calls)
+        with self._database.begin() as connection:
+            return connection.execute(counted).first() is not None
+
+    def calls(self, source: str, day: date) -> int:
+        """How many calls of a day were counted."""
+        row = select(cost_call.c.calls).where(
+            cost_call.c.source == source, cost_call.c.day == day.isoformat()
+        )
+        with self._database.connect() as connection:
+            return connection.execute(row).scalar() or 0
+
+    def _put(self, charges: Iterable[tuple[str, Charge]], taken_ms: int) -> int:
+        row = self._insert(table)
+        new = {column.name: row.excluded[column.name] for column in table.c if not column.primary_key}
+        statement = row.on_conflict_do_update(index_elements=["source", "key"], set_=new)
+        waiting, count = iter(charges), 0
+        while piece := list(islice(waiting, PIECE)):
+            with self._database.begin() as connection:
+                connection.execute(statement, [_row(charge, batch, taken_ms) for batch, charge in piece])
+            count += len(piece)
+        return count
+
+
+def _row(charge: Charge, batch: str, taken_ms: int) -> dict[str, object]:
+    row = msgspec.structs.asdict(charge) | {"batch": batch, "taken_ms": taken_ms}
+    row["tags"] = msgspec.json.encode(charge.tags, order="deterministic").decode()
+    for name in _MONEY:
+        value: Decimal | None = row[name]
+        row[name] = None if value is None else format(value, "f")
+    return row
+
+
+def _charge(row: RowMapping) -> Charge:
+    values = {name: row[name] for name in Charge.__struct_fields__}
+    values["tags"] = msgspec.json.decode(row["tags"], type=dict[str, str])
+    for name in _MONEY:
+        values[name] = None if row[name] is None else Decimal(row[name])
+    return Charge(**values)
