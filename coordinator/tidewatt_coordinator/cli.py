@@ -20,6 +20,7 @@ from tidewatt_coordinator.keys.cli import app as keys_app
 from tidewatt_coordinator.ledger.store import LedgerError
 from tidewatt_coordinator.models.cli import app as model_app
 from tidewatt_coordinator.pki.cli import app as enroll_app
+from tidewatt_coordinator.prices.cli import app as prices_app
 from tidewatt_coordinator.rollout.cli import app as policy_app
 from tidewatt_governor.traffic import TraceError
 from tidewatt_wire.documents import DocumentError, to_toml
@@ -38,6 +39,7 @@ app.add_typer(enroll_app, name="enroll")
 app.add_typer(keys_app, name="keys")
 app.add_typer(model_app, name="model")
 app.add_typer(policy_app, name="policy")
+app.add_typer(prices_app, name="prices")
 
 
 def main() -> None:
