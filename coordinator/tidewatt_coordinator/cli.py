@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tidewatt_coordinator import VERSION
 from tidewatt_coordinator.config import host_port
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
+from tidewatt_coordinator.electricity.cli import app as tariff_app
 from tidewatt_coordinator.keys.cli import app as keys_app
 from tidewatt_coordinator.ledger.store import LedgerError
 from tidewatt_coordinator.models.cli import app as model_app
@@ -40,6 +41,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(model_app, name="model")
 app.add_typer(policy_app, name="policy")
 app.add_typer(prices_app, name="prices")
+app.add_typer(tariff_app, name="tariff")
 
 
 def main() -> None:

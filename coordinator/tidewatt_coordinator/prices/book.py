@@ -41,10 +41,10 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     region: str = ""
     unit: str
     per: Decimal = Decimal(1)
-    """The price is for this many units, a million requests, say; a power of ten, so that dividing is exact."""
+    """The price is for so many units (a million requests): a power of ten, so that dividing is exact."""
     price: Decimal | None = None
     """One price for all quantities; else `tiers`."""
-    tiers: tuple[Tier, ...] = ()
+    tiers: list[Tier] = []
     free: Decimal = Decimal(0)
     """Units a month that cost nothing; an account's, not a region's, so `cost` leaves them out."""
     limits: dict[str, Decimal] = {}
@@ -52,9 +52,9 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     note: str = ""
 
     @property
-    def steps(self) -> tuple[Tier, ...]:
+    def steps(self) -> list[Tier]:
         """The tiers; a single price is one tier without an end."""
-        return self.tiers or (Tier(price=self.price or Decimal(0)),)
+        return self.tiers or [Tier(price=self.price or Decimal(0))]
 
     def cost(self, quantity: Decimal | int, before: Decimal | int = 0) -> Decimal:
         """What `quantity` units cost in a month in which `before` were used already. Exact."""
@@ -106,7 +106,7 @@ class PriceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     grade: Grade = "vendor"
     """vendor: read in the vendor's own data; secondary: known from elsewhere, to be checked against a bill;
     assumption: a plan's number, no price."""
-    price: tuple[Price, ...]
+    price: list[Price]
     reach: dict[str, Reach] = {}
 
     def wrong(self) -> Iterator[str]:
