@@ -14,6 +14,7 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidewatt_coordinator import VERSION
+from tidewatt_coordinator.carbon.cli import app as carbon_app
 from tidewatt_coordinator.config import host_port
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.electricity.cli import app as tariff_app
@@ -35,6 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 config_app = typer.Typer(help="Print or validate the configuration.", no_args_is_help=True)
+app.add_typer(carbon_app, name="carbon")
 app.add_typer(config_app, name="config")
 app.add_typer(enroll_app, name="enroll")
 app.add_typer(keys_app, name="keys")

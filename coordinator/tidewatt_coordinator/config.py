@@ -118,10 +118,14 @@ class Carbon(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     electricity_maps_key_file: str = ""
     """File with the API key of Electricity Maps (average intensity); empty means not asked."""
+    electricity_maps_url: str = "https://api.electricitymaps.com/v3"
+    """Where it is asked, if through a gateway of your own."""
     watttime_user: str = ""
     """User name at WattTime (marginal intensity); empty means not asked."""
     watttime_password_file: str = ""
     """File with that user's password."""
+    watttime_url: str = "https://api.watttime.org"
+    """Where it is asked, if through a gateway of your own."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -73,7 +73,7 @@ def amount(value: object, where: str) -> Decimal:
         number = None
     if isinstance(value, bool) or number is None or "_" in text:
         raise CostError(f"{where}: {_shown(text)} is no number")
-    if not number.is_finite() or abs(number) >= MOST:
+    if not number.is_finite() or not -MOST < number < MOST:
         raise CostError(f"{where}: {_shown(text)} is no amount (finite and below {MOST:.0e})")
     return number.quantize(SMALLEST, ROUND_HALF_EVEN).normalize() + 0
 
