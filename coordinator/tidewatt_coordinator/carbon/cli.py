@@ -2,26 +2,21 @@
 
 from datetime import datetime, timezone
 from decimal import Decimal
-from pathlib import Path
 from typing import Annotated
 
-import httpx
 import typer
 
 from tidewatt_coordinator.carbon.intensity import HOUR_MS, CarbonError, Emission, emitted
-from tidewatt_coordinator.carbon.sources import ElectricityMaps, Source, WattTime
 from tidewatt_coordinator.carbon.static import static_factors
 from tidewatt_coordinator.carbon.store import keep, kept
-from tidewatt_coordinator.config import Carbon, Config
+from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.electricity.edge import device_hours, known_labels
 from tidewatt_coordinator.electricity.files import SITE, load_sites
 from tidewatt_coordinator.ledger.store import Ledger
-from tidewatt_wire.documents import decode_text
 
 app = typer.Typer(help="The carbon of the fleet's electricity.", no_args_is_help=True)
 
-TIMEOUT_S = 30.0
 Until = Annotated[str, typer.Option(help="UTC, such as 2026-11-21T12:00; default: now.")]
 Hours = Annotated[int, typer.Option(min=1, max=24 * 400, help="How many hours back.")]
 
@@ -44,11 +39,13 @@ def fetch(
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Ask Electricity Maps, or WattTime with --marginal, and keep the answer in the ledger."""
+    from tidewatt_coordinator.carbon.asking import ask  # noqa: PLC0415 - other commands start fast
+
     settings = read_config(config)
     until_ms = _until_ms(until)
-    with httpx.Client(timeout=TIMEOUT_S) as client:
-        source = _source(settings.carbon, client, _until_ms(""), marginal=marginal)
-        found = list(source.intensities(zone, until_ms - hours * HOUR_MS, until_ms))
+    found = ask(
+        settings.carbon, zone, until_ms - hours * HOUR_MS, until_ms, now_ms=_until_ms(""), marginal=marginal
+    )
     ledger = _ledger(settings)
     try:
         count = keep(ledger.engine, found)
@@ -105,28 +102,6 @@ def _told(emission: Emission, used: dict[int, int]) -> str:
 
 def _percent(part: int, whole: int) -> str:
     return f"{Decimal(100 * part) / whole:.0f} %"
-
-
-def _source(settings: Carbon, client: httpx.Client, now_ms: int, *, marginal: bool) -> Source:
-    if marginal:
-        if not settings.watttime_user or not settings.watttime_password_file:
-            raise CarbonError(
-                "carbon.watttime_user and carbon.watttime_password_file are needed for WattTime"
-            )
-        password = _secret(settings.watttime_password_file)
-        return WattTime(client, settings.watttime_url, settings.watttime_user, password)
-    if not settings.electricity_maps_key_file:
-        raise CarbonError("carbon.electricity_maps_key_file is needed for Electricity Maps")
-    key = _secret(settings.electricity_maps_key_file)
-    return ElectricityMaps(client, settings.electricity_maps_url, key, now_ms)
-
-
-def _secret(file: str) -> str:
-    """The one line of a file."""
-    secret = decode_text(Path(file).read_bytes(), file).strip()
-    if not secret or not secret.isascii() or not secret.isprintable():
-        raise CarbonError(f"{file} does not hold a key: one line of ASCII is expected")
-    return secret
 
 
 def _ledger(settings: Config) -> Ledger:
