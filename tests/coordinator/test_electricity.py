@@ -14,9 +14,11 @@ from typer.testing import CliRunner
 from tidewatt_coordinator.cli import app
 from tidewatt_coordinator.electricity.accrual import accrued, life_of, monthly
 from tidewatt_coordinator.electricity.dayahead import DayAheadError, midnight_ms, parse_day_ahead
-from tidewatt_coordinator.electricity.files import load_clockwork, parse_tariff
+from tidewatt_coordinator.electricity.files import load_clockwork
 from tidewatt_coordinator.electricity.meter import peak, settle
 from tidewatt_coordinator.electricity.rates import HOUR_MS, QUARTER_MS, Clockwork, cost, mean_price
+from tidewatt_coordinator.electricity.tariff import parse_tariff
+from tidewatt_coordinator.ledger.tariff import load_tariff
 from tidewatt_coordinator.money import total
 from tidewatt_wire.documents import DocumentError
 
@@ -252,6 +254,18 @@ def test_what_is_wrong_with_a_tariff(text: str, sentence: str) -> None:
         parse_tariff(HEAD + text, "t.toml")
     assert sentence in str(refused.value)
     assert str(refused.value).startswith("t.toml: ")
+
+
+def test_the_flat_file_is_read_by_both_and_a_richer_one_is_told_where_to_go(tmp_path: Path) -> None:
+    flat, rich, wrong = (tmp_path / name for name in ("flat.toml", "rich.toml", "wrong.toml"))
+    flat.write_text(HEAD)
+    rich.write_text(SEASONS)
+    wrong.write_text(HEAD + "prize = 1\n")
+    assert load_tariff(str(flat)).price_per_kwh == load_clockwork(str(flat)).tariff.price_per_kwh
+    with pytest.raises(DocumentError, match="is one flat price; a tariff by the hour belongs to a site"):
+        load_tariff(str(rich))
+    with pytest.raises(DocumentError, match="unknown key 'prize'; did you mean 'price_per_kwh'?"):
+        load_tariff(str(wrong))
 
 
 def test_a_plant_serves_the_site_first() -> None:

@@ -11,7 +11,7 @@ from tidewatt_coordinator.electricity.charges import FOR_EVER_MS, Place
 from tidewatt_coordinator.electricity.dayahead import midnight_ms, parse_day_ahead
 from tidewatt_coordinator.electricity.rates import HOUR_MS, Clockwork
 from tidewatt_coordinator.electricity.sites import Site, Sites
-from tidewatt_coordinator.electricity.tariff import ElectricityTariff
+from tidewatt_coordinator.electricity.tariff import parse_tariff
 from tidewatt_wire.documents import DocumentError, decode_text, parse_toml
 from tidewatt_wire.units import MILLIJOULES_PER_KILOWATT_HOUR
 
@@ -38,14 +38,6 @@ def load_clockwork(path: str) -> Clockwork:
     except ValueError as error:
         raise DocumentError(f"{file}, {error}") from error
     return Clockwork(tariff, prices)
-
-
-def parse_tariff(text: str, name: str) -> ElectricityTariff:
-    """The tariff in a file's text; DocumentError says what is wrong with it."""
-    tariff = parse_toml(text, ElectricityTariff, name=name)
-    for sentence in tariff.wrong():
-        raise DocumentError(f"{name}: {sentence}")
-    return tariff
 
 
 def load_sites(path: str) -> Sites:

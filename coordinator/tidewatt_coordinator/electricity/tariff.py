@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from tidewatt_wire.documents import DocumentError, parse_toml
+
 DayType = Literal["weekday", "weekend", "holiday", "mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[DayType, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 SATURDAY = 5
@@ -147,6 +149,14 @@ class ElectricityTariff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
                 yield f"{where}: from {hours.from_} to {hours.to} is no time of the day"
             if not price.is_finite():
                 yield f"{where}: {price} is not a price"
+
+
+def parse_tariff(text: str, name: str) -> ElectricityTariff:
+    """The tariff in a file's text; DocumentError says what is wrong with it."""
+    tariff = parse_toml(text, ElectricityTariff, name=name)
+    for sentence in tariff.wrong():
+        raise DocumentError(f"{name}: {sentence}")
+    return tariff
 
 
 def day_types(day: date, *, holiday: bool) -> tuple[DayType, ...]:
