@@ -262,7 +262,7 @@ def test_the_flat_file_is_read_by_both_and_a_richer_one_is_told_where_to_go(tmp_
     rich.write_text(SEASONS)
     wrong.write_text(HEAD + "prize = 1\n")
     assert load_tariff(str(flat)).price_per_kwh == load_clockwork(str(flat)).tariff.price_per_kwh
-    with pytest.raises(DocumentError, match="is one flat price; a tariff by the hour belongs to a site"):
+    with pytest.raises(DocumentError, match="is a flat price; a tariff by the hour belongs to a site"):
         load_tariff(str(rich))
     with pytest.raises(DocumentError, match="unknown key 'prize'; did you mean 'price_per_kwh'?"):
         load_tariff(str(wrong))

@@ -43,7 +43,7 @@ def load_tariff(path: str) -> Tariff:
     except DocumentError as error:
         if _varies(text, name):
             raise DocumentError(
-                f"{name}: ledger.tariff is one flat price; a tariff by the hour belongs to a site, in edge.sites"
+                f"{name}: ledger.tariff is a flat price; a tariff by the hour belongs to a site (edge.sites)"
             ) from error
         raise
     if not tariff.price_per_kwh.is_finite() or tariff.price_per_kwh < 0:
