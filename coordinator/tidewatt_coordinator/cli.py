@@ -14,14 +14,17 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidewatt_coordinator import VERSION
+from tidewatt_coordinator.carbon.cli import app as carbon_app
 from tidewatt_coordinator.config import host_port
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.costs.cli import app as costs_app
+from tidewatt_coordinator.electricity.cli import app as tariff_app
 from tidewatt_coordinator.keys.cli import app as keys_app
 from tidewatt_coordinator.ledger.cli import app as ledger_app
 from tidewatt_coordinator.ledger.store import LedgerError
 from tidewatt_coordinator.models.cli import app as model_app
 from tidewatt_coordinator.pki.cli import app as enroll_app
+from tidewatt_coordinator.prices.cli import app as prices_app
 from tidewatt_coordinator.rollout.cli import app as policy_app
 from tidewatt_governor.traffic import TraceError
 from tidewatt_wire.documents import DocumentError, to_toml
@@ -35,6 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 config_app = typer.Typer(help="Print or validate the configuration.", no_args_is_help=True)
+app.add_typer(carbon_app, name="carbon")
 app.add_typer(config_app, name="config")
 app.add_typer(costs_app, name="costs")
 app.add_typer(enroll_app, name="enroll")
@@ -42,6 +46,8 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(model_app, name="model")
 app.add_typer(policy_app, name="policy")
+app.add_typer(prices_app, name="prices")
+app.add_typer(tariff_app, name="tariff")
 
 
 def main() -> None:

@@ -102,6 +102,37 @@ class Models(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Where `tidewatt model` keeps them."""
 
 
+class Prices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The price book of cloud services."""
+
+    folder: str = ""
+    """Your own tables, which come before the shipped ones; empty means none."""
+    warn_days: Annotated[int, msgspec.Meta(ge=1)] = 180
+    """Days after which `tidewatt prices check` calls a table old: list prices move a few times a year."""
+
+
+class Edge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the edge costs: sites with their electricity, fees and hardware."""
+
+    sites: str = ""
+    """TOML file of sites; empty means every device pays ledger.tariff and nothing else."""
+
+
+class Carbon(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How dirty the electricity is. Without keys the shipped yearly averages are used."""
+
+    electricity_maps_key_file: str = ""
+    """File with the API key of Electricity Maps (average intensity); empty means not asked."""
+    electricity_maps_url: str = "https://api.electricitymaps.com/v3"
+    """Where it is asked, if through a gateway of your own."""
+    watttime_user: str = ""
+    """User name at WattTime (marginal intensity); empty means not asked."""
+    watttime_password_file: str = ""
+    """File with that user's password."""
+    watttime_url: str = "https://api.watttime.org"
+    """Where it is asked, if through a gateway of your own."""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -113,6 +144,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     policy_keys: PolicyKeys = PolicyKeys()
     models: Models = Models()
     costs: Costs = msgspec.field(default_factory=Costs)
+    prices: Prices = Prices()
+    edge: Edge = Edge()
+    carbon: Carbon = Carbon()
     policy: list[Rule] = msgspec.field(default_factory=lambda: [Rule()])
     """Ordered rules; the first whose labels match a device holds for it."""
     clock: Timebase | None = None

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Index, MetaData, String, Table, Text, text
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text, text
 
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS
 
@@ -260,4 +260,17 @@ cost_call = Table(
     Column("source", String(20), primary_key=True),
     Column("day", String(10), primary_key=True),
     Column("calls", BigInteger, nullable=False),
+)
+
+#: What a zone's electricity emitted per kWh, as one source told it; `kind` is average or marginal.
+carbon_intensity = Table(
+    "carbon_intensity",
+    metadata,
+    Column("zone", String(63), primary_key=True),
+    Column("kind", String(8), primary_key=True),
+    Column("source", String(20), primary_key=True),
+    Column("start_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("end_ms", BigInteger, nullable=False),
+    Column("grams_per_kwh", String(40), nullable=False),
+    Column("estimated", Integer, nullable=False),
 )

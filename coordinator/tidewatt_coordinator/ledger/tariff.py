@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from tidewatt_coordinator.electricity.tariff import parse_tariff
 from tidewatt_wire.documents import DocumentError, decode_text, parse_toml
 from tidewatt_wire.units import MILLIJOULES_PER_KILOWATT_HOUR
 
@@ -37,7 +38,23 @@ def load_tariff(path: str) -> Tariff:
     else:
         name = "flat.toml"
         text = resources.files("tidewatt_coordinator.data.tariffs").joinpath(name).read_text("utf-8")
-    tariff = parse_toml(text, Tariff, name=name)
+    try:
+        tariff = parse_toml(text, Tariff, name=name)
+    except DocumentError as error:
+        if _varies(text, name):
+            raise DocumentError(
+                f"{name}: ledger.tariff is a flat price; a tariff by the hour belongs to a site (edge.sites)"
+            ) from error
+        raise
     if not tariff.price_per_kwh.is_finite() or tariff.price_per_kwh < 0:
         raise DocumentError(f"{name}: price_per_kwh {tariff.price_per_kwh} is not a price")
     return tariff
+
+
+def _varies(text: str, name: str) -> bool:
+    """Whether it is a good tariff with more terms than one price."""
+    try:
+        parse_tariff(text, name)
+    except DocumentError:
+        return False
+    return True

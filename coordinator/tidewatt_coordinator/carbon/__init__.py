@@ -1,0 +1,1 @@
+"""Carbon: how many grams a kilowatt-hour emits, by zone and time, average and marginal apart."""

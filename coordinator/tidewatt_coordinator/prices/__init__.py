@@ -1,0 +1,1 @@
+"""The price book: what cloud services cost, in dated tables that name their source."""
