@@ -22,11 +22,12 @@ MOST_LOG = 5.0
 #: The p90 of the longer peak has a second, quick part: a bad hour must not be followed by a bad one. It is
 #: bounded, because one burst is missed by up to fifteen forecasts at once.
 QUICK = np.zeros_like(GAINS)
-QUICK[PEAK_15, 1] = 0.08
-LEAST_QUICK, MOST_QUICK = -0.8, 1.2
+QUICK[PEAK_15, 1] = 0.06
+LEAST_QUICK, MOST_QUICK = -1.0, 1.3
 #: No spread below this share of the scale: a flat hour is no promise.
 LEAST_SPREAD = 0.002
-LEVELS = np.array(QUANTILES)
+LEVELS = np.tile(np.array(QUANTILES), (OUTPUTS, 1))
+LEVELS[PEAK_15, 1] = 0.902  # a hair above the promise, for the hours in which it is kept worst
 #: Minutes after which each output's time is over.
 ENDS = np.array([*range(1, AHEAD + 1), SOON, AHEAD])
 PEAKS = np.arange(OUTPUTS) >= AHEAD
@@ -42,7 +43,7 @@ class Conformal:
         self._learned, self._lately = np.zeros((2, *GAINS.shape)), np.zeros_like(GAINS)
         """First of outputs before a second step of the traffic, and of all where there are no steps; then of
         those beyond it."""
-        shape = (AHEAD, OUTPUTS, len(LEVELS))
+        shape = (AHEAD, OUTPUTS, len(QUANTILES))
         self._bounds = np.full(shape, np.nan)
         """The last minutes' forecasts, newest first; NaN where nothing was at stake."""
         self._beyond = np.zeros(shape[:2], dtype=bool)
@@ -75,7 +76,7 @@ class Conformal:
 
     def skipped(self) -> None:
         """There was no forecast from this minute."""
-        self._hold(np.full((OUTPUTS, len(LEVELS)), np.nan), np.zeros(OUTPUTS, dtype=bool))
+        self._hold(np.full((OUTPUTS, len(QUANTILES)), np.nan), np.zeros(OUTPUTS, dtype=bool))
 
     def _hold(self, bounds: Floats, beyond: NDArray[np.bool_]) -> None:
         self._beyond = np.concatenate([beyond[None], self._beyond[:-1]])
