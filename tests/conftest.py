@@ -7,8 +7,8 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
-from tests.fleets import Fleet, fleet_of
 from tests.databases import Postgres, postgres_programs
+from tests.fleets import Fleet, fleet_of
 from tests.secured import SecuredMosquitto, secured
 from tests.world import HandClock, Mosquitto
 

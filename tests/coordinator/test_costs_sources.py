@@ -246,8 +246,8 @@ def prometheus(tmp_path: Path) -> Iterator[str]:
         "tsdb",
         "create-blocks-from",
         "openmetrics",
-        tmp_path / "samples",
-        tmp_path / "data",
+        str(tmp_path / "samples"),
+        str(tmp_path / "data"),
     ]
     subprocess.run(backfill, check=True, capture_output=True)
     (tmp_path / "prometheus.yml").write_text("global: {}\n")

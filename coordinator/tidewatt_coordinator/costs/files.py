@@ -93,7 +93,11 @@ class _Relation:
 
         self._file, self._errors = file, duckdb.Error
         # It reads this one file: nothing is fetched for it, and the fleet's processors stay free.
-        settings = {"autoinstall_known_extensions": "false", "threads": "1", "memory_limit": "1GB"}
+        settings: dict[str, Any] = {
+            "autoinstall_known_extensions": "false",
+            "threads": "1",
+            "memory_limit": "1GB",
+        }
         self._connection: Any = duckdb.connect(config=settings)
         try:
             self._connection.execute("SET TimeZone = 'UTC'")

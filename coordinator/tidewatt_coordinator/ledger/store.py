@@ -145,7 +145,7 @@ class Ledger:
         # Summed here: SQLite's sum of integers is an error beyond 64 bits, Python's is a number.
         totals: dict[str, tuple[int, ...]] = {}
         with self._engine.connect() as connection:
-            for device, *values in connection.execute(lives):
+            for device, *values in connection.execute(greatest):
                 before = totals.get(device, (0,) * len(values))
                 totals[device] = tuple(map(add, before, values))
         return [Total(device, values) for device, values in totals.items()]
