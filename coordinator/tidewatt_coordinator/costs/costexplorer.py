@@ -123,7 +123,7 @@ def page(answer: object, where: str) -> Page:
     """An answer in its shape; CostError if it has another."""
     try:
         return msgspec.convert(answer, Page)
-    except (msgspec.ValidationError, RecursionError) as error:
+    except (msgspec.ValidationError, UnicodeError, RecursionError) as error:
         raise CostError(f"{where}: no answer of GetCostAndUsage: {error}") from error
 
 
