@@ -8,6 +8,7 @@ in a ring.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Table, func, literal_column, select
@@ -32,8 +33,7 @@ def merge_rows(connection: Connection, table: Table, rules: Mapping[str, Rule], 
         _by_copy(connection, table, names, rules, rows)
         return
     into = sqlite.insert(table)
-    # Numbered, because SQLAlchemy lists the columns in the table's order, and the rows come in ours.
-    places: dict[str, Any] = {name: literal_column(f"?{number}") for number, name in enumerate(names, 1)}
+    places: dict[str, Any] = {name: literal_column("?") for name in names}
     statement = into.values(places).on_conflict_do_update(
         index_elements=keys,
         set_={
@@ -43,7 +43,10 @@ def merge_rows(connection: Connection, table: Table, rules: Mapping[str, Rule], 
     )
     # The text goes to the driver with bare tuples: a dictionary a row would cost more than the merge.
     text = str(statement.compile(dialect=connection.dialect))
-    connection.exec_driver_sql(text, list(rows))
+    # SQLAlchemy lists the columns in the table's order, and the rows come in ours.
+    listed = [one.name for one in table.columns if one.name in places]
+    in_order = itemgetter(*(names.index(name) for name in listed))
+    connection.exec_driver_sql(text, list(rows) if listed == names else [in_order(row) for row in rows])
 
 
 def _by_copy(
