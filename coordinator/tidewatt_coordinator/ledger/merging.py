@@ -34,12 +34,17 @@ def merge_rows(connection: Connection, table: Table, rules: Mapping[str, Rule], 
         return
     into = sqlite.insert(table)
     places: dict[str, Any] = {name: literal_column("?") for name in names}
-    statement = into.values(places).on_conflict_do_update(
-        index_elements=keys,
-        set_={
-            name: _merged(rule, table.c[name], into.excluded[name], "min", "max")
-            for name, rule in rules.items()
-        },
+    # Inline, because of a statement that returns something sqlite3 takes many rows only from Python 3.11 on.
+    statement = (
+        into.values(places)
+        .inline()
+        .on_conflict_do_update(
+            index_elements=keys,
+            set_={
+                name: _merged(rule, table.c[name], into.excluded[name], "min", "max")
+                for name, rule in rules.items()
+            },
+        )
     )
     # The text goes to the driver with bare tuples: a dictionary a row would cost more than the merge.
     text = str(statement.compile(dialect=connection.dialect))
