@@ -63,6 +63,9 @@ class World:
 
     async def new_epoch(self) -> None:
         # What was counted and neither told nor on the disk belongs to no epoch (see CounterFile).
+        # After a death it reports first; a disk that failed is tried again after half a minute.
+        self.report(0, 1_000)
+        self.real_s += 60.0
         await self.outbox.settle(at_once=True)
         self.epoch = f"e{len(self.energy)}"
         self.energy[self.epoch] = 0
