@@ -91,7 +91,7 @@ class Source:
         self.status = 200
         source = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Answering(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 place = urlsplit(self.path)
                 parameters = {key: values[0] for key, values in parse_qs(place.query).items()}
@@ -108,7 +108,7 @@ class Source:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
