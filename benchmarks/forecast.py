@@ -148,6 +148,15 @@ def _results(scores: Sequence[Scores], inference_ms: Sequence[float]) -> list[Re
                 "WAPE, worst 1-minute trace", 100.0 * max(shares), "%", target=100.0, against="last value"
             ),
         ]
+    results.append(
+        Result.judged(
+            "WAPE, worst of all traces",
+            100.0 * max(one.wape / max(one.wape_last_value, 1e-12) for one in scores),
+            "%",
+            target=100.0,
+            against="last value",
+        )
+    )
     coverage = [100.0 * one.coverage for one in scores]
     pinball_share = fmean(one.pinball / max(one.pinball_boosting or 0.0, 1e-12) for one in scores)
     return [

@@ -19,8 +19,8 @@ EACH = np.arange(AHEAD)
 
 #: Corrections beyond so many scales are a defect, not a forecast.
 MOST = 3.0
-#: Loss of the experts is remembered over about 500 minutes; a tenth more loss costs a factor e^-2.
-MEMORY, SHARPNESS = 0.998, 20.0
+#: Loss of the experts is remembered over about 250 minutes; a tenth more loss costs a factor e^-4.
+MEMORY, SHARPNESS = 0.996, 40.0
 #: Spans of the plain means among the experts, minutes.
 MEANS = (3, 8, 15)
 #: Minutes of learning before an expert has a say beyond an equal one.

@@ -9,13 +9,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tidewatt_governor.forecast.head import MEMORY, MOST, SHARPNESS, WARM_UP, Learner
+from tidewatt_governor.forecast.head import MOST, WARM_UP, Learner
 from tidewatt_governor.forecast.layout import AHEAD, PEAK_3, PEAK_15, SOON
 
 Floats = NDArray[np.float64]
 
 #: Minutes of each peak, and its row of the forecast.
 SPANS, ROWS = (SOON, AHEAD), (PEAK_3, PEAK_15)
+#: Loss is remembered over about 500 minutes; a tenth more loss costs a factor e^-2. Peaks overlap, so that
+#: fewer of them are news than of minutes.
+MEMORY, SHARPNESS = 0.998, 20.0
 #: The median so far, the highest median, both spreads, every minute's median, their range, and a one.
 INPUTS = 4 + AHEAD + 2
 
