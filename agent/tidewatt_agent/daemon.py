@@ -10,10 +10,10 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TextIO
+from typing import Protocol, TextIO
 
 import msgspec
 import sdnotify
@@ -43,6 +43,7 @@ from tidewatt_agent.profiles import named_profile
 from tidewatt_agent.readers import Reader, Readers
 from tidewatt_agent.recognise import BoardIdentity, recognise
 from tidewatt_agent.rivals import find_rivals
+from tidewatt_agent.signals import Signals
 from tidewatt_agent.spool import FILE_NAME, MEGABYTE, Spool
 from tidewatt_agent.stopping import stop_asked
 from tidewatt_agent.sysfs.battery import Battery
@@ -63,6 +64,13 @@ MOST_TICKS_PER_REAL_SECOND = 10.0
 CLOCK_IS_SET_MS = 1_793_491_200_000
 #: Real seconds that a clean stop may take to hand in the last report.
 GOODBYE_S = 3.0
+
+
+class Closing(Protocol):
+    """What ends with the agent."""
+
+    def close(self) -> None:
+        """Let nobody in any more."""
 
 
 async def run(config: Config, *, until_eof: bool = False) -> None:
@@ -87,8 +95,9 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
     leases = Leases([point.name for point in profile.points] if profile else [], clock)
     foresight = Foresight(config.forecast.model, config.forecast.zone, config.state.folder)
     models = Models(config.agent.fleet, kept_in(config, "models"), policies, foresight)
+    signals = Signals(config.agent.fleet, lambda: policies.policy.tariff_zone)
     link = _link(
-        config, identity, profile, learning, clock, policies, models,
+        config, identity, profile, learning, clock, policies, models, signals,
         lambda: capabilities_of(config, learning, hands, foresight),
     )  # fmt: skip
     shown = metrics.AgentMetrics(
@@ -108,12 +117,16 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
             journal=lambda record: _write(journal, record),
             power=PowerRule(Calibration(config.board.power_gain, config.board.power_offset_w)),
             leases=leases, battery=Battery(Tree(config.reader.root)), foresight=foresight, learning=learning,
-            told=lambda at_ms: link is None or link.told_ms >= at_ms,
+            told=lambda at_ms: link is None or link.told_ms >= at_ms, signals=signals,
         )  # fmt: skip
         works = {"readers": readers.run(), "learning": learning.keep(clock)}
         works |= {"foresight": foresight.keep(clock)} | _renewal(config)
         if link:
-            works |= {"link": link.run(), "outbox": link.outbox.keep(), "models": models.run(link.follow)}
+            works |= {
+                "link": link.run(),
+                "outbox": link.outbox.keep(),
+                "models": models.run(_follow(link, signals)),
+            }
         tasks = [asyncio.create_task(_eternal(name, work)) for name, work in works.items()]
         ticking = asyncio.create_task(_loop(config, clock, tick_s, tick, file, link, shown, policies))
         try:
@@ -127,10 +140,7 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
             learning.save()
             await hands.close()
             foresight.save()
-            if asked:
-                asked.close()
-            if load:
-                load.close()
+            _close(asked, load)
 
 
 def _learned(config: Config, profile: BoardProfile | None) -> Learning:
@@ -172,6 +182,12 @@ async def _put_away(link: Link | None) -> None:
     """What could not be sent goes to the disk, when nothing more can come."""
     if link:
         await link.outbox.close()
+
+
+def _close(*doors: Closing | None) -> None:
+    for door in doors:
+        if door:
+            door.close()
 
 
 async def _end(tasks: "list[asyncio.Task[None]]") -> None:
@@ -278,6 +294,7 @@ def _link(
     clock: Clock,
     policies: Policies,
     models: Models,
+    signals: Signals,
     capabilities: Callable[[], list[Capability]],
 ) -> Link | None:
     if not config.link.broker:
@@ -304,8 +321,20 @@ def _link(
 
     broker, fleet = Connection(config.link.broker, config.link, setting="link.broker"), config.agent.fleet
     return Link(
-        broker, fleet, birth, offered, outbox_of(config), policies.acks, models.take, config.link.spread_s
+        broker,
+        fleet,
+        birth,
+        offered,
+        outbox_of(config),
+        policies.acks,
+        models.take,
+        config.link.spread_s,
+        signals.take,
     )
+
+
+def _follow(link: Link, signals: Signals) -> Callable[[Sequence[str]], None]:
+    return lambda topics: link.follow([*topics, *signals.topics])
 
 
 def outbox_of(config: Config) -> Outbox:

@@ -19,7 +19,7 @@ from tidewatt_agent.coordinators import Coordinators
 from tidewatt_agent.outbox import Outbox
 from tidewatt_wire.codec import encode
 from tidewatt_wire.messages import Birth, Report, Will
-from tidewatt_wire.topics import REPLAYED, DeviceKind, DeviceTopic, FleetTopic, ModelTopic, parse
+from tidewatt_wire.topics import REPLAYED, DeviceKind, DeviceTopic, EnergyTopic, FleetTopic, ModelTopic, parse
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +53,11 @@ class Link:
         acks: Answers | None = None,
         on_chunk: Callable[[ModelTopic, bytes], Awaitable[None]] | None = None,
         spread_s: float = FIRST_BACKOFF_S,
+        on_signal: Callable[[EnergyTopic, bytes], None] = lambda _topic, _payload: None,
     ) -> None:
         """`on_policy` takes a policy set's bytes, `on_chunk` a part of a model; `acks`: the answers.
+
+        `on_signal` takes what energy is worth.
 
         `spread_s`: what was lost is sought again at a moment of so many seconds.
         """
@@ -62,7 +65,7 @@ class Link:
         self._broker, self._fleet = broker, fleet
         self._birth, self._on_policy = birth, on_policy
         self._acks = acks or Answers()
-        self._on_chunk = on_chunk
+        self._on_chunk, self._on_signal = on_chunk, on_signal
         self._wanted: frozenset[str] = frozenset()
         self._wants_others = asyncio.Event()
         self._device = birth().device
@@ -186,6 +189,8 @@ class Link:
             if isinstance(topic, ModelTopic):
                 if self._on_chunk:
                     await self._on_chunk(topic, payload)
+            elif isinstance(topic, EnergyTopic):
+                self._on_signal(topic, payload)
             elif isinstance(topic, FleetTopic) and topic.kind == "state":
                 self.coordinators.take(payload)
             elif payload:  # an empty one is a retained set being taken away

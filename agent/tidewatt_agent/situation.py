@@ -6,6 +6,7 @@ import msgspec
 
 from tidewatt_agent.maintenance import open_now
 from tidewatt_agent.power import TotalPower
+from tidewatt_agent.signals import Worth
 from tidewatt_governor.sample import Sample
 from tidewatt_governor.situation import Situation
 from tidewatt_wire.messages import Policy
@@ -40,16 +41,19 @@ def situation(
     *,
     as_supposed: bool,
     trim: str | None = None,
+    energy: Worth = Worth(),  # noqa: B008 - frozen
 ) -> Situation:
     """The situation at `at_ms`. `battery`: the charge as a share, None where it isn't known.
 
     `as_supposed`: whether the board stands where the governor takes it to stand. A board that is only
     observed doesn't: what it draws and how hot it gets tells nothing of the point it would be at.
-    `trim`: the caps that it is under.
+    `trim`: the caps that it is under. `energy`: what a joule is worth now.
     """
     quiet = any(open_now(window, at_ms) for window in policy.quiet_hours)
     if not as_supposed:
-        return Situation(battery=battery, quiet=quiet)
+        return Situation(
+            battery=battery, quiet=quiet, energy_price_weight=energy.price, carbon_weight=energy.carbon
+        )
     return Situation(
         watts=seen.power.watts,
         trim=trim,
@@ -57,4 +61,6 @@ def situation(
         over_current=seen.over_current,
         battery=battery,
         quiet=quiet,
+        energy_price_weight=energy.price,
+        carbon_weight=energy.carbon,
     )

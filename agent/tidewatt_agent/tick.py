@@ -20,6 +20,7 @@ from tidewatt_agent.overcurrent import Window, watch
 from tidewatt_agent.policies import Policies
 from tidewatt_agent.power import PowerRule
 from tidewatt_agent.readers import TimedSample
+from tidewatt_agent.signals import Signals
 from tidewatt_agent.situation import Seen, hottest, situation
 from tidewatt_agent.sysfs.battery import Battery
 from tidewatt_governor.boards import BoardProfile
@@ -77,6 +78,7 @@ class Tick:
         battery: Battery | None = None,
         foresight: Foresight | None = None,
         learning: Learning | None = None,
+        signals: Signals | None = None,
     ) -> None:
         """`profile`: None on a board whose operating points aren't known: it is measured, not governed.
 
@@ -101,6 +103,7 @@ class Tick:
         self._maintenance = Maintenance(told)
         self._battery = battery
         self._foresight = foresight or Foresight("", "UTC", "")
+        self._signals = signals or Signals("", lambda: None)
         self._began = True
         self._last_s: float | None = None
         self._seq = 0
@@ -234,7 +237,8 @@ class Tick:
         charge = await self._battery.charge(now_s) if self._battery and policy.battery_floor else None
         as_supposed = stance.point in (None, self._state.point)
         trim = self._capping.trim
-        return situation(self.seen, policy, at_ms, charge, as_supposed=as_supposed, trim=trim)
+        energy = self._signals.at(at_ms)
+        return situation(self.seen, policy, at_ms, charge, as_supposed=as_supposed, trim=trim, energy=energy)
 
     async def _maintain(self, policy: Policy, at_ms: int, now_s: float) -> tuple[Decision, Outcome] | None:
         """What a planned reboot has to say instead of the decision; None on most days."""

@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from tidewatt_coordinator import broker
 from tidewatt_coordinator.config import Config, host_port
 from tidewatt_coordinator.connection import Connection
+from tidewatt_coordinator.energytopic import EnergyTopics
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ingest import Ingest
 from tidewatt_coordinator.keys.folder import KeyFolder
@@ -96,6 +97,7 @@ class Coordinator:
             keys.signers,
             models,
             config.coordinator.called,
+            EnergyTopics(config, self.ledger.engine, self.clock),
         )
         self.engine.tick()  # so that what stands is known, and may be published, from the first connection on
         self.presence = Presence(connection, config.coordinator.fleet, self.clock)

@@ -13,6 +13,7 @@ from paho.mqtt.properties import Properties
 from tidewatt_coordinator.config import Dispatch
 from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.dispatch import weigh
+from tidewatt_coordinator.energytopic import EnergyTopics
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.models.folder import ModelFolder, Offered
 from tidewatt_coordinator.policytopic import PolicyTopic
@@ -46,10 +47,12 @@ class Publisher:
         signers: Callable[[], Sequence[Signer]] = tuple,
         models: ModelFolder | None = None,
         name: str = "one",
+        energy: EnergyTopics | None = None,
     ) -> None:
         """`signers`: the keys to sign policy sets with, asked at every look; with none none is published."""
         self._broker, self._current, self._fleet = broker, current, fleet
         self._may_publish, self._models, self._name = may_publish, models, name
+        self._energy = energy
         self.policy = PolicyTopic(current, may_publish, signers)
         self._price_per_kwh, self._settings, self._clock = price_per_kwh, settings, clock
         self.table: DispatchTable | None = None
@@ -88,12 +91,13 @@ class Publisher:
         async with self._broker.client(
             identifier=f"tidewatt-{fleet}-publisher-{self._name}",
         ) as client:
-            works = (
+            works = [
                 self._dispatch(client, fleet),
                 self.policy.keep(client, fleet),
                 self.policy.listen(client),
                 self._keep_models(client, fleet),
-            )
+                *([self._energy.keep(client)] if self._energy else []),
+            ]
             tasks = [asyncio.create_task(work) for work in works]
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -15,12 +15,14 @@ from tidewatt_coordinator.connection import Connection as CoordinatorConnection
 from tidewatt_coordinator.pki.certificates import key_pem, new_certificate, new_key, pem
 from tidewatt_wire.brokers import Credentials
 from tidewatt_wire.codec import MAX_BYTES
-from tidewatt_wire.topics import DeviceKind, DeviceTopic, FleetKind, FleetTopic, ModelTopic
+from tidewatt_wire.topics import DeviceKind, DeviceTopic, EnergyTopic, FleetKind, FleetTopic, ModelTopic
 
 TAKEN = {"Success", "No matching subscribers"}
 DENIED = "Not authorized"
 FLEET_TOPICS = [str(FleetTopic("f", kind)) for kind in get_args(FleetKind)]
 CHUNK = str(ModelTopic("f", "0" * 64, 0))
+ENERGY = str(EnergyTopic("f", "roof"))
+FOR_ALL = [CHUNK, ENERGY, *FLEET_TOPICS]
 
 
 def topics(device: str) -> list[str]:
@@ -32,7 +34,7 @@ def test_a_device_speaks_as_itself_and_as_nobody_else(shared_guarded: SecuredMos
     with Voice(broker, broker.pki.shown("d1")) as device:
         for topic in topics("d1"):
             assert device.say(topic) in TAKEN
-        foreign = [*topics("d2"), *topics("d11"), *FLEET_TOPICS, CHUNK]
+        foreign = [*topics("d2"), *topics("d11"), *FOR_ALL]
         foreign += [
             "tidewatt/v1/f/device/d1",
             "tidewatt/v1/f/device/d1/more",
@@ -53,11 +55,11 @@ def test_a_device_hears_what_is_for_all_and_nothing_of_others(shared_guarded: Se
         coordinator.listen("tidewatt/v1/f/device/#")
         for topic in topics("d2"):
             assert two.say(topic) in TAKEN
-        for topic in [CHUNK, *FLEET_TOPICS]:
+        for topic in FOR_ALL:
             assert coordinator.say(topic) in TAKEN
-        for topic in [CHUNK, *FLEET_TOPICS]:
+        for topic in FOR_ALL:
             heard = one.hear(topic)
-        assert set(heard) == {CHUNK, *FLEET_TOPICS}
+        assert set(heard) == set(FOR_ALL)
         for topic in topics("d2"):
             assert set(coordinator.hear(topic)) <= {*topics("d2"), *topics("d1")}
 
@@ -76,7 +78,7 @@ def test_a_name_that_is_a_wildcard_opens_nothing(shared_guarded: SecuredMosquitt
         ):
             assert other.say(topics("d2")[1]) in TAKEN
             assert coordinator.say(FLEET_TOPICS[0]) in TAKEN
-        assert set(device.heard) <= {CHUNK, *FLEET_TOPICS}
+        assert set(device.heard) <= set(FOR_ALL)
 
 
 def test_a_coordinator_does_not_speak_for_devices(shared_guarded: SecuredMosquitto) -> None:

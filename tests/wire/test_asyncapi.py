@@ -52,7 +52,9 @@ def test_it_has_what_asyncapi_3_requires() -> None:
             assert message["$ref"].startswith(operation["channel"]["$ref"] + "/messages/")
         assert set(operation["bindings"]["mqtt"]) == {"qos", "retain", "bindingVersion"}
         assert set(channel["parameters"]) == {
-            name for name in ("fleet", "device", "sha256", "index") if f"{{{name}}}" in channel["address"]
+            name
+            for name in ("fleet", "device", "zone", "sha256", "index")
+            if f"{{{name}}}" in channel["address"]
         }
     assert len(DOCUMENT["operations"]) == len(DOCUMENT["channels"])
 
@@ -65,10 +67,10 @@ def test_every_reference_leads_somewhere() -> None:
 
 
 def test_every_topic_is_a_channel() -> None:
-    names = {"fleet": "berlin", "device": "roof-3", "sha256": "ab" * 32, "index": "12"}
+    names = {"fleet": "berlin", "device": "roof-3", "zone": "roof", "sha256": "ab" * 32, "index": "12"}
     parsed = [parse(channel["address"].format(**names)) for channel in DOCUMENT["channels"].values()]
-    kinds = {getattr(topic, "kind", "model") for topic in parsed}
-    assert kinds == {*get_args(FleetKind), *get_args(DeviceKind), "model"}
+    kinds = {getattr(topic, "kind", type(topic).__name__) for topic in parsed}
+    assert kinds == {*get_args(FleetKind), *get_args(DeviceKind), "EnergyTopic", "ModelTopic"}
 
 
 def test_every_message_has_a_schema() -> None:

@@ -13,6 +13,8 @@ from tidewatt_wire.messages import (
     CoordinatorState,
     Counters,
     DispatchTable,
+    EnergySignal,
+    EnergyStep,
     Gauges,
     Message,
     Model,
@@ -96,6 +98,16 @@ MESSAGES: dict[str, Message] = {
     ),
     "coordinator_state": CoordinatorState(
         fleet="berlin", session="c0de", at_ms=1_763_700_000_000, state="online"
+    ),
+    "energy_signal": EnergySignal(
+        fleet="berlin",
+        zone="roof",
+        issued_at_ms=1_763_700_000_000,
+        expires_at_ms=1_763_872_800_000,
+        steps=[
+            EnergyStep(start_ms=1_763_697_600_000, price=0.8, carbon=1.25),
+            EnergyStep(start_ms=1_763_737_200_000, price=1.6),
+        ],
     ),
     "dispatch_table": DispatchTable(
         fleet="berlin",

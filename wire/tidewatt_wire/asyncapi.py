@@ -14,12 +14,22 @@ from tidewatt_wire.messages import (
     Birth,
     CoordinatorState,
     DispatchTable,
+    EnergySignal,
     Message,
     PolicySet,
     Report,
     Will,
 )
-from tidewatt_wire.topics import NAME_PATTERN, REPLAYED, ROOT, DeviceTopic, FleetTopic, ModelTopic, Topic
+from tidewatt_wire.topics import (
+    NAME_PATTERN,
+    REPLAYED,
+    ROOT,
+    DeviceTopic,
+    EnergyTopic,
+    FleetTopic,
+    ModelTopic,
+    Topic,
+)
 
 #: JSON documents, as json.dumps takes them.
 Document = dict[str, Any]
@@ -37,13 +47,15 @@ MESSAGES: dict[str, type[Message]] = {
     "policy_set": PolicySet,
     "coordinator_state": CoordinatorState,
     "dispatch_table": DispatchTable,
+    "energy_signal": EnergySignal,
 }
 
-_FLEET, _DEVICE, _SHA256, _INDEX = "{fleet}", "{device}", "{sha256}", "{index}"
+_FLEET, _DEVICE, _ZONE, _SHA256, _INDEX = "{fleet}", "{device}", "{zone}", "{sha256}", "{index}"
 _PARAMETERS: Document = {
     "fleet": {"description": f"The fleet's name: {NAME_PATTERN}"},
     "device": {"description": f"The device's id: {NAME_PATTERN}"},
     "sha256": {"description": "The model's SHA-256, 64 lower-case hexadecimal digits"},
+    "zone": {"description": f"The tariff zone's name, which is a site's: {NAME_PATTERN}"},
     "index": {"description": "The chunk's number, from 0"},
 }
 
@@ -103,6 +115,13 @@ _CHANNELS = (
         "ModelChunk",
         "receive",
         "A chunk of a forecast model that the policy names.",
+    ),
+    _Channel(
+        "energy",
+        _address(EnergyTopic(_FLEET, _ZONE)),
+        "EnergySignal",
+        "receive",
+        "What energy is worth by the hour, for devices whose policy names the zone.",
     ),
     _Channel(
         "dispatch",

@@ -263,7 +263,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     report_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] | None = None
     """Seconds between reports; null leaves it to the device's own configuration."""
     tariff_zone: Identifier | None = None
-    """The zone whose tariff the device's energy is priced by; null: the coordinator's own tariff."""
+    """The site whose tariff and carbon, as the coordinator publishes them by the hour, weigh what the device
+    saves by a switch; null: an hour is worth as much as any other."""
     model: Identifier | None = None
     """The forecast model to use, by its name among the set's models; null: the configured one."""
 
@@ -354,6 +355,28 @@ class CoordinatorState(Message, frozen=True, kw_only=True):
     session: str
     at_ms: UnixMs
     state: Literal["online", "stopped", "lost"]
+
+
+class EnergyStep(msgspec.Struct, frozen=True, kw_only=True):
+    """What energy is worth from `start_ms` on, until the next step's start, against normal (1)."""
+
+    start_ms: UnixMs
+    price: Annotated[float, msgspec.Meta(ge=0, le=100)] = 1.0
+    carbon: Annotated[float, msgspec.Meta(ge=0, le=100)] = 1.0
+
+
+class EnergySignal(Message, frozen=True, kw_only=True):
+    """What energy is worth in a tariff zone over the next hours. Retained; void from `expires_at_ms` on.
+
+    Not signed: a forged one can make a board step down to save sooner or later, and do nothing else.
+    """
+
+    fleet: Identifier
+    zone: Identifier
+    issued_at_ms: UnixMs
+    expires_at_ms: UnixMs
+    steps: Annotated[list[EnergyStep], msgspec.Meta(max_length=500)] = []
+    """In order of their starts."""
 
 
 class DispatchTable(Message, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ pattern. The major schema version stands in the topic: a breaking change is a ne
     tidewatt/v1/<fleet>/policy                  policy set, retained, coordinator -> devices
     tidewatt/v1/<fleet>/dispatch                dispatch table, retained, coordinator -> routers
     tidewatt/v1/<fleet>/state                   whether a coordinator is there, retained
+    tidewatt/v1/<fleet>/energy/<zone>           what energy is worth now, retained, coordinator -> devices
     tidewatt/v1/<fleet>/model/<sha256>/<index>  a chunk of a forecast model, retained, coordinator -> devices
     tidewatt/v1/<fleet>/device/<device>/birth   retained, device -> coordinator
     tidewatt/v1/<fleet>/device/<device>/report  device -> coordinator
@@ -55,6 +56,17 @@ class DeviceTopic(msgspec.Struct, frozen=True):
         return f"{ROOT}/{self.fleet}/device/{self.device}/{self.kind}"
 
 
+class EnergyTopic(msgspec.Struct, frozen=True):
+    """What energy is worth in a tariff zone."""
+
+    fleet: str
+    zone: str
+
+    def __str__(self) -> str:
+        """The topic as MQTT writes it."""
+        return f"{ROOT}/{self.fleet}/energy/{self.zone}"
+
+
 class ModelTopic(msgspec.Struct, frozen=True):
     """A chunk of a forecast model."""
 
@@ -67,7 +79,7 @@ class ModelTopic(msgspec.Struct, frozen=True):
         return f"{ROOT}/{self.fleet}/model/{self.sha256}/{self.index}"
 
 
-Topic = FleetTopic | DeviceTopic | ModelTopic
+Topic = FleetTopic | DeviceTopic | EnergyTopic | ModelTopic
 
 
 def check_name(name: str, what: str) -> str:
@@ -100,6 +112,8 @@ def parse(topic: str) -> Topic:
             return FleetTopic(check_name(fleet, "fleet"), kind)
         case [fleet, "device", device, ("birth" | "report" | "will" | "ack") as kind]:
             return DeviceTopic(check_name(fleet, "fleet"), check_name(device, "device"), kind)
+        case [fleet, "energy", zone]:
+            return EnergyTopic(check_name(fleet, "fleet"), check_name(zone, "tariff zone"))
         case [fleet, "model", sha256, index] if _SHA256.fullmatch(sha256) and _INDEX.fullmatch(index):
             return ModelTopic(check_name(fleet, "fleet"), sha256, int(index))
     raise ValueError(f"topic {topic!r} is none of Tidewatt's; see the list in tidewatt_wire.topics")
