@@ -9,6 +9,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from sqlalchemy import Engine
 
+from tidewatt_coordinator.carbon.intensity import Kind
 from tidewatt_coordinator.carbon.store import kept
 from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.electricity.charges import Place
@@ -81,7 +82,7 @@ class EnergyTopics:
             start_ms, end_ms = max(from_ms, place.from_ms), min(to_ms, place.to_ms)
             rates += place.clockwork.rates(start_ms, end_ms)
         zone = places[0].site.carbon_zone
-        kinds = ("marginal", "average") if zone else ()
+        kinds: tuple[Kind, ...] = ("marginal", "average") if zone else ()
         carbon = [one for kind in kinds for one in kept(self._database, zone, kind, from_ms, to_ms)]
         return EnergySignal(
             fleet=self._fleet,
