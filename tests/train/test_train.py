@@ -60,9 +60,12 @@ def test_the_export_says_what_the_network_says(tide: Series) -> None:
 
 
 def test_a_gap_is_not_learned_from_and_an_idle_series_teaches_nothing() -> None:
-    gappy = Series("g", 0, np.where(np.arange(2 * DAY) % 70 < 60, 5.0, np.nan))
+    minutes = np.arange(2 * DAY)
+    some = lessons([Series("some", 0, np.where(minutes % 70 < 60, 5.0, np.nan))], 0.85, 0)
+    assert not torch.isnan(some.targets).any()  # what came is known of every window that is taught
+    assert not torch.isnan(some.minutes[:, 0, 59]).any()  # and so is the minute it is told from
     with pytest.raises(ValueError, match="too little history"):
-        lessons([gappy], 0.85, 0)
+        lessons([Series("holey", 0, np.where(minutes % 15 < 14, 5.0, np.nan))], 0.85, 0)
     with pytest.raises(ValueError, match="too little history"):
         lessons([Series("idle", 0, np.zeros(2 * DAY))], 0.85, 0)
     with pytest.raises(ValueError, match="too little history"):
