@@ -10,6 +10,8 @@ from tidewatt_wire.messages import (
     SCHEMA,
     Ack,
     Birth,
+    Certificate,
+    ClassWeights,
     CoordinatorState,
     Counters,
     DispatchTable,
@@ -116,6 +118,24 @@ MESSAGES: dict[str, Message] = {
         expires_at_ms=1_763_700_120_000,
         weights={"roof-3": 7_000, "roof-4": 3_000},
         reason="demand 180 rps fits the 2 cheapest of 2 backends at 85% full",
+    ),
+    "dispatch_table_by_class": DispatchTable(
+        fleet="berlin",
+        epoch=1_763_700_010_000,
+        issued_at_ms=1_763_700_010_000,
+        expires_at_ms=1_763_700_130_000,
+        weights={"roof-3": 9_900, "roof-4": 0},
+        reason="demand 180 rps of 1 class",
+        classes=[ClassWeights(name="tight", weights={"roof-3": 9_900, "roof-4": 0}, shed=100)],
+        safe=[ClassWeights(name="tight", weights={"cloud": 1})],
+        certificate=Certificate(
+            cost_per_hour=1.25,
+            bound_per_hour=1.24,
+            gap=0.008,
+            currency="USD",
+            binding="roof is full",
+            shadow_per_day={"roof": 0.75},
+        ),
     ),
 }
 

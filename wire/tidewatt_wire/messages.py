@@ -379,11 +379,37 @@ class EnergySignal(Message, frozen=True, kw_only=True):
     """In order of their starts."""
 
 
+class ClassWeights(msgspec.Struct, frozen=True, kw_only=True):
+    """How the requests of one class are shared out, as parts of their sum."""
+
+    name: Identifier
+    weights: dict[str, Count]
+    """By backend; one that isn't named gets nothing new."""
+    shed: Count = 0
+    """Parts that no backend can take within its promise: the router refuses them, or sends them where its own
+    configuration says."""
+
+
+class Certificate(msgspec.Struct, frozen=True, kw_only=True):
+    """How far from the cheapest a table can be at the most, and what stands in the way."""
+
+    cost_per_hour: float
+    bound_per_hour: float
+    """No table that keeps the same limits costs less (a dual solution proves it)."""
+    gap: Annotated[float, msgspec.Meta(ge=0)]
+    """(cost - bound) / bound, at least 0."""
+    currency: str
+    binding: str = ""
+    """The limit that costs the most, in one sentence."""
+    shadow_per_day: dict[str, float] = {}
+    """What one more device at a site would save a day."""
+
+
 class DispatchTable(Message, frozen=True, kw_only=True):
-    """Routing weights, as parts of their sum. Retained; useless after `expires_at_ms`.
+    """Routing weights, as parts of their sum. Retained, signed as policies are; void from `expires_at_ms` on.
 
     `epoch` never decreases while a coordinator lives; a router keeps the newest, and past
-    expiry falls back to its safe table (equal shares).
+    expiry falls back to the safe table of the last one, or to equal shares without one.
     """
 
     fleet: Identifier
@@ -391,4 +417,9 @@ class DispatchTable(Message, frozen=True, kw_only=True):
     issued_at_ms: UnixMs
     expires_at_ms: UnixMs
     weights: dict[str, Count]
+    """Of all requests together, for routers that don't tell classes apart."""
     reason: str = ""
+    classes: list[ClassWeights] = []
+    safe: list[ClassWeights] = []
+    """What to do past expiry: worked out for the worst that can have happened by then."""
+    certificate: Certificate | None = None

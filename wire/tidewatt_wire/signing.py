@@ -1,4 +1,4 @@
-"""Signed policy sets: the DSSE envelope, version 1, with Ed25519 signatures (ADR 0016).
+"""Signed policy sets and dispatch tables: the DSSE envelope, version 1, with Ed25519 signatures (ADR 0016).
 
     {"payloadType": ..., "payload": base64, "signatures": [{"keyid": ..., "sig": base64}, ...]}
 
@@ -21,6 +21,8 @@ from tidewatt_wire.keys import from_base64, key_id, public_bytes, to_base64
 from tidewatt_wire.messages import Identifier, RefusalCode, TrustedKey
 
 PAYLOAD_TYPE = "application/vnd.tidewatt.policy-set+json"
+#: A signature is for one kind of payload: nobody can pass off a table as a policy set.
+DISPATCH_TYPE = "application/vnd.tidewatt.dispatch-table+json"
 #: Two while a key is rotated; more than these are somebody's wish to keep the board busy.
 MOST_SIGNATURES = 8
 #: Base64 of the longest payload, and room for the signatures around it.
@@ -68,7 +70,7 @@ def signer(private: Ed25519PrivateKey, name: str = "") -> Signer:
     return Signer(name or key_id(public), private)
 
 
-def seal(payload: bytes, signers: Sequence[Signer]) -> bytes:
+def seal(payload: bytes, signers: Sequence[Signer], kind: str = PAYLOAD_TYPE) -> bytes:
     """The envelope of `payload`, signed by every signer; ValueError without one, with too many, or too long.
 
     The same payload and keys give the same bytes.
@@ -77,12 +79,12 @@ def seal(payload: bytes, signers: Sequence[Signer]) -> bytes:
         raise ValueError(f"an envelope has 1 to {MOST_SIGNATURES} signatures, not {len(signers)}")
     if len(payload) > MAX_BYTES:
         raise ValueError(f"a payload of {len(payload)} bytes can't be sealed; at most {MAX_BYTES} are read")
-    to_sign = pae(PAYLOAD_TYPE, payload)
+    to_sign = pae(kind, payload)
     signatures = [_Signature(one.id, to_base64(one.private.sign(to_sign))) for one in signers]
-    return msgspec.json.encode(_Envelope(PAYLOAD_TYPE, to_base64(payload), signatures))
+    return msgspec.json.encode(_Envelope(kind, to_base64(payload), signatures))
 
 
-def open_envelope(envelope: bytes, trusted: Sequence[TrustedKey]) -> bytes:
+def open_envelope(envelope: bytes, trusted: Sequence[TrustedKey], kind: str = PAYLOAD_TYPE) -> bytes:
     """The payload, if one of the signatures is good and by a trusted key; else EnvelopeRefused.
 
     What is wrong is looked for in this order: too_big, malformed, unknown_key, bad_signature.
@@ -91,8 +93,8 @@ def open_envelope(envelope: bytes, trusted: Sequence[TrustedKey]) -> bytes:
         raise EnvelopeRefused(
             "too_big", f"an envelope of {len(envelope)} bytes; at most {MAX_ENVELOPE_BYTES} are read"
         )
-    found, payload = _read(envelope)
-    to_verify = pae(PAYLOAD_TYPE, payload)
+    found, payload = _read(envelope, kind)
+    to_verify = pae(kind, payload)
     known = False
     for signature in found.signatures:
         for key in trusted:
@@ -113,14 +115,14 @@ def pae(payload_type: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
-def _read(envelope: bytes) -> tuple[_Envelope, bytes]:
+def _read(envelope: bytes, kind: str) -> tuple[_Envelope, bytes]:
     try:
         found = _DECODER.decode(envelope)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise EnvelopeRefused("malformed", f"not a signed envelope: {error}") from error
-    if found.payload_type != PAYLOAD_TYPE:
+    if found.payload_type != kind:
         raise EnvelopeRefused(
-            "malformed", f"an envelope of type {found.payload_type[:80]!r}; expected {PAYLOAD_TYPE!r}"
+            "malformed", f"an envelope of type {found.payload_type[:80]!r}; expected {kind!r}"
         )
     payload = from_base64(found.payload)
     if payload is None:
