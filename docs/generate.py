@@ -36,6 +36,7 @@ from tidewatt_agent.sysfs.rails import read_rails
 from tidewatt_agent.sysfs.reader import Nodes, find_nodes
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_agent.tegrastats.child import TegrastatsChild
+from tidewatt_coordinator.alerts.metrics import AlertMetrics
 from tidewatt_coordinator.app import Coordinator
 from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.config import Ledger as LedgerConfig
@@ -274,7 +275,9 @@ def _coordinator_families() -> Iterator[Metric]:
             coordinator.ledger.take([REPORT])
             coordinator.publisher.next_table()
             coordinator.publisher.policy.displaced["cleared"] += 1
+            coordinator.costs.look()
             yield from coordinator.metrics.collect()
+            yield from AlertMetrics(coordinator.costs, coordinator.telling).collect()
             yield from DoorMetrics({"enrolled": 1}).collect()
         finally:
             coordinator.ledger.close()

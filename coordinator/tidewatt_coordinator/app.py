@@ -16,6 +16,11 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from tidewatt_coordinator import broker
+from tidewatt_coordinator.alerts.metrics import AlertMetrics
+from tidewatt_coordinator.alerts.store import AlertBook
+from tidewatt_coordinator.alerts.telling import Telling, tellers
+from tidewatt_coordinator.alerts.watch import Watch
+from tidewatt_coordinator.budgets.outlook import FORECAST
 from tidewatt_coordinator.config import Config, host_port
 from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.energytopic import EnergyTopics
@@ -101,12 +106,18 @@ class Coordinator:
         )
         self.engine.tick()  # so that what stands is known, and may be published, from the first connection on
         self.presence = Presence(connection, config.coordinator.fleet, self.clock)
+        book = AlertBook(self.ledger.engine, config.coordinator.fleet)
+        self.costs = Watch(book, self.ledger.engine, config, self.clock, self.engine.may_publish, FORECAST)
+        self.telling = Telling(
+            book, tellers(config.alerts, connection, config.coordinator.called), self.engine.may_publish
+        )
         self._progress = progress
         self.metrics = CoordinatorMetrics(
             self.ingest, self.fleet, self.ledger, self.publisher, self.engine, self.clock.now_ms
         )
         self.registry = CollectorRegistry()
         self.registry.register(self.metrics)
+        self.registry.register(AlertMetrics(self.costs, self.telling))
         self.web: FastAPI = api.build(self.now, self.publisher, self.registry)
 
         self._tasks: list[asyncio.Task[None]] = []
@@ -173,6 +184,8 @@ async def running(
             asyncio.create_task(_eternal("upkeep", coordinator.upkeep.run())),
             asyncio.create_task(_eternal("policy", coordinator.engine.run())),
             asyncio.create_task(_eternal("publisher", coordinator.publisher.run())),
+            asyncio.create_task(_eternal("costs", coordinator.costs.run())),
+            asyncio.create_task(_eternal("alerts", coordinator.telling.run())),
             asyncio.create_task(_eternal("presence", coordinator.presence.run())),
         ]
         coordinator.watch(tasks, own_broker)

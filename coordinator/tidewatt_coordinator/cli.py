@@ -14,6 +14,9 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidewatt_coordinator import VERSION
+from tidewatt_coordinator.alerts.cli import app as alerts_app
+from tidewatt_coordinator.anomalies.cli import app as anomalies_app
+from tidewatt_coordinator.budgets.cli import app as budget_app
 from tidewatt_coordinator.carbon.cli import app as carbon_app
 from tidewatt_coordinator.config import host_port
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
@@ -38,6 +41,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 config_app = typer.Typer(help="Print or validate the configuration.", no_args_is_help=True)
+app.add_typer(alerts_app, name="alerts")
+app.add_typer(anomalies_app, name="anomalies")
+app.add_typer(budget_app, name="budget")
 app.add_typer(carbon_app, name="carbon")
 app.add_typer(config_app, name="config")
 app.add_typer(costs_app, name="costs")

@@ -5,6 +5,9 @@ from typing import Annotated
 
 import msgspec
 
+from tidewatt_coordinator.alerts.settings import Alerts, wrong_alerts
+from tidewatt_coordinator.anomalies.settings import Anomalies
+from tidewatt_coordinator.budgets.settings import Budget, wrong_budgets
 from tidewatt_coordinator.costs.settings import Costs
 from tidewatt_wire.brokers import Credentials, parse_broker_url, wrong_credentials
 from tidewatt_wire.clock import Timebase
@@ -147,6 +150,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     prices: Prices = Prices()
     edge: Edge = Edge()
     carbon: Carbon = Carbon()
+    budgets: list[Budget] = []
+    """What may be spent in a month."""
+    anomalies: Anomalies = Anomalies()
+    alerts: Alerts = msgspec.field(default_factory=Alerts)
     policy: list[Rule] = msgspec.field(default_factory=lambda: [Rule()])
     """Ordered rules; the first whose labels match a device holds for it."""
     clock: Timebase | None = None
@@ -165,6 +172,8 @@ def parse_config(text: str, *, name: str, overrides: dict[str, str] | None = Non
             for sentence in wrong_credentials(url, config.broker, "broker"):
                 raise ValueError(sentence)  # noqa: TRY301 - the first is enough
         check_enroll(config.enroll)
+        for sentence in (*wrong_budgets(config.budgets), *wrong_alerts(config.alerts)):
+            raise ValueError(sentence)  # noqa: TRY301 - the first is enough
     except ValueError as error:
         raise DocumentError(f"{name}: {error}") from error
     return config

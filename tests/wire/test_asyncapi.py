@@ -53,7 +53,7 @@ def test_it_has_what_asyncapi_3_requires() -> None:
         assert set(operation["bindings"]["mqtt"]) == {"qos", "retain", "bindingVersion"}
         assert set(channel["parameters"]) == {
             name
-            for name in ("fleet", "device", "zone", "sha256", "index")
+            for name in ("fleet", "device", "zone", "sha256", "index", "alert")
             if f"{{{name}}}" in channel["address"]
         }
     assert len(DOCUMENT["operations"]) == len(DOCUMENT["channels"])
@@ -68,9 +68,10 @@ def test_every_reference_leads_somewhere() -> None:
 
 def test_every_topic_is_a_channel() -> None:
     names = {"fleet": "berlin", "device": "roof-3", "zone": "roof", "sha256": "ab" * 32, "index": "12"}
+    names["alert"] = "budget.cloud.actual-80"
     parsed = [parse(channel["address"].format(**names)) for channel in DOCUMENT["channels"].values()]
     kinds = {getattr(topic, "kind", type(topic).__name__) for topic in parsed}
-    assert kinds == {*get_args(FleetKind), *get_args(DeviceKind), "EnergyTopic", "ModelTopic"}
+    assert kinds == {*get_args(FleetKind), *get_args(DeviceKind), "AlertTopic", "EnergyTopic", "ModelTopic"}
 
 
 def test_every_message_has_a_schema() -> None:

@@ -11,6 +11,7 @@ from tidewatt_wire.messages import (
     SCHEMA,
     SCHEMA_MAJOR,
     Ack,
+    Alert,
     Birth,
     CoordinatorState,
     DispatchTable,
@@ -24,6 +25,7 @@ from tidewatt_wire.topics import (
     NAME_PATTERN,
     REPLAYED,
     ROOT,
+    AlertTopic,
     DeviceTopic,
     EnergyTopic,
     FleetTopic,
@@ -48,15 +50,18 @@ MESSAGES: dict[str, type[Message]] = {
     "coordinator_state": CoordinatorState,
     "dispatch_table": DispatchTable,
     "energy_signal": EnergySignal,
+    "alert": Alert,
 }
 
 _FLEET, _DEVICE, _ZONE, _SHA256, _INDEX = "{fleet}", "{device}", "{zone}", "{sha256}", "{index}"
+_ALERT = "{alert}"
 _PARAMETERS: Document = {
     "fleet": {"description": f"The fleet's name: {NAME_PATTERN}"},
     "device": {"description": f"The device's id: {NAME_PATTERN}"},
     "sha256": {"description": "The model's SHA-256, 64 lower-case hexadecimal digits"},
     "zone": {"description": f"The tariff zone's name, which is a site's: {NAME_PATTERN}"},
     "index": {"description": "The chunk's number, from 0"},
+    "alert": {"description": f"What the alert is about: {NAME_PATTERN}"},
 }
 
 
@@ -129,6 +134,13 @@ _CHANNELS = (
         "DispatchTable",
         "receive",
         "The routing weights, for routers; void after `expires_at_ms`.",
+    ),
+    _Channel(
+        "alert",
+        _address(AlertTopic(_FLEET, _ALERT)),
+        "Alert",
+        "receive",
+        "An alert as it stands, for people; devices don't read it.",
     ),
 )
 

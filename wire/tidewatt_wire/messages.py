@@ -45,6 +45,11 @@ RefusalCode = Literal[
 ]  # fmt: skip
 
 
+AlertKind = Literal["budget", "anomaly"]
+AlertSeverity = Literal["warning", "critical"]
+AlertState = Literal["firing", "acknowledged", "recovered"]
+
+
 class Trim(msgspec.Struct, frozen=True, kw_only=True):
     """A mode under clock caps below its own, and what the board can do and draws so; see OperatingPoint."""
 
@@ -423,3 +428,31 @@ class DispatchTable(Message, frozen=True, kw_only=True):
     safe: list[ClassWeights] = []
     """What to do past expiry: worked out for the worst that can have happened by then."""
     certificate: Certificate | None = None
+
+
+class Alert(Message, frozen=True, kw_only=True):
+    """What people should know of, as it stands. Retained, on a topic for each `name`.
+
+    It comes at least once; what has the same `event` is the same, come again.
+    """
+
+    fleet: Identifier
+    name: Identifier
+    """What it is about."""
+    event: Identifier
+    episode: Count
+    """How often it has been raised."""
+    kind: AlertKind
+    severity: AlertSeverity
+    state: AlertState
+    since_ms: UnixMs
+    """When the episode began."""
+    at_ms: UnixMs
+    summary: str
+    """A sentence."""
+    details: dict[str, str] = {}
+    """What it is about, and how much; amounts are decimal."""
+    by: str = ""
+    """Who acknowledged it,"""
+    note: str = ""
+    """and what was said then."""

@@ -8,6 +8,7 @@ pattern. The major schema version stands in the topic: a breaking change is a ne
     tidewatt/v1/<fleet>/state                   whether a coordinator is there, retained
     tidewatt/v1/<fleet>/energy/<zone>           what energy is worth now, retained, coordinator -> devices
     tidewatt/v1/<fleet>/model/<sha256>/<index>  a chunk of a forecast model, retained, coordinator -> devices
+    tidewatt/v1/<fleet>/alert/<name>            an alert, retained, coordinator -> people
     tidewatt/v1/<fleet>/device/<device>/birth   retained, device -> coordinator
     tidewatt/v1/<fleet>/device/<device>/report  device -> coordinator
     tidewatt/v1/<fleet>/device/<device>/will    retained, broker or device -> coordinator
@@ -79,7 +80,18 @@ class ModelTopic(msgspec.Struct, frozen=True):
         return f"{ROOT}/{self.fleet}/model/{self.sha256}/{self.index}"
 
 
-Topic = FleetTopic | DeviceTopic | EnergyTopic | ModelTopic
+class AlertTopic(msgspec.Struct, frozen=True):
+    """An alert."""
+
+    fleet: str
+    name: str
+
+    def __str__(self) -> str:
+        """The topic as MQTT writes it."""
+        return f"{ROOT}/{self.fleet}/alert/{self.name}"
+
+
+Topic = FleetTopic | DeviceTopic | EnergyTopic | ModelTopic | AlertTopic
 
 
 def check_name(name: str, what: str) -> str:
@@ -114,6 +126,8 @@ def parse(topic: str) -> Topic:
             return DeviceTopic(check_name(fleet, "fleet"), check_name(device, "device"), kind)
         case [fleet, "energy", zone]:
             return EnergyTopic(check_name(fleet, "fleet"), check_name(zone, "tariff zone"))
+        case [fleet, "alert", name]:
+            return AlertTopic(check_name(fleet, "fleet"), check_name(name, "alert"))
         case [fleet, "model", sha256, index] if _SHA256.fullmatch(sha256) and _INDEX.fullmatch(index):
             return ModelTopic(check_name(fleet, "fleet"), sha256, int(index))
     raise ValueError(f"topic {topic!r} is none of Tidewatt's; see the list in tidewatt_wire.topics")

@@ -78,7 +78,7 @@ class Charges:
             rows = rows.where(table.c.source.in_(sources))
         with self._database.connect() as connection:
             for row in connection.execution_options(yield_per=PIECE).execute(rows).mappings():
-                yield _charge(row)
+                yield to_charge(row)
 
     def held(self) -> list[Held]:
         """What there is, by source and currency."""
@@ -141,7 +141,8 @@ def _row(charge: Charge, batch: str, taken_ms: int) -> dict[str, object]:
     return row
 
 
-def _charge(row: RowMapping) -> Charge:
+def to_charge(row: RowMapping) -> Charge:
+    """The charge that a row of the table holds."""
     values = {name: row[name] for name in Charge.__struct_fields__}
     values["tags"] = msgspec.json.decode(row["tags"], type=dict[str, str])
     for name in _MONEY:

@@ -1,0 +1,1 @@
+"""What is said to people: once for each episode, with acknowledgement and recovery."""

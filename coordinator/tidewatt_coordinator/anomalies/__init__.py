@@ -1,0 +1,1 @@
+"""Days that cost more than such days do."""

@@ -1,0 +1,50 @@
+"""The `tidewatt anomalies` command. It needs no running coordinator."""
+
+from datetime import timedelta
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.table import Table
+
+from tidewatt_coordinator.alerts.desk import AsJson, as_json, console, desk
+from tidewatt_coordinator.alerts.watch import read_recent
+from tidewatt_coordinator.anomalies.groups import anomalies, groups, settling_of, terms_of
+from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile
+from tidewatt_coordinator.costs.days import day_of
+
+app = typer.Typer(help="Days that cost more than such days do.", no_args_is_help=True)
+
+
+@app.callback()
+def about() -> None:
+    """Days that cost more than such days do."""
+
+
+@app.command("ls")
+def list_anomalies(
+    config: ConfigFile = DEFAULT_CONFIG,
+    days: Annotated[int, typer.Option(min=1, max=366, help="How many days back.")] = 30,
+    json: AsJson = False,
+) -> None:
+    """Show the days on which a service, a site or a tag cost too much, the dearest first."""
+    with desk(config) as at:
+        settings = at.config.anomalies
+        recent = read_recent(at.ledger.engine, at.config, at.now_ms, days)
+        first, terms = day_of(at.now_ms) - timedelta(days=days), terms_of(settings)
+        watched = groups(recent.costs, recent.tags, settings.tags, at.now_ms, settling_of(settings))
+        found = [one for group in watched for one in anomalies(group, first, terms)]
+    found.sort(key=lambda one: (-one.verdict.impact, one.verdict.day, one.by, one.value))
+    if json:
+        about = ((one, {"impact": one.verdict.impact}) for one in found)
+        print(as_json([msgspec.to_builtins(one) | more for one, more in about]))
+        return
+    table = Table("day", "by", "what", "too dear in")
+    for column in ("cost", "expected", "impact"):
+        table.add_column(column, justify="right")
+    for one in found:
+        verdict = one.verdict
+        money = (f"{value:,.2f}" for value in (verdict.cost, verdict.expected))
+        impact = f"{verdict.impact:,.2f} {one.currency}"
+        table.add_row(str(verdict.day), one.by, one.value, " and ".join(verdict.kinds), *money, impact)
+    console().print(table)

@@ -1,0 +1,1 @@
+"""Monthly budgets: what is spent of them, and what will be."""
