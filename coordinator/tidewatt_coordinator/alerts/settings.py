@@ -8,6 +8,7 @@ import msgspec
 
 from tidewatt_wire.topics import check_name
 
+LAST_PORT = 65_535
 MQTT = "mqtt"
 """The name of the target that is the fleet's own broker."""
 
@@ -67,6 +68,9 @@ def wrong_alerts(alerts: Alerts) -> Iterator[str]:
             yield f"alerts.webhook.url {hook.url!r} is not an http:// or https:// address"
     for mail in alerts.email:
         yield from _wrong_name(mail.name, "alerts.email.name")
+        host, _, port = mail.server.rpartition(":")
+        if not host or not (port.isascii() and port.isdigit() and 0 < int(port) <= LAST_PORT):
+            yield f"alerts.email.server {mail.server!r} is not host:port such as smtp.example:587"
         if not mail.to:
             yield f"alerts.email {mail.name}: `to` is empty"
         for address in (mail.sender, *mail.to):

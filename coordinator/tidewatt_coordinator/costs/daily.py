@@ -113,7 +113,12 @@ def _day_cost(row: Sequence[Any], tags: int) -> DayCost:
         kind,
         service,
         tuple(row[5 : 5 + tags]),
-        billed + billed_rest * SMALLEST,
-        effective + effective_rest * SMALLEST,
+        _plain(billed + billed_rest * SMALLEST),
+        _plain(effective + effective_rest * SMALLEST),
         spread=False,
     )
+
+
+def _plain(amount: Decimal) -> Decimal:
+    """Without zeros at its end."""
+    return amount.normalize() + 0
