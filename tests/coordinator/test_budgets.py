@@ -54,7 +54,8 @@ def straight(days: Sequence[tuple[date, Decimal]], month: date) -> Foreseen:
 
 
 def stands(costs: list[DayCost], **said: Any) -> Standing:
-    budget = Budget(**{"name": "b", "amount": Decimal(1000)} | said)
+    known: dict[str, Any] = {"name": "b", "amount": Decimal(1000)}
+    budget = Budget(**known | said)
     return standing(budget, costs, TAGS, NOW_MS, SETTLED, straight)
 
 

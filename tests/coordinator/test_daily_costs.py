@@ -14,6 +14,7 @@ from tidewatt_coordinator.costs.attribution import attribute, within
 from tidewatt_coordinator.costs.charge import Charge, CostError, total
 from tidewatt_coordinator.costs.daily import daily_costs
 from tidewatt_coordinator.costs.days import Window
+from tidewatt_coordinator.costs.recent import AGAIN_S, RecentCosts
 from tidewatt_coordinator.costs.series import Coverage, DayCost, Settling, series
 from tidewatt_coordinator.costs.store import Charges
 from tidewatt_coordinator.ledger.store import Ledger
@@ -141,3 +142,16 @@ def test_a_months_fee_does_not_make_days_known() -> None:
     fee = [a_day(day, spread=True) for day in range(30)]
     assert len(of_all([*fee, a_day(4)], 40 * DAY_MS)) == 1
     assert len(of_all(fee, 40 * DAY_MS)) == 30
+
+
+def test_old_days_are_read_again_now_and_then() -> None:
+    ledger = kept(a_charge(billed=Decimal(1)))
+    reader = RecentCosts(ledger.engine, "focus", [], 60)
+    now_ms = OCTOBER_MS + 30 * DAY_MS
+    assert total(one.billed for one in reader.read(now_ms, 0.0).costs) == 1
+    fresh = {"start_ms": now_ms - DAY_MS, "end_ms": now_ms}
+    Charges(ledger.engine).put([a_charge(billed=Decimal(5)), a_charge(key="x", **fresh)], 2)
+    assert total(one.billed for one in reader.read(now_ms, 60.0).costs) == 2  # the latest days at once
+    assert total(one.billed for one in reader.read(now_ms, AGAIN_S).costs) == 6
+    Charges(ledger.engine).put([a_charge(billed=Decimal(7))], 3)
+    assert total(one.billed for one in reader.read(now_ms + DAY_MS, AGAIN_S + 1).costs) == 8

@@ -15,7 +15,15 @@ from tidewatt_coordinator.connection import Connection as CoordinatorConnection
 from tidewatt_coordinator.pki.certificates import key_pem, new_certificate, new_key, pem
 from tidewatt_wire.brokers import Credentials
 from tidewatt_wire.codec import MAX_BYTES
-from tidewatt_wire.topics import DeviceKind, DeviceTopic, EnergyTopic, FleetKind, FleetTopic, ModelTopic
+from tidewatt_wire.topics import (
+    AlertTopic,
+    DeviceKind,
+    DeviceTopic,
+    EnergyTopic,
+    FleetKind,
+    FleetTopic,
+    ModelTopic,
+)
 
 TAKEN = {"Success", "No matching subscribers"}
 DENIED = "Not authorized"
@@ -23,6 +31,7 @@ FLEET_TOPICS = [str(FleetTopic("f", kind)) for kind in get_args(FleetKind)]
 CHUNK = str(ModelTopic("f", "0" * 64, 0))
 ENERGY = str(EnergyTopic("f", "roof"))
 FOR_ALL = [CHUNK, ENERGY, *FLEET_TOPICS]
+ALERT = str(AlertTopic("f", "budget.cloud.actual-80"))
 
 
 def topics(device: str) -> list[str]:
@@ -34,7 +43,7 @@ def test_a_device_speaks_as_itself_and_as_nobody_else(shared_guarded: SecuredMos
     with Voice(broker, broker.pki.shown("d1")) as device:
         for topic in topics("d1"):
             assert device.say(topic) in TAKEN
-        foreign = [*topics("d2"), *topics("d11"), *FOR_ALL]
+        foreign = [*topics("d2"), *topics("d11"), *FOR_ALL, ALERT]
         foreign += [
             "tidewatt/v1/f/device/d1",
             "tidewatt/v1/f/device/d1/more",
@@ -55,7 +64,7 @@ def test_a_device_hears_what_is_for_all_and_nothing_of_others(shared_guarded: Se
         coordinator.listen("tidewatt/v1/f/device/#")
         for topic in topics("d2"):
             assert two.say(topic) in TAKEN
-        for topic in FOR_ALL:
+        for topic in [ALERT, *FOR_ALL]:  # what things cost is not for devices
             assert coordinator.say(topic) in TAKEN
         for topic in FOR_ALL:
             heard = one.hear(topic)

@@ -53,12 +53,17 @@ class Alerts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def targets(self) -> list[str]:
         """The names of all that are told."""
-        return [*([MQTT] if self.mqtt else []), *(one.name for one in (*self.webhook, *self.email))]
+        return [*([MQTT] if self.mqtt else []), *self.names]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of those that are configured."""
+        return [*(one.name for one in self.webhook), *(one.name for one in self.email)]
 
 
 def wrong_alerts(alerts: Alerts) -> Iterator[str]:
     """What no single key shows to be wrong, one sentence each."""
-    names = [MQTT, *(one.name for one in (*alerts.webhook, *alerts.email))]
+    names = [MQTT, *alerts.names]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"alerts: the name {name!r} stands there twice, or is the broker's"
     for hook in alerts.webhook:

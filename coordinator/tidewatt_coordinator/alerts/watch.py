@@ -20,7 +20,7 @@ from tidewatt_coordinator.budgets.standing import Forecast, standing
 from tidewatt_coordinator.budgets.standing import Standing as BudgetStanding
 from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.costs.charge import CostError
-from tidewatt_coordinator.costs.recent import Recent, recent_costs
+from tidewatt_coordinator.costs.recent import RecentCosts
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import AlertKind
 
@@ -47,11 +47,11 @@ def watched_tags(budgets: Sequence[Budget], anomalies: Anomalies) -> list[str]:
     return [*anomalies.tags, *(tag for budget in budgets for tag in budget.tags)]
 
 
-def read_recent(database: Engine, config: Config, now_ms: int, more_days: int = 0) -> Recent:
-    """The costs that a look needs, and of so many days more."""
+def recent_costs(database: Engine, config: Config, more_days: int = 0) -> RecentCosts:
+    """The reader of the costs that a look needs, and of so many days more."""
     tags = watched_tags(config.budgets, config.anomalies)
     days = 7 * config.anomalies.weeks + BEYOND_DAYS + more_days
-    return recent_costs(database, config.costs.bill, tags, now_ms, days)
+    return RecentCosts(database, config.costs.bill, tags, days)
 
 
 class Watch:
@@ -67,7 +67,8 @@ class Watch:
         forecast: Forecast | None = None,
         real_ms: Callable[[], int] = real_time_ms,
     ) -> None:
-        self._book, self._database, self._config, self._clock = book, database, config, clock
+        self._book, self._config, self._clock = book, config, clock
+        self._recent = recent_costs(database, config)
         self._may, self._forecast, self._real_ms = may, forecast, real_ms
         self.failing = False
         """Whether the last look failed."""
@@ -100,7 +101,7 @@ class Watch:
         """One look; the alerts that are news."""
         now_ms, config = self._clock.now_ms(), self._config
         settling = settling_of(config.anomalies)
-        recent = read_recent(self._database, config, now_ms)
+        recent = self._recent.read(now_ms, time.monotonic())
         budgets = [
             standing(one, recent.costs, recent.tags, now_ms, settling, self._forecast)
             for one in config.budgets

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from tidewatt_coordinator.alerts.desk import AsJson, as_json, console, desk
-from tidewatt_coordinator.alerts.watch import read_recent
+from tidewatt_coordinator.alerts.watch import recent_costs
 from tidewatt_coordinator.anomalies.groups import anomalies, groups, settling_of, terms_of
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile
 from tidewatt_coordinator.costs.days import day_of
@@ -30,7 +30,7 @@ def list_anomalies(
     """Show the days on which a service, a site or a tag cost too much, the dearest first."""
     with desk(config) as at:
         settings = at.config.anomalies
-        recent = read_recent(at.ledger.engine, at.config, at.now_ms, days)
+        recent = recent_costs(at.ledger.engine, at.config, days).read(at.now_ms, 0.0)
         first, terms = day_of(at.now_ms) - timedelta(days=days), terms_of(settings)
         watched = groups(recent.costs, recent.tags, settings.tags, at.now_ms, settling_of(settings))
         found = [one for group in watched for one in anomalies(group, first, terms)]

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from tidewatt_coordinator.alerts.desk import AsJson, as_json, console, desk
-from tidewatt_coordinator.alerts.watch import read_recent
+from tidewatt_coordinator.alerts.watch import recent_costs
 from tidewatt_coordinator.anomalies.groups import settling_of
 from tidewatt_coordinator.budgets.outlook import FORECAST
 from tidewatt_coordinator.budgets.settings import Budget
@@ -46,7 +46,7 @@ def status(
         if name and not budgets:
             known = ", ".join(one.name for one in at.config.budgets) or "none"
             raise CostError(f"there is no budget {name!r}; the configuration has: {known}")
-        recent = read_recent(at.ledger.engine, at.config, at.now_ms)
+        recent = recent_costs(at.ledger.engine, at.config).read(at.now_ms, 0.0)
         settling = settling_of(at.config.anomalies)
         found = [standing(one, recent.costs, recent.tags, at.now_ms, settling, FORECAST) for one in budgets]
     if json:

@@ -9,6 +9,11 @@ from tidewatt_coordinator.costs.daily import daily_costs
 from tidewatt_coordinator.costs.days import DAY_MS, Window
 from tidewatt_coordinator.costs.series import EDGE, DayCost
 
+#: Days that are read at every look: late bills and late reports change them.
+FRESH_DAYS = 10
+#: The older ones are read again each day, and after so many real seconds.
+AGAIN_S = 6 * 3600.0
+
 
 class Recent(msgspec.Struct, frozen=True):
     """The costs of some days up to today, and the tags they were read with."""
@@ -17,9 +22,30 @@ class Recent(msgspec.Struct, frozen=True):
     tags: list[str]
 
 
-def recent_costs(database: Engine, bill: str, tags: Sequence[str], now_ms: int, days: int) -> Recent:
-    """What counts: the edge's charges and the bill's, of so many days before today and of today."""
-    today = now_ms // DAY_MS
-    window = Window((today - days) * DAY_MS, (today + 1) * DAY_MS)
-    names = list(dict.fromkeys(["site", *tags]))
-    return Recent(list(daily_costs(database, window, [EDGE, bill], names)), names)
+class RecentCosts:
+    """Reads what counts: the edge's charges and the bill's.
+
+    Who looks often has the old days remembered, and read again only now and then: of a large fleet they
+    are millions of charges, and they hardly change. One thread at a time.
+    """
+
+    def __init__(self, database: Engine, bill: str, tags: Sequence[str], days: int) -> None:
+        """`days`: so many before today."""
+        self._database, self._days = database, days
+        self._sources = [EDGE, bill]
+        self._tags = list(dict.fromkeys(["site", *tags]))
+        self._old: list[DayCost] = []
+        self._read_day: int | None = None
+        self._read_s = 0.0
+
+    def read(self, now_ms: int, at_s: float) -> Recent:
+        """The costs up to today; `at_s` is monotonic real time."""
+        today = now_ms // DAY_MS
+        if today != self._read_day or at_s - self._read_s >= AGAIN_S:
+            self._read_day, self._read_s = today, at_s
+            self._old = self._of(today - self._days, today - FRESH_DAYS)
+        return Recent([*self._old, *self._of(today - FRESH_DAYS, today + 1)], self._tags)
+
+    def _of(self, first: int, end: int) -> list[DayCost]:
+        window = Window(first * DAY_MS, end * DAY_MS)
+        return list(daily_costs(self._database, window, self._sources, self._tags))
