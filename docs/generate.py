@@ -11,6 +11,8 @@ import logging
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -36,8 +38,13 @@ from tidewatt_agent.sysfs.rails import read_rails
 from tidewatt_agent.sysfs.reader import Nodes, find_nodes
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_agent.tegrastats.child import TegrastatsChild
+from tidewatt_coordinator.alerts.episodes import Standing
 from tidewatt_coordinator.alerts.metrics import AlertMetrics
+from tidewatt_coordinator.alerts.watch import Judged
 from tidewatt_coordinator.app import Coordinator
+from tidewatt_coordinator.budgets.settings import Budget
+from tidewatt_coordinator.budgets.standing import Foreseen
+from tidewatt_coordinator.budgets.standing import Standing as BudgetStanding
 from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.config import Ledger as LedgerConfig
 from tidewatt_coordinator.connection import Connection
@@ -257,6 +264,21 @@ def _learned(profile: BoardProfile) -> Learning:
     return learning
 
 
+def _judged() -> Judged:
+    """A budget with an outlook, and an alert."""
+    one = Decimal(1)
+    budget = BudgetStanding(
+        budget=Budget(name="cloud", amount=one),
+        month=date(2026, 11, 1),
+        spent=one,
+        missing_days=0,
+        foreseen=Foreseen(one, one, one),
+        thresholds=(),
+    )
+    alert = Standing(name="a", episode=1, kind="budget", severity="warning", summary="", since_ms=0)
+    return Judged([budget], [alert])
+
+
 def _birth() -> Birth:
     return Birth(
         device="device", session="s", epoch="epoch", at_ms=0, version="0", board="board", control="observe"
@@ -275,7 +297,7 @@ def _coordinator_families() -> Iterator[Metric]:
             coordinator.ledger.take([REPORT])
             coordinator.publisher.next_table()
             coordinator.publisher.policy.displaced["cleared"] += 1
-            coordinator.costs.look()
+            coordinator.costs.judged = _judged()
             yield from coordinator.metrics.collect()
             yield from AlertMetrics(coordinator.costs, coordinator.telling).collect()
             yield from DoorMetrics({"enrolled": 1}).collect()

@@ -26,12 +26,17 @@ class Hearing:
         self.heard: list[tuple[dict[str, str], bytes]] = []
         self.status = 204
         self.location = ""
+        self.answers = threading.Event()
+        """Cleared: it hears, and keeps its answer to itself."""
+        self.answers.set()
         hearing = self
 
         class Answering(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 hearing.heard.append(({key.lower(): value for key, value in self.headers.items()}, body))
+                if not hearing.answers.wait(30):
+                    return
                 self.send_response(hearing.status)
                 if hearing.location:
                     self.send_header("Location", hearing.location)
