@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import IntegrityError
 
 from tidewatt_coordinator.alerts.episodes import Change, Standing
 from tidewatt_coordinator.alerts.store import AlertBook, AlertError
@@ -77,6 +78,15 @@ def test_the_book_on_both_databases(new_ledger_url: Callable[[], str]) -> None:
         ("y", 3, 1000),
     ]
     ledger.close()
+
+
+def test_two_that_raise_at_once_raise_once(book: AlertBook) -> None:
+    book.apply(told(a_standing()), ["x"], 11, 1000)
+    late = Standing(name="a", episode=1, kind="budget", severity="warning", summary="late", since_ms=11)
+    with pytest.raises(IntegrityError):
+        book.apply(told(a_standing("b"), late), ["x"], 11, 1000)
+    assert [one.alert.summary for one in book.due(2000)] == ["s"]  # nothing of the second's look is left
+    assert set(book.last()) == {"a"}
 
 
 def test_a_targets_queue_is_in_order(book: AlertBook) -> None:

@@ -82,7 +82,11 @@ class AlertBook:
         told = []
         with self._database.begin() as connection:
             for change in changes:
-                self._keep(connection, change.alert, ("summary", "details", "ended_ms"))
+                if change.told and change.alert.state == "firing":
+                    # Should another coordinator have raised it meanwhile, all of this look is undone.
+                    self._begin(connection, change.alert)
+                else:
+                    self._keep(connection, change.alert, ("summary", "details", "ended_ms"))
                 if change.told:
                     told.append(change.alert)
                     self._note(connection, change.alert, targets, now_ms, real_ms)
@@ -155,14 +159,16 @@ class AlertBook:
             for target, rows in sorted(found.items())
         ]
 
+    def _begin(self, connection: Connection, one: Standing) -> None:
+        values = msgspec.structs.asdict(one) | {"details": json.dumps(one.details, sort_keys=True)}
+        connection.execute(insert(table).values(fleet=self._fleet, **values))
+
     def _keep(self, connection: Connection, one: Standing, columns: Sequence[str]) -> None:
         """Write these columns alone: a look and an acknowledgement may meet."""
         key = (table.c.fleet == self._fleet) & (table.c.name == one.name) & (table.c.episode == one.episode)
-        values = msgspec.structs.asdict(one)
-        values["details"] = json.dumps(one.details, sort_keys=True)
+        values = msgspec.structs.asdict(one) | {"details": json.dumps(one.details, sort_keys=True)}
         changed = {column: values[column] for column in columns}
-        if connection.execute(update(table).where(key).values(changed)).rowcount == 0:
-            connection.execute(insert(table).values(fleet=self._fleet, **values))
+        connection.execute(update(table).where(key).values(changed))
 
     def _note(
         self, connection: Connection, one: Standing, targets: Sequence[str], now_ms: int, real_ms: int
