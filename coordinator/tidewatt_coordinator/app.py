@@ -41,6 +41,8 @@ from tidewatt_coordinator.pki.metrics import DoorMetrics
 from tidewatt_coordinator.pki.register import Register
 from tidewatt_coordinator.presence import Presence
 from tidewatt_coordinator.publisher import Publisher
+from tidewatt_coordinator.questions.answers import Answers
+from tidewatt_coordinator.questions.rest import router as cost_router
 from tidewatt_coordinator.rollout.engine import Engine
 from tidewatt_coordinator.rollout.lease import Lease
 from tidewatt_coordinator.rollout.standing import Attached
@@ -118,7 +120,8 @@ class Coordinator:
         self.registry = CollectorRegistry()
         self.registry.register(self.metrics)
         self.registry.register(AlertMetrics(self.costs, self.telling))
-        self.web: FastAPI = api.build(self.now, self.publisher, self.registry)
+        answers = Answers(self.ledger, config.coordinator.fleet, config.costs.bill, self.clock.now_ms)
+        self.web: FastAPI = api.build(self.now, self.publisher, self.registry, cost_router(answers))
 
         self._tasks: list[asyncio.Task[None]] = []
         self._own_broker: broker.EmbeddedBroker | None = None

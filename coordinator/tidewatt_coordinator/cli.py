@@ -28,6 +28,7 @@ from tidewatt_coordinator.ledger.store import LedgerError
 from tidewatt_coordinator.models.cli import app as model_app
 from tidewatt_coordinator.pki.cli import app as enroll_app
 from tidewatt_coordinator.prices.cli import app as prices_app
+from tidewatt_coordinator.questions.cli import app as cost_app
 from tidewatt_coordinator.rollout.cli import app as policy_app
 from tidewatt_governor.traffic import TraceError
 from tidewatt_wire.documents import DocumentError, to_toml
@@ -46,6 +47,7 @@ app.add_typer(anomalies_app, name="anomalies")
 app.add_typer(budget_app, name="budget")
 app.add_typer(carbon_app, name="carbon")
 app.add_typer(config_app, name="config")
+app.add_typer(cost_app, name="cost")
 app.add_typer(costs_app, name="costs")
 app.add_typer(enroll_app, name="enroll")
 app.add_typer(keys_app, name="keys")

@@ -14,6 +14,7 @@ from tests.world import until
 
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ledger.store import Ledger
+from tidewatt_coordinator.questions.changes import Changes
 from tidewatt_coordinator.rollout import engine as engines
 from tidewatt_coordinator.rollout import orders
 from tidewatt_coordinator.rollout.documents import parse
@@ -121,6 +122,10 @@ def test_who_has_not_listened_for_long_judges_nothing(world: World, ledger: Ledg
         heard = False
     assert engine.standing.rollout
     assert engine.standing.rollout.stage == "complete"
+    (change,) = Changes(ledger.engine).all()
+    assert (change.id, change.kind) == (engine.standing.rollout.id, "policy")
+    assert change.begun_ms == engine.standing.rollout.reached_ms[0] < change.at_ms
+    assert change.predicted_share is None, "nobody measured a joule"
 
 
 def test_a_database_restored_from_a_copy_goes_on_above_what_devices_hold(

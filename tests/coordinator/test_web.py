@@ -175,7 +175,7 @@ def test_prometheus_metrics(client: Browser, coordinator: Coordinator, profile: 
 def test_the_page_and_its_parts(client: Browser) -> None:
     page = client.get("/")
     assert page.headers["content-type"].startswith("text/html")
-    for part in ("page.js", "page.css", "icon.svg"):
+    for part in ("page.js", "cost.js", "page.css", "icon.svg"):
         assert f"/static/{part}" in page.text
         assert client.get(f"/static/{part}").status_code == 200
     assert "http://" not in page.text.replace("http://www.w3.org", ""), "nothing comes from elsewhere"

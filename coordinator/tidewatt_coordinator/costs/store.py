@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import Engine, RowMapping, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from tidewatt_coordinator.costs import edge_days
 from tidewatt_coordinator.costs.charge import Charge
 from tidewatt_coordinator.ledger.tables import charge as table
 from tidewatt_coordinator.ledger.tables import cost_call
@@ -56,8 +57,13 @@ class Charges:
         """
         count = self._put(charges, taken_ms)
         gone = delete(table).where(table.c.source == source, table.c.taken_ms != taken_ms)
+        starts = select(table.c.start_ms).where(table.c.source == source, table.c.taken_ms != taken_ms)
         for batch in batches:
             with self._database.begin() as connection:
+                if source == edge_days.EDGE:
+                    edge_days.mark(
+                        connection, connection.execute(starts.where(table.c.batch == batch)).scalars()
+                    )
                 connection.execute(gone.where(table.c.batch == batch))
         return count
 
@@ -127,6 +133,7 @@ class Charges:
         waiting, count = iter(charges), 0
         while piece := list(islice(waiting, PIECE)):
             with self._database.begin() as connection:
+                edge_days.mark(connection, (one.start_ms for _, one in piece if one.source == edge_days.EDGE))
                 connection.execute(statement, [_row(charge, batch, taken_ms) for batch, charge in piece])
             count += len(piece)
         return count

@@ -226,6 +226,11 @@ known_device = Table(
     Column("seen_ms", BigInteger, nullable=False),
 )
 
+#: A charge that spans days, and one of the cloud: in the very words of their indexes, else SQLite doesn't use
+#: those. The edge's charges are a thousand times as many.
+OVER_DAYS = "start_ms / 86400000 <> (end_ms - 1) / 86400000"
+OF_CLOUD = "source <> 'edge'"
+
 #: What something costs, a costs.charge.Charge: money and quantities as decimal text, tags as JSON. `batch`
 #: names what a source always says as a whole, and replaces as a whole, at `taken_ms`.
 charge = Table(
@@ -251,6 +256,10 @@ charge = Table(
     Column("currency", String(3), nullable=False),
     Column("kind", String(10), nullable=False),
     Index("ix_charge_batch", "source", "batch"),
+    Index(
+        "ix_charge_cloud", "source", "start_ms", sqlite_where=text(OF_CLOUD), postgresql_where=text(OF_CLOUD)
+    ),
+    Index("ix_charge_over_days", "start_ms", sqlite_where=text(OVER_DAYS), postgresql_where=text(OVER_DAYS)),
 )
 
 #: How often a source that costs money for each call was asked on a day of UTC.
@@ -311,4 +320,51 @@ alert_delivery = Table(
     Column("done_ms", BigInteger),
     Column("error", Text, nullable=False),
     Index("ix_alert_delivery_waiting", "fleet", "done_ms", "due_ms"),
+)
+
+#: The edge's charges by day, summed over its hours: each sum in units, millionths, and millionths of these.
+#: `prices`: the marginal of all of them; `counted`: how many have a quantity.
+edge_day = Table(
+    "edge_day",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("day_ms", BigInteger, nullable=False, index=True),
+    *(
+        Column(name, Text, nullable=False)
+        for name in ("provider", "service", "category", "region", "account", "resource", "description")
+    ),
+    Column("tags", Text, nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("kind", String(10), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("marginal", Text),
+    *_whole(
+        "counted", *(f"{name}_{part}" for name in ("billed", "effective", "quantity") for part in range(3))
+    ),
+)
+
+#: Which of these days must be summed anew: `version` rises with every change, `summed` is the one that was.
+edge_day_mark = Table(
+    "edge_day_mark",
+    metadata,
+    Column("day_ms", BigInteger, primary_key=True, autoincrement=False),
+    *_whole("version", "summed"),
+)
+
+#: A change that was to save money, a questions.changes.Change: when it began and was in force whole, what it
+#: touched (JSON), and the saving that was predicted, as decimal text: per month, or as a share.
+change = Table(
+    "change",
+    metadata,
+    Column("id", String(120), primary_key=True),
+    Column("kind", String(40), nullable=False),
+    Column("what", Text, nullable=False),
+    Column("begun_ms", BigInteger, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("undone_ms", BigInteger),
+    Column("selector", Text, nullable=False),
+    Column("predicted_per_month", Text),
+    Column("predicted_share", Text),
+    Column("currency", String(3), nullable=False),
+    Column("evidence", Text, nullable=False),
 )

@@ -8,11 +8,14 @@ published again. Only the holder of the lease steps and publishes.
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ledger.store import Ledger
+from tidewatt_coordinator.questions.changes import record
+from tidewatt_coordinator.questions.rollouts import change_of
 from tidewatt_coordinator.rollout.gates import Tally
 from tidewatt_coordinator.rollout.journal import Changed, Event, Journal, Kept
 from tidewatt_coordinator.rollout.lease import Lease, LeaseLost
@@ -204,7 +207,8 @@ class Engine:
             document=state.new.document,
         )
         standing = moved(kept.standing, after, now_ms)
-        self._kept = self._journal.write(kept, standing, event if news else None, lease=self.lease)
+        done = partial(record, change=change_of(after, now_ms)) if after.stage == "complete" else None
+        self._kept = self._journal.write(kept, standing, event if news else None, lease=self.lease, also=done)
         if news:
             log.info("rollout %s: %s", state.id, reason)
 

@@ -138,6 +138,17 @@ def _energy(seen: Sequence[Seen], gates: Gates) -> Iterator[Finding]:
     yield _limit("joules per request", now - 1.0, limit, "%")
 
 
+def energy_factor(seen: Sequence[Seen], least_requests: int) -> tuple[float | None, bool]:
+    """By what factor joules per request changed where the rollout is, and whether the others' change is
+    taken out; None from fewer requests.
+    """
+    now, least = _per_request(seen, reached=True)
+    if now is None or least < least_requests:
+        return None, False
+    rest, least = _per_request(seen, reached=False)
+    return (now / rest, True) if rest and least >= least_requests else (now, False)
+
+
 def _per_request(seen: Sequence[Seen], *, reached: bool) -> tuple[float | None, int]:
     """By what factor a group's joules per request changed, and the fewer requests of both times."""
     pairs = [

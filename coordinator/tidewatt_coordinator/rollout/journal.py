@@ -66,8 +66,10 @@ class Journal:
         *,
         lease: Lease | None = None,
         read: Read | None = None,
+        also: Callable[[Connection], None] | None = None,
     ) -> Kept:
-        """Write what follows `before`, in one transaction with its event, its document and the lease's guard.
+        """Write what follows `before`, in one transaction with its event, its document, the lease's guard,
+        and whatever `also` writes.
 
         Raises Changed if `before` stands no longer, LeaseLost if the lease is another's.
         """
@@ -86,6 +88,8 @@ class Journal:
                     _keep(connection, read, event)
                 if event is not None:
                     self._tell(connection, event, standing, version, lease.fencing if lease else 0)
+                if also is not None:
+                    also(connection)
         except IntegrityError as error:
             raise Changed("the policy was changed by somebody else at this moment") from error
         return Kept(version, standing)

@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-from tidewatt_coordinator.rollout.gates import Contrast, Seen, judge
+from tidewatt_coordinator.rollout.gates import Contrast, Seen, energy_factor, judge
 from tidewatt_coordinator.rollout.terms import Plan, unix_ms
 from tidewatt_wire.messages import Rollout, Rule, Wave
 
@@ -57,6 +57,10 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     before: list[Contrast] = []
     """For each wave: those it reaches and the rest, as they were before the first."""
     reason: str = "planned"
+    joules_factor: float | None = None
+    """Joules per request of those reached, as a multiple of what they were before; None: not known."""
+    compared: bool = False
+    """Whether that is against devices that were not reached yet."""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +93,10 @@ def step(state: State, facts: Facts, now_ms: int) -> tuple[State, str]:
             return _advanced(state, facts, reason, now_ms), reason
         case "complete" | "pause" | "abort":
             ended: dict[str, Stage] = {"complete": "complete", "pause": "paused", "abort": "aborted"}
-            return msgspec.structs.replace(state, stage=ended[verb], reason=reason), reason
+            factor, compared = _factor(state, facts)
+            return msgspec.structs.replace(
+                state, stage=ended[verb], reason=reason, joules_factor=factor, compared=compared
+            ), reason
 
 
 def rollout_of(state: State, waves: int) -> Rollout:
@@ -191,8 +198,11 @@ def _advanced(state: State, facts: Facts, reason: str, now_ms: int) -> State:
     before = state.before
     if not state.wave and facts.evidence:
         before = facts.evidence.contrasts
+    factor, compared = _factor(state, facts)
     return msgspec.structs.replace(
         state,
+        joules_factor=factor,
+        compared=compared,
         stage="soaking",
         wave=state.wave + 1,
         reached_ms=[*state.reached_ms, now_ms],
@@ -200,6 +210,16 @@ def _advanced(state: State, facts: Facts, reason: str, now_ms: int) -> State:
         before=before,
         reason=reason,
     )
+
+
+def _factor(state: State, facts: Facts) -> tuple[float | None, bool]:
+    """The effect on joules per request, as far as it is known; from a comparison if there was one."""
+    if not state.wave or facts.evidence is None:
+        return state.joules_factor, state.compared
+    factor, compared = energy_factor(facts.evidence.seen, state.plan.gates.least_requests)
+    if factor is None or (state.compared and not compared):
+        return state.joules_factor, state.compared
+    return factor, compared
 
 
 def _of(state: State) -> str:

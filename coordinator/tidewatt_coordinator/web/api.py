@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import resources
 from typing import TypeVar
 
-from fastapi import FastAPI, HTTPException, Response
+from fastapi import APIRouter, FastAPI, HTTPException, Response
 from fastapi.responses import HTMLResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
@@ -24,16 +24,21 @@ KEPT_PER_TAKEN = 10.0
 
 _FILES = {
     "page.js": "text/javascript",
+    "cost.js": "text/javascript",
     "page.css": "text/css",
     "icon.svg": "image/svg+xml",
 }
 
 
-def build(fleet_now: Callable[[], FleetNow], publisher: Publisher, registry: CollectorRegistry) -> FastAPI:
+def build(
+    fleet_now: Callable[[], FleetNow], publisher: Publisher, registry: CollectorRegistry, *more: APIRouter
+) -> FastAPI:
     """The application; `fleet_now` draws up the fleet's state and is called at most once a second,
-    less often where that takes long.
+    less often where that takes long. `more`: other parts' routes.
     """
     app = FastAPI(title="Tidewatt coordinator", version=VERSION, docs_url="/docs", redoc_url=None)
+    for routes in more:
+        app.include_router(routes)
     current = kept_for_a_while(fleet_now)
 
     @app.get("/healthz")
