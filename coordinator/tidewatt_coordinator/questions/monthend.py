@@ -7,7 +7,7 @@ truth in 80 of 100 months: it widens with what the residuals show of noise, of n
 over days, and of how little history there was to learn from.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -39,9 +39,6 @@ class MonthEnd:
     low: Decimal
     middle: Decimal
     high: Decimal
-
-    def __iter__(self) -> Iterator[Decimal]:
-        return iter((self.low, self.middle, self.high))
 
 
 @dataclass(frozen=True, kw_only=True)
