@@ -9,8 +9,10 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidewatt_coordinator.config import Ledger as LedgerConfig
+from tidewatt_coordinator.ledger.daybook import place
 from tidewatt_coordinator.ledger.keeping import forget, part
-from tidewatt_coordinator.ledger.rollup import DAY_MS, place, roll_up
+from tidewatt_coordinator.ledger.rolled import DAY_MS
+from tidewatt_coordinator.ledger.rollup import roll_up
 from tidewatt_coordinator.ledger.store import Ledger
 
 log = logging.getLogger(__name__)
