@@ -24,6 +24,7 @@ from tidewatt_coordinator.budgets.outlook import FORECAST
 from tidewatt_coordinator.config import Config, host_port
 from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.energytopic import EnergyTopics
+from tidewatt_coordinator.electricity.settling import Settling
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ingest import Ingest
 from tidewatt_coordinator.keys.folder import KeyFolder
@@ -91,6 +92,13 @@ class Coordinator:
             lambda: self.publisher.policy.found,
         )
         self.upkeep = Upkeep(self.ledger, config.ledger, self.fleet.sites, self.clock.now_ms)
+        self.settling = Settling(
+            self.ledger,
+            self.clock.now_ms,
+            fleet=config.coordinator.fleet,
+            sites=config.edge.sites,
+            tariff=config.ledger.tariff,
+        )
         self.publisher = Publisher(
             connection,
             self.engine.current,
@@ -182,6 +190,7 @@ async def running(
             *serving,
             asyncio.create_task(_eternal("ingest", coordinator.ingest.run())),
             asyncio.create_task(_eternal("upkeep", coordinator.upkeep.run())),
+            asyncio.create_task(_eternal("edge charges", coordinator.settling.run())),
             asyncio.create_task(_eternal("policy", coordinator.engine.run())),
             asyncio.create_task(_eternal("publisher", coordinator.publisher.run())),
             asyncio.create_task(_eternal("costs", coordinator.costs.run())),

@@ -145,12 +145,8 @@ def replace_batch(
     connection.execute(delete(table).where(table.c.source == source, table.c.batch == batch))
     rows = (_row(charge, batch, taken_ms) for charge in charges)
     names = ("source", "key", *_COLUMNS)
-    merge_rows(
-        connection,
-        table,
-        _COLUMNS,
-        sorted((tuple(row[name] for name in names) for row in rows), key=itemgetter(0, 1)),
-    )
+    in_order = sorted((tuple(row[name] for name in names) for row in rows), key=itemgetter(0, 1))
+    merge_rows(connection, table, _COLUMNS, in_order)
 
 
 def _row(charge: Charge, batch: str, taken_ms: int) -> dict[str, object]:

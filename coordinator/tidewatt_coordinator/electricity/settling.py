@@ -45,7 +45,7 @@ class Settling:
     def __init__(
         self, ledger: Ledger, now_ms: Callable[[], int], *, fleet: str, sites: str, tariff: str
     ) -> None:
-        """`sites` and `tariff` are files; a change of theirs has the hours worked out again that it touches."""
+        """`sites` and `tariff` are files; when they change, the hours that it touches are due again."""
         self._ledger, self._now_ms = ledger, now_ms
         self._fleet, self._sites, self._tariff = fleet, sites, tariff
         self._looked = False
@@ -100,11 +100,12 @@ class Settling:
                 continue
             site = place.site.name
             for month in months(place.clockwork.zone, from_ms, to_ms):
+                if not place.from_ms <= month[0] < place.to_ms:
+                    continue
                 if count := hourbook.month_due(self._ledger, site, month):
                     used = drawn(place, hourbook.used_in(self._ledger, site, month))
                     charges = list(demand(place, used, HOUR_MS, *month))
-                    if place.from_ms <= month[0] < place.to_ms:
-                        hourbook.keep_month(self._ledger, site, month, count, charges, self._now_ms())
+                    hourbook.keep_month(self._ledger, site, month, count, charges, self._now_ms())
 
     def _labels(self, day_ms: int) -> dict[str, Mapping[str, str]]:
         """The devices' labels, each at the site where the ledger has it on that day."""
