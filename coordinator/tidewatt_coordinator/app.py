@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 
 import sdnotify
@@ -91,7 +92,13 @@ class Coordinator:
             lambda: self.ingest.has_heard(self.fleet.stale_after_ms),
             lambda: self.publisher.policy.found,
         )
-        self.upkeep = Upkeep(self.ledger, config.ledger, self.fleet.sites, self.clock.now_ms)
+        self.upkeep = Upkeep(
+            self.ledger,
+            config.ledger,
+            self.fleet.sites,
+            self.clock.now_ms,
+            lambda: partial(self.fleet.model, self.policies),
+        )
         self.settling = Settling(
             self.ledger,
             self.clock.now_ms,
@@ -150,13 +157,14 @@ class Coordinator:
 
     def account(self) -> Account:
         """The fleet's account, from the ledger."""
-        return account(self.ledger, self.tariff, self.fleet.models(self.policies))
+        self.upkeep.catch_up()
+        return account(self.ledger, self.tariff)
 
     def now(self) -> FleetNow:
         """The fleet as the API shows it."""
         progress = self._progress(self.clock.now_ms()) if self._progress else None
         return fleet_now(
-            self.fleet, self.account(), self.tariff, self.policies, self.publisher.table, self.clock, progress
+            self.fleet, self.account(), self.policies, self.publisher.table, self.clock, progress
         )
 
 

@@ -97,11 +97,12 @@ def read(
                 spans[key].append(span)
     for start in starts:
         if start.key not in recent:
-            spans[start.key] = list(_read_one(connection, bucket_ms, start))
+            spans[start.key] = list(read_one(connection, bucket_ms, start))
         yield start, spans[start.key]
 
 
-def _read_one(connection: Connection, bucket_ms: int, start: Start) -> Iterator[Span]:
+def read_one(connection: Connection, bucket_ms: int, start: Start) -> Iterator[Span]:
+    """One life's spans from its start on, in order of time."""
     table = device_bucket.c
     mine = (table.device == start.key[0]) & (table.epoch == start.key[1])
     buckets = range(bucket_of(start.from_ms, bucket_ms), start.last_ms + 1, bucket_ms)

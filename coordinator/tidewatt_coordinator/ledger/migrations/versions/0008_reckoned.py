@@ -51,7 +51,7 @@ def upgrade() -> None:
         "device_life", sa.Column("compare_ms", sa.BigInteger(), nullable=False, server_default=never)
     )
     op.create_index("ix_device_life_compare_ms", "device_life", ["compare_ms"])
-    op.execute("UPDATE device_life SET compare_ms = 0")
+    op.execute("UPDATE device_life SET compare_ms = COALESCE((SELECT min(bucket_ms) FROM device_bucket), 0)")
     op.execute("INSERT INTO hour_version (hour_ms, version) SELECT DISTINCT hour_ms, 1 FROM hour_use")
 
 
