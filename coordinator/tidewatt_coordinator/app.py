@@ -25,6 +25,7 @@ from tidewatt_coordinator.budgets.outlook import FORECAST
 from tidewatt_coordinator.config import Config, host_port
 from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.energytopic import EnergyTopics
+from tidewatt_coordinator.costs.imports import Imports
 from tidewatt_coordinator.electricity.settling import Settling
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ingest import Ingest
@@ -106,6 +107,7 @@ class Coordinator:
             sites=config.edge.sites,
             tariff=config.ledger.tariff,
         )
+        self.imports = Imports(self.ledger, config.costs, self.clock.now_ms)
         self.publisher = Publisher(
             connection,
             self.engine.current,
@@ -128,7 +130,7 @@ class Coordinator:
         )
         self._progress = progress
         self.metrics = CoordinatorMetrics(
-            self.ingest, self.fleet, self.ledger, self.publisher, self.engine, self.clock.now_ms
+            self.ingest, self.fleet, self.ledger, self.publisher, self.engine, self.imports, self.clock.now_ms
         )
         self.registry = CollectorRegistry()
         self.registry.register(self.metrics)
@@ -199,6 +201,7 @@ async def running(
             asyncio.create_task(_eternal("ingest", coordinator.ingest.run())),
             asyncio.create_task(_eternal("upkeep", coordinator.upkeep.run())),
             asyncio.create_task(_eternal("edge charges", coordinator.settling.run())),
+            asyncio.create_task(_eternal("imports of costs", coordinator.imports.run())),
             asyncio.create_task(_eternal("policy", coordinator.engine.run())),
             asyncio.create_task(_eternal("publisher", coordinator.publisher.run())),
             asyncio.create_task(_eternal("costs", coordinator.costs.run())),

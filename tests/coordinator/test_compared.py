@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Iterator
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select
 
@@ -56,7 +56,7 @@ def streams(draw: st.DrawFn, steps: tuple[int, ...]) -> list[Report]:
             step = draw(st.sampled_from(steps))
             at_ms += step
             energy_mj += draw(st.integers(0, 10**7))
-            requests += draw(st.integers(0, 10**5))
+            requests += max(0, step) * draw(st.integers(0, 100)) // 1000  # what every mode carries
             modes[draw(st.sampled_from(["7W", "15W"]))] += max(0, step)
     return reports
 
@@ -82,6 +82,7 @@ EXAMPLES = settings(
     derandomize=True,
     deadline=None,
     max_examples=15,
+    phases=(Phase.explicit, Phase.generate),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 

@@ -164,19 +164,15 @@ def again(ledger: Ledger, hours: Sequence[int]) -> None:
     ledger.transact(marked)
 
 
-def energy_costs(ledger: Ledger) -> Mapping[tuple[str, str], tuple[int, Decimal]]:
-    """By site and currency: the energy of the hours whose charges are kept, and what it cost."""
-    table = edge_site_hour.c
-    million = 1_000_000  # in two parts, because SQLite's sums end at 2^63
+def energy_costs(ledger: Ledger) -> Mapping[str, tuple[int, Decimal]]:
+    """By currency: the energy of the hours whose charges are kept, and what it cost."""
+    table, million = edge_site_hour.c, 1_000_000
+    low = table.cost_e12 % million  # in two parts, because SQLite's sums end at 2^63
     rows = select(
-        table.site,
-        table.currency,
-        func.sum(table.energy_mj),
-        func.sum((table.cost_e12 - table.cost_e12 % million) / million),
-        func.sum(table.cost_e12 % million),
-    ).group_by(table.site, table.currency)
+        table.currency, func.sum(table.energy_mj), func.sum((table.cost_e12 - low) / million), func.sum(low)
+    ).group_by(table.currency)
     with ledger.engine.connect() as connection:
         return {
-            (site, currency): (int(mj), (Decimal(int(high)) * million + int(low)) / UNITS)
-            for site, currency, mj, high, low in connection.execute(rows)
+            currency: (int(mj), (Decimal(int(high)) * million + int(low)) / UNITS)
+            for currency, mj, high, low in connection.execute(rows)
         }

@@ -14,7 +14,7 @@ from tidewatt_coordinator.ledger.baselines import MEASURED, Baselines, baselines
 from tidewatt_coordinator.ledger.compared import sums_by_name
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tariff import Tariff
-from tidewatt_coordinator.money import FINEST, total
+from tidewatt_coordinator.money import FINEST
 from tidewatt_wire.units import MILLIJOULES_PER_KILOWATT_HOUR
 
 
@@ -77,23 +77,16 @@ def account(ledger: Ledger, tariff: Tariff) -> Account:
     )
 
 
-def _costs(
-    kept: Mapping[tuple[str, str], tuple[int, Decimal]], tariff: Tariff, energy_mj: int
-) -> dict[str, Decimal]:
+def _costs(kept: Mapping[str, tuple[int, Decimal]], tariff: Tariff, energy_mj: int) -> dict[str, Decimal]:
     """What the energy cost by currency: the closed hours' by the tariffs of their sites and times.
 
     That of the hours since isn't reckoned yet. It is taken at the mean price of the closed ones, by
     currency, and at the ledger's tariff as long as there are none.
     """
-    paid: dict[str, list[tuple[int, Decimal]]] = {}
-    for (_, currency), one in kept.items():
-        paid.setdefault(currency, []).append(one)
     closed_mj = sum(mj for mj, _ in kept.values())
     if not closed_mj:
         return {tariff.currency: tariff.cost(energy_mj)}
-    costs = {}
-    for currency, ones in paid.items():
-        mj, money = sum(one[0] for one in ones), total([one[1] for one in ones])
-        since = money * (energy_mj - closed_mj) / closed_mj
-        costs[currency] = money + since.quantize(FINEST) if mj else money
-    return costs
+    return {
+        currency: money + (money * (energy_mj - closed_mj) / closed_mj).quantize(FINEST)
+        for currency, (_, money) in kept.items()
+    }

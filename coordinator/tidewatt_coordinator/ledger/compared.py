@@ -202,4 +202,4 @@ def _detail_ms(connection: Connection) -> int:
 
 
 def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
+    return msgspec.json.encode(value, order="deterministic").decode()

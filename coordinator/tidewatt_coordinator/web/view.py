@@ -57,7 +57,8 @@ def device_now(name: str, device: Device, status: str, parts: Mapping[str, int])
     gauges = report.gauges if report and status == "online" else None
     verdict = report.verdict if report else None
     total = sum(parts.values())
-    return DeviceNow(
+    # Not validated: ten thousand of them are drawn up at a time, and all of it is ours.
+    return DeviceNow.model_construct(
         device=name,
         status=status,
         board=birth.board if birth else None,
