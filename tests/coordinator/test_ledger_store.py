@@ -175,7 +175,7 @@ def test_absurd_counters_are_still_numbers(url: str) -> None:
         Report(device="a", session="s", epoch=str(n), seq=1, at_ms=n, counters=most, gauges=Gauges())
         for n in range(1100)
     )
-    assert ledger.totals()[0].values[0] == 1100 * 2**53
+    assert ledger.totals()[0].values[0] == ledger.sums()[0] == 1100 * 2**53
     ledger.close()
 
 

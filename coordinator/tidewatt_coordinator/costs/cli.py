@@ -175,10 +175,10 @@ def sources(config: ConfigFile = DEFAULT_CONFIG, json: AsJson = False) -> None:
             table.add_row(name, counts, state, "0", "", "", "", "")
     _console().print(table)
     most = desk.settings.cost_explorer.calls_a_day
-    for one in imports.values():
-        when = f"succeeded {days.iso(one.succeeded_ms)}" if one.succeeded_ms else "never succeeded"
-        why = f"; {one.failures} times in a row it failed: {one.error}" if one.failures else ""
-        print(f"the scheduled import of {one.source} last {when}{why}".replace("last never", "never"))
+    for stands in imports.values():
+        when = f"last succeeded {days.iso(stands.succeeded_ms)}" if stands.succeeded_ms else "never succeeded"
+        why = f"; it failed {stands.failures} times in a row: {stands.error}" if stands.failures else ""
+        print(f"the scheduled import of {stands.source} {when}{why}")
     print(f"Cost Explorer was asked {calls} times today, of at most {most}, at $0.01 each")
 
 

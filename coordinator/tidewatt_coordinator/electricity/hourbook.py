@@ -169,7 +169,7 @@ def energy_costs(ledger: Ledger) -> Mapping[str, tuple[int, Decimal]]:
     table, million = edge_site_hour.c, 1_000_000
     low = table.cost_e12 % million  # in two parts, because SQLite's sums end at 2^63
     rows = select(
-        table.currency, func.sum(table.energy_mj), func.sum((table.cost_e12 - low) / million), func.sum(low)
+        table.currency, func.sum(table.energy_mj), func.sum((table.cost_e12 - low) // million), func.sum(low)
     ).group_by(table.currency)
     with ledger.engine.connect() as connection:
         return {

@@ -18,22 +18,11 @@ from tidewatt_coordinator.money import FINEST
 from tidewatt_wire.units import MILLIJOULES_PER_KILOWATT_HOUR
 
 
-class DeviceAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """What one device has used so far, exactly as counted."""
-
-    device: str
-    energy_mj: int
-    requests: int
-    violating_ms: int
-    unmeasured_ms: int
-    switches: int
-    unjudged_ms: int
-
-
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """The fleet's account. `baselines` is None until a device with a model has reported."""
 
-    devices: list[DeviceAccount]
+    totals: dict[str, int]
+    """The fleet's sum of each counter."""
     currency: str
     price_per_kwh: Decimal
     costs: dict[str, Decimal]
@@ -44,7 +33,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
     def total(self, counter: str) -> int:
         """The fleet's sum of one counter."""
-        return sum(getattr(device, counter) for device in self.devices)
+        return self.totals[counter]
 
     @property
     def cost(self) -> Decimal:
@@ -60,14 +49,11 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
 def account(ledger: Ledger, tariff: Tariff) -> Account:
     """Read the ledger's sums and draw up the account."""
-    devices = [
-        DeviceAccount(device=total.device, **dict(zip(COUNTERS, total.values, strict=True)))
-        for total in ledger.totals()
-    ]
-    costs = _costs(energy_costs(ledger), tariff, sum(device.energy_mj for device in devices))
+    totals = dict(zip(COUNTERS, ledger.sums(), strict=True))
+    costs = _costs(energy_costs(ledger), tariff, totals["energy_mj"])
     sums = sums_by_name(ledger)
     return Account(
-        devices=devices,
+        totals=totals,
         # The ledger's tariff's, but if every site has another.
         currency=tariff.currency if tariff.currency in costs else max(costs, key=lambda one: costs[one]),
         price_per_kwh=tariff.price_per_kwh,

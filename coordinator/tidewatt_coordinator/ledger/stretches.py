@@ -62,8 +62,8 @@ def stretches(life: Life, bucket_ms: int, knot: Knot | None = None) -> Iterator[
         for piece in slices(_mode_spans(life, mode, bucket_ms), bucket_ms, resume):
             if piece.values[0]:
                 modes.setdefault(piece.start_ms, {})[mode] = piece.values[0]
-    resume = None if knot is None or since is None else (since, knot.values)
-    for piece in slices(life.spans, bucket_ms, resume):
+    whole = None if knot is None or since is None else (since, knot.values)
+    for piece in slices(life.spans, bucket_ms, whole):
         mode_ms = modes.get(piece.start_ms, {})
         requests, unmeasured_ms = piece.values[REQUESTS], piece.values[UNMEASURED]
         if unmeasured_ms:

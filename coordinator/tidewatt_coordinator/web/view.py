@@ -56,7 +56,7 @@ def device_now(name: str, device: Device, status: str, parts: Mapping[str, int])
     birth, report, ack = device.birth, device.report, device.ack
     gauges = report.gauges if report and status == "online" else None
     verdict = report.verdict if report else None
-    total = sum(parts.values())
+    total, skew_ms = sum(parts.values()), device.skew.ms
     # Not validated: ten thousand of them are drawn up at a time, and all of it is ours.
     return DeviceNow.model_construct(
         device=name,
@@ -79,7 +79,7 @@ def device_now(name: str, device: Device, status: str, parts: Mapping[str, int])
         switches=report.counters.switches if report else None,
         violating_minutes=minutes(report.counters.violating_ms) if report else None,
         reported_at_ms=report.at_ms if report else None,
-        skew_seconds=None if device.skew.ms is None else seconds(device.skew.ms),
+        skew_seconds=None if skew_ms is None else seconds(skew_ms),
         refused=device.refused,
     )
 
