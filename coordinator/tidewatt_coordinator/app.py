@@ -24,9 +24,9 @@ from tidewatt_coordinator.alerts.watch import Watch
 from tidewatt_coordinator.budgets.outlook import FORECAST
 from tidewatt_coordinator.config import Config, host_port
 from tidewatt_coordinator.connection import Connection
-from tidewatt_coordinator.energytopic import EnergyTopics
 from tidewatt_coordinator.costs.imports import Imports
 from tidewatt_coordinator.electricity.settling import Settling
+from tidewatt_coordinator.energytopic import EnergyTopics
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ingest import Ingest
 from tidewatt_coordinator.keys.folder import KeyFolder
