@@ -26,8 +26,10 @@ from tests.databases import Postgres, postgres_programs
 from benchmarks.results import Result, publish
 from tidewatt_coordinator.ledger.adhoc import HourCopy
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS
+from tidewatt_coordinator.ledger.daybook import NEW
 from tidewatt_coordinator.ledger.merging import Row, merge_rows
-from tidewatt_coordinator.ledger.rollup import DAY_MS, HOUR_MS, NEW, roll_up
+from tidewatt_coordinator.ledger.rolled import DAY_MS, HOUR_MS
+from tidewatt_coordinator.ledger.rollup import roll_up
 from tidewatt_coordinator.ledger.store import DEVICE_RULES, LIFE_RULES, Ledger
 from tidewatt_coordinator.ledger.tables import (
     day_use,

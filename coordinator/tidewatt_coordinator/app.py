@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 
 import sdnotify
@@ -23,6 +24,8 @@ from tidewatt_coordinator.alerts.watch import Watch
 from tidewatt_coordinator.budgets.outlook import FORECAST
 from tidewatt_coordinator.config import Config, host_port
 from tidewatt_coordinator.connection import Connection
+from tidewatt_coordinator.costs.imports import Imports
+from tidewatt_coordinator.electricity.settling import Settling
 from tidewatt_coordinator.energytopic import EnergyTopics
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ingest import Ingest
@@ -92,7 +95,21 @@ class Coordinator:
             lambda: self.ingest.has_heard(self.fleet.stale_after_ms),
             lambda: self.publisher.policy.found,
         )
-        self.upkeep = Upkeep(self.ledger, config.ledger, self.fleet.sites, self.clock.now_ms)
+        self.upkeep = Upkeep(
+            self.ledger,
+            config.ledger,
+            self.fleet.sites,
+            self.clock.now_ms,
+            lambda: partial(self.fleet.model, self.policies),
+        )
+        self.settling = Settling(
+            self.ledger,
+            self.clock.now_ms,
+            fleet=config.coordinator.fleet,
+            sites=config.edge.sites,
+            tariff=config.ledger.tariff,
+        )
+        self.imports = Imports(self.ledger, config.costs, self.clock.now_ms)
         self.publisher = Publisher(
             connection,
             self.engine.current,
@@ -115,7 +132,7 @@ class Coordinator:
         )
         self._progress = progress
         self.metrics = CoordinatorMetrics(
-            self.ingest, self.fleet, self.ledger, self.publisher, self.engine, self.clock.now_ms
+            self.ingest, self.fleet, self.ledger, self.publisher, self.engine, self.imports, self.clock.now_ms
         )
         self.registry = CollectorRegistry()
         self.registry.register(self.metrics)
@@ -145,13 +162,14 @@ class Coordinator:
 
     def account(self) -> Account:
         """The fleet's account, from the ledger."""
-        return account(self.ledger, self.tariff, self.fleet.models(self.policies))
+        self.upkeep.catch_up()
+        return account(self.ledger, self.tariff)
 
     def now(self) -> FleetNow:
         """The fleet as the API shows it."""
         progress = self._progress(self.clock.now_ms()) if self._progress else None
         return fleet_now(
-            self.fleet, self.account(), self.tariff, self.policies, self.publisher.table, self.clock, progress
+            self.fleet, self.account(), self.policies, self.publisher.table, self.clock, progress
         )
 
 
@@ -185,6 +203,8 @@ async def running(
             *serving,
             asyncio.create_task(_eternal("ingest", coordinator.ingest.run())),
             asyncio.create_task(_eternal("upkeep", coordinator.upkeep.run())),
+            asyncio.create_task(_eternal("edge charges", coordinator.settling.run())),
+            asyncio.create_task(_eternal("imports of costs", coordinator.imports.run())),
             asyncio.create_task(_eternal("policy", coordinator.engine.run())),
             asyncio.create_task(_eternal("publisher", coordinator.publisher.run())),
             asyncio.create_task(_eternal("costs", coordinator.costs.run())),

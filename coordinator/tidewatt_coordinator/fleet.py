@@ -112,17 +112,17 @@ class Fleet:
         """A device's status; KeyError if it is unknown."""
         return self.devices[name].status(now_ms, self.stale_after_ms)
 
-    def models(self, policies: PolicySet) -> dict[str, DeviceModel]:
-        """What each device said it can do, with the promise it is under."""
-        return {
-            name: DeviceModel(
-                birth.points,
-                birth.vendor_default or birth.points[0].name,
-                resolve(policies, name, birth.labels).slo_p95_ms,
-            )
-            for name, birth in self._births().items()
-            if birth.points
-        }
+    def model(self, policies: PolicySet, name: str) -> DeviceModel | None:
+        """What a device said it can do, with the promise it is under; None if it hasn't said so."""
+        device = self.devices.get(name)
+        birth = device.birth if device else None
+        if birth is None or not birth.points:
+            return None
+        return DeviceModel(
+            birth.points,
+            birth.vendor_default or birth.points[0].name,
+            resolve(policies, name, birth.labels).slo_p95_ms,
+        )
 
     def sites(self) -> dict[str, str]:
         """The label `site` of every device that has said who it is; empty where it has none."""

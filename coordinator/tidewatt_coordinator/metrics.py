@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from tidewatt_coordinator.costs.imports import Imports
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ingest import Ingest
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS
@@ -26,10 +27,12 @@ class CoordinatorMetrics(Collector):
         ledger: Ledger,
         publisher: Publisher,
         engine: Engine,
+        imports: Imports,
         now_ms: Callable[[], int],
     ) -> None:
         self._ingest, self._fleet, self._ledger = ingest, fleet, ledger
         self._publisher, self._engine, self._now_ms = publisher, engine, now_ms
+        self._imports = imports
 
     def collect(self) -> Iterator[Metric]:
         """Every metric family."""
@@ -87,6 +90,7 @@ class CoordinatorMetrics(Collector):
                 "When the dispatch table is void",
                 self._publisher.table.expires_at_ms / 1000.0,
             )
+        yield from self._imports.families()
         yield from self._ledger_families()
 
     def _ledger_families(self) -> Iterator[Metric]:

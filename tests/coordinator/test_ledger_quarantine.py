@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from tidewatt_coordinator.ledger.adhoc import HourCopy
 from tidewatt_coordinator.ledger.belief import Believed, believed, judge
+from tidewatt_coordinator.ledger.daybook import place
 from tidewatt_coordinator.ledger.intake import MOST_KEPT, Intake, in_quarantine
-from tidewatt_coordinator.ledger.rollup import DAY_MS, HOUR_MS, place, roll_up
+from tidewatt_coordinator.ledger.rolled import DAY_MS, HOUR_MS
+from tidewatt_coordinator.ledger.rollup import roll_up
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.use import hours
 from tidewatt_wire.messages import Counters, Gauges, Report

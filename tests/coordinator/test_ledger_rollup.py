@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, delete, select
 
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS, bucket_of, slices
+from tidewatt_coordinator.ledger.daybook import place
 from tidewatt_coordinator.ledger.keeping import detail_from, forget, months, part
-from tidewatt_coordinator.ledger.rollup import DAY_MS, HOUR_MS, place, roll_up
+from tidewatt_coordinator.ledger.rolled import DAY_MS, HOUR_MS
+from tidewatt_coordinator.ledger.rollup import roll_up
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tables import (
     day_use,

@@ -12,10 +12,13 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, select, text
 
 from tidewatt_coordinator.ledger import store
-from tidewatt_coordinator.ledger.account import account, stretches
+from tidewatt_coordinator.ledger.account import account
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS
 from tidewatt_coordinator.ledger.baselines import DeviceModel
+from tidewatt_coordinator.ledger.compared import compare_changed
+from tidewatt_coordinator.ledger.rollup import roll_up
 from tidewatt_coordinator.ledger.store import Ledger, LedgerError
+from tidewatt_coordinator.ledger.stretches import stretches
 from tidewatt_coordinator.ledger.tables import device_bucket, metadata
 from tidewatt_coordinator.ledger.tariff import load_tariff
 from tidewatt_governor.boards import BoardProfile
@@ -132,15 +135,16 @@ def test_the_account_adds_up_to_the_cent(url: str, profile: BoardProfile) -> Non
     ledger.take(day("a", "1") + day("b", "1"))
     tariff = load_tariff("")
     model = DeviceModel(profile.points, profile.vendor_default, 60.0)
-    drawn = account(ledger, tariff, {"a": model, "b": model})
+    assert account(ledger, tariff).baselines is None
+    roll_up(ledger)
+    compare_changed(ledger, {"a": model, "b": model}.get)
+    drawn = account(ledger, tariff)
     assert drawn.total("energy_mj") == 2 * 49 * 600_123
-    assert drawn.cost == sum(device.cost for device in drawn.devices)
-    assert abs(drawn.cost - tariff.cost(drawn.total("energy_mj"))) < Decimal("1e-20")
+    assert drawn.cost == tariff.cost(drawn.total("energy_mj"))
     assert drawn.baselines is not None
     # 10 rps for 49 minutes on two devices, in the model of 15W: idle 4 W + 10 x 0.03636.
     assert drawn.baselines.modelled_mj == pytest.approx(2 * 49 * 60 * 4363.6, rel=1e-6)
     assert drawn.baselines.best_fixed_point == "7W"
-    assert account(ledger, tariff, {}).baselines is None
     ledger.close()
 
 
@@ -171,7 +175,7 @@ def test_absurd_counters_are_still_numbers(url: str) -> None:
         Report(device="a", session="s", epoch=str(n), seq=1, at_ms=n, counters=most, gauges=Gauges())
         for n in range(1100)
     )
-    assert ledger.totals()[0].values[0] == 1100 * 2**53
+    assert ledger.totals()[0].values[0] == ledger.sums()[0] == 1100 * 2**53
     ledger.close()
 
 
@@ -230,7 +234,9 @@ def test_both_sides_of_the_comparison_cover_the_same_time(url: str, profile: Boa
 
     ledger.take([at(device, minute) for device in ("known", "unknown") for minute in range(61)])
     model = DeviceModel(profile.points, profile.vendor_default, 60.0)
-    drawn = account(ledger, load_tariff(""), {"known": model})
+    roll_up(ledger)
+    compare_changed(ledger, {"known": model}.get)
+    drawn = account(ledger, load_tariff(""))
     assert drawn.compared_mj == 30 * 60 * 8_000
     assert drawn.baselines is not None
     assert drawn.baselines.vendor_default.energy_mj == pytest.approx(30 * 60 * (4800 + 86 * 36.97), rel=1e-6)

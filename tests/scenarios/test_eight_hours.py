@@ -6,6 +6,7 @@ loses everything it held. Only the boards and the clock are simulated.
 """
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,8 @@ from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ingest import Ingest
 from tidewatt_coordinator.ledger.account import account
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS
+from tidewatt_coordinator.ledger.compared import compare_changed
+from tidewatt_coordinator.ledger.rollup import roll_up
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tariff import load_tariff
 from tidewatt_coordinator.publisher import Publisher
@@ -187,7 +190,9 @@ async def test_eight_hours(
         await asyncio.gather(*tasks, return_exceptions=True)
 
     ledger_says = {total.device: dict(zip(COUNTERS, total.values, strict=True)) for total in ledger.totals()}
-    drawn = account(ledger, load_tariff(""), fleet.models(POLICIES))
+    roll_up(ledger)
+    compare_changed(ledger, partial(fleet.model, POLICIES))
+    drawn = account(ledger, load_tariff(""))
     ledger.close()
     assert set(ledger_says) == set(DEVICES)
     # Promise 7: the policy is signed, and every device has said that it decides under it.

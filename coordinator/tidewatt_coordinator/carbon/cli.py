@@ -13,6 +13,7 @@ from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.electricity.edge import device_hours, known_labels
 from tidewatt_coordinator.electricity.files import SITE, load_sites
+from tidewatt_coordinator.ledger.rollup import roll_up
 from tidewatt_coordinator.ledger.store import Ledger
 
 app = typer.Typer(help="The carbon of the fleet's electricity.", no_args_is_help=True)
@@ -64,6 +65,7 @@ def show(hours: Hours = 24, until: Until = "", config: ConfigFile = DEFAULT_CONF
     zones_of = {site.name: site.carbon_zone for site in load_sites(settings.edge.sites).site}
     ledger = _ledger(settings)
     try:
+        roll_up(ledger)  # it may be that no coordinator runs
         labels = known_labels(ledger, settings.coordinator.fleet)
         energy: dict[str, dict[int, int]] = {}
         for row in device_hours(ledger, from_ms, until_ms):

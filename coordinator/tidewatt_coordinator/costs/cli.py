@@ -26,6 +26,7 @@ from tidewatt_coordinator.costs.days import Window
 from tidewatt_coordinator.costs.files import names, rows, write_csv
 from tidewatt_coordinator.costs.focus_check import check as check_focus
 from tidewatt_coordinator.costs.focus_columns import Version
+from tidewatt_coordinator.costs.imports import standings
 from tidewatt_coordinator.costs.reconcile import Line, reconcile
 from tidewatt_coordinator.costs.store import Charges
 from tidewatt_coordinator.ledger.store import Ledger
@@ -49,7 +50,7 @@ class _Desk:
     """What every command works on."""
 
     def __init__(self, config: Config, ledger: Ledger) -> None:
-        self.settings = config.costs
+        self.settings, self.ledger = config.costs, ledger
         self.now_ms = Clock(time.monotonic, time.time, config.clock).now_ms()
         self.store = Charges(ledger.engine)
 
@@ -157,10 +158,10 @@ def sources(config: ConfigFile = DEFAULT_CONFIG, json: AsJson = False) -> None:
         on = configured(desk.settings)
         today = days.day_of(desk.now_ms)
         calls = desk.store.calls("cost_explorer", today)
+        imports = standings(desk.ledger)
     if json:
-        _print_json(
-            {"bill": desk.settings.bill, "configured": on, "held": held, "cost_explorer_calls": calls}
-        )
+        told = {"bill": desk.settings.bill, "configured": on, "held": held, "cost_explorer_calls": calls}
+        _print_json({**told, "imports": list(imports.values())})
         return
     table = Table("source", "counts", "configured", "charges", "from", "until", "last asked", "currency")
     for name in dict.fromkeys([*SOURCES, *(one.source for one in held)]):
@@ -174,6 +175,10 @@ def sources(config: ConfigFile = DEFAULT_CONFIG, json: AsJson = False) -> None:
             table.add_row(name, counts, state, "0", "", "", "", "")
     _console().print(table)
     most = desk.settings.cost_explorer.calls_a_day
+    for stands in imports.values():
+        when = f"last succeeded {days.iso(stands.succeeded_ms)}" if stands.succeeded_ms else "never succeeded"
+        why = f"; it failed {stands.failures} times in a row: {stands.error}" if stands.failures else ""
+        print(f"the scheduled import of {stands.source} {when}{why}")
     print(f"Cost Explorer was asked {calls} times today, of at most {most}, at $0.01 each")
 
 

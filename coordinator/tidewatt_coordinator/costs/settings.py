@@ -82,6 +82,8 @@ class Focus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Costs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the cloud costs, and who says so."""
 
+    import_every_h: Annotated[float, msgspec.Meta(ge=0, le=168)] = 6.0
+    """Hours between two imports of each source by the coordinator; 0: only by `tidewatt costs import`."""
     bill: Bill = "focus"
     """The source whose charges count. The others say parts of the same in other words: they are compared with
     it and never added to it."""

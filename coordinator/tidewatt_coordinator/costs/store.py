@@ -4,18 +4,21 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date
 from decimal import Decimal
 from itertools import islice
+from operator import itemgetter
 
 import msgspec
-from sqlalchemy import Engine, RowMapping, delete, func, select
+from sqlalchemy import Connection, Engine, RowMapping, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tidewatt_coordinator.costs import edge_days
 from tidewatt_coordinator.costs.charge import Charge
+from tidewatt_coordinator.ledger.merging import Rule, merge_rows
 from tidewatt_coordinator.ledger.tables import charge as table
 from tidewatt_coordinator.ledger.tables import cost_call
 
 #: Rows for one statement.
 PIECE = 1000
+_COLUMNS: dict[str, Rule] = {column.name: "new" for column in table.c if not column.primary_key}
 _MONEY = ("quantity", "billed", "effective", "marginal", "list_cost")
 
 
@@ -137,6 +140,20 @@ class Charges:
                 connection.execute(statement, [_row(charge, batch, taken_ms) for batch, charge in piece])
             count += len(piece)
         return count
+
+
+def replace_batch(
+    connection: Connection, source: str, batch: str, charges: Sequence[Charge], taken_ms: int
+) -> None:
+    """Within a transaction: let `charges` be all that a source says about a batch.
+
+    For batches of some ten thousand: other writers on SQLite wait until the transaction ends.
+    """
+    connection.execute(delete(table).where(table.c.source == source, table.c.batch == batch))
+    rows = (_row(charge, batch, taken_ms) for charge in charges)
+    names = ("source", "key", *_COLUMNS)
+    in_order = sorted((tuple(row[name] for name in names) for row in rows), key=itemgetter(0, 1))
+    merge_rows(connection, table, _COLUMNS, in_order)
 
 
 def _row(charge: Charge, batch: str, taken_ms: int) -> dict[str, object]:

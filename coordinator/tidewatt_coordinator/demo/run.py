@@ -88,7 +88,7 @@ async def run(options: Options, console: Console) -> bool:
             await _settle(coordinator, devices)
             now = await asyncio.to_thread(coordinator.now)
             files = [folder / device / "counters.json" for device in devices]
-            kept = summary.conservation(files, devices, coordinator.account())
+            kept = summary.conservation(files, devices, coordinator.ledger.totals())
     return _conclude(options, now, kept, asked_to_stop.is_set(), console)
 
 

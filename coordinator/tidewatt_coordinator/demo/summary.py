@@ -7,11 +7,13 @@ from typing import Any
 import msgspec
 from rich.table import Table
 
-from tidewatt_coordinator.ledger.account import Account
+from tidewatt_coordinator.ledger.arithmetic import COUNTERS
+from tidewatt_coordinator.ledger.store import Total
 from tidewatt_coordinator.web.models import FleetNow
 from tidewatt_wire.messages import Counters
 from tidewatt_wire.units import MILLIJOULES_PER_JOULE, joules
 
+ENERGY = COUNTERS.index("energy_mj")
 NAMES = {
     "tidewatt": "Tidewatt (measured)",
     "max_freq": "MaxFreq",
@@ -38,7 +40,7 @@ class _Kept(msgspec.Struct):
     counters: Counters
 
 
-def conservation(files: Iterable[Path], devices: Collection[str], account: Account) -> Conservation:
+def conservation(files: Iterable[Path], devices: Collection[str], totals: Iterable[Total]) -> Conservation:
     """What the agents kept on their own disks, beside what the ledger has of them.
 
     A device that kept nothing counts nothing, so what the ledger has of it stands out.
@@ -46,7 +48,7 @@ def conservation(files: Iterable[Path], devices: Collection[str], account: Accou
     kept = [msgspec.json.decode(file.read_bytes(), type=_Kept) for file in files if file.exists()]
     return Conservation(
         sum(one.counters.energy_mj for one in kept),
-        sum(one.energy_mj for one in account.devices if one.device in devices),
+        sum(one.values[ENERGY] for one in totals if one.device in devices),
     )
 
 

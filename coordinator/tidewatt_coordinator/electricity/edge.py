@@ -10,11 +10,9 @@ from tidewatt_coordinator.costs.charge import Charge
 from tidewatt_coordinator.electricity.charges import DeviceHour, Place, demand, electricity, fixed
 from tidewatt_coordinator.electricity.files import SITE, load_places
 from tidewatt_coordinator.electricity.rates import HOUR_MS
-from tidewatt_coordinator.ledger.arithmetic import COUNTERS, slices
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tables import known_device
-
-ENERGY = COUNTERS.index("energy_mj")
+from tidewatt_coordinator.ledger.use import hours
 
 Labels = Mapping[str, Mapping[str, str]]
 
@@ -46,11 +44,24 @@ def charges_of(
         first = _hour_from(max(from_ms, place.from_ms))
         end = min(to_ms - to_ms % HOUR_MS, _hour_from(place.to_ms))
         mine = by_site.get(place.site.name, [])
-        now = [row for row in mine if first <= row.hour_ms < end]
-        yield from electricity(_within(place, first, end), now)
+        by_hour: dict[int, list[DeviceHour]] = {}
+        for row in mine:
+            by_hour.setdefault(row.hour_ms, []).append(row)
         for hour_ms in range(first, end, HOUR_MS):
-            yield from fixed(place, hour_ms)
-        yield from demand(place, _drawn(place, mine), HOUR_MS, first, end)
+            yield from hour_charges(place, by_hour.get(hour_ms, []), hour_ms)
+        used = {hour_ms: sum(row.energy_mj for row in here) for hour_ms, here in by_hour.items()}
+        yield from demand(place, drawn(place, used), HOUR_MS, first, end)
+
+
+def holds(place: Place, hour_ms: int) -> bool:
+    """Whether the place's tariff is the one of an hour; where it changes within one, the earlier is."""
+    return _hour_from(place.from_ms) <= hour_ms < _hour_from(place.to_ms)
+
+
+def hour_charges(place: Place, rows: Iterable[DeviceHour], hour_ms: int) -> Iterator[Charge]:
+    """What an hour costs at a place whose tariff holds in it, from its devices' `rows` of that hour."""
+    yield from electricity(_within(place, hour_ms, hour_ms + HOUR_MS), rows)
+    yield from fixed(place, hour_ms)
 
 
 def _hour_from(at_ms: int) -> int:
@@ -58,25 +69,16 @@ def _hour_from(at_ms: int) -> int:
     return at_ms + -at_ms % HOUR_MS
 
 
-def _drawn(place: Place, rows: Iterable[DeviceHour]) -> dict[int, int]:
-    """What the site drew from the grid by hour, mJ."""
-    used: dict[int, int] = {}
-    for row in rows:
-        used[row.hour_ms] = used.get(row.hour_ms, 0) + row.energy_mj
+def drawn(place: Place, used: Mapping[int, int]) -> dict[int, int]:
+    """What the site drew from the grid by hour, mJ, from what its devices used."""
     return {hour: max(0, mj - place.made_mj.get(hour, 0)) for hour, mj in used.items()}
 
 
 def device_hours(ledger: Ledger, from_ms: int, to_ms: int) -> Iterator[DeviceHour]:
-    """Each device's energy by hour, over its epochs, hours without any left out."""
-    found: dict[tuple[str, int], int] = {}
-    for life in ledger.lives():
-        for piece in slices(life.spans, ledger.bucket_ms):
-            hour_ms = piece.start_ms - piece.start_ms % HOUR_MS
-            if from_ms <= hour_ms < to_ms and piece.values[ENERGY]:
-                key = (life.device, hour_ms)
-                found[key] = found.get(key, 0) + piece.values[ENERGY]
-    for (device, hour_ms), energy_mj in sorted(found.items()):
-        yield DeviceHour(device, hour_ms, energy_mj)
+    """Each device's energy by hour, over its epochs, hours without any left out; as last rolled up."""
+    for one in hours(ledger, from_ms, to_ms):
+        if one.energy_mj:
+            yield DeviceHour(one.device, one.hour_ms, one.energy_mj)
 
 
 def known_labels(ledger: Ledger, fleet: str) -> dict[str, dict[str, str]]:

@@ -65,6 +65,7 @@ def load_places(path: str, tariff: str, devices: Mapping[str, Mapping[str, str]]
         known.setdefault(name, Site(name=name))
         at_site.setdefault(name, {})[device] = labels
     places = []
+    clockworks: dict[str, Clockwork] = {}
     for name, site in known.items():
         here = at_site.get(name, {})
         found = {device: sites.hardware_of(labels) for device, labels in here.items()}
@@ -72,7 +73,10 @@ def load_places(path: str, tariff: str, devices: Mapping[str, Mapping[str, str]]
         named = [site.tariff] if isinstance(site.tariff, str) else site.tariff
         files = [str(folder / file) for file in named if file] or [tariff]
         made = load_made(folder / site.solar) if site.solar else {}
-        for clockwork, from_ms, to_ms in _in_turn([load_clockwork(file) for file in files]):
+        for file in files:
+            if str(file) not in clockworks:
+                clockworks[str(file)] = load_clockwork(str(file))
+        for clockwork, from_ms, to_ms in _in_turn([clockworks[str(file)] for file in files]):
             places.append(
                 Place(
                     site=site,
@@ -84,6 +88,19 @@ def load_places(path: str, tariff: str, devices: Mapping[str, Mapping[str, str]]
                 )
             )
     return places
+
+
+def files_of(path: str, tariff: str) -> list[Path]:
+    """Every file that `load_places` reads; DocumentError or OSError as there."""
+    found, folder = [Path(file) for file in (path, tariff) if file], Path(path).parent
+    for site in load_sites(path).site:
+        named = [site.tariff] if isinstance(site.tariff, str) else site.tariff
+        found += [folder / file for file in (*named, site.solar) if file]
+    for file in list(dict.fromkeys(found)):
+        if file.suffix == ".toml" and file != Path(path):
+            market = load_clockwork(str(file)).tariff.day_ahead
+            found += [file.parent / market.file] if market else []
+    return list(dict.fromkeys(found))
 
 
 def _in_turn(clockworks: list[Clockwork]) -> Iterator[tuple[Clockwork, int, int]]:

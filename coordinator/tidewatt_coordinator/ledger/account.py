@@ -1,107 +1,78 @@
-"""One account of the fleet: measured totals, their cost, and what the baselines would have cost."""
+"""One account of the fleet: measured totals, their cost, and what the baselines would have cost.
 
-from collections.abc import Iterator, Mapping
+It is drawn up from sums that are kept, so it takes as long for a year as for a day.
+"""
+
+from collections.abc import Mapping
 from decimal import Decimal
 
 import msgspec
 
-from tidewatt_coordinator.ledger.arithmetic import COUNTERS, Span, bucket_of, slices
-from tidewatt_coordinator.ledger.baselines import Baselines, DeviceModel, Stretch, compare
-from tidewatt_coordinator.ledger.store import Ledger, Life
+from tidewatt_coordinator.electricity.hourbook import energy_costs
+from tidewatt_coordinator.ledger.arithmetic import COUNTERS
+from tidewatt_coordinator.ledger.baselines import MEASURED, Baselines, baselines_of
+from tidewatt_coordinator.ledger.compared import sums_by_name
+from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tariff import Tariff
-
-REQUESTS = COUNTERS.index("requests")
-UNMEASURED = COUNTERS.index("unmeasured_ms")
-
-
-class DeviceAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """What one device has used so far, exactly as counted."""
-
-    device: str
-    energy_mj: int
-    requests: int
-    violating_ms: int
-    unmeasured_ms: int
-    switches: int
-    unjudged_ms: int
-    cost: Decimal
+from tidewatt_coordinator.money import FINEST
+from tidewatt_wire.units import MILLIJOULES_PER_KILOWATT_HOUR
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """The fleet's account. `baselines` is None until a device with a model has reported."""
 
-    devices: list[DeviceAccount]
+    totals: dict[str, int]
+    """The fleet's sum of each counter."""
     currency: str
     price_per_kwh: Decimal
+    costs: dict[str, Decimal]
+    """What the devices' energy cost, by currency."""
     baselines: Baselines | None
     compared_mj: int = 0
     """The measured energy of the devices that the baselines stand for."""
 
     def total(self, counter: str) -> int:
         """The fleet's sum of one counter."""
-        return sum(getattr(device, counter) for device in self.devices)
+        return self.totals[counter]
 
     @property
     def cost(self) -> Decimal:
-        """The fleet's cost: the sum of its devices' costs."""
-        return sum((device.cost for device in self.devices), Decimal(0))
+        """What the energy cost in the account's currency."""
+        return self.costs[self.currency]
+
+    def cost_of(self, energy_mj: int) -> Decimal:
+        """What other energy would have cost, at the mean price of what was used."""
+        used_mj = self.total("energy_mj")
+        mean = self.cost / used_mj if used_mj else self.price_per_kwh / MILLIJOULES_PER_KILOWATT_HOUR
+        return (energy_mj * mean).quantize(FINEST)
 
 
-def account(ledger: Ledger, tariff: Tariff, models: Mapping[str, DeviceModel]) -> Account:
-    """Read the ledger and draw up the account."""
-    devices = [
-        DeviceAccount(
-            device=total.device,
-            cost=tariff.cost(total.values[0]),
-            **dict(zip(COUNTERS, total.values, strict=True)),
-        )
-        for total in ledger.totals()
-    ]
-    fleet: dict[str, tuple[DeviceModel, list[Stretch]]] = {}
-    if models:
-        for life in ledger.lives():
-            if model := models.get(life.device):
-                fleet.setdefault(life.device, (model, []))[1].extend(stretches(life, ledger.bucket_ms))
+def account(ledger: Ledger, tariff: Tariff) -> Account:
+    """Read the ledger's sums and draw up the account."""
+    totals = dict(zip(COUNTERS, ledger.sums(), strict=True))
+    costs = _costs(energy_costs(ledger), tariff, totals["energy_mj"])
+    sums = sums_by_name(ledger)
     return Account(
-        devices=devices,
-        currency=tariff.currency,
+        totals=totals,
+        # The ledger's tariff's, but if every site has another.
+        currency=tariff.currency if tariff.currency in costs else max(costs, key=lambda one: costs[one]),
         price_per_kwh=tariff.price_per_kwh,
-        baselines=compare(fleet) if fleet else None,
-        compared_mj=sum(device.energy_mj for device in devices if device.device in fleet),
+        costs=costs,
+        baselines=baselines_of(sums) if MEASURED in sums else None,
+        compared_mj=sums[MEASURED].energy_mj if MEASURED in sums else 0,
     )
 
 
-def stretches(life: Life, bucket_ms: int) -> Iterator[Stretch]:
-    """A device's buckets as requests and time per mode, as far as its power was measured.
+def _costs(kept: Mapping[str, tuple[int, Decimal]], tariff: Tariff, energy_mj: int) -> dict[str, Decimal]:
+    """What the energy cost by currency: the closed hours' by the tariffs of their sites and times.
 
-    Time without a power reading, and the requests in it, are left out: on the other side of
-    every comparison they are missing too.
+    That of the hours since isn't reckoned yet. It is taken at the mean price of the closed ones, by
+    currency, and at the ledger's tariff as long as there are none.
     """
-    modes: dict[int, dict[str, int]] = {}
-    for mode in life.modes:
-        for piece in slices(_mode_spans(life, mode, bucket_ms), bucket_ms):
-            if piece.values[0]:
-                modes.setdefault(piece.start_ms, {})[mode] = piece.values[0]
-    for piece in slices(life.spans, bucket_ms):
-        mode_ms = modes.get(piece.start_ms, {})
-        requests, unmeasured_ms = piece.values[REQUESTS], piece.values[UNMEASURED]
-        if unmeasured_ms:
-            share = max(0.0, 1.0 - unmeasured_ms / max(1, sum(mode_ms.values())))
-            mode_ms = {mode: round(ms * share) for mode, ms in mode_ms.items()}
-            requests = round(requests * share)
-        yield Stretch(requests, mode_ms)
-
-
-def _mode_spans(life: Life, mode: str, bucket_ms: int) -> Iterator[Span]:
-    """The spans of one mode's time, with the zeros that reports leave out until a mode is first used."""
-    known = {bucket_of(span.first_ms, bucket_ms): span for span in life.modes[mode]}
-    before: tuple[int, ...] = (0,)
-    for whole in life.spans:
-        span = known.get(bucket_of(whole.first_ms, bucket_ms))
-        if span is None:
-            yield Span(whole.first_ms, whole.last_ms, before, before)
-            continue
-        if span.first_ms > whole.first_ms:  # the mode was first used inside this bucket
-            span = Span(whole.first_ms, span.last_ms, before, span.greatest)
-        yield span
-        before = span.greatest
+    closed_mj = sum(mj for mj, _ in kept.values())
+    if not closed_mj:
+        return {tariff.currency: tariff.cost(energy_mj)}
+    return {
+        currency: money + (money * (energy_mj - closed_mj) / closed_mj).quantize(FINEST)
+        for currency, (_, money) in kept.items()
+    }

@@ -19,7 +19,7 @@ import duckdb
 from sqlalchemy import select
 
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS
-from tidewatt_coordinator.ledger.rollup import DAY_MS
+from tidewatt_coordinator.ledger.rolled import DAY_MS
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tables import day_use, day_version, hour_use
 

@@ -85,30 +85,80 @@ def modelled(stretches: Iterable[Stretch], points: Sequence[OperatingPoint]) -> 
     return round(energy_j * MILLIJOULES_PER_JOULE)
 
 
-def compare(fleet: Mapping[str, tuple[DeviceModel, Sequence[Stretch]]]) -> Baselines:
-    """The baselines of a fleet, by device. Raises ValueError if it is empty.
+class Part(msgspec.Struct, frozen=True):
+    """A sum over lives: energy, time out of the promise, time lived, and how many lives it is of."""
+
+    energy_mj: int
+    violating_ms: int = 0
+    lived_ms: int = 0
+    lives: int = 1
+
+    def plus(self, other: "Part", sign: int = 1) -> "Part":
+        """Both together; with a sign of -1 what is left without the other."""
+        return Part(
+            self.energy_mj + sign * other.energy_mj,
+            self.violating_ms + sign * other.violating_ms,
+            self.lived_ms + sign * other.lived_ms,
+            self.lives + sign * other.lives,
+        )
+
+
+#: Names of parts: what was measured, the model of the same, two baselines; and AT + a mode's name.
+MEASURED, MODELLED, MAX_FREQ, VENDOR_DEFAULT, AT = "measured", "modelled", "max_freq", "vendor_default", "at "
+
+
+def parts(stretches: Sequence[Stretch], model: DeviceModel, measured_mj: int) -> dict[str, Part]:
+    """One device's stretches, as measured and as each baseline would have had them."""
+    lived_ms = sum(one.lived_ms for one in stretches)
+    found = {
+        MEASURED: Part(measured_mj, 0, lived_ms),
+        MODELLED: Part(modelled(stretches, model.points), 0, lived_ms),
+    }
+    for point in model.points:
+        outcome = fixed(stretches, point, model.slo_p95_ms)
+        found[AT + point.name] = Part(outcome.energy_mj, outcome.violating_ms, lived_ms)
+    nothing = Part(0)  # a default that is none of its modes
+    found[MAX_FREQ] = found[AT + strongest(model.points, model.slo_p95_ms).name]
+    found[VENDOR_DEFAULT] = found.get(AT + model.vendor_default, nothing)
+    return found
+
+
+def baselines_of(sums: Mapping[str, Part]) -> Baselines:
+    """The baselines of a fleet from its devices' parts, summed by name. ValueError if there are none.
 
     The best fixed mode is chosen with hindsight, one for the whole fleet, among the modes
     that every device has: the least energy of those that keep the promise about as well as
     any of them can (within EXCESS_ALLOWED of the time lived).
     """
-    if not fleet:
+    whole = sums.get(MEASURED)
+    if whole is None or not whole.lives:
         raise ValueError("no device has a model yet")
-    shared = set.intersection(*({point.name for point in model.points} for model, _ in fleet.values()))
-    by_point = {name: _fleet_fixed(fleet, dict.fromkeys(fleet, name)) for name in sorted(shared)}
-    best = _best(by_point, sum(one.lived_ms for _, stretches in fleet.values() for one in stretches))
+    by_point = {
+        name[len(AT) :]: _outcome(one)
+        for name, one in sorted(sums.items())
+        if name.startswith(AT) and one.lives == whole.lives
+    }
+    best = _best(by_point, whole.lived_ms)
     return Baselines(
-        max_freq=_fleet_fixed(
-            fleet,
-            {name: strongest(model.points, model.slo_p95_ms).name for name, (model, _) in fleet.items()},
-        ),
-        vendor_default=_fleet_fixed(
-            fleet, {name: model.vendor_default for name, (model, _) in fleet.items()}
-        ),
+        max_freq=_outcome(sums[MAX_FREQ]),
+        vendor_default=_outcome(sums[VENDOR_DEFAULT]),
         best_fixed=by_point.get(best),
         best_fixed_point=best,
-        modelled_mj=sum(modelled(stretches, model.points) for model, stretches in fleet.values()),
+        modelled_mj=sums[MODELLED].energy_mj,
     )
+
+
+def compare(fleet: Mapping[str, tuple[DeviceModel, Sequence[Stretch]]]) -> Baselines:
+    """The baselines of a fleet, by device. Raises ValueError if it is empty."""
+    sums: dict[str, Part] = {}
+    for model, stretches in fleet.values():
+        for name, one in parts(stretches, model, 0).items():
+            sums[name] = sums[name].plus(one) if name in sums else one
+    return baselines_of(sums)
+
+
+def _outcome(one: Part) -> Outcome:
+    return Outcome(one.energy_mj, one.violating_ms)
 
 
 def _best(by_point: Mapping[str, Outcome], lived_ms: int) -> str:
@@ -118,17 +168,3 @@ def _best(by_point: Mapping[str, Outcome], lived_ms: int) -> str:
     limit_ms = fewest_ms + EXCESS_ALLOWED * lived_ms
     keeping = [name for name, outcome in by_point.items() if outcome.violating_ms <= limit_ms]
     return min(keeping, key=lambda name: by_point[name].energy_mj)
-
-
-def _fleet_fixed(
-    fleet: Mapping[str, tuple[DeviceModel, Sequence[Stretch]]], chosen: Mapping[str, str]
-) -> Outcome:
-    energy_mj = violating_ms = 0
-    for device, (model, stretches) in fleet.items():
-        point = find(model.points, chosen[device])
-        if point is None:
-            continue
-        outcome = fixed(stretches, point, model.slo_p95_ms)
-        energy_mj += outcome.energy_mj
-        violating_ms += outcome.violating_ms
-    return Outcome(energy_mj, violating_ms)

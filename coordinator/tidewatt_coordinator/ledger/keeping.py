@@ -12,7 +12,8 @@ from itertools import pairwise
 from sqlalchemy import Connection, Table, delete, func, select, update
 
 from tidewatt_coordinator.ledger.merging import merge_rows
-from tidewatt_coordinator.ledger.rollup import DAY_MS, DETAIL_FACT
+from tidewatt_coordinator.ledger.resuming import DETAIL_FACT
+from tidewatt_coordinator.ledger.rolled import DAY_MS
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tables import device_bucket, device_life, hour_use, ledger_fact, mode_bucket
 

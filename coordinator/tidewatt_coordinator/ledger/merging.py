@@ -97,5 +97,11 @@ _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 def _line(row: Row) -> str:
     return (
-        "\t".join([value.translate(_ESCAPES) if type(value) is str else str(value) for value in row]) + "\n"
+        "\t".join(
+            [
+                value.translate(_ESCAPES) if type(value) is str else r"\N" if value is None else str(value)
+                for value in row
+            ]
+        )
+        + "\n"
     )

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from alembic import command
 from alembic.config import Config as AlembicConfig
-from sqlalchemy import Connection, Engine, RowMapping, Table, create_engine, event, select
+from sqlalchemy import Connection, Engine, RowMapping, Table, create_engine, event, func, select
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS, Span, bucket_of, merge, span_of
@@ -149,6 +149,17 @@ class Ledger:
                 before = totals.get(device, (0,) * len(values))
                 totals[device] = tuple(map(add, before, values))
         return [Total(device, values) for device, values in totals.items()]
+
+    def sums(self) -> tuple[int, ...]:
+        """What the whole fleet has counted, in the order of COUNTERS."""
+        table, part = device_life.c, 1_000_000
+        parts = []  # each sum in two, because SQLite's end at 2^63
+        for name in COUNTERS:
+            low = table[f"{name}_greatest"] % part
+            parts += [func.sum((table[f"{name}_greatest"] - low) // part), func.sum(low)]
+        with self._engine.connect() as connection:
+            row = [int(value or 0) for value in connection.execute(select(*parts)).one()]
+        return tuple(high * part + low for high, low in zip(row[::2], row[1::2], strict=True))
 
     def lives(self) -> list[Life]:
         """Every bucket that is kept, by device and epoch. It reads them all: not for every look at a page."""

@@ -50,8 +50,9 @@ mode_bucket = Table(
 )
 
 #: One row per device and epoch: its greatest counters; since when its buckets have changed after they
-#: were rolled up last (`dirty_ms`); and where rolling up can begin again: an hour that has reports, and
-#: the counters at its start. An hour of -1 means from the first report on.
+#: were rolled up last (`dirty_ms`), or compared with fixed modes (`compare_ms`); and where rolling up can
+#: begin again: an hour that has reports, and the counters at its start. An hour of -1 means from the first
+#: report on.
 device_life = Table(
     "device_life",
     metadata,
@@ -63,7 +64,9 @@ device_life = Table(
         Column(f"{counter}_resume", BigInteger, nullable=False, server_default=text("0"))
         for counter in COUNTERS
     ),
+    Column("compare_ms", BigInteger, nullable=False, server_default=text(str(NEVER_MS))),
     Index("ix_device_life_dirty_ms", "dirty_ms"),
+    Index("ix_device_life_compare_ms", "compare_ms"),
     sqlite_with_rowid=False,
 )
 
@@ -107,6 +110,76 @@ day_version = Table(
     metadata,
     Column("day_ms", BigInteger, primary_key=True, autoincrement=False),
     Column("version", BigInteger, nullable=False),
+)
+
+#: How often an hour was rolled up anew: by it who reckons with hours sees which are new.
+hour_version = Table(
+    "hour_version",
+    metadata,
+    Column("hour_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("version", BigInteger, nullable=False),
+)
+
+#: The hours whose edge charges are kept: of which version, under which terms (a hash), and how often they
+#: were worked out.
+edge_hour = Table(
+    "edge_hour",
+    metadata,
+    Column("hour_ms", BigInteger, primary_key=True, autoincrement=False),
+    *_whole("version", "times"),
+    Column("terms", String(64), nullable=False),
+)
+
+#: A site's energy in such an hour, and what it paid for it, in 10^-12 of the currency: with whole
+#: numbers the database can add up.
+edge_site_hour = Table(
+    "edge_site_hour",
+    metadata,
+    Column("hour_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("site", String(200), primary_key=True),
+    Column("currency", String(3), nullable=False),
+    *_whole("energy_mj", "cost_e12"),
+    sqlite_with_rowid=False,
+)
+
+#: The months of a site's clock whose demand charges are kept, and how often their hours had been worked out.
+edge_month = Table(
+    "edge_month",
+    metadata,
+    Column("month_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("site", String(200), primary_key=True),
+    *_whole("times"),
+)
+
+#: What fixed modes would have used (`name`, as in compared.py), summed over the lives of a day.
+compared_day = Table(
+    "compared_day",
+    metadata,
+    Column("day_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", String(80), primary_key=True),
+    *_whole("lives", "energy_mj", "violating_ms", "lived_ms"),
+    sqlite_with_rowid=False,
+)
+
+#: One life's part of that, as JSON, and the counters of the day's last report, where the next one begins.
+compared_life = Table(
+    "compared_life",
+    metadata,
+    Column("device", String(63), primary_key=True),
+    Column("epoch", String(64), primary_key=True),
+    Column("day_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("parts", Text, nullable=False),
+    Column("knot", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: How the scheduled import of each source of costs stands.
+cost_import = Table(
+    "cost_import",
+    metadata,
+    Column("source", String(20), primary_key=True),
+    *_whole("tried_ms", "succeeded_ms", "failures", "charges"),
+    Column("error", Text, nullable=False),
 )
 
 #: Where each device stands now.

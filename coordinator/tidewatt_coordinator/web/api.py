@@ -3,31 +3,23 @@
 import threading
 import time
 from collections.abc import Callable
-from importlib import resources
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, FastAPI, HTTPException, Response
-from fastapi.responses import HTMLResponse
+from fastapi import APIRouter, FastAPI, HTTPException, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from tidewatt_coordinator import VERSION
 from tidewatt_coordinator.publisher import Publisher
+from tidewatt_coordinator.web import page
 from tidewatt_coordinator.web.models import Dispatch, FleetNow
 
 T = TypeVar("T")
 
 #: Real seconds for which a drawn-up account is shown again: many viewers cost as much as one.
 ACCOUNT_KEPT_S = 1.0
-#: It reads the whole ledger, so it is kept this many times as long as it took: looking costs a tenth of a
-#: processor at the most, however large the fleet and however long its history.
+#: It is kept this many times as long as it took: looking costs a tenth of a processor at the most, however
+#: large the fleet.
 KEPT_PER_TAKEN = 10.0
-
-_FILES = {
-    "page.js": "text/javascript",
-    "cost.js": "text/javascript",
-    "page.css": "text/css",
-    "icon.svg": "image/svg+xml",
-}
 
 
 def build(
@@ -37,7 +29,7 @@ def build(
     less often where that takes long. `more`: other parts' routes.
     """
     app = FastAPI(title="Tidewatt coordinator", version=VERSION, docs_url="/docs", redoc_url=None)
-    for routes in more:
+    for routes in (page.routes, *more):
         app.include_router(routes)
     current = kept_for_a_while(fleet_now)
 
@@ -46,10 +38,18 @@ def build(
         """The process answers."""
         return {"status": "ok", "version": VERSION}
 
-    @app.get("/v1/fleet")
-    def fleet() -> FleetNow:
-        """The fleet as it stands, its totals, and the comparison with the baselines."""
-        return current()
+    @app.get("/v1/fleet", response_model=FleetNow)
+    def fleet(limit: Annotated[int | None, Query(ge=0)] = None, after: str = "") -> Response:
+        """The fleet as it stands, its totals, and the comparison with the baselines.
+
+        Devices are in order of their names: all of them, or `limit` of those that come `after` a name.
+        """
+        now = current()
+        if limit is not None or after:
+            some = [device for device in now.devices if device.device > after][:limit]
+            now = now.model_copy(update={"devices": some})
+        # Written here: FastAPI would validate ten thousand devices once more.
+        return Response(now.model_dump_json(), media_type="application/json")
 
     @app.get("/v1/dispatch")
     def dispatch() -> Dispatch:
@@ -70,23 +70,7 @@ def build(
         """Prometheus exposition."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
-    @app.get("/", response_class=HTMLResponse)
-    def page() -> str:
-        """The page."""
-        return _file("page.html").decode()
-
-    @app.get("/static/{name}", response_class=Response)
-    def static(name: str) -> Response:
-        """A part of the page."""
-        if name not in _FILES:
-            raise HTTPException(404, "no such file")
-        return Response(_file(name), media_type=_FILES[name], headers={"Cache-Control": "no-cache"})
-
     return app
-
-
-def _file(name: str) -> bytes:
-    return resources.files("tidewatt_coordinator.web.static").joinpath(name).read_bytes()
 
 
 def kept_for_a_while(

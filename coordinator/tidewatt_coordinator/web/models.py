@@ -58,12 +58,17 @@ class FleetNow(BaseModel):
     """Share of a replayed day that has passed; null on a real fleet."""
     speed: float
     devices: list[DeviceNow]
+    known: int
+    """How many devices there are, of which `devices` may be some."""
     online: int
     watts: float | None
     requests_rps: float | None
     energy_joules: float
     requests: int
     cost: Decimal
+    """What the energy cost in `currency`, by the tariffs of its hours and sites."""
+    costs: dict[str, Decimal]
+    """The same in every currency that sites pay in."""
     currency: str
     price_per_kwh: Decimal
     switches: int

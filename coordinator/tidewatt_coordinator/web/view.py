@@ -6,7 +6,6 @@ from tidewatt_coordinator import VERSION
 from tidewatt_coordinator.fleet import Device, Fleet
 from tidewatt_coordinator.ledger.account import Account
 from tidewatt_coordinator.ledger.baselines import Outcome
-from tidewatt_coordinator.ledger.tariff import Tariff
 from tidewatt_coordinator.web.models import DeviceNow, FleetNow, PolicyOutcome
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import DispatchTable, PolicySet
@@ -16,7 +15,6 @@ from tidewatt_wire.units import joules, minutes, seconds, watt_hours
 def fleet_now(
     fleet: Fleet,
     account: Account,
-    tariff: Tariff,
     policies: PolicySet,
     table: DispatchTable | None,
     clock: Clock,
@@ -34,18 +32,20 @@ def fleet_now(
         progress=progress,
         speed=clock.speed,
         devices=devices,
+        known=len(devices),
         online=len(present),
         watts=_sum([device.watts for device in present]),
         requests_rps=_sum([device.requests_rps for device in present]),
         energy_joules=joules(account.total("energy_mj")),
         requests=account.total("requests"),
         cost=account.cost,
+        costs=account.costs,
         currency=account.currency,
         price_per_kwh=account.price_per_kwh,
         switches=account.total("switches"),
         violating_minutes=minutes(account.total("violating_ms")),
         unmeasured_seconds=seconds(account.total("unmeasured_ms")),
-        policies=policy_outcomes(account, tariff),
+        policies=policy_outcomes(account),
         model_error_share=_model_error(account),
         dispatch_reason=table.reason if table else None,
     )
@@ -56,8 +56,9 @@ def device_now(name: str, device: Device, status: str, parts: Mapping[str, int])
     birth, report, ack = device.birth, device.report, device.ack
     gauges = report.gauges if report and status == "online" else None
     verdict = report.verdict if report else None
-    total = sum(parts.values())
-    return DeviceNow(
+    total, skew_ms = sum(parts.values()), device.skew.ms
+    # Not validated: ten thousand of them are drawn up at a time, and all of it is ours.
+    return DeviceNow.model_construct(
         device=name,
         status=status,
         board=birth.board if birth else None,
@@ -78,12 +79,12 @@ def device_now(name: str, device: Device, status: str, parts: Mapping[str, int])
         switches=report.counters.switches if report else None,
         violating_minutes=minutes(report.counters.violating_ms) if report else None,
         reported_at_ms=report.at_ms if report else None,
-        skew_seconds=None if device.skew.ms is None else seconds(device.skew.ms),
+        skew_seconds=None if skew_ms is None else seconds(skew_ms),
         refused=device.refused,
     )
 
 
-def policy_outcomes(account: Account, tariff: Tariff) -> dict[str, PolicyOutcome]:
+def policy_outcomes(account: Account) -> dict[str, PolicyOutcome]:
     """Tidewatt as measured, and the baselines as estimated, by name."""
     measured = Outcome(account.total("energy_mj"), account.total("violating_ms"))
     shown = {
@@ -108,7 +109,7 @@ def policy_outcomes(account: Account, tariff: Tariff) -> dict[str, PolicyOutcome
             continue
         shown[name] = PolicyOutcome(
             energy_wh=watt_hours(outcome.energy_mj),
-            cost=tariff.cost(outcome.energy_mj),
+            cost=account.cost_of(outcome.energy_mj),
             violating_minutes=minutes(outcome.violating_ms),
             switches=0,
             saving_share=1.0 - account.compared_mj / outcome.energy_mj if outcome.energy_mj else None,

@@ -1,5 +1,7 @@
 // Polls /v1/fleet once a second and shows it. What is not known is shown as a dash, never as zero.
 const NONE = "–";
+// More rows than this nobody reads, and a browser takes long to draw them every second.
+const SHOWN = 500;
 const POLICY_NAMES = { tidewatt: "Tidewatt", max_freq: "MaxFreq", vendor_default: "Vendor default", best_fixed: "Best fixed mode" };
 const at = (id) => document.getElementById(id);
 
@@ -83,7 +85,9 @@ function show(fleet) {
   quantity("watts", fleet.watts, "W", 1);
   quantity("rps", fleet.requests_rps, "/s", 0);
   quantity("energy", fleet.energy_joules / 3600, "Wh", 1);
-  at("cost").replaceChildren(Number(fleet.cost).toFixed(4), " ", element("small", fleet.currency));
+  const others = Object.entries(fleet.costs).filter(([currency]) => currency !== fleet.currency);
+  const also = others.map(([currency, cost]) => ` + ${Number(cost).toFixed(4)} ${currency}`).join("");
+  at("cost").replaceChildren(Number(fleet.cost).toFixed(4), " ", element("small", fleet.currency + also));
   quantity("requests", fleet.requests, "", 0);
   quantity("violating", fleet.violating_minutes, "min", 1);
   at("policies").tBodies[0].replaceChildren(...Object.entries(fleet.policies).map((entry) => policyRow(entry, fleet.currency)));
@@ -91,7 +95,7 @@ function show(fleet) {
     fleet.model_error_share === null
       ? "Estimates begin when a device has reported."
       : `Estimates come from the operating-point model on the ledger's requests; on what really ran it is ${number(Math.abs(fleet.model_error_share) * 100, 1)} % ${fleet.model_error_share < 0 ? "below" : "above"} the measured energy.`;
-  at("online").textContent = `${fleet.online} of ${fleet.devices.length} online`;
+  at("online").textContent = `${fleet.online} of ${fleet.known} online` + (fleet.known > fleet.devices.length ? `, the first ${number(fleet.devices.length)} shown` : "");
   at("devices").tBodies[0].replaceChildren(...fleet.devices.map((device) => deviceRow(device, fleet.speed)));
   at("dispatch").textContent = fleet.dispatch_reason ? `Dispatch: ${fleet.dispatch_reason}.` : "";
 }
@@ -99,7 +103,7 @@ function show(fleet) {
 async function poll() {
   const notice = at("connection");
   try {
-    const answer = await fetch("/v1/fleet");
+    const answer = await fetch(`/v1/fleet?limit=${SHOWN}`);
     if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
     show(await answer.json());
     notice.hidden = true;
