@@ -11,7 +11,7 @@ from tidewatt_coordinator.dispatch.backends import Backend
 from tidewatt_coordinator.dispatch.certificate import certify
 from tidewatt_coordinator.dispatch.classes import RequestClass
 from tidewatt_coordinator.dispatch.plan import Plan
-from tidewatt_coordinator.dispatch.pool import Pool, survey
+from tidewatt_coordinator.dispatch.pool import Floats, Pool, survey
 from tidewatt_coordinator.dispatch.quantise import largest_remainder, whole_parts
 from tidewatt_coordinator.dispatch.terms import Terms
 from tidewatt_coordinator.dispatch.water import Basin
@@ -38,6 +38,11 @@ def nested_pool(seed: int, size: int, kinds: int, load: float) -> Pool:
     )
 
 
+def none(pool: Pool) -> Floats:
+    """No floors."""
+    return np.zeros(len(pool.cost))
+
+
 def cost(pool: Pool, plan: Plan) -> float:
     """Of serving and refusing, per second."""
     return float((plan.placed * pool.costs()).sum() + (pool.demand - plan.admitted) @ pool.shed_price)
@@ -49,8 +54,8 @@ def test_the_exact_way_equals_the_linear_program(seed: int, size: int, kinds: in
     pool = nested_pool(seed, size, kinds, load)
     found = nested.rings(pool.keeps)
     assert found is not None
-    exact = nested.solve(pool, found, pool.capacity, spread=0.0, explore=0.0)
-    program = general.solve(pool, pool.keeps, pool.capacity, spread=0.0, explore=0.0, mixture=False)
+    exact = nested.solve(pool, found, pool.capacity, spread=0.0, floors=none(pool))
+    program = general.solve(pool, pool.keeps, pool.capacity, spread=0.0, floors=none(pool), mixture=False)
     assert cost(pool, exact) == pytest.approx(cost(pool, program), rel=1e-9, abs=1e-15)
     assert np.all(exact.placed.sum(axis=1) <= pool.capacity * (1.0 + 1e-12))
     assert exact.placed.sum(axis=0) == pytest.approx(exact.admitted, rel=1e-9, abs=1e-9)
@@ -64,7 +69,7 @@ def test_the_exact_plan_is_proved_by_its_own_prices(seed: int, size: int, kinds:
     pool = nested_pool(seed, size, kinds, load)
     found = nested.rings(pool.keeps)
     assert found is not None
-    plan = nested.solve(pool, found, pool.capacity, spread=0.0, explore=0.0)
+    plan = nested.solve(pool, found, pool.capacity, spread=0.0, floors=none(pool))
     names = [RequestClass(str(k), 1.0) for k in range(kinds)]
     backends = [Backend(str(row), 1.0, 0.0) for row in range(size)]
     shares = plan.placed / np.where(plan.admitted > 0.0, plan.admitted, 1.0)
@@ -78,8 +83,8 @@ def test_the_convex_term_costs_little_and_makes_alike_alike(seed: int, load: flo
     pool = nested_pool(seed, 20, 3, load)
     found = nested.rings(pool.keeps)
     assert found is not None
-    least = nested.solve(pool, found, pool.capacity, spread=0.0, explore=0.0)
-    plan = nested.solve(pool, found, pool.capacity, spread=spread * 1e-6, explore=0.0)
+    least = nested.solve(pool, found, pool.capacity, spread=0.0, floors=none(pool))
+    plan = nested.solve(pool, found, pool.capacity, spread=spread * 1e-6, floors=none(pool))
     assert cost(pool, least) * (1.0 - 1e-9) <= cost(pool, plan)
     assert cost(pool, plan) - cost(pool, least) <= spread * 1e-6 * float(pool.capacity.sum()) / 2.0
     use = plan.placed.sum(axis=1) / np.maximum(pool.capacity, 1e-12)
@@ -99,8 +104,8 @@ def test_weights_move_no_more_than_costs_do(seed: int, load: float) -> None:
     spread, change = 1e-6, 1e-9
     chance = np.random.default_rng(seed)
     other = pool.__class__(**{**vars(pool), "cost": pool.cost + chance.uniform(-change, change, 15)})
-    here = nested.solve(pool, found, pool.capacity, spread=spread, explore=0.0).placed
-    there = nested.solve(other, found, pool.capacity, spread=spread, explore=0.0).placed
+    here = nested.solve(pool, found, pool.capacity, spread=spread, floors=none(pool)).placed
+    there = nested.solve(other, found, pool.capacity, spread=spread, floors=none(pool)).placed
     assert np.abs(here - there).sum() <= 2.0 * change / spread * pool.capacity.sum() + 1e-6
 
 
@@ -114,7 +119,7 @@ def test_the_linear_program_is_near_its_bound(
     if not pool.served.any():
         return
     allowed = pool.served if mixture else pool.keeps
-    plan = general.solve(pool, allowed, pool.capacity, spread=0.0, explore=0.0, mixture=mixture)
+    plan = general.solve(pool, allowed, pool.capacity, spread=0.0, floors=none(pool), mixture=mixture)
     shares = plan.placed / np.where(plan.admitted > 0.0, plan.admitted, 1.0)
     proof = certify(fleet, asked, pool, allowed, plan, shares)
     assert proof.cost >= proof.lower_bound * (1.0 - 1e-9)

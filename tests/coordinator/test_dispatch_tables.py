@@ -11,8 +11,9 @@ from tests import pools
 from tidewatt_coordinator.dispatch.backends import Backend, Histogram
 from tidewatt_coordinator.dispatch.checker import faults
 from tidewatt_coordinator.dispatch.classes import RequestClass
-from tidewatt_coordinator.dispatch.table import Table, next_table
+from tidewatt_coordinator.dispatch.table import Table
 from tidewatt_coordinator.dispatch.terms import Terms
+from tidewatt_coordinator.dispatch.weighing import next_table
 
 often = settings(derandomize=True, deadline=None, max_examples=200)
 QUICK = pools.LATENCIES[0]

@@ -7,42 +7,15 @@ so the bound holds however the prices were found, and anybody can recompute it f
 
 from collections.abc import Sequence
 
-import msgspec
 import numpy as np
 
 from tidewatt_coordinator.dispatch.backends import Backend
 from tidewatt_coordinator.dispatch.classes import RequestClass
 from tidewatt_coordinator.dispatch.plan import Plan
 from tidewatt_coordinator.dispatch.pool import Flags, Floats, Pool
+from tidewatt_coordinator.dispatch.table import Certificate, SitePrice
 
 DAY_S = 86_400.0
-
-
-class SitePrice(msgspec.Struct, frozen=True):
-    """What one more backend like those of a domain would save at most, in currency per day."""
-
-    domain: str
-    saves_per_day: float
-    sentence: str
-
-
-class Certificate(msgspec.Struct, frozen=True):
-    """Costs are in currency per second, at the demand that is planned for."""
-
-    cost: float
-    """Of the weights as published, with what is refused."""
-    lower_bound: float
-    """No weights that keep the promise cost less."""
-    gap: float
-    """(cost - lower bound) / lower bound; 0 where both are 0."""
-    prices: dict[str, float]
-    """Of one more request, by class."""
-    promise_prices: dict[str, float]
-    """Of each class's promise, per unit of slow share."""
-    sites: list[SitePrice]
-    """Dearest first; none where no capacity of the edge is short."""
-    binding: str
-    """What keeps the cost from being lower, in a sentence."""
 
 
 def certify(

@@ -7,38 +7,14 @@ one mistake can't be made twice. A table that gives any sentence here must not b
 import math
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Protocol
 
 from tidewatt_coordinator.dispatch.backends import Backend
 from tidewatt_coordinator.dispatch.classes import RequestClass
+from tidewatt_coordinator.dispatch.table import Table
 from tidewatt_coordinator.dispatch.terms import Terms
 
 #: Relative error of sums that are done in another order.
 ROUNDING = 1e-6
-
-
-class Proof(Protocol):
-    """What the checker reads of a certificate."""
-
-    cost: float
-    lower_bound: float
-    prices: dict[str, float]
-    promise_prices: dict[str, float]
-
-
-class Checked(Protocol):
-    """What the checker reads of a table."""
-
-    parts: int
-    weights: dict[str, dict[str, int]]
-    refused: dict[str, float]
-    planned_rps: dict[str, float]
-    absorbs_loss: bool
-    safety: bool
-
-    @property
-    def certificate(self) -> Proof:
-        """How good the table says it is."""
 
 
 class _Known:
@@ -82,11 +58,11 @@ class _Known:
 
 
 def faults(
-    table: Checked,
+    table: Table,
     backends: Sequence[Backend],
     classes: Sequence[RequestClass],
     terms: Terms,
-    last: Checked | None = None,
+    last: Table | None = None,
 ) -> list[str]:
     """One sentence for each limit that the table breaks; empty for a good one. `last` is the one in force."""
     known = _Known(backends, classes, terms)
@@ -101,7 +77,7 @@ def faults(
     return found
 
 
-def _shape(table: Checked, known: _Known) -> Iterator[str]:
+def _shape(table: Table, known: _Known) -> Iterator[str]:
     for name in known.classes.keys() - table.planned_rps.keys():
         yield f"class {name} is missing"
     for name, planned in table.planned_rps.items():
@@ -116,7 +92,7 @@ def _shape(table: Checked, known: _Known) -> Iterator[str]:
             yield f"class {name} has weights and no demand"
 
 
-def _weights(name: str, table: Checked, known: _Known) -> Iterator[str]:
+def _weights(name: str, table: Table, known: _Known) -> Iterator[str]:
     weights, refused = table.weights.get(name, {}), table.refused.get(name, 0.0)
     planned = table.planned_rps[name]
     if not 0.0 <= refused <= 1.0:
@@ -130,7 +106,7 @@ def _weights(name: str, table: Checked, known: _Known) -> Iterator[str]:
             yield f"class {name} gives {backend} {parts} parts"
 
 
-def _promises(table: Checked, known: _Known) -> Iterator[str]:
+def _promises(table: Table, known: _Known) -> Iterator[str]:
     for name, weights in table.weights.items():
         asked = known.classes[name]
         mixed = 0.0
@@ -146,7 +122,7 @@ def _promises(table: Checked, known: _Known) -> Iterator[str]:
             yield f"class {name} is too slow in up to {mixed:.2%} of requests"
 
 
-def _loads(table: Checked, gone: AbstractSet[str] = frozenset()) -> dict[str, float] | None:
+def _loads(table: Table, gone: AbstractSet[str] = frozenset()) -> dict[str, float] | None:
     """What each backend gets when some are gone; None if a class has none left."""
     loads: dict[str, float] = {}
     for name, weights in table.weights.items():
@@ -160,7 +136,7 @@ def _loads(table: Checked, gone: AbstractSet[str] = frozenset()) -> dict[str, fl
     return loads
 
 
-def _overloads(table: Checked, known: _Known) -> Iterator[str]:
+def _overloads(table: Table, known: _Known) -> Iterator[str]:
     for label, load in (_loads(table) or {}).items():
         if load > known.capacity[label] * (1.0 + ROUNDING):
             yield f"{label} would get {load:g} rps and can be relied on for {known.capacity[label]:g}"
@@ -180,7 +156,7 @@ def _overloads(table: Checked, known: _Known) -> Iterator[str]:
             yield f"with {domain} lost {min(over)} is over its capacity, though the table says otherwise"
 
 
-def _proof(table: Checked, known: _Known) -> Iterator[str]:
+def _proof(table: Table, known: _Known) -> Iterator[str]:
     """The cost and the lower bound, from the table's own prices."""
     proof, cost = table.certificate, 0.0
     for name, asked in known.classes.items():
@@ -195,7 +171,7 @@ def _proof(table: Checked, known: _Known) -> Iterator[str]:
         yield f"the certificate's lower bound is {proof.lower_bound:g}, its prices prove {bound:g}"
 
 
-def _bound(table: Checked, known: _Known) -> float:
+def _bound(table: Table, known: _Known) -> float:
     proof = table.certificate
     part = sum(table.planned_rps.values()) / table.parts
     rounding = len(known.backends) / table.parts if known.terms.mixture else 0.0
@@ -222,7 +198,7 @@ def _bound(table: Checked, known: _Known) -> float:
     return bound
 
 
-def _motion(table: Checked, last: Checked, known: _Known) -> Iterator[str]:
+def _motion(table: Table, last: Table, known: _Known) -> Iterator[str]:
     for name in table.weights.keys() & last.weights.keys():
         now, then = table.weights[name], last.weights[name]
         moved = sum(

@@ -1,9 +1,10 @@
 """The general way: a linear program over groups of backends that are alike, solved by HiGHS. Pure.
 
-Alike: cost and egress to within `COARSE`, the same slow shares rounded up to `FINE`, the same permissions.
-A group stands in the program as one backend; what it gets is split by capacity. So backends that are the same
-are treated the same, and the program sees no names. Rounding is to the safe side for the promise; what it
-costs shows in the gap, since the certificate is computed without it.
+Alike: the same costs, slow shares and permissions. Where that leaves more than `MOST` groups, costs to within
+`COARSE` of the largest count as the same, and slow shares are rounded up to `FINE`, to the safe side for the
+promise; then to multiples of both. What that costs shows in the gap: the certificate is computed without it. A
+group stands in the program as one backend; what it gets is split by capacity. So backends that are the same
+are treated the same, and the program sees no names.
 
 The convex term is laid in as `STEPS` pieces of a group's capacity, each a little dearer.
 """
@@ -18,6 +19,10 @@ from tidewatt_coordinator.dispatch.pool import Flags, Floats, Pool, Whole
 
 COARSE = 1e-3
 FINE = 1e-4
+COARSER = (1.0, 4.0, 16.0, 64.0)
+MOST = 500
+#: Refusing may be this many times as dear as serving in the program: with more it loses the cents.
+DEAREST = 1e3
 STEPS = 4
 
 
@@ -40,18 +45,20 @@ class Groups:
 
 
 def solve(
-    pool: Pool, allowed: Flags, capacity: Floats, *, spread: float, explore: float, mixture: bool
+    pool: Pool, allowed: Flags, capacity: Floats, *, spread: float, floors: Floats, mixture: bool
 ) -> Plan:
     """The plan; `allowed` is (n, K), and with `mixture` the promise of each class binds its whole mixture.
     Raises Unsolved.
     """
     groups = _grouped(pool, allowed, capacity)
-    program = _Program(pool, groups, spread, explore, mixture=mixture)
+    program = _Program(pool, groups, spread, _sums(groups.of, floors, len(groups.capacity)), mixture=mixture)
     solution = program.solved()
     placed, admitted = program.read(np.asarray(solution.col_value))
     total = np.maximum(groups.capacity, 1e-300)[groups.of]
     spread_out = placed[groups.of] * (capacity / total)[:, None]
-    dual = np.asarray(solution.row_dual)
+    dual = np.asarray(solution.row_dual) * program.money
+    if np.any(admitted < pool.demand):  # refusing is what counts then, and counts in full
+        dual = dual / program.milder
     kinds = len(pool.demand)
     promise = -dual[kinds : 2 * kinds] if mixture else np.zeros(kinds)
     return Plan(spread_out, admitted, dual[:kinds], np.maximum(promise, 0.0), "highs")
@@ -59,21 +66,33 @@ def solve(
 
 def _grouped(pool: Pool, allowed: Flags, capacity: Floats) -> Groups:
     costs = pool.costs()
-    scale = float(np.abs(costs).max()) if costs.size else 0.0
-    fine = COARSE * (scale or 1.0)
-    slow = np.minimum(np.ceil(np.round(pool.slow / FINE, 6)) * FINE, 1.0)
-    key = np.hstack((np.where(allowed, np.round(costs / fine), -1.0), np.where(allowed, slow, 2.0)))
-    _, first, of = np.unique(key, axis=0, return_index=True, return_inverse=True)
-    of = of.reshape(-1)
+    slow = pool.slow
+    first, of = _unique(costs, slow, allowed)
+    for step in COARSER:
+        if len(first) <= MOST:
+            break
+        fine = FINE * step
+        slow = np.minimum(np.ceil(np.round(pool.slow / fine, 6)) * fine, 1.0)
+        near = np.round(costs / (COARSE * step * (float(np.abs(costs).max()) or 1.0)))
+        first, of = _unique(near, slow, allowed)
     size = len(first)
-    sums = np.bincount(of, weights=capacity, minlength=size)
+    sums = _sums(of, capacity, size)
     mean = (
-        np.column_stack(
-            [np.bincount(of, weights=capacity * costs[:, k], minlength=size) for k in range(costs.shape[1])]
-        )
+        np.column_stack([_sums(of, capacity * costs[:, k], size) for k in range(costs.shape[1])])
         / np.where(sums > 0.0, sums, 1.0)[:, None]
     )
     return Groups(of, sums, mean, slow[first], allowed[first] & (sums > 0.0)[:, None])
+
+
+def _sums(of: Whole, values: Floats, size: int) -> Floats:
+    return np.bincount(of, weights=values, minlength=size).astype(np.float64)
+
+
+def _unique(costs: Floats, slow: Floats, allowed: Flags) -> tuple[Whole, Whole]:
+    """(G,) the first row of each group, (n,) the group of each row."""
+    key = np.hstack((np.where(allowed, costs, -1.0), np.where(allowed, slow, 2.0)))
+    _, first, of = np.unique(key, axis=0, return_index=True, return_inverse=True)
+    return first, of.reshape(-1)
 
 
 class _Program:
@@ -81,27 +100,29 @@ class _Program:
     demand, its promise (with mixture), each group's load as the sum of its pieces.
     """
 
-    def __init__(self, pool: Pool, groups: Groups, spread: float, explore: float, *, mixture: bool) -> None:
+    def __init__(self, pool: Pool, groups: Groups, spread: float, floors: Floats, *, mixture: bool) -> None:
         self.pool, self.groups, self.mixture = pool, groups, mixture
         self.group, self.kind = np.nonzero(groups.allowed)
         self.kinds, self.size = len(pool.demand), len(groups.capacity)
         # In thousandths of the largest cost and in the mean demand, so that tolerances mean something.
         self.money = float(np.abs(groups.costs).max()) / 1e3 if groups.costs.size else 1.0
         self.money = self.money or 1.0
+        dearest = DEAREST * 1e3 * self.money
+        least = float(pool.shed_price.min()) if self.kinds else 0.0
+        self.milder = min(1.0, dearest / least) if least > 0.0 else 1.0
         self.rate = float(pool.demand.max()) / 1e3 if self.kinds else 1.0
         self.rate = self.rate or 1.0
-        sizes = np.full(STEPS, (1.0 - explore) / STEPS)
         prices = spread * (np.arange(STEPS) + 0.5) / STEPS
-        if explore > 0.0:  # worth its detour, whatever it is
-            sizes = np.append(sizes, explore)
-            prices = np.append(prices, -2.0 * float(np.ptp(groups.costs)) if groups.costs.size else 0.0)
-        self.piece_size = np.outer(groups.capacity, sizes).ravel()
-        self.piece_price = np.tile(prices, self.size)
-        self.pieces = len(sizes)
+        # The floors are worth any detour, so that they are met where that can be.
+        worth = -2.0 * float(np.ptp(groups.costs)) if groups.costs.size else 0.0
+        sizes = np.repeat(((groups.capacity - floors) / STEPS)[:, None], STEPS, axis=1)
+        self.piece_size = np.column_stack((floors, sizes)).ravel()
+        self.piece_price = np.tile(np.append(worth, prices), self.size)
+        self.pieces = STEPS + 1
 
     def solved(self) -> highspy.HighsSolution:
         """The optimum, with its duals."""
-        highs = highspy.Highs()
+        highs = highspy.Highs()  # type: ignore[no-untyped-call]
         highs.setOptionValue("output_flag", False)
         highs.setOptionValue("threads", 1)
         highs.setOptionValue("dual_feasibility_tolerance", 1e-9)
@@ -111,10 +132,7 @@ class _Program:
         status = highs.getModelStatus()
         if status != highspy.HighsModelStatus.kOptimal:
             raise Unsolved(f"HiGHS ended with {highs.modelStatusToString(status)}")
-        solution = highs.getSolution()
-        scale = self.money
-        solution.row_dual = [float(dual) * scale for dual in solution.row_dual]
-        return solution
+        return highs.getSolution()
 
     def read(self, values: Floats) -> tuple[Floats, Floats]:
         """(G, K) requests/s placed, (K,) admitted: exactly what is placed."""
@@ -135,7 +153,8 @@ class _Program:
         promises = kinds if self.mixture else 0
         model.num_row_ = kinds + promises + self.size
         costs = groups.costs[self.group, self.kind]
-        model.col_cost_ = np.concatenate((costs, self.piece_price, pool.shed_price)) / self.money
+        refused = pool.shed_price * self.milder
+        model.col_cost_ = np.concatenate((costs, self.piece_price, refused)) / self.money
         model.col_lower_ = np.zeros(model.num_col_)
         infinite = np.full(used, highspy.kHighsInf)
         model.col_upper_ = np.concatenate((infinite, self.piece_size / self.rate, pool.demand / self.rate))

@@ -43,19 +43,23 @@ def rings(allowed: Flags) -> Rings | None:
     return Rings(order, ring)
 
 
-def solve(pool: Pool, found: Rings, capacity: Floats, *, spread: float, explore: float) -> Plan:
-    """The plan. `pool.flat_cost()` must not be None; `capacity` may be less than the pool's."""
+def solve(pool: Pool, found: Rings, capacity: Floats, *, spread: float, floors: Floats) -> Plan:
+    """The plan. `pool.flat_cost()` must not be None; `capacity` may be less than the pool's.
+
+    `floors` is (n,) what each gets in any case, no more than its capacity.
+    """
     flat = pool.flat_cost()
     if flat is None:
         raise ValueError("cost depends on backend and class together: this takes the linear program")
     cost, by_class = flat
     kinds = len(pool.demand)
-    ring_capacity = np.bincount(found.ring, weights=capacity, minlength=kinds + 1)[:kinds]
+    ring_capacity = _by_ring(found, capacity, kinds)
     admitted, worth = _admit(pool, found, ring_capacity)
     asked = admitted[found.order]
-    shares = _explored(asked, ring_capacity, explore)
-    base = capacity * np.append(shares, 0.0)[found.ring]
-    blocks = _blocks(found, cost, capacity - base, asked - shares * ring_capacity, spread)
+    ring_floor = _by_ring(found, floors, kinds)
+    shares = _explored(asked, ring_floor)
+    base = floors * np.append(shares, 0.0)[found.ring]
+    blocks = _blocks(found, cost, capacity - base, asked - shares * ring_floor, spread)
     load, prices = base.copy(), np.zeros(kinds)
     for block in blocks:
         load[block.rows] += block.basin.filled(block.level, spread)
@@ -66,6 +70,11 @@ def solve(pool: Pool, found: Rings, capacity: Floats, *, spread: float, explore:
     return Plan(placed, admitted, np.asarray(prices + by_class), np.zeros(kinds), "nested")
 
 
+def _by_ring(found: Rings, rates: Floats, kinds: int) -> Floats:
+    sums = np.bincount(found.ring, weights=rates, minlength=kinds + 1)[:kinds]
+    return sums.astype(np.float64)  # of nothing it makes whole numbers
+
+
 def _admit(pool: Pool, found: Rings, ring_capacity: Floats) -> tuple[Floats, Floats]:
     """(K,) what fits, dearest to refuse first, and (K,) in the order of rings what room is worth at least.
 
@@ -73,7 +82,7 @@ def _admit(pool: Pool, found: Rings, ring_capacity: Floats) -> tuple[Floats, Flo
     order of price refuses least money. Where no room is left up to a ring, more room there is worth the
     dearest class that was refused since the last such ring.
     """
-    room = np.cumsum(ring_capacity, dtype=np.float64)
+    room = np.cumsum(ring_capacity)
     demand, price = pool.demand[found.order], pool.shed_price[found.order]
     if np.all(np.cumsum(demand) <= room):
         return pool.demand.copy(), np.zeros(len(demand))
@@ -91,14 +100,14 @@ def _admit(pool: Pool, found: Rings, ring_capacity: Floats) -> tuple[Floats, Flo
     return back, worth
 
 
-def _explored(asked: Floats, ring_capacity: Floats, explore: float) -> Floats:
-    """The share of its capacity that each ring gets in any case: at most half of what may flow there."""
+def _explored(asked: Floats, ring_floor: Floats) -> Floats:
+    """The share of its floors that each ring gets: in all at most half of what may flow there."""
     shares, left = np.zeros(len(asked)), 0.0
     for k in range(len(asked) - 1, -1, -1):
         left += 0.5 * asked[k]
-        if ring_capacity[k] > 0.0:
-            shares[k] = min(explore, left / ring_capacity[k])
-            left -= shares[k] * ring_capacity[k]
+        if ring_floor[k] > 0.0:
+            shares[k] = min(1.0, left / ring_floor[k])
+            left -= shares[k] * ring_floor[k]
     return shares
 
 
@@ -143,4 +152,4 @@ def _shared_out(found: Rings, load: Floats, asked: Floats) -> Floats:
         taken = rest * (rate / float(rest.sum()))
         placed[found.order[k]] = taken
         left = np.maximum(left - taken, 0.0)
-    return placed.T
+    return np.asarray(placed.T)

@@ -32,7 +32,7 @@ def parts_for(backends: int, least: int = PARTS) -> int:
 def whole_parts(shares: NDArray[np.float64], parts: int) -> NDArray[np.int64]:
     """`largest_remainder` of (n,) shares that don't sum to 0; ties go by place."""
     exact = shares / shares.sum() * parts
-    whole = np.floor(exact).astype(np.int64)
+    whole: NDArray[np.int64] = np.floor(exact).astype(np.int64)
     missing = parts - int(whole.sum())
     whole[np.argsort(whole - exact, kind="stable")[:missing]] += 1
-    return whole
+    return np.asarray(whole)

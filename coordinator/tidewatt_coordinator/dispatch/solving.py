@@ -23,10 +23,13 @@ def optimum(pool: Pool, domain: Whole, terms: Terms) -> Plan:
     alone = not terms.mixture or bool(np.array_equal(pool.served, pool.keeps))
     found = nested.rings(allowed) if alone and pool.flat_cost() and _refuses_last(pool) else None
 
+    even = float(pool.demand.sum()) / max(len(pool.cost), 1)
+
     def solve(capacity: Floats) -> Plan:
+        floors = terms.explore * np.minimum(capacity, even)
         if found is not None:
-            return nested.solve(pool, found, capacity, spread=spread, explore=terms.explore)
-        return general.solve(pool, allowed, capacity, spread=spread, explore=terms.explore, mixture=not alone)
+            return nested.solve(pool, found, capacity, spread=spread, floors=floors)
+        return general.solve(pool, allowed, capacity, spread=spread, floors=floors, mixture=not alone)
 
     return planned(solve, pool.capacity, domain) if terms.absorb_loss else solve(pool.capacity)
 

@@ -25,7 +25,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     doubt: float = 0.01
     """Chance that a latency distribution is worse than its margin says (DKW)."""
     explore: float = 0.002
-    """Share of its own capacity that a backend gets at least, so that its capacity stays known."""
+    """Share of an even split that a backend gets at least, so that what it can do stays known."""
     spread: float = 0.001
     """Of the strictly convex term, as a share of the mean cost: near equals share."""
     motion: float = 0.25

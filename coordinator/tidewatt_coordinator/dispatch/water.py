@@ -74,10 +74,9 @@ class Basin:
             return self.capacity.copy()
         spread = self._felt(spread)
         if spread > 0.0:
-            return self.capacity * np.clip((level[0] - self.cost) / spread, 0.0, 1.0)
-        return self.capacity * np.where(
-            self.cost < level[0], 1.0, np.where(self.cost == level[0], level[1], 0.0)
-        )
+            return np.asarray(self.capacity * np.clip((level[0] - self.cost) / spread, 0.0, 1.0))
+        part = np.where(self.cost == level[0], level[1], 0.0)
+        return np.asarray(self.capacity * np.where(self.cost < level[0], 1.0, part))
 
 
 def _last(levels: Floats, rate: float, held: Callable[[float], float]) -> float:
