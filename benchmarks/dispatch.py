@@ -2,9 +2,13 @@
 
     make bench-dispatch [TRACES=DIR]
 
-Each trace's last hours are lived in steps of ten seconds (minutes, interpolated). What every way knows is what
-was true a step before; what it decides holds for the next step. The pool is seeded: sites of Jetsons whose
-capacity drifts, spot nodes, Lambda, on-demand nodes. The bound is the linear program that knows the present.
+Each trace's last hours are lived in steps of ten seconds (minutes, interpolated). What every way knows is
+what was true a step before; what it decides holds for the next step. The pool is seeded: sites of Jetsons
+whose capacity drifts, spot nodes, Lambda, on-demand nodes. The bound is the linear program that knows the
+present, with the same fill.
+
+Two settings of the product: `strict` plans for the steepest rise and fall, so that not even the fill is ever
+passed; `lean` lets the fill itself (15 %) be the margin for what is not seen. Over capacity neither may go.
 """
 
 import dataclasses
@@ -22,7 +26,8 @@ from tidewatt_coordinator.dispatch import general, nested
 from tidewatt_coordinator.dispatch.backends import Backend, Histogram
 from tidewatt_coordinator.dispatch.checker import faults
 from tidewatt_coordinator.dispatch.classes import RequestClass
-from tidewatt_coordinator.dispatch.pool import Floats, Pool, survey
+from tidewatt_coordinator.dispatch.plan import Plan
+from tidewatt_coordinator.dispatch.pool import Flags, Floats, Pool, survey
 from tidewatt_coordinator.dispatch.table import Table
 from tidewatt_coordinator.dispatch.terms import Terms
 from tidewatt_coordinator.dispatch.weighing import next_table
@@ -40,10 +45,11 @@ LAMBDA = Histogram(BOUNDS, (0, 0, 20_000, 79_000, 1_000, 0))
 #: Share of the traffic and limit.
 CLASSES = {"tight": (0.3, 0.025), "middle": (0.4, 0.05), "loose": (0.3, 0.1)}
 FILL = 0.85
-TERMS = Terms(fill=FILL, absorb_loss=False, interval_s=STEP_S, motion=2.0, hysteresis=0.0)
+STRICT = Terms(fill=FILL, absorb_loss=False, interval_s=STEP_S, motion=2.0, hysteresis=0.0)
+LEAN = msgspec.structs.replace(STRICT, demand_growth_per_s=0.0, capacity_loss_per_s=0.0)
 #: The bound is asked of the truth: no age, no rounding to speak of, nothing explored.
 TRUTH = Terms(fill=FILL, capacity_loss_per_s=0.0, demand_growth_per_s=0.0, interval_s=1e6, parts=2**32 - 1)
-REPEATS = 7
+REPEATS = 25
 
 
 def random_pool(size: int, kinds: int, seed: int = 9) -> Pool:
@@ -99,7 +105,7 @@ def speeds() -> Iterator[Result]:
         pool = random_pool(size, 10)
         floors = 0.002 * pool.capacity
 
-        def exact(pool: Pool = pool, floors: Floats = floors) -> nested.Plan:
+        def exact(pool: Pool = pool, floors: Floats = floors) -> Plan:
             found = nested.rings(pool.keeps)
             if found is None:
                 raise ValueError("the classes are not nested")
@@ -119,7 +125,7 @@ def speeds() -> Iterator[Result]:
 
             def program(
                 pool: Pool = pool,
-                allowed: general.Flags = allowed,
+                allowed: Flags = allowed,
                 none: Floats = none,
                 mixture: bool = mixture,
             ) -> object:
@@ -163,6 +169,7 @@ def seeded(seed: int) -> list[Backend]:
     return [*edge, *spot, Backend("lambda", 3_000.0, 9e-6, kind="lambda", latency=LAMBDA), *demand]
 
 
+WAYS = ("lean", "strict", "ladder", "uniform", "bound")
 #: What a way decides: by class and backend, the share of the class.
 Split = dict[str, dict[str, float]]
 
@@ -177,7 +184,7 @@ def uniform(fleet: list[Backend], rates: dict[str, float]) -> Split:
 
 
 def ladder(fleet: list[Backend], rates: dict[str, float]) -> Split:
-    """The original notes: edge from 25 ms while under 80 %, then spot, then Lambda from 50 ms, then on-demand."""
+    """The original notes: edge from 25 ms, up to 80 %, then spot, then Lambda from 50 ms, then on-demand."""
     room = {one.name: 0.8 * one.usable_rps for one in fleet}
     split: Split = {name: {} for name in rates}
     total = sum(rates.values())
@@ -198,6 +205,10 @@ def ladder(fleet: list[Backend], rates: dict[str, float]) -> Split:
     return split if total > 0.0 else uniform(fleet, rates)
 
 
+def _some_keep(tier: list[Backend], limit_s: float) -> bool:
+    return any(_keeps(one, limit_s) for one in tier)
+
+
 def _keeps(backend: Backend, limit_s: float) -> bool:
     latency = backend.latency
     if latency is None:
@@ -215,7 +226,8 @@ class Life:
     """One way's bill and harm over a trace."""
 
     def __init__(self) -> None:
-        self.cost = self.overloads = 0.0
+        self.cost = 0.0
+        self.overloads = self.beyond_fill = 0
 
     def live(self, split: Split, fleet: list[Backend], rates: dict[str, float]) -> None:
         """One step under the truth."""
@@ -223,6 +235,7 @@ class Life:
             load = sum(rates[name] * split.get(name, {}).get(one.name, 0.0) for name in rates)
             self.cost += load * one.marginal_cost * STEP_S
             self.overloads += load > one.usable_rps * (1.0 + 1e-9)
+            self.beyond_fill += load > FILL * one.usable_rps * (1.0 + 1e-9)
 
 
 def lived(series: Series, seed: int) -> dict[str, Life]:
@@ -234,20 +247,20 @@ def lived(series: Series, seed: int) -> dict[str, Life]:
     ticks = np.interp(np.arange(0, len(minutes) - 1, STEP_S / 60.0), np.arange(len(minutes)), minutes)
     before = np.interp(np.arange(0, len(rps) - 1, STEP_S / 60.0), np.arange(len(rps)), rps)[: -len(ticks)]
     growth = _growth(before)
-    terms = msgspec.structs.replace(TERMS, demand_growth_per_s=growth)
-    lives = {name: Life() for name in ("tidewatt", "ladder", "uniform", "bound")}
-    fleet, rates, last = seeded(seed), _rates(float(ticks[0])), None
+    ways = {"lean": LEAN, "strict": msgspec.structs.replace(STRICT, demand_growth_per_s=growth)}
+    lives = {name: Life() for name in WAYS}
+    fleet, rates = seeded(seed), _rates(float(ticks[0]))
+    last: dict[str, Table | None] = dict.fromkeys(ways)
     for tick in ticks[1:]:
         known = [msgspec.structs.replace(one, age_s=STEP_S) for one in fleet]
         now = _rates(float(tick))
-        last = _steered(known, asked(rates, STEP_S), terms, last)
-        splits: dict[str, Split] = {
-            "tidewatt": {
-                name: {to: parts / last.parts for to, parts in w.items()} for name, w in last.weights.items()
-            },
-            "ladder": ladder(fleet, rates),
-            "uniform": uniform(fleet, rates),
-        }
+        splits = {"ladder": ladder(fleet, rates), "uniform": uniform(fleet, rates)}
+        for name, terms in ways.items():
+            table = last[name] = _steered(known, asked(rates, STEP_S), terms, last[name])
+            splits[name] = {
+                kind: {to: parts / table.parts for to, parts in weights.items()}
+                for kind, weights in table.weights.items()
+            }
         fleet = _drifted(fleet, chance)
         for name, split in splits.items():
             lives[name].live(split, fleet, now)
@@ -267,8 +280,8 @@ def _steered(fleet: list[Backend], classes: list[RequestClass], terms: Terms, la
 def _growth(before: Floats) -> float:
     """The steepest rise seen before the hours that are lived, per second of two steps."""
     usual = float(np.mean(before)) if len(before) else 1.0
-    if len(before) < 3:
-        return TERMS.demand_growth_per_s
+    if len(before) <= 1:
+        return STRICT.demand_growth_per_s
     rise = (before[1:] - before[:-1]) / np.maximum(before[:-1], 0.2 * usual)
     return max(float(np.quantile(rise, 0.999)), 0.0) / STEP_S
 
@@ -279,7 +292,7 @@ def _rates(rps: float) -> dict[str, float]:
 
 def _drifted(fleet: list[Backend], chance: np.random.Generator) -> list[Backend]:
     """Boards warm up and cool down, at most as fast as the terms allow."""
-    most = TERMS.capacity_loss_per_s * STEP_S
+    most = STRICT.capacity_loss_per_s * STEP_S
     return [
         msgspec.structs.replace(one, usable_rps=one.usable_rps * float(1.0 + chance.uniform(-most, most)))
         if one.kind == "edge"
@@ -299,25 +312,28 @@ def _bound(fleet: list[Backend], rates: dict[str, float]) -> float:
 
 def comparisons() -> Iterator[Result]:
     """Money and overloads over all traces and seeds."""
-    totals = {name: Life() for name in ("tidewatt", "ladder", "uniform", "bound")}
+    totals = {name: Life() for name in WAYS}
     dearer = 0
     for series in read_folder(Path(os.environ.get("TRACES") or BUNDLED)):
         for seed in (1, 2):
             lives = lived(series, seed)
-            dearer += lives["tidewatt"].cost > lives["ladder"].cost
+            dearer += lives["lean"].cost > lives["ladder"].cost
             for name, life in lives.items():
                 totals[name].cost += life.cost
                 totals[name].overloads += life.overloads
-            above = lives["tidewatt"].cost / lives["bound"].cost - 1.0
+                totals[name].beyond_fill += life.beyond_fill
+            above = lives["lean"].cost / lives["bound"].cost - 1.0
             print(f"{series.name} seed {seed}: {above:.2%} above the bound", file=sys.stderr)
     bound = totals["bound"].cost
-    for name, target in (("tidewatt", 0.01), ("ladder", None), ("uniform", None)):
-        above = totals[name].cost / bound - 1.0
+    for name, target in (("lean", 0.01), ("strict", None), ("ladder", None), ("uniform", None)):
+        life, ours = totals[name], name in ("lean", "strict")
         yield Result.judged(
-            f"{name}, cost above the bound", above, "ratio", target=target, against="LP, present known"
+            f"{name}, cost above the bound", life.cost / bound - 1.0, "ratio", target=target, against="LP"
         )
-        harm = 0.0 if name == "tidewatt" else None
-        yield Result.judged(f"{name}, overloads", totals[name].overloads, "backend-steps", target=harm)
+        harm = 0.0 if ours else None
+        yield Result.judged(f"{name}, beyond capacity", life.overloads, "backend-steps", target=harm)
+        harm = 0.0 if name == "strict" else None
+        yield Result.judged(f"{name}, beyond the fill", life.beyond_fill, "backend-steps", target=harm)
     yield Result.judged("runs dearer than the ladder", float(dearer), "runs", target=0.0)
 
 

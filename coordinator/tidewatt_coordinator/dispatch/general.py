@@ -2,8 +2,8 @@
 
 Alike: the same costs, slow shares and permissions. Where that leaves more than `MOST` groups, costs to within
 `COARSE` of the largest count as the same, and slow shares are rounded up to `FINE`, to the safe side for the
-promise; then to multiples of both. What that costs shows in the gap: the certificate is computed without it. A
-group stands in the program as one backend; what it gets is split by capacity. So backends that are the same
+promise; then to multiples of both. What that costs shows in the gap: the certificate is computed without it.
+A group stands in the program as one backend; what it gets is split by capacity. So backends that are the same
 are treated the same, and the program sees no names.
 
 The convex term is laid in as `STEPS` pieces of a group's capacity, each a little dearer.

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 #: Weights are published as parts of this sum.
 PARTS = 10_000
-#: Parts per backend at least, so that rounding moves little: a thousandth of an even share.
-FINENESS = 1_000
+#: Parts per backend at least, so that rounding moves little: a ten-thousandth of an even share.
+FINENESS = 10_000
 #: Envoy's limit for a sum of weights, the highest that any proxy takes.
 MOST_PARTS = 2**32 - 1
 

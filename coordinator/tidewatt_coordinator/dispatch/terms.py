@@ -24,7 +24,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a promise is kept by the mixture of backends (exact, a linear program), or by each of them."""
     doubt: float = 0.01
     """Chance that a latency distribution is worse than its margin says (DKW)."""
-    explore: float = 0.002
+    explore: float = 0.0005
     """Share of an even split that a backend gets at least, so that what it can do stays known."""
     spread: float = 0.001
     """Of the strictly convex term, as a share of the mean cost: near equals share."""

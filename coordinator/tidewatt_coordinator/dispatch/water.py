@@ -64,28 +64,32 @@ class Basin:
             part = rising * level - float(weighted[wet] - weighted[full])
             return float(sums[full]) + part / spread, rising
 
-        low = max(_last(edges, rate, lambda level: held(level)[0]) for edges in (self.cost, ends))
+        at = _last(self.cost, rate, lambda level: held(level)[0], -1, len(self.cost))
+        low, high = float(self.cost[max(at, 0)]), float(self.cost[at + 1]) if at + 1 < len(ends) else np.inf
+        between = int(np.searchsorted(ends, low)), int(np.searchsorted(ends, high))
+        full = _last(ends, rate, lambda level: held(level)[0], between[0] - 1, between[1])
+        low = max(low, float(ends[full])) if full >= between[0] else low
         below, rising = held(low)
         return (low + (rate - below) * spread / rising if rising > 0.0 else low), 0.0
 
     def filled(self, level: Level, spread: float) -> Floats:
         """What each backend serves at that level."""
         if level[0] == np.inf:
-            return self.capacity.copy()
+            return np.asarray(self.capacity.copy())
         spread = self._felt(spread)
         if spread > 0.0:
-            return np.asarray(self.capacity * np.clip((level[0] - self.cost) / spread, 0.0, 1.0))
+            risen = np.clip((level[0] - self.cost) / spread, 0.0, 1.0)
+            return np.asarray(self.capacity * risen)
         part = np.where(self.cost == level[0], level[1], 0.0)
         return np.asarray(self.capacity * np.where(self.cost < level[0], 1.0, part))
 
 
-def _last(levels: Floats, rate: float, held: Callable[[float], float]) -> float:
-    """The highest of the rising levels that holds no more than the rate; -inf if there is none."""
-    low, high = -1, len(levels)
+def _last(levels: Floats, rate: float, held: Callable[[float], float], low: int, high: int) -> int:
+    """The last place between two that holds no more than the rate; `low` if none does."""
     while high - low > 1:
         middle = (low + high) // 2
         if held(float(levels[middle])) <= rate:
             low = middle
         else:
             high = middle
-    return float(levels[low]) if low >= 0 else -np.inf
+    return low
