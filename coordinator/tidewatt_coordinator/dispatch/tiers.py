@@ -6,21 +6,13 @@ board's strongest allowed point, not of its present mode: weights that chased mo
 move traffic, which moves modes, which would move weights.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 
 import msgspec
 
-#: Weights are published as parts of this sum.
-PARTS = 10_000
-
-
-class Backend(msgspec.Struct, frozen=True):
-    """Where requests can go: usable requests/s within the promise, and cost of one more request."""
-
-    name: str
-    usable_rps: float
-    marginal_cost: float
+from tidewatt_coordinator.dispatch.backends import Backend
+from tidewatt_coordinator.dispatch.quantise import largest_remainder
 
 
 class Weights(msgspec.Struct, frozen=True):
@@ -56,14 +48,3 @@ def weigh(backends: Sequence[Backend], demand_rps: float, fill: float) -> Weight
         largest_remainder(placed),
         f"demand {demand_rps:.0f} rps fits the {used} cheapest of {len(able)} backends at {fill:.0%} full",
     )
-
-
-def largest_remainder(shares: Mapping[str, float], parts: int = PARTS) -> dict[str, int]:
-    """Whole parts that sum to `parts`, each within one of its exact share; ties go by name."""
-    total = sum(shares.values())
-    exact = {name: share / total * parts for name, share in shares.items()}
-    whole = {name: int(share) for name, share in exact.items()}
-    missing = parts - sum(whole.values())
-    for name in sorted(exact, key=lambda name: (whole[name] - exact[name], name))[:missing]:
-        whole[name] += 1
-    return whole
