@@ -3,6 +3,7 @@
 import random
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from tests import pools
 from tidewatt_coordinator.dispatch.backends import Backend, Histogram
 from tidewatt_coordinator.dispatch.checker import faults
 from tidewatt_coordinator.dispatch.classes import RequestClass
+from tidewatt_coordinator.dispatch.overflow import spilled
 from tidewatt_coordinator.dispatch.table import Table
 from tidewatt_coordinator.dispatch.terms import Terms
 from tidewatt_coordinator.dispatch.weighing import next_table
@@ -200,3 +202,32 @@ def test_the_checker_finds_what_is_wrong() -> None:
     assert "can be relied on for 0" in said(good, draining)
     weaker = fleet(north1=50.0)
     assert "can be relied on for" in said(good, weaker)
+
+
+@given(pools.backends(), pools.classes(), pools.terms(), st.floats(0.0, 4.0))
+@often
+def test_what_backends_can_take_is_never_passed_while_others_have_room(
+    fleet: list[Backend], asked: list[RequestClass], terms: Terms, surge: float
+) -> None:
+    """No request is lost, and a backend is over only when its class has no room left."""
+    table = next_table(fleet, asked, terms)
+    shares = np.array([[table.share(one.name, backend.name) for one in asked] for backend in fleet])
+    shares = shares.reshape(len(fleet), len(asked))
+    offered = shares * np.array([one.rate_rps * surge for one in asked])[None, :]
+    most = np.array([table.most_rps.get(backend.name, 0.0) for backend in fleet])
+    loads = spilled(offered, shares, most)
+    assert np.allclose(loads.sum(axis=0), offered.sum(axis=0), rtol=1e-6, atol=1e-9)
+    assert np.all(loads >= -1e-9)
+    assert np.all((loads <= 1e-9) | (shares > 0.0)), "nobody serves a class that it has no weight in"
+    total = loads.sum(axis=1)
+    over = total > most * (1.0 + 1e-6) + 1e-9
+    room = (most - total) > 1e-6 * np.maximum(most, 1.0)
+    for k in range(len(asked)):
+        if np.any(over & (loads[:, k] > 1e-6)):
+            assert not np.any(room & (shares[:, k] > 0.0))
+
+
+def test_a_rise_goes_to_the_others_by_their_weights() -> None:
+    shares = np.array([[0.6], [0.3], [0.1]])
+    loads = spilled(200.0 * shares, shares, np.array([60.0, 100.0, 100.0]))
+    assert loads[:, 0] == pytest.approx([60.0, 100.0, 40.0])

@@ -2,9 +2,9 @@
 
 In the order of the data: `backends`, `classes` and `terms` say what is known; `staleness` and `latency` turn
 it into what may be relied on; `pool` is that as arrays; `nested` and `general` solve; `reserve`, `motion` and
-`quantise` make it safe to publish; `certificate` says how good it is; `weighing` is the whole
-path and `table` what comes of it. `checker`
-imports none of the solving and verifies every table. `tiers` is what the coordinator publishes by at present.
+`quantise` make it safe to publish; `certificate` says how good it is; `overflow` is what proxies do with a
+rise; `weighing` is the whole path and `table` what comes of it. `checker` imports none of the solving and
+verifies every table. `tiers` is what the coordinator publishes by at present.
 """
 
 from tidewatt_coordinator.dispatch.backends import Backend

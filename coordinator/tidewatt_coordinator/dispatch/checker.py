@@ -27,12 +27,15 @@ class _Known:
         self.capacity = {backend.name: self._capacity(backend) for backend in backends}
         self.demand = {asked.name: self._demand(asked) for asked in classes}
 
-    def _capacity(self, backend: Backend) -> float:
+    def most(self, backend: Backend) -> float:
         terms = self.terms
         if backend.draining or backend.age_s > terms.expire_s or backend.age_s < 0.0:
             return 0.0
         lost = terms.capacity_loss_per_s * (backend.age_s + terms.interval_s)
-        return max(0.0, backend.usable_rps * (1.0 - lost) * terms.fill)
+        return max(0.0, backend.usable_rps * (1.0 - lost))
+
+    def _capacity(self, backend: Backend) -> float:
+        return self.terms.fill * self.most(backend)
 
     def _demand(self, asked: RequestClass) -> float:
         rise = self.terms.demand_growth_per_s * (asked.age_s + self.terms.interval_s)
@@ -71,7 +74,12 @@ def faults(
         return shape
     if not (math.isfinite(table.certificate.cost) and math.isfinite(table.certificate.lower_bound)):
         return ["the certificate has no finite cost"]
-    found = [*_promises(table, known), *_overloads(table, known), *_proof(table, known)]
+    found = [
+        *_promises(table, known),
+        *_limits(table, known),
+        *_overloads(table, known),
+        *_proof(table, known),
+    ]
     if last is not None and not table.safety:
         found += _motion(table, last, known)
     return found
@@ -134,6 +142,13 @@ def _loads(table: Table, gone: AbstractSet[str] = frozenset()) -> dict[str, floa
             if label not in gone:
                 loads[label] = loads.get(label, 0.0) + rate * parts / left
     return loads
+
+
+def _limits(table: Table, known: _Known) -> Iterator[str]:
+    for label in {label for weights in table.weights.values() for label in weights}:
+        most, able = table.most_rps.get(label, math.inf), known.most(known.backends[label])
+        if not most <= able * (1.0 + ROUNDING):
+            yield f"{label} is held to {most:g} rps and can take {able:g}"
 
 
 def _overloads(table: Table, known: _Known) -> Iterator[str]:

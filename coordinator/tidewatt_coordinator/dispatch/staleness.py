@@ -12,10 +12,15 @@ from tidewatt_coordinator.dispatch.terms import Terms
 
 def capacity_floor(backend: Backend, terms: Terms) -> float:
     """Requests/s that the backend can be given until the next table; 0 for one that was not heard of."""
+    return terms.fill * most_rps(backend, terms)
+
+
+def most_rps(backend: Backend, terms: Terms) -> float:
+    """Requests/s that the backend can take until the next table, with nothing kept for bursts."""
     if backend.draining or not 0.0 <= backend.age_s <= terms.expire_s:
         return 0.0
     kept = 1.0 - terms.capacity_loss_per_s * (backend.age_s + terms.interval_s)
-    return terms.fill * max(backend.usable_rps, 0.0) * max(kept, 0.0)
+    return max(backend.usable_rps, 0.0) * max(kept, 0.0)
 
 
 def demand_ceiling(asked: RequestClass, terms: Terms) -> float:

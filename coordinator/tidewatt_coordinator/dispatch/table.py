@@ -41,6 +41,9 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     """By class, the share of its requests that is to be refused, above 0 only."""
     planned_rps: dict[str, float]
     """By class, the demand up to which the table holds."""
+    most_rps: dict[str, float]
+    """By backend that has weights: what it can take at the most until the next table (see overflow). It is
+    more than is planned on: the fill is room for bursts."""
     absorbs_loss: bool
     """Whether any one domain may be lost without overload of the others."""
     safety: bool

@@ -13,6 +13,7 @@ from tidewatt_coordinator.dispatch.pool import Floats, Pool, Whole, survey
 from tidewatt_coordinator.dispatch.quantise import parts_for, whole_parts
 from tidewatt_coordinator.dispatch.reserve import absorbs
 from tidewatt_coordinator.dispatch.solving import optimum, permitted
+from tidewatt_coordinator.dispatch.staleness import most_rps
 from tidewatt_coordinator.dispatch.table import Certificate, Table
 from tidewatt_coordinator.dispatch.terms import Terms
 
@@ -48,6 +49,7 @@ def next_table(
         weights=_named(whole, backends, classes),
         refused=_refused(pool, plan, classes),
         planned_rps={asked.name: float(rate) for asked, rate in zip(classes, pool.demand, strict=True)},
+        most_rps={backends[row].name: most_rps(backends[row], terms) for row in _used(whole)},
         absorbs_loss=absorbs(shares * plan.admitted[None, :], pool.capacity, domain),
         safety=step.safety,
         held=step.held,
@@ -92,6 +94,10 @@ def _named(
     }
 
 
+def _used(whole: Whole) -> list[int]:
+    return [int(row) for row in np.flatnonzero(whole.any(axis=1))] if whole.size else []
+
+
 def _refused(pool: Pool, plan: Plan, classes: Sequence[RequestClass]) -> dict[str, float]:
     missing = pool.demand - plan.admitted
     return {
@@ -100,7 +106,7 @@ def _refused(pool: Pool, plan: Plan, classes: Sequence[RequestClass]) -> dict[st
 
 
 def _reason(pool: Pool, certificate: Certificate, whole: Whole) -> str:
-    used = int(np.count_nonzero(whole.any(axis=1))) if whole.size else 0
+    used = len(_used(whole))
     return (
         f"{float(pool.demand.sum()):.0f} rps over {used} of {len(pool.cost)} backends, at most "
         f"{certificate.gap:.2%} above the cheapest: {certificate.binding}"
