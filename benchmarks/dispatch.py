@@ -9,8 +9,8 @@ present, with the same fill.
 
 The product's way is `held`: weights for the demand as measured, and proxies that hold each backend to what
 the table says it can take, giving the rest to the others (dispatch/overflow.py). It alone is judged. The
-bound keeps the fill (85 %): where a way passes it, it may even be cheaper than the bound, which is no merit, so
-the steps beyond the fill stand beside each cost, and `kept` is the same with proxies that hold backends to
+bound keeps the fill (85 %): where a way passes it, it may even be cheaper than the bound, which is no merit,
+so the steps beyond the fill stand beside each cost, and `kept` is the same with proxies that hold backends to
 the fill, which compares like with like. For proxies that can't hold: `lean` has the same weights, `strict`
 plans for the steepest rise that history has seen, so that weights alone are enough.
 """

@@ -75,15 +75,16 @@ class HourCopy:
         if not files:
             return []
         groups = [f"{DIMENSIONS[name]} AS {name}_" for name in by]
-        sums = [f"sum({name})" for name in COUNTERS]
+        # As 64 bits, which hold the energy of any fleet (2.5 TWh): DuckDB's own sums have 128, and Python would
+        # take three times as long to have a million groups of them.
+        sums = [f"coalesce(sum({name}), 0)::BIGINT" for name in COUNTERS]
         places = ", ".join(str(number) for number in range(1, len(by) + 1))
         asked = (
             f"SELECT {', '.join(groups + sums)} FROM read_parquet(?) WHERE hour_ms >= ? AND hour_ms < ?"  # noqa: S608 - a closed vocabulary
             + (f" GROUP BY {places} ORDER BY {places}" if by else "")
         )
         with contextlib.closing(duckdb.connect()) as database:
-            rows = database.execute(asked, [files, from_ms, to_ms]).fetchall()
-        return [(*row[: len(by)], *(int(value or 0) for value in row[len(by) :])) for row in rows]
+            return database.execute(asked, [files, from_ms, to_ms]).fetchall()
 
     def _files(self) -> dict[int, tuple[int, Path]]:
         """The newest file of each day, with its version."""
