@@ -2,9 +2,9 @@
 
 Weights are as old as telemetry; a proxy sees the present. A table therefore says, beside the shares, what
 each backend can take at the most. A proxy holds it to that (by requests in flight: rate times latency,
-Little's law) and gives what is beyond to the others, in proportion to their weights, as nginx with `max_conns`
-and HAProxy with `maxconn` do. So weights need not plan for every rise, and a rise overloads nobody while
-anybody who keeps the promise has room.
+Little's law) and gives what is beyond to the others, in proportion to their weights, as nginx does with
+`max_conns` and HAProxy with `maxconn`. So weights need not plan for every rise, and a rise overloads nobody
+while anybody who keeps the promise has room.
 """
 
 import numpy as np

@@ -75,8 +75,8 @@ class HourCopy:
         if not files:
             return []
         groups = [f"{DIMENSIONS[name]} AS {name}_" for name in by]
-        # As 64 bits, which hold the energy of any fleet (2.5 TWh): DuckDB's own sums have 128, and Python would
-        # take three times as long to have a million groups of them.
+        # As 64 bits, which hold the energy of any fleet (2.5 TWh): DuckDB's own sums have 128, and Python
+        # would take three times as long to have a million groups of them.
         sums = [f"coalesce(sum({name}), 0)::BIGINT" for name in COUNTERS]
         places = ", ".join(str(number) for number in range(1, len(by) + 1))
         asked = (
