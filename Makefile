@@ -82,7 +82,7 @@ bench-%: $(VENV)/.dev bench-packages ## one benchmark (bench-agent), table here,
 bench: bench-agent bench-parser bench-governor bench-forecast bench-fleet ## every benchmark
 
 lock: $(VENV)/.dev ## renew requirements/*.txt from *.in
-	@cd requirements && for name in build run dev bench train device forecast; do ../$(BIN)/uv pip compile -q $$name.in -o $$name.txt \
+	@cd requirements && for name in build run dev bench train device forecast router; do ../$(BIN)/uv pip compile -q $$name.in -o $$name.txt \
 		--universal --python-version 3.10 --fork-strategy requires-python --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate; done
 
