@@ -28,7 +28,9 @@ class Status(msgspec.Struct, kw_only=True):
     expires_s: float | None = None
     routes: dict[str, RouteStatus] = {}
     in_step: dict[str, bool] = {}
-    """By proxy."""
+    """Whether each proxy does what is wanted,"""
+    applied: dict[str, int] = {}
+    """and the epoch of the table that it was last seen to follow."""
     refusals: dict[str, int] = {}
 
     @property
@@ -79,6 +81,8 @@ def _note(found: Status, name: str, labels: dict[str, str], value: float) -> Non
             found.refusals[labels["code"]] = int(value)
         case "in_step":
             found.in_step[labels["proxy"]] = bool(value)
+        case "applied_epoch":
+            found.applied[labels["proxy"]] = int(value)
         case "on_safe_table":
             route.source = labels["source"]
         case "wanted_share_ratio":
