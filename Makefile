@@ -43,7 +43,7 @@ system-packages:
 bench-packages:
 	@sh packaging/debian-packages install bench
 
-deb: $(VENV)/.dev ## the Debian packages of the agent, in build/deb (ARGS="--arch amd64")
+deb: $(VENV)/.dev ## the Debian packages of agent and router, in build/deb (ARGS="--arch amd64")
 	@$(BIN)/python packaging/build_deb.py $(ARGS)
 
 deb-trial: $(VENV)/.dev ## try the packages in a real systemd and on emulated arm64 (as root)

@@ -86,7 +86,7 @@ class RouterProcess:
 def follows(epoch: int, source: str = "table") -> Callable[[Status], bool]:
     def is_so(found: Status) -> bool:
         return (
-            found.epoch == epoch
+            found.applied.get("haproxy") == epoch
             and found.in_step.get("haproxy", False)
             and found.routes["r"].source == source
         )
