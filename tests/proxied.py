@@ -160,8 +160,9 @@ def assert_follows(answers: Mapping[str, int], shares: Mapping[str, float]) -> N
 class Child:
     """A proxy's process."""
 
-    def __init__(self, command: Sequence[str], port: int) -> None:
-        self._command, self.port = command, port
+    def __init__(self, command: Sequence[str], port: int, runtime: Path | None = None) -> None:
+        """`runtime`: a Unix socket that it serves, too."""
+        self._command, self.port, self._runtime = command, port, runtime
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -170,6 +171,9 @@ class Child:
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                if self._runtime:
+                    with socket.socket(socket.AF_UNIX) as probe:
+                        probe.connect(str(self._runtime))
             except OSError:
                 assert self._process.poll() is None, f"{self._command[0]} ended at once"
                 assert time.monotonic() < deadline, f"{self._command[0]} did not come up"
@@ -247,7 +251,7 @@ backend r
     balance roundrobin
 {servers}
 """)
-    return Child([program("haproxy", "haproxy"), "-db", "-f", str(main)], port), runtime
+    return Child([program("haproxy", "haproxy"), "-db", "-f", str(main)], port, runtime), runtime
 
 
 def envoy_child(folder: Path, files: Path, base_id: int) -> Child:
