@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-WHEELS := wire governor agent coordinator
+WHEELS := wire governor agent coordinator router
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
@@ -43,7 +43,7 @@ system-packages:
 bench-packages:
 	@sh packaging/debian-packages install bench
 
-deb: $(VENV)/.dev ## the Debian packages of the agent, in build/deb (ARGS="--arch amd64")
+deb: $(VENV)/.dev ## the Debian packages of agent and router, in build/deb (ARGS="--arch amd64")
 	@$(BIN)/python packaging/build_deb.py $(ARGS)
 
 deb-trial: $(VENV)/.dev ## try the packages in a real systemd and on emulated arm64 (as root)
@@ -82,7 +82,7 @@ bench-%: $(VENV)/.dev bench-packages ## one benchmark (bench-agent), table here,
 bench: bench-agent bench-parser bench-governor bench-forecast bench-fleet ## every benchmark
 
 lock: $(VENV)/.dev ## renew requirements/*.txt from *.in
-	@cd requirements && for name in build run dev bench train device forecast; do ../$(BIN)/uv pip compile -q $$name.in -o $$name.txt \
+	@cd requirements && for name in build run dev bench train device forecast router; do ../$(BIN)/uv pip compile -q $$name.in -o $$name.txt \
 		--universal --python-version 3.10 --fork-strategy requires-python --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate; done
 

@@ -51,6 +51,17 @@ from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.pki.metrics import DoorMetrics
 from tidewatt_governor.boards import BoardProfile, load_profile, profile_for
 from tidewatt_governor.sample import Clocked, Core, Fan, Rail, Sample, Temperature
+from tidewatt_router.applier import Applier
+from tidewatt_router.config import Config as RouterConfig
+from tidewatt_router.config import Haproxy
+from tidewatt_router.connection import Connection as RouterConnection
+from tidewatt_router.keeping import TableFile
+from tidewatt_router.link import Link as RouterLink
+from tidewatt_router.metrics import RouterMetrics
+from tidewatt_router.proxies.haproxy import HaproxySocket
+from tidewatt_router.routes import Backend, Route
+from tidewatt_router.tables import Tables
+from tidewatt_router.watch import Watch
 from tidewatt_wire.asyncapi import MESSAGES, Document, asyncapi, json_schema
 from tidewatt_wire.clock import Clock, Timebase
 from tidewatt_wire.codec import encode
@@ -58,6 +69,7 @@ from tidewatt_wire.messages import (
     Birth,
     CoordinatorState,
     Counters,
+    DispatchTable,
     Gauges,
     Message,
     PolicySet,
@@ -65,7 +77,7 @@ from tidewatt_wire.messages import (
     Rollout,
     Verdict,
 )
-from tidewatt_wire.signing import seal, signer
+from tidewatt_wire.signing import DISPATCH_TYPE, seal, signer
 
 ROOT = Path(__file__).parents[1]
 RECORDINGS = ROOT / "tests/boards"
@@ -195,7 +207,7 @@ def _folders() -> list[Path]:
 
 
 def metrics() -> str:
-    """The tables of metric families, the agent's and the coordinator's."""
+    """The tables of metric families: the agent's, the coordinator's, the router's."""
     return "\n".join(
         [
             MADE,
@@ -207,6 +219,10 @@ def metrics() -> str:
             "## The coordinator",
             "",
             *_table(_coordinator_families()),
+            "",
+            "## The router",
+            "",
+            *_table(_router_families()),
             "",
         ]
     )
@@ -303,6 +319,22 @@ def _coordinator_families() -> Iterator[Metric]:
             yield from DoorMetrics({"enrolled": 1}).collect()
         finally:
             coordinator.ledger.close()
+
+
+def _router_families() -> Iterator[Metric]:
+    """Of one that follows a table and has refused another."""
+    key, clock = signer(Ed25519PrivateKey.generate()), Clock(lambda: 0.0, lambda: 0.0)
+    config = RouterConfig(backend=[Backend(name="backend")], route=[Route(name="route")])
+    tables = Tables("fleet", lambda: [key.trusted], TableFile(None))
+    table = DispatchTable(fleet="fleet", epoch=1, issued_at_ms=0, expires_at_ms=1000, weights={"backend": 1})
+    for envelope in (seal(encode(table), [key], DISPATCH_TYPE), b""):
+        tables.offer(envelope, 0)
+    applier = Applier(HaproxySocket(config, Haproxy(socket="")), clock.monotonic_s, 1.0)
+    watch = Watch(config, tables, [applier], clock)
+    watch.look()
+    applier.applied = watch.wanted
+    link = RouterLink(RouterConnection("mqtt://broker"), "fleet", "router", lambda _table: None)
+    yield from RouterMetrics("0", tables, [applier], link, watch, clock.now_ms).collect()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Build the Debian packages of the agent: `build_deb.py [--arch arm64|amd64] [--out DIR]`.
+"""Build the Debian packages: `build_deb.py [--arch arm64|amd64] [--out DIR]`.
 
     tidewatt-agent           the agent and the actuator with all they import, for the system's Python
     tidewatt-agent-forecast  onnxruntime and numpy, for those who let it forecast
+    tidewatt-router          the router, for the host of a proxy (mostly --arch amd64)
 
 Everything is made here, from locked wheels: nothing is fetched, compiled or resolved on the device.
 Two builds of one commit are the same bytes. Each package holds its Python dependencies twice, for 3.10
@@ -26,14 +27,19 @@ PLATFORMS = {"arm64": "aarch64-manylinux_2_28", "amd64": "x86_64-manylinux_2_28"
 #: e_machine of the ELF header.
 MACHINES = {"arm64": 183, "amd64": 62}
 PYTHONS = ("3.10", "3.12")
-WHEELS = ("wire", "governor", "agent")
-HOME = "usr/lib/tidewatt"
+HOME, ROUTER_HOME = "usr/lib/tidewatt", "usr/lib/tidewatt-router"
+#: The manual's pages, by package.
+PAGES = {
+    "tidewatt-agent": ("tidewatt-agent.1", "tidewatt-actuator.8"),
+    "tidewatt-router": ("tidewatt-router.1",),
+}
 UNITS = (
     "tidewatt-agent.service",
     "tidewatt-actuator.service",
     "tidewatt-actuator.socket",
     "tidewatt-restore.service",
 )
+ROUTER_UNITS = ("tidewatt-router.service", "tidewatt-router-nginx.path", "tidewatt-router-nginx.service")
 #: What wheels bring that no device runs.
 NEEDLESS = (
     "**/tests", "**/test", "**/__pycache__", "**/*.pyi", "**/*.h", "**/*.a", "bin",
@@ -64,7 +70,7 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Build the Debian packages of the agent.")
+    parser = argparse.ArgumentParser(description="Build the Debian packages.")
     parser.add_argument("--arch", choices=sorted(PLATFORMS), default="arm64", help="default: %(default)s")
     parser.add_argument(
         "--python", dest="pythons", nargs="+", default=PYTHONS, help="default: %(default)s; others for trials"
@@ -76,11 +82,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _agent(root: Path, arch: str, pythons: Sequence[str]) -> None:
     home = root / HOME
-    with tempfile.TemporaryDirectory() as wheels:
-        projects = [str(ROOT / wheel) for wheel in WHEELS]
-        _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", wheels, *projects)
-        found = sorted(str(path) for path in Path(wheels).glob("*.whl"))
-        _uv("install", "--target", str(home / "app"), "--no-deps", *found)
+    _ours(home, "wire", "governor", "agent")
     for python in pythons:
         _dependencies(home, python, arch, "device")
     for unit in UNITS:
@@ -89,6 +91,28 @@ def _agent(root: Path, arch: str, pythons: Sequence[str]) -> None:
     _install(ROOT / "packaging/config/agent.toml", root / "etc/tidewatt/agent.toml")
     for program in ("tidewatt-agent", "tidewatt-actuator"):
         _install(SOURCES / "launcher.py", root / "usr/bin" / program, 0o755)
+
+
+def _router(root: Path, arch: str, pythons: Sequence[str]) -> None:
+    home = root / ROUTER_HOME
+    _ours(home, "wire", "router")
+    for python in pythons:
+        _dependencies(home, python, arch, "router")
+    for unit in ROUTER_UNITS:
+        _install(ROOT / "systemd" / unit, root / "lib/systemd/system" / unit)
+    users = "sysusers.d/tidewatt-router.conf"
+    _install(ROOT / "systemd" / users, root / "usr/lib" / users)
+    _install(ROOT / "packaging/config/router.toml", root / "etc/tidewatt/router.toml")
+    _install(SOURCES / "launcher.py", root / "usr/bin/tidewatt-router", 0o755)
+
+
+def _ours(home: Path, *wheels: str) -> None:
+    """Our own wheels, built here."""
+    with tempfile.TemporaryDirectory() as folder:
+        projects = [str(ROOT / wheel) for wheel in wheels]
+        _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, *projects)
+        found = sorted(str(path) for path in Path(folder).glob("*.whl"))
+        _uv("install", "--target", str(home / "app"), "--no-deps", *found)
 
 
 def _forecast(root: Path, arch: str, pythons: Sequence[str]) -> None:
@@ -123,7 +147,7 @@ def _fits(library: Path, python: str, arch: str) -> None:
 
 def _pack(root: Path, package: str, arch: str, out: Path) -> Path:
     for pattern in NEEDLESS:
-        for base in (root / HOME).iterdir():
+        for base in _home(root).iterdir():
             for path in sorted(base.glob(pattern)):
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     _documents(root, package)
@@ -151,14 +175,13 @@ def _documents(root: Path, package: str) -> None:
     folder = root / "usr/share/doc" / package
     licences = "\n".join(
         f"  {path.name.removesuffix('.dist-info')}: {_licence(path)}"
-        for path in sorted({one.name: one for one in root.glob(f"{HOME}/*/*.dist-info")}.values())
+        for path in sorted({one.name: one for one in _home(root).glob("*/*.dist-info")}.values())
     )
     text = (SOURCES / "copyright").read_text()
     _write(folder / "copyright", text.replace("@LICENCES@", licences))
     _compress(SOURCES / "changelog", folder / "changelog.gz")
-    if package == "tidewatt-agent":
-        for page in ("tidewatt-agent.1", "tidewatt-actuator.8"):
-            _compress(SOURCES / page, root / f"usr/share/man/man{page[-1]}/{page}.gz")
+    for page in PAGES.get(package, ()):
+        _compress(SOURCES / page, root / f"usr/share/man/man{page[-1]}/{page}.gz")
     _install(SOURCES / f"{package}.lintian", root / "usr/share/lintian/overrides" / package)
 
 
@@ -179,12 +202,18 @@ def _licence(dist_info: Path) -> str:
 def _describe(root: Path, deb: Path) -> str:
     """The size of the package, and of what is in it."""
     lines = [f"{deb.name}: {deb.stat().st_size / 1e6:.1f} MB"]
-    for base in sorted((root / HOME).iterdir()):
+    for base in sorted(_home(root).iterdir()):
         for path in sorted(base.iterdir()):
             size = sum(one.lstat().st_size for one in [path, *path.rglob("*")] if one.is_file())
             if size >= 100_000:  # noqa: PLR2004 - what counts
                 lines.append(f"  {size / 1e6:7.1f} MB  {base.name}/{path.name}")
     return "\n".join(lines)
+
+
+def _home(root: Path) -> Path:
+    """Where a package's Python is: one folder below usr/lib."""
+    (found,) = (root / "usr/lib").glob("tidewatt*")
+    return found
 
 
 def _install(source: Path, target: Path, mode: int = 0o644) -> None:
@@ -223,7 +252,7 @@ def _run(*command: object) -> str:
     return done.stdout
 
 
-PACKAGES = {"tidewatt-agent": _agent, "tidewatt-agent-forecast": _forecast}
+PACKAGES = {"tidewatt-agent": _agent, "tidewatt-agent-forecast": _forecast, "tidewatt-router": _router}
 
 if __name__ == "__main__":
     main()

@@ -34,6 +34,7 @@ from tidewatt_coordinator.pki.register import Register
 from tidewatt_wire.brokers import Credentials
 
 SHIPPED = Path(__file__).parents[1] / "packaging/mosquitto"
+KINDS: dict[str, Kind] = {"coordinator": "coordinator", "router": "router"}
 LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc)
 
 
@@ -75,7 +76,7 @@ class Pki:
     def shown(self, name: str, *, ca: str | None = None) -> Credentials:
         """What the owner of NAME.pem shows to a broker."""
         if not (self.path / f"{name}.pem").exists():
-            self.certificate("coordinator" if name == "coordinator" else "device", name)
+            self.certificate(KINDS.get(name, "device"), name)
         return Credentials(ca=self.ca if ca is None else ca, certificate=str(self.path / f"{name}.pem"))
 
 

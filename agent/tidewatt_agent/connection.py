@@ -1,7 +1,7 @@
 """From the configuration to a client of the broker: TLS, certificates, passwords, and why there is none.
 
-The agent and the coordinator never import each other, and what they share touches no file: so each has
-this module, and a test holds the two to the same text.
+Agent, coordinator and router never import each other, and what they share touches no file: so each has
+this module, and a test holds the three to the same text.
 """
 
 import asyncio

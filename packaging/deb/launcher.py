@@ -4,8 +4,14 @@
 import os
 import sys
 
-HOME = "/usr/lib/tidewatt"
-MODULES = {"tidewatt-agent": "tidewatt_agent.cli", "tidewatt-actuator": "tidewatt_agent.actuator.cli"}
+MODULES = {
+    "tidewatt-agent": "tidewatt_agent.cli",
+    "tidewatt-actuator": "tidewatt_agent.actuator.cli",
+    "tidewatt-router": "tidewatt_router.cli",
+}
+PROGRAM = os.path.basename(sys.argv[0])
+# Packages that may be installed side by side share no file.
+HOME = "/usr/lib/tidewatt-router" if PROGRAM == "tidewatt-router" else "/usr/lib/tidewatt"
 
 python = f"{HOME}/py{sys.version_info[0]}{sys.version_info[1]}"
 if not os.path.isdir(python):
@@ -19,5 +25,5 @@ cache = os.environ.get("CACHE_DIRECTORY")
 if cache:
     sys.pycache_prefix, sys.dont_write_bytecode = cache, False
 
-module = __import__(MODULES[os.path.basename(sys.argv[0])], fromlist=["main"])
+module = __import__(MODULES[PROGRAM], fromlist=["main"])
 sys.exit(module.main())

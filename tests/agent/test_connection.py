@@ -33,7 +33,14 @@ def now_ms() -> int:
 def test_both_sides_connect_in_the_same_way() -> None:
     agent = ROOT / "agent/tidewatt_agent/connection.py"
     coordinator = ROOT / "coordinator/tidewatt_coordinator/connection.py"
-    assert agent.read_text() == coordinator.read_text()
+    router = ROOT / "router/tidewatt_router/connection.py"
+    assert agent.read_text() == coordinator.read_text() == router.read_text()
+
+
+def test_files_are_replaced_and_ends_are_met_in_the_same_way() -> None:
+    for name in ("durable.py", "stopping.py"):
+        agent, router = ROOT / "agent/tidewatt_agent" / name, ROOT / "router/tidewatt_router" / name
+        assert agent.read_text() == router.read_text()
 
 
 def test_urls() -> None:

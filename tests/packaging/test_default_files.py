@@ -13,7 +13,7 @@ from tidewatt_coordinator import config as coordinator
 from tidewatt_wire.documents import to_toml
 
 ROOT = Path(__file__).parents[2]
-WHEELS = ("wire", "governor", "agent", "coordinator")
+WHEELS = ("wire", "governor", "agent", "coordinator", "router")
 
 
 def test_the_shipped_configuration_is_the_default_one() -> None:

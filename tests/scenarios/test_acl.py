@@ -95,6 +95,25 @@ def test_a_coordinator_does_not_speak_for_devices(shared_guarded: SecuredMosquit
         assert {coordinator.say(topic) for topic in [*topics("d1"), "elsewhere"]} == {DENIED}
 
 
+def test_a_router_hears_the_dispatch_table_and_says_nothing(shared_guarded: SecuredMosquitto) -> None:
+    broker = shared_guarded
+    with (
+        Voice(broker, broker.pki.shown("router")) as router,
+        Voice(broker, broker.pki.shown("d1")) as device,
+        Voice(broker, broker.pki.shown("coordinator")) as coordinator,
+    ):
+        for pattern in ("#", "tidewatt/v1/f/device/+/report"):
+            router.listen(pattern)
+        said = [*topics("router"), *topics("d1"), *FOR_ALL, "elsewhere"]
+        assert {topic: router.say(topic, retain=True) for topic in said} == dict.fromkeys(said, DENIED)
+        for topic in topics("d1"):
+            assert device.say(topic) in TAKEN
+        dispatch = str(FleetTopic("f", "dispatch"))
+        for topic in [topic for topic in FOR_ALL if topic != dispatch] + [dispatch]:
+            assert coordinator.say(topic) in TAKEN
+        assert set(router.hear(dispatch)) == {dispatch}
+
+
 def test_a_devices_will_is_spoken(shared_guarded: SecuredMosquitto) -> None:
     broker, will = shared_guarded, topics("d3")[2]
     assert will.endswith("/will")

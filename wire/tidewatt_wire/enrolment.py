@@ -19,8 +19,8 @@ ENROLL, RENEW, CA = "/v1/enroll", "/v1/renew", "/v1/ca"
 MOST_BYTES = 16_384
 #: A certificate is renewed when so much of its life is over.
 RENEW_AFTER = 2 / 3
-#: Names that the broker's ACL gives to coordinators: no device may bear one.
-COORDINATOR = "coordinator"
+#: Names that the broker's ACL gives to coordinators and routers: no device may bear one.
+COORDINATOR, ROUTER = "coordinator", "router"
 
 Pem = Annotated[str, msgspec.Meta(max_length=8192)]
 
@@ -73,13 +73,22 @@ def same_fingerprint(given: str, der: bytes) -> bool:
 
 def check_device_name(name: str) -> str:
     """Return `name`, or raise ValueError if no device may bear it."""
-    if is_coordinator(check_name(name, "device")):
-        raise ValueError(
-            f"device {name!r} is a name for coordinators; devices bear any that begins otherwise"
-        )
+    check_name(name, "device")
+    for role in (COORDINATOR, ROUTER):
+        if _is_one(name, role):
+            raise ValueError(f"device {name!r} is a name for {role}s; devices bear any that begins otherwise")
     return name
 
 
 def is_coordinator(name: str) -> bool:
     """Whether a certificate of this name belongs to a coordinator."""
-    return name == COORDINATOR or name.startswith(f"{COORDINATOR}-")
+    return _is_one(name, COORDINATOR)
+
+
+def is_router(name: str) -> bool:
+    """Whether a certificate of this name belongs to a router."""
+    return _is_one(name, ROUTER)
+
+
+def _is_one(name: str, role: str) -> bool:
+    return name == role or name.startswith(f"{role}-")

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 #: A server's certificate opens no connection, a client's serves none.
-Kind = Literal["device", "coordinator", "server"]
+Kind = Literal["device", "coordinator", "router", "server"]
 CA_DAYS = 3650
 #: Clocks differ: what is made now is good for those that are behind by so much.
 BACKDATED = dt.timedelta(minutes=5)

@@ -30,7 +30,14 @@ from tidewatt_coordinator.pki.certificates import (
 from tidewatt_coordinator.pki.folder import CA_CERTIFICATE, REVOKED, Folder
 from tidewatt_coordinator.pki.issuing import at, write_revocation_list
 from tidewatt_coordinator.pki.register import Register
-from tidewatt_wire.enrolment import COORDINATOR, check_device_name, fingerprint, is_coordinator
+from tidewatt_wire.enrolment import (
+    COORDINATOR,
+    ROUTER,
+    check_device_name,
+    fingerprint,
+    is_coordinator,
+    is_router,
+)
 from tidewatt_wire.units import MILLISECONDS_PER_SECOND
 
 app = typer.Typer(help="Certificates for devices: the fleet's CA, tokens, revocation.", no_args_is_help=True)
@@ -86,6 +93,20 @@ def coordinator(
         certificate, key = _issue(desk, "coordinator", [name])
         made = desk.folder.write(f"{name}.pem", certificate + key, 0o600)
         print(f'[broker]\nca = "{desk.folder.path / CA_CERTIFICATE}"\ncertificate = "{made}"')
+
+
+@app.command()
+def router(
+    name: Annotated[str, typer.Option(help="One for each router: router-east.")] = ROUTER,
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Make a router's client certificate, its key in the same file; the broker's ACL must name it."""
+    if not is_router(name):
+        raise ValueError(f"--name {name!r}: it is {ROUTER!r} or begins with '{ROUTER}-'")
+    with _desk(config) as desk:
+        certificate, key = _issue(desk, "router", [name])
+        made = desk.folder.write(f"{name}.pem", certificate + key, 0o600)
+        print(f'[link]\nca = "{desk.folder.path / CA_CERTIFICATE}"\ncertificate = "{made}"')
 
 
 @app.command()
