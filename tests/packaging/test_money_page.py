@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tidewatt_coordinator.cli import app
+from tidewatt_coordinator.config import parse_config
 from tidewatt_coordinator.electricity.sites import Sites
 from tidewatt_coordinator.electricity.tariff import parse_tariff
 from tidewatt_coordinator.prices.files import parse_table
@@ -19,12 +20,23 @@ EXAMPLES = {
 
 
 def test_they_are_all_there() -> None:
-    assert sorted(EXAMPLES) == ["# prices/negotiated.toml", "# sites.toml", "# tariff.toml"]
+    assert sorted(EXAMPLES) == [
+        "# coordinator.toml",
+        "# prices/negotiated.toml",
+        "# sites.toml",
+        "# tariff.toml",
+    ]
 
 
 def test_the_price_table() -> None:
     table = parse_table(EXAMPLES["# prices/negotiated.toml"], "negotiated.toml")
     assert [price.cost(20_000) for price in table.price] == [5220, 1200]
+
+
+def test_the_configuration() -> None:
+    config = parse_config(EXAMPLES["# coordinator.toml"], name="coordinator.toml")
+    assert [budget.name for budget in config.budgets] == ["vision"]
+    assert config.anomalies.tags == ["team"]
 
 
 def test_the_tariff() -> None:
