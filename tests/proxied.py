@@ -40,6 +40,9 @@ class Backends:
         self.served: Counter[str] = Counter()
         self.ports: dict[str, int] = {}
         self.busy: Counter[str] = Counter()
+        self.busiest: Counter[str] = Counter()
+        self.held: dict[str, asyncio.Event] = {}
+        """A backend in here answers when its event is set."""
         self._names = names
         self._servers: dict[str, asyncio.Server] = {}
         self._writers: dict[str, set[asyncio.StreamWriter]] = {name: set() for name in names}
@@ -68,7 +71,8 @@ class Backends:
                 while True:
                     await reader.readuntil(b"\r\n\r\n")
                     self.busy[name] += 1
-                    await asyncio.sleep(0)
+                    self.busiest[name] = max(self.busiest[name], self.busy[name])
+                    await self.held[name].wait() if name in self.held else asyncio.sleep(0)
                     writer.write(answer)
                     await writer.drain()
                     self.busy[name] -= 1

@@ -23,6 +23,9 @@ class Split(msgspec.Struct, frozen=True):
     shed: int = 0
     """Parts that the proxy should refuse."""
     source: Source = "table"
+    most: Mapping[str, int] = {}
+    """By backend, the requests that it may have in flight: the others get what is beyond, and those that
+    aren't named take any number."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -35,9 +38,12 @@ class Wanted(msgspec.Struct, frozen=True):
     """Backends that the table names for our routes and the configuration doesn't know."""
 
     @property
-    def asks(self) -> tuple[tuple[str, tuple[tuple[str, int], ...], int], ...]:
+    def asks(self) -> tuple[object, ...]:
         """What it asks of the proxy, wherever that comes from: equal for two that ask the same."""
-        return tuple((split.route, tuple(split.parts.items()), split.shed) for split in self.splits)
+        return tuple(
+            (split.route, tuple(split.parts.items()), split.shed, tuple(split.most.items()))
+            for split in self.splits
+        )
 
     def takes_away(self, before: "Wanted") -> bool:
         """Whether a backend gets nothing any more that got something `before`: that waits for nobody."""
@@ -84,7 +90,7 @@ def _sayings(route: Route, table: DispatchTable | None, now_ms: int) -> Sequence
     said: list[tuple[Source, ClassWeights]] = []
     if now_ms < table.expires_at_ms:
         named = [one for one in table.classes if one.name == route.request_class]
-        together = ClassWeights(name=ALL_CLASSES, weights=table.weights)
+        together = ClassWeights(name=ALL_CLASSES, weights=table.weights, most_in_flight=table.most_in_flight)
         said += [("table", one) for one in named or [together]]
     for name in (route.request_class, ALL_CLASSES):
         said += [("safe", one) for one in table.safe if one.name == name]
@@ -97,5 +103,14 @@ def _split(route: Route, mine: Sequence[str], said: ClassWeights, source: Source
         return None
     if route.shed:
         parts[route.shed] += said.shed
-        return Split(route.name, parts, 0, source)
-    return Split(route.name, parts, said.shed, source)
+        return Split(route.name, parts, 0, source, _held(parts, said, route.shed))
+    return Split(route.name, parts, said.shed, source, _held(parts, said))
+
+
+def _held(parts: Mapping[str, int], said: ClassWeights, shed: str = "") -> dict[str, int]:
+    """Who of those that get something is held to how many; the one that takes what is shed never is."""
+    return {
+        name: said.most_in_flight[name]
+        for name, part in parts.items()
+        if part and said.most_in_flight.get(name) and name != shed
+    }

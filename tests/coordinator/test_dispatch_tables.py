@@ -12,7 +12,7 @@ from tests import pools
 from tidewatt_coordinator.dispatch.backends import Backend, Histogram
 from tidewatt_coordinator.dispatch.checker import faults
 from tidewatt_coordinator.dispatch.classes import RequestClass
-from tidewatt_coordinator.dispatch.overflow import spilled
+from tidewatt_coordinator.dispatch.overflow import in_flight, spilled
 from tidewatt_coordinator.dispatch.table import Table
 from tidewatt_coordinator.dispatch.terms import Terms
 from tidewatt_coordinator.dispatch.weighing import next_table
@@ -231,3 +231,18 @@ def test_a_rise_goes_to_the_others_by_their_weights() -> None:
     shares = np.array([[0.6], [0.3], [0.1]])
     loads = spilled(200.0 * shares, shares, np.array([60.0, 100.0, 100.0]))
     assert loads[:, 0] == pytest.approx([60.0, 100.0, 40.0])
+
+
+def test_requests_in_flight_are_rate_times_wait_split_by_class_with_room_for_chance() -> None:
+    waits = Histogram((0.1, 0.5), (100, 0, 0))  # all within 0.1 s
+    fleet = [
+        Backend("board", 100.0, 1e-6, latency=waits),
+        Backend("blind", 100.0, 1e-6),
+        Backend("cloud", 1e4, 1e-5, kind="lambda", latency=waits),
+    ]
+    asked = [RequestClass("p", 60.0, None), RequestClass("q", 20.0, None)]
+    terms = Terms(fill=1.0, capacity_loss_per_s=0.0, absorb_loss=False, explore=0.0, spread=0.0)
+    table = next_table(fleet[:1] + fleet[2:], asked, terms)
+    held = in_flight(table, fleet)
+    # 100 rps for 0.1 s are 10 in flight: 7.5 and 2.5 by class, and 3 roots of those on top.
+    assert held == {"p": {"board": 16}, "q": {"board": 8}}

@@ -126,6 +126,28 @@ async def test_shares_are_as_published(made_by: MakeProxy, tmp_path: Path) -> No
                 assert_follows(answers, shares)
 
 
+@pytest.mark.parametrize("made_by", [nginx_of, haproxy_of], ids=["nginx", "haproxy"])
+async def test_what_is_too_much_for_a_backend_goes_to_the_others(made_by: MakeProxy, tmp_path: Path) -> None:
+    """One that answers nothing keeps as many requests as it may have; the rest doesn't wait for it."""
+    async with backends(*NAMES) as behind:
+        proxy, child = made_by(tmp_path, behind)
+        split = Split("r", {"a": 3, "b": 1, "c": 0, "d": 0}, most={"a": 2})
+        write_first(proxy, Wanted(1, (split,)))
+        with running(child):
+            if proxy.name == "haproxy":  # after a reload nginx's old worker counts for itself until it ends
+                await asyncio.to_thread(proxy.apply, Wanted(1, (split,)))
+            behind.held["a"] = asyncio.Event()
+            client = Client(child.port)
+            sending = asyncio.ensure_future(client.send(1000, lines=16))
+            while behind.served["b"] < 998:
+                assert not sending.done()
+                await asyncio.sleep(0.01)
+            assert (behind.busy["a"], behind.busiest["a"]) == (2, 2)
+            behind.held["a"].set()
+            await sending
+            assert client.answers == {"a": 2, "b": 998}
+
+
 async def send_until(stopped: asyncio.Event, client: Client) -> None:
     """Send until that, a thousand more, and ten thousand at least."""
     while not stopped.is_set() or client.answers.total() < REQUESTS - 1000:

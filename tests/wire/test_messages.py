@@ -142,7 +142,11 @@ MESSAGES: dict[str, Message] = {
         expires_at_ms=1_763_700_130_000,
         weights={"roof-3": 9_900, "roof-4": 0},
         reason="demand 180 rps of 1 class",
-        classes=[ClassWeights(name="tight", weights={"roof-3": 9_900, "roof-4": 0}, shed=100)],
+        classes=[
+            ClassWeights(
+                name="tight", weights={"roof-3": 9_900, "roof-4": 0}, shed=100, most_in_flight={"roof-3": 12}
+            )
+        ],
         safe=[ClassWeights(name="tight", weights={"cloud": 1})],
         certificate=Certificate(
             cost_per_hour=1.25,

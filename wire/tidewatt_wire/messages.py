@@ -393,6 +393,9 @@ class ClassWeights(msgspec.Struct, frozen=True, kw_only=True):
     shed: Count = 0
     """Parts that no backend can take within its promise: the router refuses them, or sends them where its own
     configuration says."""
+    most_in_flight: dict[str, Count] = {}
+    """Requests of the class that a backend may have at once, at the most: proxies give what is beyond to the
+    others. One that isn't named takes any number."""
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):
@@ -423,6 +426,8 @@ class DispatchTable(Message, frozen=True, kw_only=True):
     expires_at_ms: UnixMs
     weights: dict[str, Count]
     """Of all requests together, for routers that don't tell classes apart."""
+    most_in_flight: dict[str, Count] = {}
+    """As a class's, of all requests together."""
     reason: str = ""
     classes: list[ClassWeights] = []
     safe: list[ClassWeights] = []

@@ -15,6 +15,17 @@ def margin(observations: int, doubt: float) -> float:
     return math.sqrt(math.log(2.0 / doubt) / (2.0 * observations)) if observations > 0 else 1.0
 
 
+def mean_s(latency: Histogram | None) -> float | None:
+    """The mean wait in seconds, at most: each request counts as slow as its bucket can be, one beyond the
+    last bound as twice that. None where nothing is known.
+    """
+    observed = sum(latency.counts) if latency else 0
+    if latency is None or not observed or not latency.bounds_s:
+        return None
+    tops = (*latency.bounds_s, 2.0 * latency.bounds_s[-1])
+    return sum(top * count for top, count in zip(tops, latency.counts, strict=True)) / observed
+
+
 def slow_share(latency: Histogram | None, limit_s: float | None, doubt: float) -> float:
     """The share of requests slower than the limit, at most; 1 where nothing is known. A bucket that the limit
     cuts counts as slow.

@@ -7,12 +7,48 @@ Little's law) and gives what is beyond to the others, in proportion to their wei
 while anybody who keeps the promise has room.
 """
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 
+from tidewatt_coordinator.dispatch.backends import Backend
+from tidewatt_coordinator.dispatch.latency import mean_s
 from tidewatt_coordinator.dispatch.pool import Floats
+from tidewatt_coordinator.dispatch.table import Table
 
 #: Relative error of sums.
 SLACK = 1e-9
+#: These take what comes and are billed for it: nothing is held back from them.
+ELASTIC = ("lambda", "cloudfront", "http")
+#: Arrivals that are random vary by the root of what is in flight: so many of those are no rise.
+DEVIATIONS = 3.0
+
+
+def in_flight(table: Table, backends: Sequence[Backend]) -> dict[str, dict[str, int]]:
+    """By class and backend, the requests that it may have in flight; those that take any number are left out.
+
+    What a backend can take is split by what the table plans of each class, because each class has an upstream
+    of its own in the proxy, which knows nothing of the others.
+    """
+    found: dict[str, dict[str, int]] = {name: {} for name in table.weights}
+    for backend in backends:
+        waits_s = mean_s(backend.latency)
+        most = table.most_rps.get(backend.name)
+        if most is None or waits_s is None or backend.kind in ELASTIC:
+            continue
+        planned = {name: _planned(table, name, backend.name) for name in table.weights}
+        total = sum(planned.values())
+        for name, rate in planned.items():
+            if rate > 0.0:
+                usual = most * waits_s * rate / total
+                found[name][backend.name] = max(1, math.ceil(usual + DEVIATIONS * math.sqrt(usual)))
+    return found
+
+
+def _planned(table: Table, name: str, backend: str) -> float:
+    served = table.planned_rps[name] * (1.0 - table.refused.get(name, 0.0))
+    return served * table.share(name, backend)
 
 
 def spilled(offered: Floats, shares: Floats, most: Floats) -> Floats:

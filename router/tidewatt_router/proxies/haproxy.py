@@ -3,7 +3,8 @@
 Weights are 0 to 256; 0 drains: what is open stays, nothing new comes. A balance that is static (source, uri,
 first without hash-type consistent) takes no other weights than 0 and 100 %, and says so. The configuration
 should give every server weight 0 to 256 from the start (`weight 100`): after a restart HAProxy has those
-until the router has seen it.
+until the router has seen it. `maxconn` holds a server to what it can take (0: any number); roundrobin and
+leastconn then pass it over, and when all are full requests wait. It can't be read back.
 """
 
 import csv
@@ -74,7 +75,12 @@ class HaproxySocket:
             for split in wanted.splits
             for name, weight in self.weights(split).items()
         ]
-        return [command for _, command in sorted(found, key=lambda one: one[0])]
+        held = [
+            f"set maxconn server {split.route}/{self._servers[name]} {split.most.get(name, 0)}"
+            for split in wanted.splits
+            for name in split.parts
+        ]
+        return [command for _, command in sorted(found, key=lambda one: one[0])] + held
 
     def _held(self, route: str) -> dict[str, int]:
         answer = self._ask(f"show servers state {route}")

@@ -3,9 +3,10 @@
     upstream chat { server 10.0.0.1:8000 weight=3; server 10.0.0.2:8000 down; }
     split_clients "$request_id" $tidewatt_chat { 75.00% edge; * cloud; }
 
-In nginx a weight is at least 1: what gets nothing is `down`, and finishes what it has begun. The file is
-replaced whole before the test, because the test reads it; if it fails, or the reload does, the one before
-comes back.
+In nginx a weight is at least 1: what gets nothing is `down`, and finishes what it has begun. `max_conns`
+holds a server to what it can take, and the others get the rest; as nginx answers 502 when all are full,
+nobody is held unless one is left that takes any number. The file is replaced whole before the test, because
+the test reads it; if it fails, or the reload does, the one before comes back.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,8 @@ TOTAL = 1_000_000
 #: split_clients reads two digits after the point.
 HUNDREDTHS = 10_000
 READABLE = 0o644
+#: Shared by nginx's workers; enough for some thousand servers.
+ZONE = "1m"
 
 
 class NginxInclude:
@@ -103,8 +106,13 @@ class NginxInclude:
 
     def _upstream(self, split: Split) -> Iterator[str]:
         yield f"upstream {split.route} {{"
+        most = split.most if any(split.parts[name] and name not in split.most for name in split.parts) else {}
+        if most:
+            yield f"    zone {split.route} {ZONE};"  # else each worker counts for itself
         for name, weight in self.weights(split).items():
-            yield f"    server {self._backends[name].address} {f'weight={weight}' if weight else 'down'};"
+            held = f" max_conns={most[name]}" if name in most else ""
+            told = f"weight={weight}{held}" if weight else "down"
+            yield f"    server {self._backends[name].address} {told};"
         yield from (f"    {line}" for line in self._nginx.directives)
         yield "}"
 
