@@ -47,7 +47,7 @@ def for_print(chart: Chart) -> bytes:
 
 def shape(chart: Chart) -> tuple[float, float]:
     """Width and height, inches."""
-    return WIDTH_IN, (0.75 + ROW_IN * len(chart.labels)) if chart.lying else HEIGHT_IN
+    return WIDTH_IN, (0.5 + ROW_IN * len(chart.labels)) if chart.lying else HEIGHT_IN
 
 
 def _drawn(chart: Chart, colours: Mapping[str, str], letters: str) -> str:
@@ -101,7 +101,6 @@ def _standing(axes: Any, chart: Chart, colours: Mapping[str, str]) -> None:
     step = -(-len(chart.labels) // MOST_LABELS)
     axes.set_xticks(list(places)[::step], chart.labels[::step])
     axes.set_xlim(-0.6, len(chart.labels) - 0.4)
-    axes.set_ylabel(chart.unit)
     axes.yaxis.set_major_formatter(_amount)
     axes.yaxis.grid(visible=True, color=colours["line"], linewidth=0.7)
 
@@ -114,7 +113,6 @@ def _lying(axes: Any, chart: Chart, colours: Mapping[str, str]) -> None:
     axes.tick_params(axis="y", labelcolor=colours["ink"])
     axes.invert_yaxis()
     axes.set_ylim(len(values) - 0.5, -0.5)
-    axes.set_xlabel(chart.unit)
     axes.xaxis.set_major_formatter(_amount)
     axes.xaxis.grid(visible=True, color=colours["line"], linewidth=0.7)
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 
+import msgspec
+
 from tidewatt_coordinator.alerts.conditions import sentence
 from tidewatt_coordinator.budgets.standing import Standing
 from tidewatt_coordinator.carbon.intensity import Emission
@@ -35,20 +37,20 @@ def edge(facts: Facts) -> Section | None:
     for currency in dict.fromkeys(one.currency for one in served):
         mine = [one for one in served if one.currency == currency]
         amounts = rounded([one.effective or Decimal(0) for one in mine])
-        rows = [_served(one, amount) for one, amount in zip(mine, amounts, strict=True)]
-        if len(rows) > MOST_ROWS:
-            rest = [_site(one) for one in mine[MOST_ROWS:]]
-            requests = sum(one.requests or 0 for one in mine[MOST_ROWS:])
-            energy = sum(one.energy_mj or 0 for one in mine[MOST_ROWS:])
-            rest_amount = total(amounts[MOST_ROWS:])
-            rows = [*rows[:MOST_ROWS], _use(f"{len(rest)} more", requests, energy, rest_amount)]
-        sums = (sum(one.requests or 0 for one in mine), sum(one.energy_mj or 0 for one in mine))
+        energy = rounded([kilowatt_hours(one.energy_mj or 0) for one in mine])
+        uses = [
+            _Use(_site(one), one.requests or 0, one.energy_mj or 0, kwh, amount if currency else None)
+            for one, kwh, amount in zip(mine, energy, amounts, strict=True)
+        ]
+        rows = [_row(use) for use in uses[:MOST_ROWS]]
+        if len(uses) > MOST_ROWS:
+            rows.append(_row(_sum(f"{len(uses) - MOST_ROWS} more", uses[MOST_ROWS:])))
         tables.append(
             Table(
                 caption=f"Sites, {currency or 'no cost known'}, amortised",
                 columns=["site", "requests", "kWh", "J/request", "cost", "per million"],
                 rows=rows,
-                total=_use("total", *sums, total(amounts)),
+                total=_row(_sum("total", uses)),
             )
         )
     text = "Requests are counted at the edge. Its electricity, hardware and fees are services of their own."
@@ -144,14 +146,33 @@ def anomalies(facts: Facts) -> Section:
     return Section(title="Anomalies", text=text, tables=[table], notes=notes)
 
 
-def _served(one: UnitCost, amount: Decimal) -> list[str]:
-    return _use(_site(one), one.requests or 0, one.energy_mj or 0, amount if one.currency else None)
+class _Use(msgspec.Struct, frozen=True):
+    """A line of the table of sites."""
+
+    name: str
+    requests: int
+    energy_mj: int
+    kwh: Decimal
+    """As it is shown."""
+    amount: Decimal | None
+    """As it is shown; None: not known."""
 
 
-def _use(name: str, requests: int, energy_mj: int, amount: Decimal | None) -> list[str]:
-    joules = f"{Decimal(energy_mj) / 1000 / requests:,.3g}" if requests else "-"
-    each = money(amount / requests * MILLION) if amount is not None and requests else "-"
-    return [name, f"{requests:,}", f"{kilowatt_hours(energy_mj):,.2f}", joules, money(amount), each]
+def _sum(name: str, uses: Sequence[_Use]) -> _Use:
+    amounts = [use.amount for use in uses if use.amount is not None]
+    return _Use(
+        name,
+        sum(use.requests for use in uses),
+        sum(use.energy_mj for use in uses),
+        total(use.kwh for use in uses),
+        total(amounts) if amounts else None,
+    )
+
+
+def _row(use: _Use) -> list[str]:
+    joules = f"{Decimal(use.energy_mj) / 1000 / use.requests:,.3g}"
+    each = "-" if use.amount is None else money(use.amount / use.requests * MILLION)
+    return [use.name, f"{use.requests:,}", f"{use.kwh:,.2f}", joules, money(use.amount), each]
 
 
 def _site(one: UnitCost) -> str:

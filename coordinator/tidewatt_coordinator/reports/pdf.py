@@ -18,6 +18,7 @@ MARGIN, LINE, GAP, MM_PER_IN = 16.0, 4.8, 3.0, 25.4
 TILES_IN_A_ROW = 3
 #: Of a wide table's column, the narrowest and widest share that its text is given.
 NARROW, WIDE = 5, 34
+MM_PER_LETTER = 2.0
 
 
 def pages(document: Document, made_ms: int) -> bytes:
@@ -67,7 +68,8 @@ def _blank(document: Document, made_ms: int) -> Any:
 
 
 def _section(pdf: Any, section: Section) -> None:
-    _room(pdf, 30)  # a heading stands with what it is about
+    # A heading stands with what it is about.
+    _room(pdf, 22 + (_height(pdf, section.charts[0]) if section.charts else 12))
     pdf.ln(GAP)
     pdf.start_section(section.title)
     _heading(pdf, section.title, HEADING)
@@ -104,9 +106,7 @@ def _tiles(pdf: Any, tiles: list[Tile]) -> None:
 
 
 def _chart(pdf: Any, chart: Chart) -> None:
-    wide, high = shape(chart)
-    width = min(pdf.epw, wide * MM_PER_IN)
-    height = width * high / wide
+    width, height = min(pdf.epw, shape(chart)[0] * MM_PER_IN), _height(pdf, chart)
     _room(pdf, height + LINE + GAP)
     pdf.ln(GAP)
     pdf.image(io.BytesIO(for_print(chart)), x=MARGIN, w=width, h=height, alt_text=chart.alt)
@@ -114,6 +114,11 @@ def _chart(pdf: Any, chart: Chart) -> None:
     _colour(pdf, "muted")
     pdf.cell(0, LINE, chart.title, new_x="LMARGIN", new_y="NEXT")
     _colour(pdf, "ink")
+
+
+def _height(pdf: Any, chart: Chart) -> float:
+    wide, high = shape(chart)
+    return float(min(pdf.epw, wide * MM_PER_IN) * high / wide)
 
 
 def _table(pdf: Any, table: Table) -> None:
@@ -126,13 +131,15 @@ def _table(pdf: Any, table: Table) -> None:
     pdf.set_font(FONT, size=SMALL)
     pdf.set_draw_color(LIGHT["line"])
     aligns = ["LEFT" if place < table.words else "RIGHT" for place in range(len(table.columns))]
+    widths = _widths(table)
     with pdf.table(
-        col_widths=_widths(table),
+        col_widths=widths,
+        width=min(pdf.epw, MM_PER_LETTER * sum(widths)),
         text_align=tuple(aligns),
         borders_layout="HORIZONTAL_LINES",
         headings_style=FontFace(emphasis="", color=LIGHT["muted"]),
-        line_height=LINE - 0.6,
-        padding=0.4,
+        line_height=LINE - 0.9,
+        padding=0.35,
         align="LEFT",
     ) as drawn:
         for cells in (table.columns, *table.rows):
@@ -143,9 +150,10 @@ def _table(pdf: Any, table: Table) -> None:
 
 
 def _widths(table: Table) -> tuple[int, ...]:
-    """In proportion to the longest text of each column."""
-    lines = [table.columns, *table.rows, *([table.total] if table.total else [])]
-    longest = [max(len(line[place]) for line in lines) for place in range(len(table.columns))]
+    """In proportion to the longest text of each column; a heading may be broken between words."""
+    lines = [*table.rows, *([table.total] if table.total else [])]
+    heads = [max(map(len, name.split()), default=0) for name in table.columns]
+    longest = [max([head, *(len(line[place]) for line in lines)]) for place, head in enumerate(heads)]
     return tuple(min(WIDE, max(NARROW, one)) + 2 for one in longest)
 
 

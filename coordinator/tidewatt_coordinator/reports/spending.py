@@ -17,6 +17,7 @@ from tidewatt_coordinator.reports.document import (
     Table,
     Tile,
     change,
+    fitted,
     money,
     parts_table,
 )
@@ -24,7 +25,7 @@ from tidewatt_coordinator.reports.facts import Breakdown, Facts, month_sums
 
 #: Services with a colour of their own; the others share one.
 MOST_COLOURS = 4
-OTHERS = "others"
+OTHERS = "all others"
 #: Sentences about what moved.
 MOST_REASONS = 6
 MILLION = 1_000_000
@@ -55,7 +56,7 @@ def overview(facts: Facts) -> Section:
     for currency in facts.currencies:
         sums = month_sums(facts.days, currency)
         labels = [name for name in _months(facts) if name >= min(sums)]
-        values = rounded([sums.get(name, Decimal(0)) for name in labels])
+        values = [sums.get(name, Decimal(0)) for name in labels]  # each is a total by itself
         if len(labels) > 1:
             said = "; ".join(f"{name} {money(value)}" for name, value in zip(labels, values, strict=True))
             charts.append(
@@ -90,7 +91,11 @@ def days(facts: Facts) -> Section:
             cells[place] = cells.get(place, Decimal(0)) + one.effective
         if any(name == OTHERS for _, name in cells):
             names = [*names, OTHERS]
-        columns = [rounded([cells.get((day, name), Decimal(0)) for day in every]) for name in names]
+        wholes = _by_service(facts, currency, names)
+        columns = [
+            fitted([cells.get((day, name), Decimal(0)) for day in every], whole)
+            for name, whole in zip(names, wholes, strict=True)
+        ]
         sums = [total(row) for row in zip(*columns, strict=True)]
         charts.append(_days_chart(currency, every, names, columns, sums))
         rows = [
@@ -232,6 +237,17 @@ def _dearest(costs: Sequence[Cost]) -> list[str]:
         sums[one.key[1]] = sums.get(one.key[1], Decimal(0)) + one.effective
     ordered = sorted(sums, key=lambda name: (-sums[name], name))
     return ordered if len(ordered) <= MOST_COLOURS + 1 else ordered[:MOST_COLOURS]
+
+
+def _by_service(facts: Facts, currency: str, names: Sequence[str]) -> list[Decimal]:
+    """What the table by service shows for these; what it shows for the rest is others'."""
+    costs = next(one.costs for one in facts.breakdowns if one.by == "service")
+    mine = [one for one in costs if one.currency == currency]
+    shown = dict(zip([one.key[0] for one in mine], rounded([one.effective for one in mine]), strict=True))
+    wholes = [shown.get(name, Decimal(0)) for name in names]
+    if OTHERS in names and OTHERS not in shown:
+        wholes[names.index(OTHERS)] = total(shown.values()) - total(wholes)
+    return wholes
 
 
 def _days_chart(
