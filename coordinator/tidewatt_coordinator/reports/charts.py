@@ -91,7 +91,12 @@ def _standing(axes: Any, chart: Chart, colours: Mapping[str, str]) -> None:
     for number, series in enumerate(chart.series):
         base = [up[at] if value >= 0 else down[at] for at, value in enumerate(series.values)]
         bars = axes.bar(
-            places, series.values, 0.74, bottom=base, color=colours[f"c{number % 5}"], label=_short(series.name)
+            places,
+            series.values,
+            0.74,
+            bottom=base,
+            color=colours[f"c{number % 5}"],
+            label=_short(series.name),
         )
         for at, value in enumerate(series.values):
             (up if value >= 0 else down)[at] += value
@@ -124,5 +129,3 @@ def _amount(value: float, _place: int) -> str:
 def _short(label: str) -> str:
     plain = " ".join(label.split()).lstrip("_")  # a legend leaves names out that begin so
     return plain if len(plain) <= LONGEST_LABEL else f"{plain[: LONGEST_LABEL - 1]}…"
-
-

@@ -16,10 +16,13 @@ from tidewatt_coordinator.reports.settings import Format
 
 def report(
     config: ConfigFile = DEFAULT_CONFIG,
-    month: Annotated[str, typer.Option(help="A month of UTC such as 2026-10; default: the last whole one.")] = "",
+    month: Annotated[
+        str, typer.Option(help="A month of UTC such as 2026-10; default: the last whole one.")
+    ] = "",
     format: Annotated[str, typer.Option("--format", help="html, pdf, csv or focus.")] = "html",  # noqa: A002
     out: Annotated[
-        Path | None, typer.Option(help="The file to write; default: named after fleet and month.", dir_okay=False)
+        Path | None,
+        typer.Option(help="The file to write; default: named after fleet and month.", dir_okay=False),
     ] = None,
 ) -> None:
     """Write a month's report: totals, trend, movers, savings, carbon, budgets and anomalies."""

@@ -68,7 +68,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     budgets: list[Standing]
     anomalies: list[Found]
     missing: list[tuple[str, list[date]]]
-    """By source: the month's days of which it has said nothing, of the sources that have ever said anything."""
+    """By source: the month's days of which it has said nothing; of the sources that ever said anything."""
 
     @property
     def month(self) -> str:

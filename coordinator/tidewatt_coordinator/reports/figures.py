@@ -28,15 +28,7 @@ def _rows(facts: Facts) -> Iterator[Figure]:
     for currency in facts.currencies:
         yield "total", facts.month, currency, "effective", facts.effective(currency)
         yield "total", facts.month, currency, "billed", facts.billed(currency)
-    for currency in facts.currencies:
-        for month, spent in month_sums(facts.days, currency).items():
-            yield "month", month, currency, "effective", spent
-        days: dict[str, Decimal] = {}
-        for cost in facts.costs:
-            if cost.currency == currency:
-                days[cost.key[0]] = days.get(cost.key[0], Decimal(0)) + cost.effective
-        for day, spent in sorted(days.items()):
-            yield "day", day, currency, "effective", spent
+        yield from _times(facts, currency)
     for breakdown in facts.breakdowns:
         for cost in breakdown.costs:
             yield breakdown.by, cost.key[0], cost.currency, "effective", cost.effective
@@ -48,6 +40,17 @@ def _rows(facts: Facts) -> Iterator[Figure]:
         for name, part in one.parts.items():
             yield "mover", item, one.currency, name, part
     yield from _findings(facts)
+
+
+def _times(facts: Facts, currency: str) -> Iterator[Figure]:
+    for month, spent in month_sums(facts.days, currency).items():
+        yield "month", month, currency, "effective", spent
+    days: dict[str, Decimal] = {}
+    for cost in facts.costs:
+        if cost.currency == currency:
+            days[cost.key[0]] = days.get(cost.key[0], Decimal(0)) + cost.effective
+    for day, spent in sorted(days.items()):
+        yield "day", day, currency, "effective", spent
 
 
 def _findings(facts: Facts) -> Iterator[Figure]:
@@ -77,4 +80,3 @@ def _findings(facts: Facts) -> Iterator[Figure]:
         item = f"{odd.verdict.day} / {odd.by} / {odd.value}"
         yield "anomaly", item, odd.currency, "cost", odd.verdict.cost
         yield "anomaly", item, odd.currency, "expected", odd.verdict.expected
-

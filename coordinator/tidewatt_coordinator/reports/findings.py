@@ -88,7 +88,9 @@ def carbon(facts: Facts) -> Section | None:
         for one, kwh, average, marginal in zip(facts.carbon, energy, mean, more, strict=True)
     ]  # fmt: skip
     sums = [
-        f"{total(some):,.3f}" if any(_kilograms(kind(one), one) is not None for one in facts.carbon) else "unknown"
+        f"{total(some):,.3f}"
+        if any(_kilograms(kind(one), one) is not None for one in facts.carbon)
+        else "unknown"
         for some, kind in ((mean, _average), (more, _marginal))
     ]
     table = Table(
@@ -134,7 +136,9 @@ def anomalies(facts: Facts) -> Section:
         for one in facts.anomalies[:MOST_ROWS]
     ]  # fmt: skip
     more = len(facts.anomalies) - MOST_ROWS
-    notes = [f"{sentence(one.by, one.value, one.currency, one.verdict)}." for one in facts.anomalies[:MOST_ROWS]]
+    notes = [
+        f"{sentence(one.by, one.value, one.currency, one.verdict)}." for one in facts.anomalies[:MOST_ROWS]
+    ]
     table = Table(
         caption="Days that cost more than such days do",
         columns=["day (UTC)", "what", "cost", "expected", "impact"],
@@ -221,7 +225,12 @@ def _waste_tables(facts: Facts) -> list[Table]:
                     [KINDS[kind], count, money(amount), percent(amount, whole)]
                     for kind, count, amount in zip(by_kind, counts, amounts, strict=True)
                 ],
-                total=["total", str(sum(map(int, counts))), money(total(amounts)), percent(total(amounts), whole)],
+                total=[
+                    "total",
+                    str(sum(map(int, counts))),
+                    money(total(amounts)),
+                    percent(total(amounts), whole),
+                ],
             )
         )
     return tables
@@ -261,7 +270,9 @@ def _gaps(sites: Sequence[SiteCarbon]) -> list[str]:
                 found.append(f"{name}: {share} of the energy by the year's average of {one.zone}.")
             if 0 < emission.unknown_mj < one.energy_mj:
                 share = percent(Decimal(emission.unknown_mj), Decimal(one.energy_mj))
-                found.append(f"{name}: the {emission.kind} of {share} of the energy is unknown, and not in it.")
+                found.append(
+                    f"{name}: the {emission.kind} of {share} of the energy is unknown, and not in it."
+                )
     return found
 
 

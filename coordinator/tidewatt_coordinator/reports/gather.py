@@ -107,9 +107,7 @@ def carbon(ledger: Ledger, config: Config, window: Window) -> list[SiteCarbon]:
         hourly = kept(ledger.engine, zone, "average", *span)
         average = emitted(used, hourly, "average", static_factors().get(zone))
         marginal = emitted(used, kept(ledger.engine, zone, "marginal", *span), "marginal")
-        found.append(
-            SiteCarbon(site=site, zone=zone, energy_mj=sum_mj, average=average, marginal=marginal)
-        )
+        found.append(SiteCarbon(site=site, zone=zone, energy_mj=sum_mj, average=average, marginal=marginal))
     return found
 
 
@@ -173,4 +171,3 @@ def _months_before(first: date, count: int) -> date:
     for _ in range(count):
         first = previous(first)
     return first
-

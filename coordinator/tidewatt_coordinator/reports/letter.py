@@ -18,7 +18,9 @@ MOST_BYTES = 8_000_000
 TYPES = {".html": ("text", "html"), ".pdf": ("application", "pdf"), ".csv": ("text", "csv")}
 
 
-def letter(settings: Email, facts: Facts, document: Document, files: Sequence[Path], at_ms: int) -> EmailMessage:
+def letter(
+    settings: Email, facts: Facts, document: Document, files: Sequence[Path], at_ms: int
+) -> EmailMessage:
     """The message. Its Message-ID is the month's, so that one that comes twice is shown once."""
     mail = EmailMessage(policy=SMTP)
     domain = settings.sender.rpartition("@")[2]
@@ -31,7 +33,8 @@ def letter(settings: Email, facts: Facts, document: Document, files: Sequence[Pa
     mail["Message-ID"] = f"<report.{facts.fleet}.{facts.month}@{domain}>"
     mail["Auto-Submitted"] = "auto-generated"
     room = MOST_BYTES
-    attached, left = [], []
+    attached: list[Path] = []
+    left: list[Path] = []
     for file in files:
         size = file.stat().st_size
         (attached if size <= room else left).append(file)
@@ -50,5 +53,8 @@ def _lines(facts: Facts, document: Document, left: Sequence[Path]) -> list[str]:
         if section.title in ("Top movers", "There is no data"):
             lines += ["", section.title, *section.text, *(f"- {note}" for note in section.notes)]
     for file in left:
-        lines += ["", f"{file.name} is too large for a letter; `tidewatt report --month {facts.month}` writes it."]
+        lines += [
+            "",
+            f"{file.name} is too large for a letter; `tidewatt report --month {facts.month}` writes it.",
+        ]
     return lines

@@ -40,7 +40,7 @@ def _nothing(facts: Facts) -> Section:
     return Section(
         title="There is no data",
         text=[
-            f"The ledger has nothing of {facts.first:%B %Y}: neither {sources} has told a cost or a request. "
-            "That is missing, not free."
+            f"The ledger has nothing of {facts.first:%B %Y}: {sources} told no cost and no request.",
+            "That is missing, not free.",
         ],
     )

@@ -14,7 +14,11 @@ FILES = {"": "DejaVuSans.ttf", "B": "DejaVuSans-Bold.ttf"}
 #: Points.
 TITLE, HEADING, TEXT, SMALL = 20, 13, 9.5, 8
 #: Millimetres.
-MARGIN, LINE, GAP, MM_PER_IN = 16.0, 4.8, 3.0, 25.4
+MARGIN, LINE, ROW, GAP, MM_PER_IN = 16.0, 4.8, 4.6, 3.0, 25.4
+#: Rows of a table that is not broken.
+LONGEST_WHOLE = 16
+#: Letters of a heading that get room on one line.
+LONGEST_HEAD = 16
 TILES_IN_A_ROW = 3
 #: Of a wide table's column, the narrowest and widest share that its text is given.
 NARROW, WIDE = 5, 34
@@ -69,7 +73,10 @@ def _blank(document: Document, made_ms: int) -> Any:
 
 def _section(pdf: Any, section: Section) -> None:
     # A heading stands with what it is about.
-    _room(pdf, 22 + (_height(pdf, section.charts[0]) if section.charts else 12))
+    first = _height(pdf, section.charts[0]) if section.charts else 0.0
+    if section.tables and not section.charts:
+        first = _whole(section.tables[0])
+    _room(pdf, 22 + first + LINE * len(section.text))
     pdf.ln(GAP)
     pdf.start_section(section.title)
     _heading(pdf, section.title, HEADING)
@@ -124,7 +131,7 @@ def _height(pdf: Any, chart: Chart) -> float:
 def _table(pdf: Any, table: Table) -> None:
     from fpdf.fonts import FontFace  # noqa: PLC0415 - optional
 
-    _room(pdf, 24)
+    _room(pdf, _whole(table))
     pdf.ln(GAP)
     pdf.set_font(FONT, "B", SMALL + 0.5)
     pdf.multi_cell(0, LINE, table.caption, new_x="LMARGIN", new_y="NEXT", align="L")
@@ -149,10 +156,15 @@ def _table(pdf: Any, table: Table) -> None:
     pdf.ln(GAP / 2)
 
 
+def _whole(table: Table) -> float:
+    """The room that a table needs; a long one may be broken over pages."""
+    return ROW * (min(len(table.rows), 3 if len(table.rows) > LONGEST_WHOLE else LONGEST_WHOLE) + 4)
+
+
 def _widths(table: Table) -> tuple[int, ...]:
     """In proportion to the longest text of each column; a heading may be broken between words."""
     lines = [*table.rows, *([table.total] if table.total else [])]
-    heads = [max(map(len, name.split()), default=0) for name in table.columns]
+    heads = [max(min(LONGEST_HEAD, len(name)), *map(len, name.split() or [""])) for name in table.columns]
     longest = [max([head, *(len(line[place]) for line in lines)]) for place, head in enumerate(heads)]
     return tuple(min(WIDE, max(NARROW, one)) + 2 for one in longest)
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from tidewatt_coordinator.costs.attribution import rounded
 from tidewatt_coordinator.costs.charge import total
-from tidewatt_coordinator.costs.days import DAY_MS, day_of
+from tidewatt_coordinator.costs.days import DAY_MS, Window, day_of
 from tidewatt_coordinator.questions.rows import NONE, Cost
 from tidewatt_coordinator.questions.why import LEAST_SAID, Why
 from tidewatt_coordinator.reports.document import (
@@ -44,9 +44,9 @@ def tiles(facts: Facts) -> list[Tile]:
         low, high = money(month.end.low), money(month.end.high)
         middle = f"{money(month.end.middle)} {month.currency}"
         found.append(Tile("at the month's end", middle, f"80 of 100: {low} to {high}"))
-    for one in facts.requests.totals[:1]:
-        if one.requests:
-            found.append(Tile("requests at the edge", f"{one.requests:,}", _each(facts)))
+    served = facts.requests.totals[0].requests if facts.requests.totals else None
+    if served:
+        found.append(Tile("requests at the edge", f"{served:,}", _each(facts)))
     return found
 
 
@@ -131,10 +131,10 @@ def movers(facts: Facts) -> Section:
         tables.append(_movers_table(currency, mine))
     told = [*facts.moved, *facts.movers[:MOST_REASONS]]
     moved = [one.sentence for one in told if abs(one.after - one.before) >= LEAST_SAID]
-    since, until = (day_of(facts.compared.start_ms), day_of(facts.compared.end_ms) - timedelta(days=1))
+    days = _span(facts.compared)
     return Section(
         title="Top movers",
-        text=[f"Compared with {since} to {until}."] if tables else ["There is nothing to compare with."],
+        text=[f"Compared with {days}."] if tables else ["There is nothing to compare with."],
         tables=tables,
         notes=moved,
     )
@@ -168,15 +168,17 @@ def _breakdown(facts: Facts, one: Breakdown) -> Section:
 def _named(value: str, by: str) -> str:
     if value != NONE:
         return value
-    return {"service": "(no service)", "site": "(no site: the cloud)"}.get(by, f"(no {by.removeprefix('tag:')})")
+    return {"service": "(no service)", "site": "(no site: the cloud)"}.get(
+        by, f"(no {by.removeprefix('tag:')})"
+    )
 
 
 def _coverage(facts: Facts) -> list[str]:
     """What the figures rest on, and what is missing."""
     end = day_of(facts.window.end_ms)
     said = [
-        f"Days are of UTC, from {day_of(facts.window.start_ms)} to {end - timedelta(days=1)}. Amounts are "
-        "amortised unless they say otherwise, and parts sum to totals, to the cent."
+        f"Days are of UTC: {_span(facts.window)}.",
+        "Amounts are amortised unless they say otherwise, and parts sum to totals, to the cent.",
     ]
     if not facts.over:
         said.append("The month is not over: it is told as far as every source has told its days.")
@@ -193,6 +195,11 @@ def _coverage(facts: Facts) -> list[str]:
     return said
 
 
+def _span(window: Window) -> str:
+    first, last = day_of(window.start_ms), day_of(window.end_ms) - timedelta(days=1)
+    return str(first) if first >= last else f"{first} to {last}"
+
+
 def _each(facts: Facts) -> str:
     one = facts.requests.totals[0]
     joules = f"{one.joules_per_request:,.3g} J each" if one.joules_per_request else ""
@@ -201,7 +208,9 @@ def _each(facts: Facts) -> str:
                          if row.currency == currency and row.requests))
         for currency in facts.currencies
     ]  # fmt: skip
-    costs = [f"{amount / (one.requests or 1) * MILLION:,.2f} {currency} a million" for currency, amount in edge]
+    costs = [
+        f"{amount / (one.requests or 1) * MILLION:,.2f} {currency} a million" for currency, amount in edge
+    ]
     return ", ".join([*([joules] if joules else []), *costs])
 
 

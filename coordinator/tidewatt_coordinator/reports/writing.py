@@ -55,7 +55,9 @@ def _write_focus(facts: Facts, ledger: Ledger, file: Path) -> None:
     with file.open("w", encoding="utf-8", newline="") as opened:
         write_csv(opened, _charges(facts, ledger), FOCUS_VERSION)
     if wrong := check(names(file), rows(file), FOCUS_VERSION):
-        raise CostError(f"the export of {facts.month} would not be FOCUS {FOCUS_VERSION}: {'; '.join(wrong[:3])}")
+        raise CostError(
+            f"the export of {facts.month} would not be FOCUS {FOCUS_VERSION}: {'; '.join(wrong[:3])}"
+        )
 
 
 def _charges(facts: Facts, ledger: Ledger) -> Iterator[Charge]:
