@@ -38,6 +38,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, object]:
 
 def sending_to(office: PostOffice, ca: str, folder: Path, more: str = "") -> Config:
     (folder / "secret").write_text(PostOffice.PASSWORD)
+    (folder / "secret").chmod(0o600)
     mail = f"""
 [[alerts.email]]
 name = "finance"

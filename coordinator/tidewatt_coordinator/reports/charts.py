@@ -23,6 +23,8 @@ STAND_INS = {name: f"#0a0b{place:02x}" for place, name in enumerate(LIGHT)}
 #: Labels of days are thinned where there are more bars than this.
 MOST_LABELS = 16
 LONGEST_LABEL = 34
+#: Opacity of a bar that is not whole.
+PART = 0.45
 WIDTH_IN, HEIGHT_IN, ROW_IN = 7.2, 2.7, 0.26
 
 
@@ -101,8 +103,7 @@ def _standing(axes: Any, chart: Chart, colours: Mapping[str, str]) -> None:
         for at, value in enumerate(series.values):
             (up if value >= 0 else down)[at] += value
             if chart.labels[at] == chart.aside:
-                bars[at].set_hatch("///")
-                bars[at].set_edgecolor(colours["line"])
+                bars[at].set_alpha(PART)
     step = -(-len(chart.labels) // MOST_LABELS)
     axes.set_xticks(list(places)[::step], chart.labels[::step])
     axes.set_xlim(-0.6, len(chart.labels) - 0.4)

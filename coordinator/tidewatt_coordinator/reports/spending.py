@@ -98,8 +98,15 @@ def days(facts: Facts) -> Section:
         ]
         sums = [total(row) for row in zip(*columns, strict=True)]
         charts.append(_days_chart(currency, every, names, columns, sums))
+        missing = {str(day) for _, some in facts.missing for day in some}
         rows = [
-            [day, *(money(column[place]) for column in columns), money(sums[place])]
+            [
+                day,
+                *(
+                    _told(one, day in missing)
+                    for one in (*(column[place] for column in columns), sums[place])
+                ),
+            ]
             for place, day in enumerate(every)
         ]
         tables.append(
@@ -189,10 +196,24 @@ def _coverage(facts: Facts) -> list[str]:
         if len(missing) * DAY_MS == facts.window.end_ms - facts.window.start_ms:
             said.append(f"Of {told} nothing is known in this month: that is missing, not free.")
         else:
-            some = ", ".join(f"{day:%d}" for day in missing[:MOST_ROWS])
-            more = f" and {len(missing) - MOST_ROWS} more" if len(missing) > MOST_ROWS else ""
-            said.append(f"Of {told} these days are missing, not free: {some}{more}.")
+            said.append(f"Of {told} these days are missing, not free: {_runs(missing)}.")
     return said
+
+
+def _runs(days: Sequence[date]) -> str:
+    """Days of a month, in order, as 3, 5 to 9."""
+    runs: list[list[int]] = []
+    for day in days:
+        if runs and runs[-1][-1] == day.day - 1:
+            runs[-1][1:] = [day.day]
+        else:
+            runs.append([day.day])
+    return ", ".join(" to ".join(map(str, run)) for run in runs)
+
+
+def _told(amount: Decimal, missing: bool) -> str:
+    """Nothing, on a day that some source has not told of, is not known to be nothing."""
+    return "-" if missing and not amount else money(amount)
 
 
 def _span(window: Window) -> str:
