@@ -88,6 +88,12 @@ def attached(mail: Message) -> dict[str, bytes]:
     return found
 
 
+def text_of(part: Message) -> str:
+    content = part.get_payload(decode=True)
+    assert isinstance(content, bytes)
+    return content.decode()
+
+
 def test_it_comes_once_with_its_files(world: World, office: PostOffice) -> None:
     sender = world.sender()
     assert sender.round()
@@ -104,7 +110,7 @@ def test_it_comes_once_with_its_files(world: World, office: PostOffice) -> None:
     assert b"Costs of October 2026" in files["tidewatt-default-2026-10.html"]
     assert files["tidewatt-default-2026-10.pdf"].startswith(b"%PDF-")
     body = next(part for part in mail.walk() if part.get_content_type() == "text/plain")
-    text = str(body.get_payload(decode=True), "utf-8") if not body.get_filename() else ""
+    text = text_of(body)
     assert f"spent, amortised: {OCTOBER_ALL:,.2f} USD" in text
     assert "Compute & more: +120.00 USD" in text
 
@@ -176,7 +182,7 @@ def test_what_is_too_large_is_named_instead(
     assert world.sender().round()
     (mail,) = office.letters
     assert attached(mail) == {}
-    assert "tidewatt-default-2026-10.pdf is too large" in str(mail.get_payload(decode=True), "utf-8")
+    assert "tidewatt-default-2026-10.pdf is too large" in text_of(mail)
 
 
 # The claim

@@ -99,14 +99,9 @@ def days(facts: Facts) -> Section:
         sums = [total(row) for row in zip(*columns, strict=True)]
         charts.append(_days_chart(currency, every, names, columns, sums))
         missing = {str(day) for _, some in facts.missing for day in some}
+        told = [*columns, sums]
         rows = [
-            [
-                day,
-                *(
-                    _told(one, day in missing)
-                    for one in (*(column[place] for column in columns), sums[place])
-                ),
-            ]
+            [day, *(_told(column[place], missing=day in missing) for column in told)]
             for place, day in enumerate(every)
         ]
         tables.append(
@@ -211,7 +206,7 @@ def _runs(days: Sequence[date]) -> str:
     return ", ".join(" to ".join(map(str, run)) for run in runs)
 
 
-def _told(amount: Decimal, missing: bool) -> str:
+def _told(amount: Decimal, *, missing: bool) -> str:
     """Nothing, on a day that some source has not told of, is not known to be nothing."""
     return "-" if missing and not amount else money(amount)
 
