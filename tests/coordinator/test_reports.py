@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pypdf import PdfReader
-from tests.costing import a_charge, amounts
+from tests.costing import DAY_MS, a_charge, amounts
 from tests.reporting import (
     NOW_MS,
     OCTOBER,
@@ -221,3 +222,41 @@ def test_everybody_can_read_it(colours: dict[str, str], grounds: tuple[str, ...]
         assert contrast(colours["muted"], ground) >= 4.5
     for name in ("c0", "c1", "c2", "c3", "c4"):
         assert contrast(colours[name], grounds[0]) >= 2.5, name
+
+
+@settings(derandomize=True, deadline=None, max_examples=25)
+@given(
+    paid=st.lists(
+        st.tuples(
+            st.integers(-20, 40),
+            st.integers(1, 50),
+            st.sampled_from(["a", "b", "c", "d", "e", "f", "all others", ""]),
+            st.sampled_from(["USD", "EUR"]),
+            amounts("-1000", "1000"),
+        ),
+        max_size=30,
+    )
+)
+def test_whatever_was_paid_adds_up_to_one_total(paid: list[tuple[int, int, str, str, Decimal]]) -> None:
+    with TemporaryDirectory() as folder, opened(f"sqlite:///{folder}/l.db") as ledger:
+        start = day_ms(OCTOBER)
+        Charges(ledger.engine).put(
+            [
+                a_charge(
+                    key=str(number), service=service, currency=currency, billed=amount,
+                    start_ms=start + day * DAY_MS, end_ms=start + (day + days) * DAY_MS,
+                )
+                for number, (day, days, service, currency, amount) in enumerate(paid)
+            ],
+            1,
+        )  # fmt: skip
+        facts = gather(ledger, Config(), OCTOBER, NOW_MS)
+    seen = tables(document(facts))
+    for table in seen.values():
+        assert_it_adds_up(table)
+    for currency in facts.currencies:
+        shown = f"{facts.effective(currency):,.2f}"
+        for caption in (f"By service, {currency}", f"By site, {currency}", f"By day, {currency}, amortised"):
+            total = seen[caption].total
+            assert total is not None
+            assert shown.replace("-0.00", "0.00") in [one.replace("-0.00", "0.00") for one in total], caption
