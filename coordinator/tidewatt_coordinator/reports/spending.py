@@ -225,7 +225,9 @@ def _each(facts: Facts) -> str:
         for currency in facts.currencies
     ]  # fmt: skip
     costs = [
-        f"{amount / (one.requests or 1) * MILLION:,.2f} {currency} a million" for currency, amount in edge
+        f"{amount / (one.requests or 1) * MILLION:,.2f} {currency} a million"
+        for currency, amount in edge
+        if amount
     ]
     return ", ".join([*([joules] if joules else []), *costs])
 
