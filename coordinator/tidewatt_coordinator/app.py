@@ -46,6 +46,7 @@ from tidewatt_coordinator.presence import Presence
 from tidewatt_coordinator.publisher import Publisher
 from tidewatt_coordinator.questions.answers import Answers
 from tidewatt_coordinator.questions.rest import router as cost_router
+from tidewatt_coordinator.reports.sending import Sending
 from tidewatt_coordinator.rollout.engine import Engine
 from tidewatt_coordinator.rollout.lease import Lease
 from tidewatt_coordinator.rollout.standing import Attached
@@ -130,6 +131,7 @@ class Coordinator:
         self.telling = Telling(
             book, tellers(config.alerts, connection, config.coordinator.called), self.engine.may_publish
         )
+        self.reports = Sending(self.ledger, config, self.clock, self.engine.may_publish)
         self._progress = progress
         self.metrics = CoordinatorMetrics(
             self.ingest, self.fleet, self.ledger, self.publisher, self.engine, self.imports, self.clock.now_ms
@@ -209,6 +211,7 @@ async def running(
             asyncio.create_task(_eternal("publisher", coordinator.publisher.run())),
             asyncio.create_task(_eternal("costs", coordinator.costs.run())),
             asyncio.create_task(_eternal("alerts", coordinator.telling.run())),
+            asyncio.create_task(_eternal("reports", coordinator.reports.run())),
             asyncio.create_task(_eternal("presence", coordinator.presence.run())),
         ]
         coordinator.watch(tasks, own_broker)

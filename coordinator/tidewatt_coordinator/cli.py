@@ -29,6 +29,7 @@ from tidewatt_coordinator.models.cli import app as model_app
 from tidewatt_coordinator.pki.cli import app as enroll_app
 from tidewatt_coordinator.prices.cli import app as prices_app
 from tidewatt_coordinator.questions.cli import app as cost_app
+from tidewatt_coordinator.reports.cli import report
 from tidewatt_coordinator.rollout.cli import app as policy_app
 from tidewatt_governor.traffic import TraceError
 from tidewatt_wire.documents import DocumentError, to_toml
@@ -56,6 +57,7 @@ app.add_typer(model_app, name="model")
 app.add_typer(policy_app, name="policy")
 app.add_typer(prices_app, name="prices")
 app.add_typer(tariff_app, name="tariff")
+app.command()(report)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from tidewatt_coordinator.alerts.settings import Alerts, wrong_alerts
 from tidewatt_coordinator.anomalies.settings import Anomalies
 from tidewatt_coordinator.budgets.settings import Budget, wrong_budgets
 from tidewatt_coordinator.costs.settings import Costs
+from tidewatt_coordinator.reports.settings import Reports, wrong_reports
 from tidewatt_wire.brokers import Credentials, parse_broker_url, wrong_credentials
 from tidewatt_wire.clock import Timebase
 from tidewatt_wire.documents import DocumentError, parse_toml
@@ -154,6 +155,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What may be spent in a month."""
     anomalies: Anomalies = Anomalies()
     alerts: Alerts = msgspec.field(default_factory=Alerts)
+    reports: Reports = msgspec.field(default_factory=Reports)
     policy: list[Rule] = msgspec.field(default_factory=lambda: [Rule()])
     """Ordered rules; the first whose labels match a device holds for it."""
     clock: Timebase | None = None
@@ -172,7 +174,11 @@ def parse_config(text: str, *, name: str, overrides: dict[str, str] | None = Non
             for sentence in wrong_credentials(url, config.broker, "broker"):
                 raise ValueError(sentence)  # noqa: TRY301 - the first is enough
         check_enroll(config.enroll)
-        for sentence in (*wrong_budgets(config.budgets), *wrong_alerts(config.alerts)):
+        for sentence in (
+            *wrong_budgets(config.budgets),
+            *wrong_alerts(config.alerts),
+            *wrong_reports(config.reports, config.alerts.email),
+        ):
             raise ValueError(sentence)  # noqa: TRY301 - the first is enough
     except ValueError as error:
         raise DocumentError(f"{name}: {error}") from error

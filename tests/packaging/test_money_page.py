@@ -37,6 +37,7 @@ def test_the_configuration() -> None:
     config = parse_config(EXAMPLES["# coordinator.toml"], name="coordinator.toml")
     assert [budget.name for budget in config.budgets] == ["vision"]
     assert config.anomalies.tags == ["team"]
+    assert config.reports.to == ["cfo@example.com"]
 
 
 def test_the_tariff() -> None:

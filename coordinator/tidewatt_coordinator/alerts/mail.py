@@ -46,6 +46,11 @@ def letter(settings: Email, alert: Alert) -> EmailMessage:
 
 def send(settings: Email, alert: Alert) -> None:
     """Send it once; Undelivered if no server took it for anybody. Blocks."""
+    deliver(settings, letter(settings, alert))
+
+
+def deliver(settings: Email, mail: EmailMessage) -> None:
+    """Send a message of any kind by this server; raises as `send` does."""
     where = f"alerts.email {settings.name}"
     try:
         password = read_password(settings.password_file, f"{where}: password_file")
@@ -53,7 +58,7 @@ def send(settings: Email, alert: Alert) -> None:
         with _server(settings, context) as server:
             if settings.user:
                 server.login(settings.user, password or "")
-            refused = server.send_message(letter(settings, alert))
+            refused = server.send_message(mail)
     except smtplib.SMTPRecipientsRefused as error:
         raise Undelivered(f"{settings.server} refuses every recipient", unreachable=False) from error
     except smtplib.SMTPResponseException as error:

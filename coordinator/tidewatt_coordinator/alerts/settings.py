@@ -79,10 +79,15 @@ def wrong_alerts(alerts: Alerts) -> Iterator[str]:
         if not mail.to:
             yield f"alerts.email {mail.name}: `to` is empty"
         for address in (mail.sender, *mail.to):
-            if address.count("@") != 1 or any(sign.isspace() or sign in "<>," for sign in address):
-                yield f"alerts.email {mail.name}: {address!r} is not an address such as ops@example.com"
+            yield from wrong_address(address, f"alerts.email {mail.name}")
         if mail.user and mail.tls == "none":
             yield f"alerts.email {mail.name}: a password is sent only over TLS"
+
+
+def wrong_address(address: str, where: str) -> Iterator[str]:
+    """A sentence naming `where` if it is no e-mail address."""
+    if address.count("@") != 1 or any(sign.isspace() or sign in "<>," for sign in address):
+        yield f"{where}: {address!r} is not an address such as ops@example.com"
 
 
 def _wrong_name(name: str, where: str) -> Iterator[str]:

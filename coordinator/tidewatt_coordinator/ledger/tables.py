@@ -441,3 +441,16 @@ change = Table(
     Column("currency", String(3), nullable=False),
     Column("evidence", Text, nullable=False),
 )
+
+#: The report of a month as it was e-mailed. `due_ms` (real time): until then whoever tries holds it, or
+#: nobody is to try again.
+report_sent = Table(
+    "report_sent",
+    metadata,
+    Column("fleet", String(63), primary_key=True),
+    Column("month", String(7), primary_key=True),
+    Column("due_ms", BigInteger, nullable=False),
+    Column("sent_ms", BigInteger),
+    Column("tries", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+)

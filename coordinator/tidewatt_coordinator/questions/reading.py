@@ -221,7 +221,7 @@ def _grouping(some: _Charges, name: str, *, postgres: bool) -> Any:
     if name == "day":
         return some.day_ms
     if name == "source" and some.edge:
-        return literal_column(f"'{EDGE}'")
+        return cast(literal_column(f"'{EDGE}'"), String)  # PostgreSQL groups by no bare constant
     if name in OF_EDGE and some.edge:
         return some.columns[OF_EDGE[name]]
     if name in FIELDS or name == "unit":
