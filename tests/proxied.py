@@ -72,7 +72,7 @@ class Backends:
                     await reader.readuntil(b"\r\n\r\n")
                     self.busy[name] += 1
                     self.busiest[name] = max(self.busiest[name], self.busy[name])
-                    await self.held[name].wait() if name in self.held else asyncio.sleep(0)
+                    await (self.held[name].wait() if name in self.held else asyncio.sleep(0))
                     writer.write(answer)
                     await writer.drain()
                     self.busy[name] -= 1
