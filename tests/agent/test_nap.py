@@ -36,11 +36,11 @@ class Kernel(Tree):
 
     def __init__(self, root: Path, life: int = 0) -> None:
         super().__init__(str(root))
-        self.rtc_s, self.awake_s, self.alarm_s = float(NOW_S), 100.0, None
-        self.alarm_s: int | None
+        self.rtc_s, self.awake_s = float(NOW_S), 100.0
+        self.alarm_s: int | None = None
         self.life, self.delay_s = life, 1.0
         self.asked_s: float | None = None
-        self.refusal: Exception | None = None
+        self.refuses: Exception | None = None
         self.forgets = False
         self.stuck_asleep = False
         for path, text in ((STATES, "freeze mem"), (KIND, "s2idle [deep]"), (ALARM, ""), (SINCE_EPOCH, "0")):
@@ -65,8 +65,8 @@ class Kernel(Tree):
             assert self.alarm_s is not None
             self.alarm_s += int(value.removeprefix("+="))
             return
-        if self.refusal and value:
-            raise self.refusal
+        if self.refuses and value:
+            raise self.refuses
         if value and self.alarm_s is not None:
             raise OSError(errno.EBUSY, "Device or resource busy")
         self.alarm_s = None if value == 0 or self.forgets else value
@@ -107,11 +107,11 @@ def test_it_sleeps_until_its_alarm_and_says_for_how_long(tmp_path: Path) -> None
 
 
 def busy(kernel: Kernel) -> None:
-    kernel.refusal = OSError(errno.EBUSY, "Device or resource busy")
+    kernel.refuses = OSError(errno.EBUSY, "Device or resource busy")
 
 
 def past(kernel: Kernel) -> None:
-    kernel.refusal = OSError(errno.EINVAL, "Invalid argument")
+    kernel.refuses = OSError(errno.EINVAL, "Invalid argument")
 
 
 def forgets(kernel: Kernel) -> None:
@@ -184,7 +184,7 @@ def test_no_other_alarm_is_set_while_a_suspend_may_still_come(tmp_path: Path) ->
         naps_of(kernel, tmp_path).nap(300)
     assert kernel.alarm_s == NOW_S + 600
     kernel.wait(2.0)
-    assert kernel.asked_s is kernel.alarm_s is None, "it slept, and woke by its alarm"
+    assert (kernel.asked_s, kernel.alarm_s) == (None, None), "it slept, and woke by its alarm"
     assert naps_of(kernel, tmp_path).why_not() == ""
 
 

@@ -108,9 +108,7 @@ class BoardActuator:
         self._listener.bind(str(path))
         self._listener.listen(BACKLOG)
         self._slumber = slumber
-        naps = slumber and Naps(
-            slumber.tree, root / "nap.json", slumber.suspend, LONGEST_NAP_S, slumber.awake_s, slumber.wait
-        )
+        naps = _naps(slumber, root / "nap.json") if slumber else None
         server = Server(actuator, {0, os.getuid()}, KEEPALIVE_S, naps=naps)
         self._thread = threading.Thread(
             target=server.serve, args=(self._listener, self._stopped.is_set), name=path.name, daemon=True
@@ -124,3 +122,7 @@ class BoardActuator:
             self._slumber.end()
         self._thread.join()
         self._listener.close()
+
+
+def _naps(board: Slumber, path: Path) -> Naps:
+    return Naps(board.tree, path, board.suspend, LONGEST_NAP_S, board.awake_s, board.wait)

@@ -32,9 +32,9 @@ class FailingTree(Tree):
         self._late: dict[str, tuple[int, int]] = {}
         self._gone: dict[str, str] = {}
 
-    def write(self, path: str, value: int) -> None:
+    def write(self, path: str, value: int | str) -> None:
         """See Tree.write, and above."""
-        kind = self.fault(path, value)
+        kind = self.fault(path, value) if isinstance(value, int) else ""
         if kind.startswith("E"):
             number = getattr(errno, kind)
             raise OSError(number, os.strerror(number), path)
