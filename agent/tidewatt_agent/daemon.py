@@ -123,7 +123,7 @@ async def run(config: Config, *, until_eof: bool = False) -> None:  # noqa: PLR0
             leases=leases, battery=Battery(Tree(config.reader.root)), foresight=foresight, learning=learning,
             told=lambda at_ms: link is None or link.told_ms >= at_ms, signals=signals,
         )  # fmt: skip
-        sleeper = _sleeper(config, clock, link, hints, tick, hands)
+        shown.sleeper = sleeper = _sleeper(config, clock, link, hints, tick, hands)
         works = {"readers": readers.run(), "learning": learning.keep(clock)}
         works |= {"foresight": foresight.keep(clock)} | _renewal(config)
         if link:

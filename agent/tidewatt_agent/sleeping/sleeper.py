@@ -78,11 +78,12 @@ class Sleeper:
     ) -> None:
         """`slept(seconds, watts)` counts a nap, watts None: unmeasured; `acts`: whether the agent may act."""
         self._config, self._clock, self._door, self._link = config.sleep, clock, door, link
-        self._device, self._loads, self._hints, self._slept = config.device, config.load, hints, slept
+        self._device, self._loads, self.hints, self._slept = config.device, config.load, hints, slept
         self._tree, self._acts, folder = Tree(config.reader.root), acts, Path(config.state.folder)
         self._verdict_file, self._file = folder / verdict.FILE_NAME, NapFile(folder / NAP_FILE)
         self._waking = Waking(config.sleep, config.load, clock, self._network)
-        self._verdict: Verdict | None = None
+        self.verdict: Verdict | None = None
+        """The qualification's, as it stands."""
         self._identity: Identity | None = None
         self._facts: Facts | None = None
         self._news = asyncio.Event()
@@ -99,12 +100,7 @@ class Sleeper:
     @property
     def topics(self) -> list[str]:
         """What to subscribe to."""
-        return [self._hints.topic]
-
-    @property
-    def verdict(self) -> Verdict | None:
-        """The qualification's, as it stands."""
-        return self._verdict
+        return [self.hints.topic]
 
     def note(self, report: Report, policy: Policy) -> None:
         """Take what a tick has seen."""
@@ -125,22 +121,22 @@ class Sleeper:
 
     async def step(self, facts: Facts) -> None:
         """Decide by one tick's facts; returns when the board is awake again, if it slept."""
-        self._verdict = verdict.load(self._verdict_file)
+        self.verdict = verdict.load(self._verdict_file)
         unable = judge.unable(facts, await self._obstacle() if facts.policy.sleep else "")
         self._tell(unable, facts)
-        hint = self._hints.at(facts.at_ms)
+        hint = self.hints.at(facts.at_ms)
         self.why = unable or (self._needed(facts, hint) if hint else "no hint to sleep")
         if hint and not self.why:
             await self._nap(facts, hint)
 
     async def _obstacle(self) -> str:
-        if self._verdict and self._identity is None:
+        if self.verdict and self._identity is None:
             self._identity, why = await identity_of(self._tree, self._config.application)
             if why:
                 self._identity = None
                 return f"the application can't be told: {why}"
         return verdict.obstacle(
-            self._verdict, self._identity or Identity(kernel="", jetpack="", application="")
+            self.verdict, self._identity or Identity(kernel="", jetpack="", application="")
         )
 
     def _needed(self, facts: Facts, hint: SleepHint) -> str:
@@ -154,7 +150,7 @@ class Sleeper:
 
     @property
     def _lead_s(self) -> float:
-        return judge.lead_s(self._verdict.resume_s if self._verdict else None)
+        return judge.lead_s(self.verdict.resume_s if self.verdict else None)
 
     async def _nap(self, facts: Facts, hint: SleepHint) -> None:
         self._quiet_since_s, self._identity = None, None  # whatever comes of it, both are to be seen anew
@@ -190,7 +186,7 @@ class Sleeper:
                 slept = await self._door.sleep(for_s)
             except StayedAwakeError as error:
                 return str(error)
-            self._slept(slept.slept_s + slept.awake_s, self._verdict.asleep_watts if self._verdict else None)
+            self._slept(slept.slept_s + slept.awake_s, self.verdict.asleep_watts if self.verdict else None)
             self._woke_ms = self._clock.now_ms()
         return slept
 
@@ -238,7 +234,7 @@ class Sleeper:
     async def _recover(self) -> None:
         """What became of a nap in which the agent, or the board, ended."""
         begun = self._file.load()
-        self._verdict = verdict.load(self._verdict_file)
+        self.verdict = verdict.load(self._verdict_file)
         if begun is None:
             return
         if begun.boot != (self._tree.read(BOOT_ID) or ""):
@@ -254,10 +250,10 @@ class Sleeper:
 
     def _disqualify(self, why: str) -> None:
         log.error("this board sleeps no more until it is qualified again: %s", why)
-        if self._verdict:
-            self._verdict = verdict.disqualified(self._verdict, why, self._clock.now_ms())
+        if self.verdict:
+            self.verdict = verdict.disqualified(self.verdict, why, self._clock.now_ms())
             try:
-                verdict.save(self._verdict_file, self._verdict)
+                verdict.save(self._verdict_file, self.verdict)
             except OSError as error:
                 log.error("that can't be kept: %s", error)  # noqa: TRY400 - a sentence is enough
                 self._not_before_s = float("inf")
@@ -280,7 +276,7 @@ class Sleeper:
             self._link.say(self._state(unable))
 
     def _state(self, unable: str = "") -> State:
-        found, at_ms = self._verdict, self._clock.now_ms()
+        found, at_ms = self.verdict, self._clock.now_ms()
         return lambda session: SleepState(
             device=self._device,
             session=session,

@@ -34,7 +34,8 @@ class FailingTree(Tree):
 
     def write(self, path: str, value: int | str) -> None:
         """See Tree.write, and above."""
-        kind = self.fault(path, value) if isinstance(value, int) else ""
+        assert isinstance(value, int)  # noqa: S101 - no mode or cap is set by words
+        kind = self.fault(path, value)
         if kind.startswith("E"):
             number = getattr(errno, kind)
             raise OSError(number, os.strerror(number), path)
