@@ -175,6 +175,8 @@ class Sleep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """How long the health command may take."""
     ready_s: Seconds = 120.0
     """How long the network, the application and the health command may need after waking."""
+    late_s: Seconds = 30.0
+    """A board that wakes so long after its alarm has failed."""
     quiet_s: Seconds = 10.0
     """No request for this long comes before a nap."""
     in_flight: str = ""

@@ -114,6 +114,7 @@ class Night:
                 "before": ["sh", "-c", f"echo before >> {self.folder}/hooks"],
                 "after": list(after) or ["sh", "-c", f"echo after >> {self.folder}/hooks"],
                 "ready_s": 4.0,
+                "late_s": 200.0,
             },
         }  # fmt: skip
         (self.folder / "application").write_text("v1")
@@ -363,9 +364,9 @@ def test_the_qualification_fails_by_what_it_finds(night: Night, failure: str, wh
 
 
 def qualify(
-    night: Night, after: list[str] | None = None
+    night: Night, after: Sequence[str] = ()
 ) -> "tuple[subprocess.CompletedProcess[str], Verdict]":
-    path = night.config()
+    path = night.config(after)
     (night.root / "dev").mkdir(exist_ok=True)
     (night.root / "dev/kmsg").write_text("3,1,2,-;an old error\n")
     command = [sys.executable, "-m", "tidewatt_agent", "sleep", "qualify", "--config", str(path)]

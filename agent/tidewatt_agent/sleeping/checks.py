@@ -11,8 +11,6 @@ from tidewatt_agent.sleeping.commands import run
 AGAIN_S = 0.5
 #: More than this is a jump of the clock, in seconds: what counts in whole ones may differ by two.
 STEP_S = 5.0
-#: So long after its alarm it has missed its time.
-LATE_S = 30.0
 
 Check = Callable[[], Awaitable[str]]
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from tidewatt_agent.config import Config
-from tidewatt_agent.sleeping.checks import LATE_S, clock_step, health, readable, within
+from tidewatt_agent.sleeping.checks import clock_step, health, readable, within
 from tidewatt_agent.sleeping.commands import run
 from tidewatt_agent.sleeping.door import SleepDoor, StayedAwakeError
 from tidewatt_agent.sleeping.judge import clocks_differ
@@ -132,7 +132,7 @@ class Bench:
         woken = await self._waking(step_s)
         errors = await asyncio.to_thread(log.errors)
         why = woken.why_not
-        if not why and slept.late_s > LATE_S:
+        if not why and slept.late_s > self._config.sleep.late_s:
             why = f"it woke {slept.late_s:.0f} s after its alarm"
         if not why and slept.early_s > EARLY_S:
             why = f"something woke it {slept.early_s:.0f} s before its alarm"

@@ -18,7 +18,7 @@ import msgspec
 from tidewatt_agent.actuator.nap import Slept
 from tidewatt_agent.config import Config
 from tidewatt_agent.sleeping import judge, verdict
-from tidewatt_agent.sleeping.checks import LATE_S, clock_step, in_flight
+from tidewatt_agent.sleeping.checks import clock_step, in_flight
 from tidewatt_agent.sleeping.commands import run
 from tidewatt_agent.sleeping.door import SleepDoor, StayedAwakeError
 from tidewatt_agent.sleeping.hints import Hints
@@ -158,7 +158,7 @@ class Sleeper:
         why = (
             await self._obstacle() or ready.why_not or judge.clocks_differ(ready.rtc_s, self._clock.now_ms())
         )
-        why = why or await self._drained()
+        why = why or await self._network() or await self._drained()
         began_ms = self._clock.now_ms()
         for_s = judge.nap_s(facts.policy, hint, began_ms, self._lead_s)
         if why:
@@ -213,7 +213,7 @@ class Sleeper:
         why = woken.why_not
         if why:
             outcome = "unwell"
-        elif slept.late_s > LATE_S:
+        elif slept.late_s > self._config.late_s:
             outcome, why = "late", f"it woke {slept.late_s:.0f} s after its alarm"
         if why:
             self._disqualify(why)
@@ -292,7 +292,7 @@ class Sleeper:
 
     def _asleep(self, began_ms: int, for_s: float) -> State:
         awake, until_ms = self._state(), began_ms + round(for_s * 1000)
-        expires_ms = until_ms + round((self._lead_s + LATE_S) * 1000)
+        expires_ms = until_ms + round((self._lead_s + self._config.late_s) * 1000)
 
         def state(session: str) -> SleepState:
             fields = {"state": "asleep", "until_ms": until_ms, "expires_at_ms": expires_ms}
