@@ -363,9 +363,7 @@ def test_the_qualification_fails_by_what_it_finds(night: Night, failure: str, wh
     assert "failed: " in done.stdout
 
 
-def qualify(
-    night: Night, after: Sequence[str] = ()
-) -> "tuple[subprocess.CompletedProcess[str], Verdict]":
+def qualify(night: Night, after: Sequence[str] = ()) -> "tuple[subprocess.CompletedProcess[str], Verdict]":
     path = night.config(after)
     (night.root / "dev").mkdir(exist_ok=True)
     (night.root / "dev/kmsg").write_text("3,1,2,-;an old error\n")
