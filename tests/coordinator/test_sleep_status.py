@@ -2,6 +2,7 @@
 
 from itertools import permutations
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -19,14 +20,9 @@ def birth(session: str) -> Birth:
     return Birth(device="a", session=session, epoch="e", at_ms=1, version="0", board="b", control="enforce")
 
 
-def said(state: str, session: str) -> SleepState:
+def said(state: Literal["asleep", "awake"], session: str) -> SleepState:
     return SleepState(
-        device="a",
-        session=session,
-        at_ms=2,
-        state=state,
-        until_ms=50_000,
-        expires_at_ms=60_000,  # type: ignore[arg-type]
+        device="a", session=session, at_ms=2, state=state, until_ms=50_000, expires_at_ms=60_000
     )
 
 
