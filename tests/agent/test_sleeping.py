@@ -187,6 +187,7 @@ class World:
         self.deeds: list[str] = []
         self.connected = True
         self.refuses = self.late = False
+        self.application: list[str] = []
         self.deaf = False
         self.word: SleepState | None = None
         self.counted: list[tuple[float, float | None]] = []
@@ -233,6 +234,7 @@ class World:
             state=State(folder=str(self.folder)),
             sleep=Sleep(
                 before=["sh", "-c", f"echo before >> {self.folder}/hooks"], quiet_s=10.0,
+                application=self.application,
                 after=["sh", "-c", f"echo after >> {self.folder}/hooks"], ready_s=0.1,
             ),
         )  # fmt: skip
@@ -318,6 +320,16 @@ async def test_one_failed_resume_is_the_last(tmp_path: Path) -> None:
     again = await started(world)
     await ticks(world, again, 60)
     assert world.deeds.count("asleep") == 1, "a restart forgets nothing"
+
+
+async def test_what_names_the_application_is_not_asked_at_every_tick(tmp_path: Path) -> None:
+    world = world_of(tmp_path)
+    world.application = ["sh", "-c", f"echo asked >> {tmp_path}/asked; exit 1"]
+    sleeper = await started(world)
+    await ticks(world, sleeper, 12)
+    assert "the application can't be told: sh ends with 1" in sleeper.why
+    assert (tmp_path / "asked").read_text().count("asked") == 2, "once a minute"
+    assert world.deeds == []
 
 
 @pytest.mark.parametrize("booted", [False, True])

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 #: After a nap that did not come about nothing is tried for so long, in seconds.
 AGAIN_S = 600.0
+#: And after the application could not be told.
+UNNAMED_S = 60.0
 #: Real seconds for the last reports and the last word to reach the broker.
 TOLD_WITHIN_S = 20.0
 #: It came back this much before its alarm: something else woke it.
@@ -87,6 +89,7 @@ class Sleeper:
         self._identity: Identity | None = None
         self._facts: Facts | None = None
         self._news = asyncio.Event()
+        self._unnamed = (0.0, "")
         self._quiet_since_s: float | None = None
         self._not_before_s = 0.0
         self._told: tuple[bool, str] | None = None
@@ -121,7 +124,8 @@ class Sleeper:
 
     async def step(self, facts: Facts) -> None:
         """Decide by one tick's facts; returns when the board is awake again, if it slept."""
-        self.verdict = verdict.load(self._verdict_file)
+        if facts.policy.sleep:
+            self.verdict = verdict.load(self._verdict_file)
         unable = judge.unable(facts, await self._obstacle() if facts.policy.sleep else "")
         self._tell(unable, facts)
         hint = self.hints.at(facts.at_ms)
@@ -130,11 +134,15 @@ class Sleeper:
             await self._nap(facts, hint)
 
     async def _obstacle(self) -> str:
+        now_s = self._clock.monotonic_s()
         if self.verdict and self._identity is None:
+            if now_s < self._unnamed[0]:
+                return self._unnamed[1]
             self._identity, why = await identity_of(self._tree, self._config.application)
-            if why:
+            if why:  # a command that fails isn't run at every tick
                 self._identity = None
-                return f"the application can't be told: {why}"
+                self._unnamed = now_s + UNNAMED_S, f"the application can't be told: {why}"
+                return self._unnamed[1]
         return verdict.obstacle(
             self.verdict, self._identity or Identity(kernel="", jetpack="", application="")
         )
