@@ -19,6 +19,8 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import Metric
 
+from tidewatt_agent.config import Board as AgentBoard
+from tidewatt_agent.config import Config as AgentConfig
 from tidewatt_agent.connection import Connection as LinkConnection
 from tidewatt_agent.foresight import Foresight
 from tidewatt_agent.host import Host
@@ -33,6 +35,11 @@ from tidewatt_agent.readers import Readers
 from tidewatt_agent.recognise import BoardIdentity, recognise
 from tidewatt_agent.recording import Recording, lay_out, load
 from tidewatt_agent.situation import Seen
+from tidewatt_agent.sleeping.door import SleepDoor
+from tidewatt_agent.sleeping.hints import Hints
+from tidewatt_agent.sleeping.sleeper import Sleeper
+from tidewatt_agent.sleeping.verdict import Identity
+from tidewatt_agent.sleeping.verdict import Verdict as SleepVerdict
 from tidewatt_agent.spool import Spool
 from tidewatt_agent.sysfs.rails import read_rails
 from tidewatt_agent.sysfs.reader import Nodes, find_nodes
@@ -254,6 +261,13 @@ def _agent_families() -> Iterator[Metric]:
         "0", profile, BoardIdentity(), Readers([reader], clock), link, Host("/"), _learned(profile),
         foresight, policies, models,
     )  # fmt: skip
+    config = AgentConfig(board=AgentBoard(actuator_socket="a.sock"))
+    hints = Hints("fleet", "device", list)
+    shown.sleeper = Sleeper(config, clock, SleepDoor(""), link, hints, lambda _s, _w: None, lambda: True)
+    shown.sleeper.naps["woke"] = 1
+    shown.sleeper.verdict = SleepVerdict(
+        identity=Identity(kernel="", jetpack="", application=""), at_ms=0, passed=True
+    )
     shown.show(REPORT, Seen(sample=EVERYTHING, power=TotalPower(5.0, "measured"), over_current={"oc1": 0.0}))
     yield from shown.collect()
 

@@ -21,6 +21,7 @@ from tidewatt_agent.config import Config, parse_config
 from tidewatt_agent.enrolling.options import add_parser as add_enroll
 from tidewatt_agent.finding import Finding
 from tidewatt_agent.profiles import named_profile
+from tidewatt_agent.sleeping.options import add_parser as add_sleep
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_governor.boards import shipped_profiles
 from tidewatt_governor.traffic import TraceError
@@ -109,6 +110,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_person_commands(commands)
     _config_option(calibrating := add_calibrate(commands))
     calibrating.set_defaults(command=_calibrate)
+
+    for sleeping in add_sleep(commands):
+        _config_option(sleeping)
+        sleeping.set_defaults(command=_sleep)
 
     _config_option(enrolling := add_enroll(commands))
     enrolling.set_defaults(command=_enroll)
@@ -267,6 +272,12 @@ def _calibrate(options: argparse.Namespace) -> int:
     from tidewatt_agent.calibrate.cli import calibrate  # noqa: PLC0415
 
     return calibrate(options, _read_config(options))
+
+
+def _sleep(options: argparse.Namespace) -> int:
+    from tidewatt_agent.sleeping.cli import sleep  # noqa: PLC0415
+
+    return sleep(options, _read_config(options))
 
 
 def _enroll(options: argparse.Namespace) -> int:

@@ -155,6 +155,34 @@ class Journal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Empty means none."""
 
 
+class Sleep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What runs on this board around its sleep. Whether it sleeps is the policy's word, and its actuator's
+    (--allow-sleep), and its qualification's.
+    """
+
+    health: list[str] = []
+    """Command that is good when GPU and application work, for example one inference; needed to qualify."""
+    application: list[str] = []
+    """Command that prints which application this is: ["dpkg-query", "-W", "my-service"]. When its output
+    changes the board has to be qualified again; empty means it is not told apart."""
+    before: list[str] = []
+    """Command before falling asleep, which drains the application; if it fails the board stays awake."""
+    after: list[str] = []
+    """Command after waking: restart or warm the application."""
+    hook_s: Seconds = 60.0
+    """How long each of the two may take."""
+    health_s: Seconds = 30.0
+    """How long the health command may take."""
+    ready_s: Seconds = 120.0
+    """How long the network, the application and the health command may need after waking."""
+    late_s: Seconds = 30.0
+    """A board that wakes so long after its alarm has failed."""
+    quiet_s: Seconds = 10.0
+    """No request for this long comes before a nap."""
+    in_flight: str = ""
+    """Gauge on the applications' pages of the requests being served, 0 before a nap; empty means none."""
+
+
 class Forecast(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The forecaster, which may only raise capacity early; needs the package tidewatt-agent-forecast."""
 
@@ -180,6 +208,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     state: State = State()
     journal: Journal = Journal()
     forecast: Forecast = Forecast()
+    sleep: Sleep = msgspec.field(default_factory=Sleep)
     clock: Timebase | None = None
     """A virtual timebase, for simulated boards only."""
 
@@ -195,7 +224,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             self.link, broker=without_user(self.link.broker), renew=without_user(self.link.renew), user=""
         )
         tegrastats = msgspec.structs.replace(self.tegrastats, command=self.tegrastats.command[:1])
-        return msgspec.structs.replace(self, labels={}, load=loads, link=link, tegrastats=tegrastats)
+        commands = {
+            name: getattr(self.sleep, name)[:1] for name in ("health", "application", "before", "after")
+        }
+        sleep = msgspec.structs.replace(self.sleep, **commands)
+        return msgspec.structs.replace(
+            self, labels={}, load=loads, link=link, tegrastats=tegrastats, sleep=sleep
+        )
 
     def private_words(self) -> list[str]:
         """What names the site: device, fleet, labels, and hosts other than this one."""

@@ -13,6 +13,8 @@ from tidewatt_wire.units import MILLIJOULES_PER_JOULE, MILLISECONDS_PER_SECOND
 
 #: Time in a mode that could not be read is counted under this name.
 UNKNOWN_MODE = "unknown"
+#: And time asleep under this.
+ASLEEP = "asleep"
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +57,22 @@ def add_silence(tally: Tally, since_s: float, now_s: float, gap_s: float) -> Tal
         return tally
     counters = _unmeasured(tally.counters, now_s - last_s)
     return msgspec.structs.replace(tally, counters=counters, last_power_s=now_s)
+
+
+def add_nap(tally: Tally, asleep_s: float, watts: float | None, now_s: float) -> Tally:
+    """Count a nap that is over: its time, and its energy by the measured sleep watts, which is an estimate.
+
+    Without those its energy is not known and the time unmeasured. The next reading counts from `now_s`.
+    """
+    before, elapsed_ms = tally.counters, round(asleep_s * MILLISECONDS_PER_SECOND)
+    energy_mj = 0 if watts is None else round(watts * asleep_s * MILLIJOULES_PER_JOULE)
+    counters = msgspec.structs.replace(
+        before,
+        asleep_mj=before.asleep_mj + energy_mj,
+        unmeasured_ms=before.unmeasured_ms + (elapsed_ms if watts is None else 0),
+        mode_ms={**before.mode_ms, ASLEEP: before.mode_ms.get(ASLEEP, 0) + elapsed_ms},
+    )
+    return msgspec.structs.replace(tally, counters=counters, last_power_s=now_s, violating_run_ms=0)
 
 
 def add_tick(

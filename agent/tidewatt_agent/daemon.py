@@ -44,6 +44,9 @@ from tidewatt_agent.readers import Reader, Readers
 from tidewatt_agent.recognise import BoardIdentity, recognise
 from tidewatt_agent.rivals import find_rivals
 from tidewatt_agent.signals import Signals
+from tidewatt_agent.sleeping.door import SleepDoor
+from tidewatt_agent.sleeping.hints import Hints
+from tidewatt_agent.sleeping.sleeper import Sleeper
 from tidewatt_agent.spool import FILE_NAME, MEGABYTE, Spool
 from tidewatt_agent.stopping import stop_asked
 from tidewatt_agent.sysfs.battery import Battery
@@ -73,7 +76,7 @@ class Closing(Protocol):
         """Let nobody in any more."""
 
 
-async def run(config: Config, *, until_eof: bool = False) -> None:
+async def run(config: Config, *, until_eof: bool = False) -> None:  # noqa: PLR0915 - all that it is
     """Be the agent until asked to stop. Raises OSError or ValueError for a bad set-up."""
     clock = Clock(time.monotonic, time.time, config.clock)
     # At most ten readings a real second: in fast virtual time they lie further apart.
@@ -96,8 +99,9 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
     foresight = Foresight(config.forecast.model, config.forecast.zone, config.state.folder)
     models = Models(config.agent.fleet, kept_in(config, "models"), policies, foresight)
     signals = Signals(config.agent.fleet, lambda: policies.policy.tariff_zone)
+    hints = Hints(config.agent.fleet, config.device, lambda: policies.trusted)
     link = _link(
-        config, identity, profile, learning, clock, policies, models, signals,
+        config, identity, profile, learning, clock, policies, models, signals, hints,
         lambda: capabilities_of(config, learning, hands, foresight),
     )  # fmt: skip
     shown = metrics.AgentMetrics(
@@ -119,16 +123,20 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
             leases=leases, battery=Battery(Tree(config.reader.root)), foresight=foresight, learning=learning,
             told=lambda at_ms: link is None or link.told_ms >= at_ms, signals=signals,
         )  # fmt: skip
+        shown.sleeper = sleeper = _sleeper(config, clock, link, hints, tick, hands)
         works = {"readers": readers.run(), "learning": learning.keep(clock)}
         works |= {"foresight": foresight.keep(clock)} | _renewal(config)
         if link:
             works |= {
                 "link": link.run(),
                 "outbox": link.outbox.keep(),
-                "models": models.run(_follow(link, signals)),
+                "models": models.run(_follow(link, signals, sleeper)),
             }
+        works |= {"sleeper": sleeper.run()} if sleeper else {}
         tasks = [asyncio.create_task(_eternal(name, work)) for name, work in works.items()]
-        ticking = asyncio.create_task(_loop(config, clock, tick_s, tick, file, link, shown, policies))
+        ticking = asyncio.create_task(
+            _loop(config, clock, tick_s, tick, file, link, shown, policies, sleeper)
+        )
         try:
             await _until_told_or_broken([*tasks, ticking], until_eof=until_eof)
         finally:
@@ -207,12 +215,16 @@ async def _loop(
     link: Link | None,
     shown: metrics.AgentMetrics,
     policies: Policies,
+    sleeper: Sleeper | None = None,
 ) -> None:
     systemd = sdnotify.SystemdNotifier()
     next_tick_s = next_report_s = clock.monotonic_s()
     ready = False
     while True:
-        report = await tick()
+        async with sleeper.board if sleeper else contextlib.nullcontext():
+            report = await tick()
+        if sleeper:
+            sleeper.note(report, policies.policy)
         shown.show(report, tick.seen)
         now_s, every_s = clock.monotonic_s(), policies.policy.report_s or config.agent.report_s
         next_report_s = min(next_report_s, now_s + every_s)  # a policy may ask for more of them
@@ -276,6 +288,17 @@ def _policies(config: Config) -> Policies:
     return policies
 
 
+def _sleeper(
+    config: Config, clock: Clock, link: Link | None, hints: Hints, tick: Tick, hands: Hands
+) -> Sleeper | None:
+    """Who lets the board sleep; None where nobody could hint it to, or nothing would be kept of it."""
+    folder = config.state.folder
+    if link is None or not folder or not config.board.actuator_socket:
+        return None
+    door = SleepDoor(config.board.actuator_socket)
+    return Sleeper(config, clock, door, link, hints, tick.slept, lambda: hands.acts)
+
+
 def _hands(config: Config, profile: BoardProfile | None, policies: Policies) -> Hands:
     points = profile.points if profile else []
     if not config.board.actuator_socket:
@@ -295,6 +318,7 @@ def _link(
     policies: Policies,
     models: Models,
     signals: Signals,
+    hints: Hints,
     capabilities: Callable[[], list[Capability]],
 ) -> Link | None:
     if not config.link.broker:
@@ -330,11 +354,12 @@ def _link(
         models.take,
         config.link.spread_s,
         signals.take,
+        hints.take,
     )
 
 
-def _follow(link: Link, signals: Signals) -> Callable[[Sequence[str]], None]:
-    return lambda topics: link.follow([*topics, *signals.topics])
+def _follow(link: Link, signals: Signals, sleeper: Sleeper | None) -> Callable[[Sequence[str]], None]:
+    return lambda topics: link.follow([*topics, *signals.topics, *(sleeper.topics if sleeper else [])])
 
 
 def outbox_of(config: Config) -> Outbox:

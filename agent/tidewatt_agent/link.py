@@ -14,12 +14,23 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from tidewatt_agent.answers import Answers
+from tidewatt_agent.bed import Bed
 from tidewatt_agent.connection import Connection
 from tidewatt_agent.coordinators import Coordinators
 from tidewatt_agent.outbox import Outbox
 from tidewatt_wire.codec import encode
 from tidewatt_wire.messages import Birth, Report, Will
-from tidewatt_wire.topics import REPLAYED, DeviceKind, DeviceTopic, EnergyTopic, FleetTopic, ModelTopic, parse
+from tidewatt_wire.sleeping import SleepState
+from tidewatt_wire.topics import (
+    REPLAYED,
+    DeviceKind,
+    DeviceTopic,
+    EnergyTopic,
+    FleetTopic,
+    HintTopic,
+    ModelTopic,
+    parse,
+)
 
 log = logging.getLogger(__name__)
 
@@ -54,10 +65,11 @@ class Link:
         on_chunk: Callable[[ModelTopic, bytes], Awaitable[None]] | None = None,
         spread_s: float = FIRST_BACKOFF_S,
         on_signal: Callable[[EnergyTopic, bytes], None] = lambda _topic, _payload: None,
+        on_hint: Callable[[bytes], None] = lambda _payload: None,
     ) -> None:
         """`on_policy` takes a policy set's bytes, `on_chunk` a part of a model; `acks`: the answers.
 
-        `on_signal` takes what energy is worth.
+        `on_signal` takes what energy is worth, `on_hint` a hint to sleep.
 
         `spread_s`: what was lost is sought again at a moment of so many seconds.
         """
@@ -65,7 +77,8 @@ class Link:
         self._broker, self._fleet = broker, fleet
         self._birth, self._on_policy = birth, on_policy
         self._acks = acks or Answers()
-        self._on_chunk, self._on_signal = on_chunk, on_signal
+        self._on_chunk, self._on_signal, self._on_hint = on_chunk, on_signal, on_hint
+        self._bed = Bed()
         self._wanted: frozenset[str] = frozenset()
         self._wants_others = asyncio.Event()
         self._device = birth().device
@@ -94,6 +107,21 @@ class Link:
             self._wanted = frozenset(topics)
             self._wants_others.set()
 
+    def say(self, state: Callable[[str], SleepState]) -> None:
+        """Keep this, made for the session's name, as the device's word on its sleep from now on."""
+        self._bed.say(state)
+
+    async def rest(self, state: Callable[[str], SleepState], within_s: float) -> bool:
+        """Hand in what waits, say this last, and be gone without a will; whether that was done in time.
+
+        Either way it ends by `wake`.
+        """
+        return await self._bed.rest(state, within_s)
+
+    def wake(self, state: Callable[[str], SleepState]) -> None:
+        """Connect again, and say this."""
+        self._bed.wake(state)
+
     async def flushed(self) -> None:
         """Return when every report queued so far is acknowledged by the broker, or in the spool."""
         await self.outbox.flushed()
@@ -112,6 +140,9 @@ class Link:
             finally:
                 self.connected = False
                 self.coordinators.forget()
+            if await self._bed.slept():
+                failures = 0
+                continue
             failures = 0 if self.connections > connections else failures + 1
             await asyncio.sleep(pause_s(self._spread_s, failures, random.random()))  # noqa: S311 - no secret
 
@@ -129,6 +160,7 @@ class Link:
                 await client.subscribe(str(FleetTopic(self._fleet, "state")), qos=1)
                 await client.publish(self._topic("birth"), encode(birth), qos=1, retain=True)
                 self.connected = True
+                self._bed.reconnected()
                 self.connections += 1
                 log.info("link: connected to %s", self._broker.url)
                 halves = {
@@ -136,6 +168,7 @@ class Link:
                     asyncio.create_task(self._answer_all(client)),
                     asyncio.create_task(self._follow_all(client)),
                     asyncio.create_task(self._listen(client)),
+                    asyncio.create_task(self._say_all(client, birth.session)),
                 }
                 done, _ = await asyncio.wait(halves, return_when=asyncio.FIRST_COMPLETED)
                 for half in done:
@@ -171,6 +204,17 @@ class Link:
             await client.publish(self._topic("ack"), encode(ack), qos=1, retain=True)
             self._acks.sent(ack)
 
+    async def _say_all(self, client: aiomqtt.Client, session: str) -> None:
+        """Say what is to be said of sleep; returns, which ends the connection, when it was the last word."""
+        while True:
+            state, last = await self._bed.next()
+            if last:
+                await self.outbox.flushed()
+            await client.publish(self._topic("sleep"), encode(state(session)), qos=1, retain=True)
+            if last:
+                self._bed.said()
+                return
+
     async def _follow_all(self, client: aiomqtt.Client) -> None:
         followed: frozenset[str] = frozenset()
         while True:
@@ -189,6 +233,8 @@ class Link:
             if isinstance(topic, ModelTopic):
                 if self._on_chunk:
                     await self._on_chunk(topic, payload)
+            elif isinstance(topic, HintTopic):
+                self._on_hint(payload)
             elif isinstance(topic, EnergyTopic):
                 self._on_signal(topic, payload)
             elif isinstance(topic, FleetTopic) and topic.kind == "state":

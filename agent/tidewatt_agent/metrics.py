@@ -30,6 +30,8 @@ from tidewatt_agent.power import UNCONNECTED
 from tidewatt_agent.readers import Readers
 from tidewatt_agent.recognise import BoardIdentity
 from tidewatt_agent.situation import Seen
+from tidewatt_agent.sleeping.sleeper import Sleeper
+from tidewatt_agent.sleepmetrics import sleep_families
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_governor.sample import Clocked, Sample
 from tidewatt_wire.messages import Counters, Report
@@ -58,6 +60,8 @@ class AgentMetrics(Collector):
         self._version, self._profile, self._board = version, profile, board
         self._readers, self._link, self._host, self._learning = readers, link, host, learning
         self._foresight, self._policies, self._models, self._now_ms = foresight, policies, models, now_ms
+        self.sleeper: Sleeper | None = None
+        """Who lets the board sleep, if anybody does."""
         self._report: Report | None = None
         self._kept: Counters | None = None
         self._seen = Seen()
@@ -90,6 +94,7 @@ class AgentMetrics(Collector):
         yield from point_families(self._learning)
         yield from forecast_families(self._foresight)
         yield from policy_families(self._policies, self._models, self._now_ms)
+        yield from sleep_families(self.sleeper)
         origin: dict[str, str] = {"provenance": self._seen.power.provenance}
         text = "Where the power comes from: measured, sum (of rails), none"
         yield InfoMetricFamily("tidewatt_board_power", text, origin)
@@ -209,6 +214,11 @@ def _gauges(report: Report) -> Iterator[Metric]:
 
 def _counters(so_far: Counters) -> Iterator[Metric]:
     yield _counter("tidewatt_energy_joules", "Energy measured", joules(so_far.energy_mj))
+    yield _counter(
+        "tidewatt_asleep_energy_joules",
+        "Energy of the time asleep: its measured sleep watts x time, an estimate in no other counter",
+        joules(so_far.asleep_mj),
+    )
     yield _counter("tidewatt_requests", "Requests that the applications counted", so_far.requests)
     yield _counter("tidewatt_slo_violating_seconds", "Time out of the promise", seconds(so_far.violating_ms))
     yield _gauge(
@@ -233,7 +243,7 @@ def _counters(so_far: Counters) -> Iterator[Metric]:
     yield _counter("tidewatt_switches", "Power mode switches done", so_far.switches)
     modes = CounterMetricFamily(
         "tidewatt_mode_seconds",
-        "Time spent in each power mode, or in an unknown one",
+        "Time spent in each power mode, asleep, or in an unknown one",
         labels=["mode"],
     )
     for mode, ms in sorted(so_far.mode_ms.items()):

@@ -64,6 +64,11 @@ class Policies:
         return self._current.policies.revision if self._current else 0
 
     @property
+    def trusted(self) -> list[TrustedKey]:
+        """The keys that are believed now."""
+        return list(self._trusted)
+
+    @property
     def accepted(self) -> PolicySet | None:
         """The set that was accepted last."""
         return self._current.policies if self._current else None

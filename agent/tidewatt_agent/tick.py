@@ -8,7 +8,7 @@ import msgspec
 
 from tidewatt_agent.bars import Bars
 from tidewatt_agent.capping import Capping
-from tidewatt_agent.counters import Tally, add_power, add_silence, add_tick, estimate_mj, violates
+from tidewatt_agent.counters import Tally, add_nap, add_power, add_silence, add_tick, estimate_mj, violates
 from tidewatt_agent.drift import Drift
 from tidewatt_agent.foresight import Foresight
 from tidewatt_agent.hands import Hands, Outcome, Stance
@@ -112,6 +112,12 @@ class Tick:
     def counters(self) -> Counters:
         """What has been counted so far."""
         return self._tally.counters
+
+    def slept(self, asleep_s: float, watts: float | None) -> None:
+        """Count a nap that is just over: see add_nap. Its time is nobody else's."""
+        now_s = self._clock.monotonic_s()
+        self._tally = add_nap(self._tally, asleep_s, watts, now_s)
+        self._last_s, self._seen_s = now_s, now_s
 
     async def __call__(self, *, govern: bool = True) -> Report:
         """Do one tick and return the report that stands for it; without `govern` it only counts."""

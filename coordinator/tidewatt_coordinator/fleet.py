@@ -18,8 +18,10 @@ from tidewatt_coordinator.skew import Skew, sentence
 from tidewatt_governor.points import strongest, usable_rps
 from tidewatt_governor.policy import allowed, resolve
 from tidewatt_wire.messages import Ack, Birth, Policy, PolicySet, Report, Will
+from tidewatt_wire.sleeping import SleepState
 
-Status = Literal["online", "silent", "stopped", "lost"]
+#: Asleep by its own word, until then; overdue: it should have been back.
+Status = Literal["online", "silent", "stopped", "lost", "asleep", "overdue"]
 
 #: Sessions that are over, remembered per device: what of theirs comes late is not news.
 MOST_PAST = 16
@@ -32,6 +34,8 @@ class Device(msgspec.Struct, kw_only=True):
     report: Report | None = None
     will: Will | None = None
     ack: Ack | None = None
+    sleep: SleepState | None = None
+    """Its own word on its sleep."""
     heard_ms: int = 0
     """When it was last heard, by the coordinator's clock: devices' clocks may be far off."""
     skew: Skew = msgspec.field(default_factory=Skew)
@@ -42,10 +46,18 @@ class Device(msgspec.Struct, kw_only=True):
     """Sessions that are over, of connections and of runs."""
 
     def status(self, now_ms: int, stale_after_ms: int) -> Status:
-        """Online, silent (no report for too long), stopped (its own word) or lost (the broker's)."""
+        """Online, silent (no report for too long), stopped (its own word) or lost (the broker's).
+
+        Asleep (its own word) comes before these, until it is overdue; a new birth ends both.
+        """
+        if self.sleep and self.sleep.state == "asleep" and self._in(self.sleep.session):
+            return "asleep" if now_ms <= (self.sleep.expires_at_ms or 0) else "overdue"
         if self.will and (self.birth is None or self.will.session == self.birth.session):
             return _ended(self.will)
         return "online" if now_ms - self.heard_ms <= stale_after_ms else "silent"
+
+    def _in(self, session: str) -> bool:
+        return self.birth is None or self.birth.session == session
 
 
 def _newer(report: Report, device: Device) -> bool:
@@ -99,6 +111,10 @@ class Fleet:
     def ended(self, will: Will) -> None:
         """A device's session ended."""
         self._device(will.device).will = will
+
+    def slumbered(self, state: SleepState) -> None:
+        """A device fell asleep, or said what it is about its sleep."""
+        self._device(state.device).sleep = state
 
     def acknowledged(self, ack: Ack) -> None:
         """A device answered a policy set."""

@@ -23,6 +23,7 @@ from tidewatt_coordinator.ledger.intake import Intake
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_wire.codec import RefusalReason, Refused, decode
 from tidewatt_wire.messages import Ack, Birth, Report, Will
+from tidewatt_wire.sleeping import SleepState
 from tidewatt_wire.topics import REPLAYED, DeviceTopic, every_device, parse
 
 log = logging.getLogger(__name__)
@@ -135,11 +136,12 @@ class Ingest:
             raise Refused(
                 RefusalReason.WRONG_TOPIC, f"{topic} is no device topic of fleet {self._fleet_name}"
             )
-        kinds: dict[str, type[Birth | Report | Will | Ack]] = {
+        kinds: dict[str, type[Birth | Report | Will | Ack | SleepState]] = {
             "birth": Birth,
             "report": Report,
             "will": Will,
             "ack": Ack,
+            "sleep": SleepState,
         }
         message = decode(kinds[at.kind], payload)
         if message.device != at.device:
@@ -162,6 +164,8 @@ class Ingest:
                 self._fleet.ended(message)
             case Ack():
                 self._fleet.acknowledged(message)
+            case SleepState():
+                self._fleet.slumbered(message)
 
     async def _merge_for_ever(self) -> None:
         while True:
@@ -197,7 +201,7 @@ class Ingest:
             properties=session,
             queue_type=self._at_once(),
         ) as client:
-            for kind in ("birth", "will", "ack", "report"):
+            for kind in ("birth", "will", "ack", "sleep", "report"):
                 await client.subscribe(every_device(self._fleet_name, kind), qos=1)
             self.connected, self._since_ms = True, self._now_ms()
             async for _ in client.messages:

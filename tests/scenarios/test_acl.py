@@ -22,6 +22,7 @@ from tidewatt_wire.topics import (
     EnergyTopic,
     FleetKind,
     FleetTopic,
+    HintTopic,
     ModelTopic,
 )
 
@@ -31,6 +32,7 @@ FLEET_TOPICS = [str(FleetTopic("f", kind)) for kind in get_args(FleetKind)]
 CHUNK = str(ModelTopic("f", "0" * 64, 0))
 ENERGY = str(EnergyTopic("f", "roof"))
 FOR_ALL = [CHUNK, ENERGY, *FLEET_TOPICS]
+HINT = str(HintTopic("f", "d1"))
 ALERT = str(AlertTopic("f", "budget.cloud.actual-80"))
 
 
@@ -43,7 +45,7 @@ def test_a_device_speaks_as_itself_and_as_nobody_else(shared_guarded: SecuredMos
     with Voice(broker, broker.pki.shown("d1")) as device:
         for topic in topics("d1"):
             assert device.say(topic) in TAKEN
-        foreign = [*topics("d2"), *topics("d11"), *FOR_ALL, ALERT]
+        foreign = [*topics("d2"), *topics("d11"), *FOR_ALL, ALERT, HINT]
         foreign += [
             "tidewatt/v1/f/device/d1",
             "tidewatt/v1/f/device/d1/more",
@@ -71,6 +73,21 @@ def test_a_device_hears_what_is_for_all_and_nothing_of_others(shared_guarded: Se
         assert set(heard) == set(FOR_ALL)
         for topic in topics("d2"):
             assert set(coordinator.hear(topic)) <= {*topics("d2"), *topics("d1")}
+
+
+def test_a_hint_is_the_coordinators_to_give_and_its_devices_to_hear(shared_guarded: SecuredMosquitto) -> None:
+    broker = shared_guarded
+    with (
+        Voice(broker, broker.pki.shown("d1")) as one,
+        Voice(broker, broker.pki.shown("d2")) as two,
+        Voice(broker, broker.pki.shown("coordinator")) as coordinator,
+    ):
+        one.listen(HINT)
+        two.listen("tidewatt/v1/f/hint/+")
+        assert coordinator.say(HINT) in TAKEN
+        assert coordinator.say(ENERGY) in TAKEN
+        assert HINT in one.hear(HINT)
+        assert HINT not in two.heard
 
 
 @pytest.mark.parametrize("name", ["+", "#"])

@@ -71,7 +71,9 @@ def test_every_topic_is_a_channel() -> None:
     names["alert"] = "budget.cloud.actual-80"
     parsed = [parse(channel["address"].format(**names)) for channel in DOCUMENT["channels"].values()]
     kinds = {getattr(topic, "kind", type(topic).__name__) for topic in parsed}
-    assert kinds == {*get_args(FleetKind), *get_args(DeviceKind), "AlertTopic", "EnergyTopic", "ModelTopic"}
+    assert kinds == {
+        *get_args(FleetKind), *get_args(DeviceKind), "AlertTopic", "EnergyTopic", "HintTopic", "ModelTopic",
+    }  # fmt: skip
 
 
 def test_every_message_has_a_schema() -> None:

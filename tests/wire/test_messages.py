@@ -32,6 +32,7 @@ from tidewatt_wire.messages import (
     Wave,
     Will,
 )
+from tidewatt_wire.sleeping import Nap, SleepHint, SleepState
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -111,6 +112,33 @@ MESSAGES: dict[str, Message] = {
             EnergyStep(start_ms=1_763_697_600_000, price=0.8, carbon=1.25),
             EnergyStep(start_ms=1_763_737_200_000, price=1.6),
         ],
+    ),
+    "sleep_state": SleepState(
+        device="roof-3",
+        session="5e55",
+        at_ms=1_763_700_000_000,
+        state="asleep",
+        until_ms=1_763_700_900_000,
+        expires_at_ms=1_763_700_995_000,
+        watts=0.5,
+        able=True,
+        resume_s=35.0,
+        last=Nap(
+            began_ms=1_763_690_000_000,
+            planned_s=900.0,
+            outcome="woke",
+            slept_s=899.0,
+            late_s=0.0,
+            resume_s=31.5,
+        ),
+    ),
+    "sleep_hint": SleepHint(
+        fleet="berlin",
+        device="roof-3",
+        issued_at_ms=1_763_700_000_000,
+        expires_at_ms=1_763_700_300_000,
+        serve_at_ms=1_763_701_800_000,
+        reason="9 of 10 boards carry the p99 until 05:10",
     ),
     "alert": Alert(
         fleet="berlin",

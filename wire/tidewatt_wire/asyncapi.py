@@ -21,6 +21,7 @@ from tidewatt_wire.messages import (
     Report,
     Will,
 )
+from tidewatt_wire.sleeping import SleepHint, SleepState
 from tidewatt_wire.topics import (
     NAME_PATTERN,
     REPLAYED,
@@ -29,6 +30,7 @@ from tidewatt_wire.topics import (
     DeviceTopic,
     EnergyTopic,
     FleetTopic,
+    HintTopic,
     ModelTopic,
     Topic,
 )
@@ -51,6 +53,8 @@ MESSAGES: dict[str, type[Message]] = {
     "dispatch_table": DispatchTable,
     "energy_signal": EnergySignal,
     "alert": Alert,
+    "sleep_state": SleepState,
+    "sleep_hint": SleepHint,
 }
 
 _FLEET, _DEVICE, _ZONE, _SHA256, _INDEX = "{fleet}", "{device}", "{zone}", "{sha256}", "{index}"
@@ -99,6 +103,21 @@ _CHANNELS = (
     ),
     _Channel(
         "ack", _address(DeviceTopic(_FLEET, _DEVICE, "ack")), "Ack", "send", "The answer to a policy set."
+    ),
+    _Channel(
+        "sleep",
+        _address(DeviceTopic(_FLEET, _DEVICE, "sleep")),
+        "SleepState",
+        "send",
+        "Asleep until when, or awake and what became of the last nap; from boards that may sleep.",
+    ),
+    _Channel(
+        "hint",
+        _address(HintTopic(_FLEET, _DEVICE)),
+        "SleepHint",
+        "receive",
+        "Not needed before a time: it may sleep. In an envelope as the policy's, of type "
+        "`application/vnd.tidewatt.sleep-hint+json`.",
     ),
     _Channel(
         "policy",

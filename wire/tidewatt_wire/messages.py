@@ -105,6 +105,9 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     """Energy by the operating points' model for the served load, as the board stood: an estimate."""
     governed_mj: Count = 0
     """The same, as the governor would have had it; the difference is what observing shows could be saved."""
+    asleep_mj: Count = 0
+    """Energy of the time asleep, which no board measures itself: its measured sleep watts x time, an estimate
+    that is in no other counter. The time is in mode_ms under `asleep`."""
 
 
 class Gauges(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,6 +198,15 @@ class MaintenanceWindow(msgspec.Struct, frozen=True, kw_only=True):
     """A name of the time zone database: Europe/Berlin. A board that doesn't know it has no window."""
 
 
+class SleepLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How boards may sleep. What runs on the board around it (hooks, health) is its own configuration's."""
+
+    longest_nap_s: Annotated[float, msgspec.Meta(ge=30, le=86_400)] = 1800.0
+    """The alarm is set no later, whatever was hinted; the actuator has a limit of its own, too."""
+    awake_per_site: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1
+    """Boards of a site that stay awake at the least: the coordinator's floor."""
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """The promise and the limits a device decides within."""
 
@@ -272,6 +284,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     saves by a switch; null: an hour is worth as much as any other."""
     model: Identifier | None = None
     """The forecast model to use, by its name among the set's models; null: the configured one."""
+    sleep: SleepLimits | None = None
+    """Whether the board may sleep when it is hinted to, and how; null: never."""
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,10 +9,12 @@ pattern. The major schema version stands in the topic: a breaking change is a ne
     tidewatt/v1/<fleet>/energy/<zone>           what energy is worth now, retained, coordinator -> devices
     tidewatt/v1/<fleet>/model/<sha256>/<index>  a chunk of a forecast model, retained, coordinator -> devices
     tidewatt/v1/<fleet>/alert/<name>            an alert, retained, coordinator -> people
+    tidewatt/v1/<fleet>/hint/<device>           a hint to sleep, signed, retained, coordinator -> device
     tidewatt/v1/<fleet>/device/<device>/birth   retained, device -> coordinator
     tidewatt/v1/<fleet>/device/<device>/report  device -> coordinator
     tidewatt/v1/<fleet>/device/<device>/will    retained, broker or device -> coordinator
     tidewatt/v1/<fleet>/device/<device>/ack     retained, device -> coordinator
+    tidewatt/v1/<fleet>/device/<device>/sleep   asleep until when, or awake: retained, device -> coordinator
 """
 
 import re
@@ -25,7 +27,7 @@ ROOT = "tidewatt/v1"
 REPLAYED = "replayed"
 
 FleetKind = Literal["policy", "dispatch", "state"]
-DeviceKind = Literal["birth", "report", "will", "ack"]
+DeviceKind = Literal["birth", "report", "will", "ack", "sleep"]
 
 #: Names of fleets, devices, sites: safe in a topic, a URL, a file name and a hostname.
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
@@ -91,7 +93,18 @@ class AlertTopic(msgspec.Struct, frozen=True):
         return f"{ROOT}/{self.fleet}/alert/{self.name}"
 
 
-Topic = FleetTopic | DeviceTopic | EnergyTopic | ModelTopic | AlertTopic
+class HintTopic(msgspec.Struct, frozen=True):
+    """What one device is hinted to do."""
+
+    fleet: str
+    device: str
+
+    def __str__(self) -> str:
+        """The topic as MQTT writes it."""
+        return f"{ROOT}/{self.fleet}/hint/{self.device}"
+
+
+Topic = FleetTopic | DeviceTopic | EnergyTopic | ModelTopic | AlertTopic | HintTopic
 
 
 def check_name(name: str, what: str) -> str:
@@ -122,10 +135,12 @@ def parse(topic: str) -> Topic:
     match parts[2:]:
         case [fleet, ("policy" | "dispatch" | "state") as kind]:
             return FleetTopic(check_name(fleet, "fleet"), kind)
-        case [fleet, "device", device, ("birth" | "report" | "will" | "ack") as kind]:
+        case [fleet, "device", device, ("birth" | "report" | "will" | "ack" | "sleep") as kind]:
             return DeviceTopic(check_name(fleet, "fleet"), check_name(device, "device"), kind)
         case [fleet, "energy", zone]:
             return EnergyTopic(check_name(fleet, "fleet"), check_name(zone, "tariff zone"))
+        case [fleet, "hint", device]:
+            return HintTopic(check_name(fleet, "fleet"), check_name(device, "device"))
         case [fleet, "alert", name]:
             return AlertTopic(check_name(fleet, "fleet"), check_name(name, "alert"))
         case [fleet, "model", sha256, index] if _SHA256.fullmatch(sha256) and _INDEX.fullmatch(index):

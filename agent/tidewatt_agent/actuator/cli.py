@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tidewatt_agent.actuator.board import Board
+from tidewatt_agent.actuator.nap import Naps, suspending
 from tidewatt_agent.actuator.reboot import Reboots
 from tidewatt_agent.actuator.server import BACKLOG, Server
 from tidewatt_agent.actuator.tool import Nvpmodel
@@ -27,7 +28,7 @@ from tidewatt_agent.sysfs.tree import Tree
 
 SOCKET = "/run/tidewatt/actuator.sock"
 UNDO = "/var/lib/tidewatt/undo.json"
-REBOOT = "reboot.json"
+REBOOT, NAP = "reboot.json", "nap.json"
 LOCK = "actuator.lock"
 #: Seconds that an ending actuator may take.
 LOCK_WAIT_S = 30.0
@@ -87,6 +88,15 @@ def _parser() -> argparse.ArgumentParser:
         "--reboot-command", type=_command, default="systemctl reboot", help="how (default: %(default)s)"
     )
     parser.add_argument(
+        "--allow-sleep", action="store_true", help="let the board sleep, with an alarm, when its agent asks"
+    )
+    parser.add_argument(
+        "--sleep-command", type=_command, default="systemctl suspend", help="how (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--longest-nap-s", type=_seconds, default=1800.0, help="never longer (default: %(default)s)"
+    )
+    parser.add_argument(
         "--boot-mode", action="store_true", help="with restore: the next boot, too, is as before any reboot"
     )
     parser.add_argument(
@@ -127,7 +137,9 @@ def _run(options: argparse.Namespace, actuator: Actuator) -> int:
     told: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda got, _frame: told.append(got))
-    server = Server(actuator, _users(options.user), options.keepalive_s)
+    suspend = suspending(options.sleep_command.split()) if options.allow_sleep else None
+    naps = Naps(Tree(options.root), Path(options.undo).with_name(NAP), suspend, options.longest_nap_s)
+    server = Server(actuator, _users(options.user), options.keepalive_s, naps=naps)
     with _listener(options.socket) as listener:
         _notify("READY=1")
         server.serve(listener, lambda: bool(told))

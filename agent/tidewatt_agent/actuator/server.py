@@ -7,6 +7,8 @@
     {"op": "restore"}           -> the same
     {"op": "plan_reboot", "id": 2}, then {"op": "reboot", "id": 2} -> the same; the state tells of it
     {"op": "reboot_seen"}       -> {}: how it ended has been told on
+    {"op": "sleep_ready"}       -> {"why_not": "", "boot": "...", "rtc_s": 1795000000}
+    {"op": "sleep", "for_s": 900} -> when it is awake again: {"slept_s": 898.0, "late_s": 0.0, ...}
     {"op": "keepalive"}         -> {}
 
 Anything else is answered {"error": "sentence"}. When the connection that changed the board closes
@@ -24,6 +26,7 @@ from typing import Annotated, Any, Union
 
 import msgspec
 
+from tidewatt_agent.actuator.nap import NapRefusedError, Naps
 from tidewatt_agent.actuator.reboot import Plan
 from tidewatt_agent.actuator.transaction import Actuator, Result
 
@@ -90,12 +93,23 @@ class RebootSeen(msgspec.Struct, tag="reboot_seen", tag_field="op", forbid_unkno
     """How the last one ended is known."""
 
 
+class SleepReady(msgspec.Struct, tag="sleep_ready", tag_field="op", forbid_unknown_fields=True):
+    """Whether the board could be let asleep."""
+
+
+class Sleep(msgspec.Struct, tag="sleep", tag_field="op", forbid_unknown_fields=True):
+    """Suspend, with an alarm so many seconds from now."""
+
+    for_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+
+
 class Keepalive(msgspec.Struct, tag="keepalive", tag_field="op", forbid_unknown_fields=True):
     """I live."""
 
 
 Request = Union[  # noqa: UP007 - evaluated by msgspec
-    Modes, State, SetMode, SetCaps, Restore, PlanReboot, Reboot, RebootSeen, Keepalive
+    Modes, State, SetMode, SetCaps, Restore, PlanReboot, Reboot, RebootSeen, SleepReady, Sleep,
+    Keepalive,
 ]  # fmt: skip
 
 
@@ -118,9 +132,10 @@ class Server:
         users: Collection[int],
         keepalive_s: float,
         monotonic: Callable[[], float] = time.monotonic,
+        naps: Naps | None = None,
     ) -> None:
-        """`users`: the user ids that may speak."""
-        self._actuator, self._users = actuator, users
+        """`users`: the user ids that may speak; `naps`: what lets the board sleep, None if nothing does."""
+        self._actuator, self._users, self._naps = actuator, users, naps
         self._keepalive_s, self._monotonic = keepalive_s, monotonic
         self._selector = selectors.DefaultSelector()
         self._connections = 0
@@ -147,6 +162,7 @@ class Server:
                     if b"\n" in peer.heard and not stopped():
                         self._answer_one(peer)
                 self._mistrust_silence()
+                self._keep_alarm()
                 self._free()
                 self._give_up_waiting()
         finally:
@@ -174,6 +190,13 @@ class Server:
         elif self._monotonic() - self._tried_s >= self._retry_s:
             self._put_back("it was stuck")
             self._retry_s, self._tried_s = min(LONGEST_RETRY_S, 2.0 * self._retry_s), self._monotonic()
+
+    def _keep_alarm(self) -> None:
+        try:
+            if self._naps:
+                self._naps.watch()
+        except OSError as error:
+            log.error("the alarm can't be kept ahead of a suspend that may come: %s", error)  # noqa: TRY400
 
     def _wake(self) -> None:
         try:
@@ -267,6 +290,8 @@ class Server:
                 answer = {**state, "changed": self._actuator.changed, "reboot": reboot}
             case Keepalive():
                 answer = {}
+            case SleepReady() | Sleep():
+                answer = self._sleep(request)
             case RebootSeen():
                 self._actuator.reboot_seen()
                 answer = {}
@@ -289,6 +314,22 @@ class Server:
             case Restore():
                 peer.changed = False
                 return self._actuator.restore()
+
+    def _sleep(self, request: SleepReady | Sleep) -> dict[str, Any]:
+        if self._naps is None:
+            raise NapRefusedError("this actuator lets no board sleep")
+        if isinstance(request, SleepReady):
+            return {"why_not": self._naps.why_not(), "boot": self._naps.boot, "rtc_s": self._naps.rtc_s}
+        if self._actuator.reboot and self._actuator.reboot.stage == "asked":
+            raise NapRefusedError("a reboot is under way")
+        try:
+            slept = self._naps.nap(request.for_s)
+        finally:
+            for peer in self._peers():
+                peer.heard_s = self._monotonic()  # nobody was heard meanwhile: that is no silence of theirs
+        log.info("slept for %.0f s, awake %.0f s after the alarm", slept.slept_s, slept.late_s)
+        answer: dict[str, Any] = msgspec.to_builtins(slept)
+        return answer
 
     def _changed(self, peer: Connection, result: Result) -> Result:
         """Remember who changed the board last: it goes back when he goes."""

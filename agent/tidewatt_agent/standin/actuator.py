@@ -11,16 +11,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tidewatt_agent.actuator.board import Board
+from tidewatt_agent.actuator.nap import Naps
 from tidewatt_agent.actuator.reboot import Reboots
 from tidewatt_agent.actuator.server import BACKLOG, Server
 from tidewatt_agent.actuator.tool import Nvpmodel, Said
 from tidewatt_agent.actuator.transaction import Actuator, Result
 from tidewatt_agent.actuator.undofile import UndoFile
 from tidewatt_agent.standin import nvpmodel
+from tidewatt_agent.standin.slumber import Slumber
 from tidewatt_agent.sysfs.tree import Tree
 
 #: Real seconds of silence before the board is put back, as on a board.
 KEEPALIVE_S = 30.0
+#: Virtual seconds.
+LONGEST_NAP_S = 1800.0
 
 
 class InProcess(Nvpmodel):
@@ -85,8 +89,12 @@ class BoardActuator:
         path: Path,
         on_mode: Callable[[int], None],
         on_caps: Callable[[dict[str, int]], None] = lambda _caps: None,
+        slumber: Slumber | None = None,
     ) -> None:
-        """`on_mode` and `on_caps` (hertz by clock) are called in the actuator's thread."""
+        """`on_mode` and `on_caps` (hertz by clock) are called in the actuator's thread.
+
+        `slumber`: how the board sleeps; None: it can't.
+        """
         tree = Tree(str(root))
         actuator = Telling(
             Board(tree),
@@ -99,7 +107,9 @@ class BoardActuator:
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen(BACKLOG)
-        server = Server(actuator, {0, os.getuid()}, KEEPALIVE_S)
+        self._slumber = slumber
+        naps = _naps(slumber, root / "nap.json") if slumber else None
+        server = Server(actuator, {0, os.getuid()}, KEEPALIVE_S, naps=naps)
         self._thread = threading.Thread(
             target=server.serve, args=(self._listener, self._stopped.is_set), name=path.name, daemon=True
         )
@@ -108,5 +118,11 @@ class BoardActuator:
     def stop(self) -> None:
         """End, which puts the board back; takes up to half a second."""
         self._stopped.set()
+        if self._slumber:
+            self._slumber.end()
         self._thread.join()
         self._listener.close()
+
+
+def _naps(board: Slumber, path: Path) -> Naps:
+    return Naps(board.tree, path, board.suspend, LONGEST_NAP_S, board.awake_s, board.wait)

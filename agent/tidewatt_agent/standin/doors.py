@@ -13,6 +13,7 @@ from tidewatt_agent.standin import tegrastats
 from tidewatt_agent.standin.actuator import BoardActuator
 from tidewatt_agent.standin.board import compose
 from tidewatt_agent.standin.room import Room
+from tidewatt_agent.standin.slumber import Slumber
 from tidewatt_governor.simulate.printing import application_metrics, tegrastats_line
 from tidewatt_wire.clock import Clock
 
@@ -39,6 +40,7 @@ class Doors:
         self._room, self._clock, self._folder = room, clock, folder
         self._servers: list[asyncio.AbstractServer] = []
         self._actuators: list[BoardActuator] = []
+        self._slumbers: dict[str, Slumber] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def open(self, host: str, port: int) -> dict[str, BoardDoors]:
@@ -53,12 +55,14 @@ class Doors:
             )
             root = self._path(device, "root")
             compose(self._room.profile, root)
+            slumber = self._slumbers[device] = Slumber(root, self._clock, partial(self._heard_sleep, device))
             self._actuators.append(
                 BoardActuator(
                     root,
                     self._path(device, "actuator"),
                     partial(self._heard, device),
                     partial(self._heard_caps, device),
+                    slumber,
                 )
             )
         page = await asyncio.start_server(lambda r, w: self._guard(self._page(r, w), w), host, port)
@@ -115,6 +119,10 @@ class Doors:
             state = self._room.boards[device].state
             if state.clock_s <= at_s:
                 continue
+            if self._slumbers[device].asleep:
+                # Nothing prints while everything stands still; what it drew meanwhile nobody on it measured.
+                energy_j, at_s = state.energy_j, state.clock_s
+                continue
             line = tegrastats_line(
                 state,
                 self._room.profile,
@@ -135,6 +143,15 @@ class Doors:
         """In the actuator's thread, like a mode."""
         assert self._loop  # noqa: S101 - open has been called
         asyncio.run_coroutine_threadsafe(self._cap(device, shown), self._loop).result(SWITCH_TIMEOUT_S)
+
+    def _heard_sleep(self, device: str, asleep: bool) -> None:
+        """In the actuator's thread: the board falls asleep, or wakes."""
+        assert self._loop  # noqa: S101 - open has been called
+        asyncio.run_coroutine_threadsafe(self._sleep(device, asleep), self._loop).result(SWITCH_TIMEOUT_S)
+
+    async def _sleep(self, device: str, asleep: bool) -> None:
+        self._room.advance(self._clock.now_ms())
+        self._room.set_asleep(device, asleep=asleep)
 
     async def _cap(self, device: str, shown: dict[str, int]) -> None:
         self._room.advance(self._clock.now_ms())
@@ -158,7 +175,9 @@ class Doors:
             head = await reader.readuntil(b"\r\n\r\n")
             device, _, page = head.split(b" ", 2)[1].decode().strip("/").partition("/")
             board = self._room.boards.get(device)
-            if board and page == "embed":
+            if board and self._slumbers[device].silent:
+                status, body = b"503 Service Unavailable", b"the application is not there\n"
+            elif board and page == "embed":
                 status, body = await self._embed(device), b"{}"
             else:
                 self._room.advance(self._clock.now_ms())

@@ -14,6 +14,8 @@ from tidewatt_wire.messages import DispatchTable
 
 #: Seconds over which the rate at the application's own door is taken.
 SMOOTHED_S = 2.0
+#: What a board draws asleep: assumed, no board's own figure is established here.
+ASLEEP_WATTS = 0.5
 
 
 class StandinBoard(msgspec.Struct, kw_only=True):
@@ -25,6 +27,7 @@ class StandinBoard(msgspec.Struct, kw_only=True):
     """Requests that came over the application's own door since the last advance."""
     asked_rps: float = 0.0
     """Their rate, smoothed: what comes in a millisecond is no rate."""
+    asleep: bool = False
 
 
 class Room:
@@ -72,7 +75,11 @@ class Room:
                 nearing = 1.0 - math.exp(-seconds / SMOOTHED_S)
                 board.asked_rps += (rps + board.asked / seconds - board.asked_rps) * nearing
                 rps, board.asked = rps + board.asked / seconds, 0
-                board.state = simulated.advance(board.state, self.profile, seconds, rps)
+                board.state = (
+                    _slept(board.state, self.profile, seconds, rps)
+                    if board.asleep
+                    else simulated.advance(board.state, self.profile, seconds, rps)
+                )
         self.now_ms = max(self.now_ms, to_ms)
 
     def ask(self, device: str) -> float | None:
@@ -91,6 +98,10 @@ class Room:
         known = ", ".join(str(point.mode_id) for point in self.profile.points)
         return f"request for bad power mode {mode_id}; this board has {known}"
 
+    def set_asleep(self, device: str, *, asleep: bool) -> None:
+        """Let a board fall asleep, or wake."""
+        self.boards[device].asleep = asleep
+
     def set_caps(self, device: str, shown: Mapping[str, int]) -> None:
         """Put a board under the clock caps that its nodes show, in hertz by clock."""
         board = self.boards[device]
@@ -103,3 +114,17 @@ def _poisson_rate(rps: float, seconds: float, chance: random.Random) -> float:
     if mean <= 0.0:
         return 0.0
     return max(0.0, chance.gauss(mean, math.sqrt(mean))) / seconds
+
+
+def _slept(state: BoardState, profile: BoardProfile, seconds: float, rps: float) -> BoardState:
+    """The board after so many seconds asleep: it draws next to nothing, and what is sent to it is lost."""
+    idle = simulated.advance(state, profile, seconds, 0.0)
+    lost = rps * seconds
+    *within, beyond = idle.latency_counts
+    return msgspec.structs.replace(
+        idle,
+        energy_j=state.energy_j + ASLEEP_WATTS * seconds,
+        requests=idle.requests + lost,
+        shed=idle.shed + lost,
+        latency_counts=(*within, beyond + lost),
+    )

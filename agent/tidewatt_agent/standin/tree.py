@@ -32,8 +32,9 @@ class FailingTree(Tree):
         self._late: dict[str, tuple[int, int]] = {}
         self._gone: dict[str, str] = {}
 
-    def write(self, path: str, value: int) -> None:
+    def write(self, path: str, value: int | str) -> None:
         """See Tree.write, and above."""
+        assert isinstance(value, int)  # noqa: S101 - no mode or cap is set by words
         kind = self.fault(path, value)
         if kind.startswith("E"):
             number = getattr(errno, kind)

@@ -54,8 +54,11 @@ class Tree:
         except OSError:
             return False
 
-    def write(self, path: str, value: int) -> None:
-        """Write an integer and a line end, in one call as the kernel wants it; OSError if it isn't taken."""
+    def write(self, path: str, value: int | str) -> None:
+        """Write an integer, or what else a node knows, and a line end, in one call as the kernel wants it.
+
+        OSError if it isn't taken.
+        """
         descriptor = os.open(self._place(path), os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             os.write(descriptor, f"{value}\n".encode())

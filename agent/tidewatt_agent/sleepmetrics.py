@@ -1,0 +1,30 @@
+"""The board's sleep on the metrics page."""
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+
+from tidewatt_agent.sleeping.sleeper import Sleeper
+
+
+def sleep_families(sleeper: Sleeper | None) -> Iterator[Metric]:
+    """Whether the board may sleep, why it doesn't now, and how its naps ended."""
+    if sleeper is None:
+        return
+    found = sleeper.verdict
+    if found:
+        yield GaugeMetricFamily(
+            "tidewatt_sleep_qualified",
+            "1 if the board passed its qualification for sleep and has not failed since; absent without one",
+            found.passed,
+        )
+    yield InfoMetricFamily(
+        "tidewatt_sleep_obstacle", "Why the board does not sleep now", {"why": sleeper.why}
+    )
+    naps = CounterMetricFamily("tidewatt_naps", "Naps, and tries, by how they ended", labels=["outcome"])
+    for outcome, count in sorted(sleeper.naps.items()):
+        naps.add_metric([outcome], count)
+    yield naps
+    yield CounterMetricFamily(
+        "tidewatt_sleep_hints_refused", "Hints to sleep that could not be believed", sleeper.hints.refused
+    )

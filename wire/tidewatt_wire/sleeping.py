@@ -1,0 +1,73 @@
+"""What is said of sleep: a hint that a board isn't needed, and the board's own word where it is.
+
+A hint is a hint: the board's policy, its qualification, leases and its own checks come first. It is
+signed as policies are, as a forged one could keep a board from its work. The board's word isn't signed:
+only the board may write on its topic (the broker's ACL), and it expires.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from tidewatt_wire.messages import Count, Identifier, Message, NonNegative, UnixMs
+
+#: How a nap ended: as planned; before its alarm, by something else; too late; awake but not well, which
+#: disqualifies the board; in a boot instead of a resume, or lost sight of; or it never fell asleep.
+NapOutcome = Literal["woke", "woke_early", "late", "unwell", "lost", "stayed_awake"]
+
+
+class Nap(msgspec.Struct, frozen=True, kw_only=True):
+    """One nap that is over."""
+
+    began_ms: UnixMs
+    planned_s: NonNegative
+    outcome: NapOutcome
+    slept_s: NonNegative | None = None
+    """By the clock that set the alarm; null where it isn't known."""
+    late_s: NonNegative = 0.0
+    """How long after its alarm it woke."""
+    resume_s: NonNegative | None = None
+    """From waking until the network, the application and the health command were there again."""
+    clock_step_s: Annotated[float, msgspec.Meta(ge=-1e10, le=1e10)] = 0.0
+    """By how much the time of day had moved against that clock."""
+    detail: str = ""
+
+
+class SleepState(Message, frozen=True, kw_only=True):
+    """Where a board that may sleep is, by its own word. Retained.
+
+    Asleep is believed for the birth of `session` only: who is born again is awake. Beyond
+    `expires_at_ms` without a birth it has missed its time, which is for people to know.
+    """
+
+    device: Identifier
+    session: str
+    at_ms: UnixMs
+    state: Literal["asleep", "awake"]
+    until_ms: UnixMs | None = None
+    """Asleep: when the alarm goes off,"""
+    expires_at_ms: UnixMs | None = None
+    """and until when it is no cause for worry: the alarm, the resume, and some patience."""
+    watts: NonNegative | None = None
+    """What it was measured to draw asleep; null: unmeasured."""
+    able: bool = False
+    """Whether it may sleep, as far as the board itself knows;"""
+    why_not: str = ""
+    """else why not, in a sentence."""
+    suspend_s: NonNegative | None = None
+    """Measured by its qualification: the time to fall asleep,"""
+    resume_s: NonNegative | None = None
+    """and to serve again after its alarm; the slowest seen."""
+    last: Nap | None = None
+
+
+class SleepHint(Message, frozen=True, kw_only=True):
+    """A board isn't needed before `serve_at_ms` and may sleep. Retained; void from `expires_at_ms` on."""
+
+    fleet: Identifier
+    device: Identifier
+    issued_at_ms: Count
+    expires_at_ms: UnixMs
+    serve_at_ms: UnixMs
+    """When it must be serving: it wakes earlier by the time that its resume takes."""
+    reason: str = ""
