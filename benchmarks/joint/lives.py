@@ -22,6 +22,10 @@ COUNT = 10
 #: rounded up.
 STALE_MIN = 1
 
+#: Of an agent under a plan: the fleet's guard has the margin for what may come, the agent's own rule
+#: answers what has come. Tuned on the 15 % before the last, as the planner's terms.
+HINTED = msgspec.structs.replace(POLICY, tail_quantile=None, demand_window_s=60.0)
+
 
 class Lived(msgspec.Struct, frozen=True, kw_only=True):
     """What a way of choosing came to, for the whole fleet."""
@@ -157,7 +161,7 @@ def expected(scene: Scene, forecasts: Mapping[int, Forecast], terms: Terms) -> d
 
 
 def planned(
-    scene: Scene, demands: Mapping[int, Guarded | None], terms: Terms, policy: Policy = POLICY
+    scene: Scene, demands: Mapping[int, Guarded | None], terms: Terms, policy: Policy = HINTED
 ) -> Lived:
     """The fleet planned together, a plan a minute; each agent decides under its hint."""
     boards, state = Boards(scene.rules, policy), PlanState()

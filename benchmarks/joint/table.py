@@ -102,22 +102,12 @@ def results_of(outcomes: Sequence[Outcome]) -> list[Result]:
             judged, here = shown == "planned", ways[way]
             share = 100.0 * _mean(here, "saving") / most if most > 0.0 else 100.0
             excess = 100.0 * _mean(here, "excess_violating")
+            fleet = 100.0 * _mean(here, "excess_fleet_minutes")
+            least, beyond = (LEAST_SHARE, MOST_EXCESS) if judged else (None, None)
             results += [
-                _row(board, f"{shown}, share of the bound's saving", share, LEAST_SHARE if judged else None),
-                _row(
-                    board,
-                    f"{shown}, excess violating minutes",
-                    excess,
-                    MOST_EXCESS if judged else None,
-                    low=True,
-                ),
-                _row(
-                    board,
-                    f"{shown}, minutes in which any device violates, excess",
-                    100.0 * _mean(here, "excess_fleet_minutes"),
-                    None,
-                    low=True,
-                ),
+                _row(board, f"{shown}, share of the bound's saving", share, least),
+                _row(board, f"{shown}, excess violating minutes", excess, beyond, low=True),
+                _row(board, f"{shown}, excess minutes in which any device violates", fleet, None, low=True),
             ]
     return results
 

@@ -15,6 +15,7 @@ import msgspec
 from tidewatt_coordinator.planning.terms import Terms
 from tidewatt_governor.forecast.layout import AHEAD
 from tidewatt_governor.forecast.value import P50, P99, Forecast
+from tidewatt_governor.steps import beat_of, changed, with_change
 
 #: Residuals remembered: two days of minutes. Fewer than FEWEST tell nothing: until then the margin is COLD.
 KEPT, FEWEST = 2880, 30
@@ -29,6 +30,8 @@ class Guarded(msgspec.Struct, frozen=True):
     expected_rps: float
     rps: float
     words: str
+    sure: bool = False
+    """Whether a beat is sure of it: what was needed a minute ago tells nothing more."""
 
 
 class Residuals:
@@ -71,7 +74,9 @@ class Track:
         """What to be ready for in that minute, when `rps` is expected; remembered until it came."""
         self._open[minute] = (rps, sure)
         margin = self._residuals[sure].margin
-        return Guarded(rps, rps + max(rps, floor_rps) * margin, f"{rps:.0f} rps expected + {margin:.0%}")
+        return Guarded(
+            rps, rps + max(rps, floor_rps) * margin, f"{rps:.0f} rps expected + {margin:.0%}", sure
+        )
 
     def came(self, minute: int, rps: float, floor_rps: float) -> None:
         """Learn from a minute that is over; what was expected of earlier ones is forgotten."""
@@ -94,11 +99,14 @@ class DemandGuard:
         self._terms, self._floor_rps = terms, floor_rps
         self._last, self._foreseen = Track(terms), Track(terms)
         self._newest: tuple[int, float] | None = None
+        self._changes: tuple[int, ...] = ()
 
     def came(self, minute: int, rps: float) -> None:
         """The fleet's demand in `minute`, in requests/s, once it is known; bad figures are no news."""
         if not math.isfinite(rps) or rps < 0.0 or (self._newest and minute <= self._newest[0]):
             return
+        if self._newest and changed(self._newest[1], rps):
+            self._changes = with_change(self._changes, minute)
         self._newest = (minute, rps)
         for track in (self._last, self._foreseen):
             track.came(minute, rps, self._floor_rps)
@@ -110,9 +118,12 @@ class DemandGuard:
         """
         if self._newest is None or not 0 < minute - self._newest[0] <= self._terms.blind_min:
             return None
-        plain = self._last.expect(minute, self._newest[1], self._floor_rps, sure=False)
+        newest, rps = self._newest
+        beat = beat_of(self._changes)
+        sure = beat is not None and beat.left(newest) >= minute - newest
+        plain = self._last.expect(minute, rps, self._floor_rps, sure=sure)
         foreseen = self._expect(minute, forecast)
-        if foreseen is None or not self._foreseen.known or forecast is None or not forecast.trusted:
+        if sure or foreseen is None or not self._foreseen.known or forecast is None or not forecast.trusted:
             return plain
         return foreseen
 

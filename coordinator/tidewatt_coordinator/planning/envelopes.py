@@ -39,11 +39,13 @@ class Option(msgspec.Struct, frozen=True):
 
     envelope: Envelope
     rps: float
+    dread_w: float = 0.0
+    """Watts added to what is compared: others are taken before it."""
 
     @property
     def watts(self) -> float:
-        """At full use, whatever this minute is like."""
-        return self.envelope.full_watts
+        """What is compared: at full use, whatever this minute is like."""
+        return self.envelope.full_watts + self.dread_w
 
 
 class Choosing(msgspec.Struct, frozen=True):

@@ -94,7 +94,7 @@ def plan(
     asked = [_asked(state, one, minute, terms) for one in devices]
     need = demand.rps if demand and math.isfinite(demand.rps) else math.inf
     needs = (*((at, rps) for at, rps in state.needs if minute - terms.hold_min < at < minute), (minute, need))
-    held = max(rps for _, rps in needs)
+    held = need if demand and demand.sure else max(rps for _, rps in needs)
     options = _meet(devices, asked, held, terms, minute)
     chosen, counted = [one.envelope for one in options], [one.rps for one in options]
     expected = demand.expected_rps if demand else 0.0
@@ -201,9 +201,11 @@ def _option(device: Device, was: Asked, there: Envelope, terms: Terms, minute: i
         return Option(there, 0.0)
     if stays and not was.sinking:
         return Option(there, there.usable_rps)
-    # One that is on its way down may go in this very minute, and then has to dwell where it comes to.
-    usable = min(there.usable_rps, _usable(device, was.point)) if was.sinking else there.usable_rps
-    return Option(there, usable * (1.0 - terms.switch_pause_s / MINUTE_S))
+    # One that may be on its way down may go in this very minute, and then has to dwell where it comes to:
+    # others are raised before it.
+    risky = was.sinking and there.usable_rps > _usable(device, was.point)
+    dread_w = there.full_watts if risky else 0.0
+    return Option(there, there.usable_rps * (1.0 - terms.switch_pause_s / MINUTE_S), dread_w)
 
 
 def _words(chosen: Sequence[Envelope], demand: Guarded | None, capacity: float, held: float) -> str:

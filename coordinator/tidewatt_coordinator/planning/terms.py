@@ -10,9 +10,9 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of one fleet's planner."""
 
-    tail_quantile: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.99
+    tail_quantile: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.997
     """The guard is this quantile of by how much the fleet's demand lately exceeded what was expected."""
-    hold_min: Count = 3
+    hold_min: Count = 6
     """Minutes for which capacity that was needed is kept: what bounds switches under noise."""
     switch_pause_s: Annotated[float, msgspec.Meta(ge=0, lt=60)] = 2.0
     """Seconds without service that a switch costs in its minute."""
