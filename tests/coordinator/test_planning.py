@@ -226,7 +226,7 @@ def test_the_margin_is_what_the_forecast_lately_took() -> None:
         guard.ready(minute + 2, forecast(minute, 80.0, 90.0))
     ready = guard.ready(minute + 2, forecast(minute, 80.0, 90.0))
     assert ready is not None
-    assert (ready.expected_rps, ready.rps) == (80.0, pytest.approx(100.0))
+    assert (ready.expected_rps, ready.rps) == pytest.approx((80.0, 100.0))
     sure = guard.ready(minute + 2, forecast(minute, 80.0, 80.0))
     assert sure is not None
     assert sure.rps == pytest.approx(80.0 * (1.0 + COLD)), "sure minutes have residuals of their own"

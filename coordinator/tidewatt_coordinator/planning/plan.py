@@ -87,39 +87,38 @@ def plan(
 
     Raises ValueError for a device without envelopes, or two of one name.
     """
-    if len({one.name for one in devices}) != len(devices):
-        raise ValueError("two devices have the same name")
-    if idle := [one.name for one in devices if not one.envelopes]:
-        raise ValueError(f"device {idle[0]!r} has no envelope to stand at")
+    _check(devices)
     asked = [_asked(state, one, minute, terms) for one in devices]
     need = demand.rps if demand and math.isfinite(demand.rps) else math.inf
     needs = (*((at, rps) for at, rps in state.needs if minute - terms.hold_min < at < minute), (minute, need))
     held = need if demand and demand.sure else max(rps for _, rps in needs)
     options = _meet(devices, asked, held, terms, minute)
-    chosen, counted = [one.envelope for one in options], [one.rps for one in options]
     expected = demand.expected_rps if demand else 0.0
     servers = [Server(one.rps, one.envelope.joules_per_request, one.envelope.idle_watts) for one in options]
     shares = split(servers, expected, need, terms.dearer)
-    new = {
-        one.name: _moved(one, was, there, minute)
-        for one, was, there in zip(devices, asked, chosen, strict=True)
-    }
+    rows = list(zip(devices, asked, options, shares, strict=True))
     made = Plan(
         minute=minute,
-        devices={
-            one.name: Hinted(there.point, share, rps)
-            for one, there, share, rps in zip(devices, chosen, shares, counted, strict=True)
-        },
+        devices={one.name: Hinted(to.envelope.point, share, to.rps) for one, _, to, share in rows},
         need_rps=need,
-        capacity_rps=sum(counted),
-        watts=sum(
-            there.idle_watts + there.joules_per_request * min(share * expected, there.usable_rps)
-            for there, share in zip(chosen, shares, strict=True)
-        ),
-        moves=sum(was.point != there.point for was, there in zip(asked, chosen, strict=True)),
-        reason=_words(chosen, demand, sum(counted), held),
+        capacity_rps=sum(one.rps for one in options),
+        watts=sum(_watts(to.envelope, share * expected) for _, _, to, share in rows),
+        moves=sum(was.point != to.envelope.point for _, was, to, _ in rows),
+        reason=_words(options, demand, held),
     )
+    new = {one.name: _moved(one, was, to.envelope, minute) for one, was, to, _ in rows}
     return PlanState(new, needs), made
+
+
+def _check(devices: Sequence[Device]) -> None:
+    if len({one.name for one in devices}) != len(devices):
+        raise ValueError("two devices have the same name")
+    if idle := [one.name for one in devices if not one.envelopes]:
+        raise ValueError(f"device {idle[0]!r} has no envelope to stand at")
+
+
+def _watts(envelope: Envelope, rps: float) -> float:
+    return envelope.idle_watts + envelope.joules_per_request * min(rps, envelope.usable_rps)
 
 
 def _asked(state: PlanState, device: Device, minute: int, terms: Terms) -> Asked:
@@ -208,13 +207,14 @@ def _option(device: Device, was: Asked, there: Envelope, terms: Terms, minute: i
     return Option(there, there.usable_rps * (1.0 - terms.switch_pause_s / MINUTE_S), dread_w)
 
 
-def _words(chosen: Sequence[Envelope], demand: Guarded | None, capacity: float, held: float) -> str:
+def _words(options: Sequence[Option], demand: Guarded | None, held: float) -> str:
     counts: dict[str, int] = {}
-    for one in sorted(chosen, key=lambda one: (-one.usable_rps, one.point)):
+    for one in sorted((to.envelope for to in options), key=lambda one: (-one.usable_rps, one.point)):
         counts[one.point] = counts.get(one.point, 0) + 1
     who = ", ".join(f"{count} at {point}" for point, count in counts.items()) or "nobody"
     if demand is None:
         return f"the fleet's demand is not known: {who}, each at its strongest"
+    capacity = sum(to.rps for to in options)
     if capacity < demand.rps:
         return f"{demand.words} exceed what all can serve, {capacity:.0f} rps: {who}"
     kept = f", {held:.0f} lately" if held > demand.rps else ""
