@@ -254,7 +254,7 @@ def test_telemetry_that_is_too_old_tells_nothing() -> None:
     assert guard.ready(2 + TERMS.blind_min, None) is None
 
 
-def test_minutes_that_a_beat_is_sure_of_need_no_margin() -> None:
+def test_minutes_that_a_beat_is_sure_of_need_but_the_least_margin() -> None:
     guard = DemandGuard(TERMS)
     ready: dict[int, Guarded] = {}
     for minute in range(900):
@@ -263,6 +263,9 @@ def test_minutes_that_a_beat_is_sure_of_need_no_margin() -> None:
         assert made is not None
         ready[minute + 2] = made
     held = [minute for minute in range(600, 890) if minute % 10 >= 2]
-    assert all(ready[minute].rps == 100.0 + 10.0 * (minute // 10 % 7) for minute in held)
+    least = 1.0 + TERMS.least_margin
+    assert all(
+        ready[minute].rps == pytest.approx(least * (100.0 + 10.0 * (minute // 10 % 7))) for minute in held
+    )
     stepping = [minute for minute in range(600, 890) if minute % 10 < 2]
     assert all(ready[minute].rps >= 100.0 + 10.0 * (minute // 10 % 7) for minute in stepping)

@@ -69,11 +69,12 @@ class Track:
     def __init__(self, terms: Terms) -> None:
         self._residuals = {sure: Residuals(terms.tail_quantile) for sure in (False, True)}
         self._open: dict[int, tuple[float, bool]] = {}
+        self._least = terms.least_margin
 
     def expect(self, minute: int, rps: float, floor_rps: float, *, sure: bool) -> Guarded:
         """What to be ready for in that minute, when `rps` is expected; remembered until it came."""
         self._open[minute] = (rps, sure)
-        margin = self._residuals[sure].margin
+        margin = max(self._residuals[sure].margin, self._least)
         return Guarded(
             rps, rps + max(rps, floor_rps) * margin, f"{rps:.0f} rps expected + {margin:.0%}", sure
         )

@@ -12,6 +12,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
     tail_quantile: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.997
     """The guard is this quantile of by how much the fleet's demand lately exceeded what was expected."""
+    least_margin: Annotated[float, msgspec.Meta(ge=0)] = 0.025
+    """The guard is at least this: a little more than the agents' own headroom, or they raise themselves."""
     hold_min: Count = 6
     """Minutes for which capacity that was needed is kept: what bounds switches under noise."""
     switch_pause_s: Annotated[float, msgspec.Meta(ge=0, lt=60)] = 2.0
