@@ -46,6 +46,18 @@ def _busiest(state: GovernorState, policy: Policy) -> float:
 
 def choose(question: Question, points: Points) -> Decision:
     """The decision for a known load among `points`, of which there is at least one."""
+    own = _choose_alone(question, points)
+    hint = question.hint
+    there = find(points, hint.point) if hint and question.now_s < hint.until_s else None
+    if hint is None or there is None or not _stronger(question, there.name, own.point):
+        return own
+    stand = f"stay at {there.name}" if there.name == question.state.point else f"go to {there.name}"
+    reason = f"the fleet's plan asks for {there.name} ({hint.reason}): {stand}"
+    return Decision(point=there.name, rule="hint", reason=reason)
+
+
+def _choose_alone(question: Question, points: Points) -> Decision:
+    """The decision without the fleet's hint."""
     state, policy = question.state, question.policy
     reactive = _demand(state, policy)
     decision = _choose(question, points, reactive)

@@ -5,7 +5,7 @@ Invariants (each is a property test):
 - safe: with no load known for longer than a grace the board stands at the safe point;
 - up at once, down only after the dwell and only for a saving that pays the switch;
 - more demand planned for, at the same present rate, never gives less capacity;
-- a forecast, whatever it says, never gives less capacity than none;
+- a forecast, whatever it says, never gives less capacity than none, and no more does a hint;
 - a point outside the policy's allowed ones is never gone to, whatever the board refuses;
 - a limit of heat, current, watts or charge is kept within one tick wherever a point is within it;
 - what isn't measured binds nothing;
@@ -25,6 +25,7 @@ import msgspec
 from tidewatt_governor.choice import choose, planned_demand
 from tidewatt_governor.forecast.value import Forecast
 from tidewatt_governor.guard import note_guard
+from tidewatt_governor.hints import Hint
 from tidewatt_governor.leases import Lease
 from tidewatt_governor.points import find, strongest
 from tidewatt_governor.rules import Points, Question, limit, note
@@ -48,6 +49,7 @@ def decide(
     barred: Collection[str] = (),
     situation: Situation = Situation(),  # noqa: B008 - frozen
     forecast: Forecast | None = None,
+    hint: Hint | None = None,
 ) -> tuple[GovernorState, Decision]:
     """The new state and the decision. `now_s` is monotonic; `board` has at least one point.
 
@@ -55,6 +57,7 @@ def decide(
     `barred`: points, and trims as POINT/TRIM, that the board did not take, and isn't asked for now.
     `situation`: what else is known of the world.
     `forecast`: followed only if trusted and fresh, and only upwards.
+    `hint`: the fleet's planner asks for a point; followed until it ends, only upwards, within the limits.
 
     The state remembers demand but doesn't move: a decision isn't a deed (see `moved`).
 
@@ -73,6 +76,7 @@ def decide(
         barred=barred,
         situation=situation,
         forecast=forecast,
+        hint=hint,
     )
     state = _remember(question)
     question = msgspec.structs.replace(question, state=state)

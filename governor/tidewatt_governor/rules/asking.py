@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 import msgspec
 
 from tidewatt_governor.forecast.value import Forecast
+from tidewatt_governor.hints import Hint
 from tidewatt_governor.leases import Lease
 from tidewatt_governor.points import find, full_watts
 from tidewatt_governor.sample import Load
@@ -31,6 +32,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     barred: Collection[str] = ()
     situation: Situation = Situation()
     forecast: Forecast | None = None
+    hint: Hint | None = None
     offered: Points = []
     """The points that the policy allows and the board takes, once that is known."""
 

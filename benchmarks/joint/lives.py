@@ -1,0 +1,189 @@
+"""Ten simulated boards in closed loop: planned together, or each agent alone with its even part."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from benchmarks.governor import POLICY
+from tidewatt_coordinator.planning.demand import DemandGuard, Guarded
+from tidewatt_coordinator.planning.envelopes import envelopes_of
+from tidewatt_coordinator.planning.plan import Device, Plan, PlanState, plan
+from tidewatt_coordinator.planning.terms import Terms
+from tidewatt_governor.decide import GovernorState, decide, moved
+from tidewatt_governor.forecast.value import Forecast
+from tidewatt_governor.hints import Hint
+from tidewatt_governor.points import strongest
+from tidewatt_governor.sample import Load
+from tidewatt_governor.simulate.minutes import MINUTE_S, MinuteBoard, Rules
+from tidewatt_wire.messages import Policy
+
+COUNT = 10
+#: Whole minutes by which the coordinator's telemetry is older than the agent's own: the report interval,
+#: rounded up.
+STALE_MIN = 1
+
+#: Of an agent under a plan: the fleet's guard has the margin for what may come, the agent's own rule
+#: answers what has come. Tuned on the 15 % before the last, as the planner's terms.
+HINTED = msgspec.structs.replace(POLICY, tail_quantile=None, demand_window_s=60.0)
+
+
+class Lived(msgspec.Struct, frozen=True, kw_only=True):
+    """What a way of choosing came to, for the whole fleet."""
+
+    energy_j: float
+    minutes: int
+    violating: int
+    """Minutes in which at least one device was asked for more than it could serve."""
+    violating_devices: int
+    """Minutes summed over the devices that were."""
+    unserved: float
+    """Requests beyond what the device that got them could serve."""
+    requests: float
+    switches: int
+
+
+class Scene(msgspec.Struct, frozen=True, kw_only=True):
+    """A fleet's demand on boards of one kind."""
+
+    rules: Rules
+    rates: list[float]
+    """Requests/s of the whole fleet, by minute."""
+    begins: int
+    """The first minute lived, at least 1."""
+    first: int
+    """The first minute reported."""
+
+
+class Boards:
+    """The fleet's boards with their agents, and what they did since `begin`."""
+
+    def __init__(self, rules: Rules, policy: Policy, count: int = COUNT) -> None:
+        start = strongest(rules.profile.points, rules.slo_p95_ms).name
+        self._profile, self._policy = rules.profile, policy
+        self.boards = [MinuteBoard(rules, start) for _ in range(count)]
+        self._states = [GovernorState(point=start, since_s=-10 * MINUTE_S)] * count
+        self.begin()
+
+    def begin(self) -> None:
+        """What was before isn't reported."""
+        self._before = [board.run for board in self.boards]
+        self._violating = self._minutes = 0
+        self._unserved = self._requests = 0.0
+
+    def minute(
+        self,
+        minute: int,
+        before: Sequence[float],
+        now: Sequence[float],
+        hints: Sequence[Hint | None],
+        forecast: Forecast | None,
+    ) -> None:
+        """Every agent decides on its rate in the minute before, then `minute` is lived at the rate `now`."""
+        wanted = self._decide(minute * MINUTE_S - 0.5, before, hints, forecast)
+        broken = False
+        for board, point, rps in zip(self.boards, wanted, now, strict=True):
+            was = board.run.violating
+            board.minute(point, rps)
+            broken = broken or board.run.violating > was
+            self._unserved += MINUTE_S * max(0.0, rps - board.point.capacity_rps)
+        self._stand(minute * MINUTE_S - 0.5)
+        self._minutes += 1
+        self._violating += broken
+        self._requests += MINUTE_S * sum(now)
+
+    def _decide(
+        self, now_s: float, before: Sequence[float], hints: Sequence[Hint | None], forecast: Forecast | None
+    ) -> list[str]:
+        # Boards with one past, one load and one hint decide alike: once is enough.
+        made: dict[tuple[int, float, str], tuple[GovernorState, str]] = {}
+        wanted = []
+        for index, (state, rps, hint) in enumerate(zip(self._states, before, hints, strict=True)):
+            key = (id(state), rps, hint.point if hint else "")
+            if key not in made:
+                load = Load(requests=rps * MINUTE_S, interval_s=MINUTE_S)  # type: ignore[arg-type]
+                points, default = self._profile.points, self._profile.vendor_default
+                after, decision = decide(
+                    state, load, self._policy, points, default, now_s, forecast=forecast, hint=hint
+                )
+                made[key] = after, decision.point
+            self._states[index], point = made[key]
+            wanted.append(point)
+        return wanted
+
+    def _stand(self, now_s: float) -> None:
+        made: dict[tuple[int, str], GovernorState] = {}
+        for index, (state, board) in enumerate(zip(self._states, self.boards, strict=True)):
+            key = (id(state), board.point.name)
+            if key not in made:
+                made[key] = moved(state, board.point.name, now_s)
+            self._states[index] = made[key]
+
+    @property
+    def lived(self) -> Lived:
+        """Since `begin`."""
+        runs = [board.run for board in self.boards]
+        pairs = list(zip(runs, self._before, strict=True))
+        return Lived(
+            energy_j=sum(run.energy_j - was.energy_j for run, was in pairs),
+            minutes=self._minutes,
+            violating=self._violating,
+            violating_devices=sum(run.violating - was.violating for run, was in pairs),
+            unserved=self._unserved,
+            requests=self._requests,
+            switches=sum(run.switches - was.switches for run, was in pairs),
+        )
+
+
+def alone(scene: Scene, forecasts: Mapping[int, Forecast], policy: Policy = POLICY) -> Lived:
+    """Each agent on its own, traffic split evenly. `forecasts`: of one device's part, by the minute for
+    which it is used, in the loop's own count.
+    """
+    boards = Boards(scene.rules, policy)
+    for minute in range(scene.begins, len(scene.rates)):
+        if minute == scene.first:
+            boards.begin()
+        before, now = scene.rates[minute - 1] / COUNT, scene.rates[minute] / COUNT
+        boards.minute(minute, [before] * COUNT, [now] * COUNT, [None] * COUNT, forecasts.get(minute))
+    return boards.lived
+
+
+def expected(scene: Scene, forecasts: Mapping[int, Forecast], terms: Terms) -> dict[int, Guarded | None]:
+    """What the planner expects in each minute, from telemetry that is `STALE_MIN` older than the agents'."""
+    weakest = min(point.capacity_rps for point in scene.rules.profile.points)
+    guard = DemandGuard(terms, COUNT * weakest / 6.0)
+    made = {}
+    for minute in range(scene.begins, len(scene.rates)):
+        known = minute - 1 - STALE_MIN
+        if known >= 0:
+            guard.came(known, scene.rates[known])
+        made[minute] = guard.ready(minute, forecasts.get(known))
+    return made
+
+
+def planned(
+    scene: Scene, demands: Mapping[int, Guarded | None], terms: Terms, policy: Policy = HINTED
+) -> Lived:
+    """The fleet planned together, a plan a minute; each agent decides under its hint."""
+    boards, state = Boards(scene.rules, policy), PlanState()
+    envelopes = envelopes_of(scene.rules.profile.points, scene.rules.slo_p95_ms)
+    names = [f"device-{index}" for index in range(COUNT)]
+    seen = [[board.point.name for board in boards.boards]] * (STALE_MIN + 1)
+    before = [scene.rates[scene.begins - 1] / COUNT] * COUNT
+    for minute in range(scene.begins, len(scene.rates)):
+        if minute == scene.first:
+            boards.begin()
+        devices = [
+            Device(name, envelopes, at=point, age_min=STALE_MIN + 1)
+            for name, point in zip(names, seen[0], strict=True)
+        ]
+        state, made = plan(state, devices, demands[minute], minute, terms)
+        hints = [_hint(made, name, minute) for name in names]
+        now = [scene.rates[minute] * made.devices[name].share for name in names]
+        boards.minute(minute, before, now, hints, None)
+        before = now
+        seen = [*seen[1:], [board.point.name for board in boards.boards]]
+    return boards.lived
+
+
+def _hint(made: Plan, name: str, minute: int) -> Hint:
+    return Hint(point=made.devices[name].point, until_s=(minute + 2) * MINUTE_S, reason="planned")

@@ -1,0 +1,10 @@
+"""Joint planning: which device needs which envelope, and what share of the traffic each gets. Pure.
+
+    telemetry, forecast -> demand.py -> the demand to be ready for
+    devices             -> envelopes.py -> who stands at which point
+                        -> shares.py -> who serves how much
+                        -> plan.py -> the Plan: hints and shares, and why
+
+A plan is made each minute or every few. It is a hint: an agent's own rules may raise its board beyond it
+at any time, and never sink it below what its own reactive rule asks for (`decide(..., hint=)`).
+"""

@@ -1,0 +1,54 @@
+"""Who serves how much: the cheapest split, moved towards equal use as far as that costs next to nothing.
+
+With every device equally used the fleet breaks its promise only when more is asked than all of it can
+serve; the cheapest split fills some to the brim while others have room. Where a request costs about the
+same everywhere, room is worth more than the difference.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+
+class Server(msgspec.Struct, frozen=True):
+    """What a device can serve in the coming minute, and what each request costs there, in joules."""
+
+    capacity_rps: float
+    joules_per_request: float
+    idle_watts: float
+
+
+def split(servers: Sequence[Server], expected_rps: float, need_rps: float, dearer: float) -> list[float]:
+    """Shares that sum to 1 (to 0 where nobody can serve), in their order.
+
+    No device is given more than it can serve of `need_rps`, unless all together can't. `dearer`: the
+    share of the fleet's watts that may be spent on equal use.
+    """
+    total = sum(one.capacity_rps for one in servers)
+    if total <= 0.0:
+        return [0.0] * len(servers)
+    even = [one.capacity_rps / total for one in servers]
+    if need_rps <= 0.0 or need_rps >= total:
+        return even
+    cheap = _cheapest(servers, need_rps)
+    allowed_w = dearer * sum(one.idle_watts for one in servers)
+    price = [one.joules_per_request for one in servers]
+    base_w = expected_rps * sum(joules * share for joules, share in zip(price, cheap, strict=True))
+    more_w = expected_rps * sum(joules * share for joules, share in zip(price, even, strict=True)) - base_w
+    allowed_w += dearer * base_w
+    towards = 1.0 if more_w <= allowed_w else allowed_w / more_w
+    return [towards * level + (1.0 - towards) * low for level, low in zip(even, cheap, strict=True)]
+
+
+def _cheapest(servers: Sequence[Server], need_rps: float) -> list[float]:
+    """Filled in the order of joules per request; those of one price in proportion to their capacity."""
+    shares = [0.0] * len(servers)
+    left = need_rps
+    for price in sorted({one.joules_per_request for one in servers}):
+        tier = [index for index, one in enumerate(servers) if one.joules_per_request == price]
+        capacity = sum(servers[index].capacity_rps for index in tier)
+        here = min(left, capacity)
+        for index in tier if capacity > 0.0 else ():
+            shares[index] = here / need_rps * (servers[index].capacity_rps / capacity)
+        left -= here
+    return shares

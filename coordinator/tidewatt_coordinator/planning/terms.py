@@ -1,0 +1,28 @@
+"""What a planner goes by. One set of defaults, tuned on the 15 % of the traces before the last."""
+
+from typing import Annotated
+
+import msgspec
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of one fleet's planner."""
+
+    tail_quantile: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.997
+    """The guard is this quantile of by how much the fleet's demand lately exceeded what was expected."""
+    least_margin: Annotated[float, msgspec.Meta(ge=0)] = 0.025
+    """The guard is at least this: a little more than the agents' own headroom, or they raise themselves."""
+    hold_min: Count = 6
+    """Minutes for which capacity that was needed is kept: what bounds switches under noise."""
+    switch_pause_s: Annotated[float, msgspec.Meta(ge=0, lt=60)] = 2.0
+    """Seconds without service that a switch costs in its minute."""
+    dearer: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.005
+    """Share of its watts that a split may cost beyond the cheapest, to use every device equally."""
+    blind_min: Count = 5
+    """Telemetry older than this says nothing: every device stands at its strongest."""
+    obey_min: Count = 4
+    """Minutes in which a device is expected to be seen at its hint, beyond the age of what is seen."""
+    stuck_min: Count = 30
+    """Minutes for which a device that did not follow isn't counted on to."""

@@ -1,0 +1,58 @@
+"""A hint raises a board and never sinks it: its own rules win."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tidewatt_governor.boards import load_profile
+from tidewatt_governor.decide import GovernorState, decide
+from tidewatt_governor.hints import Hint
+from tidewatt_governor.points import usable_rps
+from tidewatt_governor.sample import Load
+from tidewatt_wire.messages import Policy
+
+BOARD = load_profile("orin-nano-super")
+NAMES = [point.name for point in BOARD.points]
+
+
+def decided(rps: float, at: str, hint: Hint | None, policy: Policy = Policy()) -> tuple[str, str, str]:  # noqa: B008
+    state = GovernorState(point=at, since_s=-1e6)
+    for second in range(0, 120, 20):
+        load = Load(requests=round(rps * 20), interval_s=20.0)
+        state, decision = decide(
+            state, load, policy, BOARD.points, BOARD.vendor_default, 600.0 + second, hint=hint
+        )
+    return decision.point, decision.rule, decision.reason
+
+
+def usable(name: str) -> float:
+    return usable_rps(BOARD.point(name), Policy().slo_p95_ms)
+
+
+@given(st.floats(0, 500), st.sampled_from(NAMES), st.sampled_from([*NAMES, "no-such"]), st.floats(0, 2000))
+@settings(derandomize=True, deadline=None, max_examples=150)
+def test_a_hint_never_undercuts_the_devices_own_rule(rps: float, at: str, point: str, until_s: float) -> None:
+    own = decided(rps, at, None)[0]
+    hinted = decided(rps, at, Hint(point=point, until_s=until_s, reason="planned"))[0]
+    assert usable(hinted) >= usable(own)
+    assert hinted in (own, point)
+
+
+def test_a_hint_raises_before_the_traffic_comes_until_it_ends() -> None:
+    strongest = max(NAMES, key=usable)
+    point, rule, reason = decided(5.0, "7W", Hint(point=strongest, until_s=1e6, reason="30 rps more"))
+    assert (point, rule) == (strongest, "hint")
+    assert reason == f"the fleet's plan asks for {strongest} (30 rps more): go to {strongest}"
+    assert decided(5.0, "7W", Hint(point=strongest, until_s=1.0, reason="old"))[0] == "7W"
+
+
+def test_a_hint_is_never_followed_beyond_the_policys_limits() -> None:
+    strongest = max(NAMES, key=usable)
+    allowed = Policy(allowed_points=["7W", "15W"])
+    assert decided(5.0, "7W", Hint(point=strongest, until_s=1e6, reason="more"), allowed)[0] == "7W"
+
+
+def test_a_device_that_does_not_know_its_load_stands_safe_whatever_is_hinted() -> None:
+    state = GovernorState(point="7W", since_s=-1e6, blind_since_s=0.0)
+    hint = Hint(point="7W", until_s=1e6, reason="planned")
+    _, decision = decide(state, None, Policy(), BOARD.points, BOARD.vendor_default, 600.0, hint=hint)
+    assert decision.rule == "no_load_known"
