@@ -87,7 +87,7 @@ def kinds_pool(size: int, classes: int, kinds: int, seed: int = 9) -> Pool:
     return dataclasses.replace(
         plain,
         cost=chance.uniform(1.0, 10.0, kinds)[kind] * 1e-6,
-        egress=chance.choice([0.0, 8.5e-11, 9e-11], kinds)[kind],
+        egress=np.array([0.0, 8.5e-11, 9e-11])[chance.integers(0, 3, kinds)][kind],
         bytes=chance.uniform(0.0, 1e5, classes),
         slow=slow[kind],
         served=np.ones((size, classes), dtype=np.bool_),

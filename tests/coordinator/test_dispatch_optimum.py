@@ -34,7 +34,7 @@ def nested_pool(seed: int, size: int, kinds: int, load: float) -> Pool:
         slow=np.where(served, 0.0, 1.0),
         bearable=np.full(kinds, 0.05),
         served=served,
-        shed_price=chance.choice([0.5, 1.0, 2.0], kinds),
+        shed_price=np.array([0.5, 1.0, 2.0])[chance.integers(0, 3, kinds)],
     )
 
 

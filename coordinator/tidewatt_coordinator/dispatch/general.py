@@ -108,9 +108,9 @@ class _Program:
         self.money = float(np.abs(groups.costs).max()) / 1e3 if groups.costs.size else 1.0
         self.money = self.money or 1.0
         dearest = DEAREST * 1e3 * self.money
-        least = float(pool.shed_price.min()) if self.kinds else 0.0
+        least = float(np.min(pool.shed_price)) if self.kinds else 0.0
         self.milder = min(1.0, dearest / least) if least > 0.0 else 1.0
-        self.rate = float(pool.demand.max()) / 1e3 if self.kinds else 1.0
+        self.rate = float(np.max(pool.demand)) / 1e3 if self.kinds else 1.0
         self.rate = self.rate or 1.0
         prices = spread * (np.arange(STEPS) + 0.5) / STEPS
         # The floors are worth any detour, so that they are met where that can be.

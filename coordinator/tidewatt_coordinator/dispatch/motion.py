@@ -87,7 +87,7 @@ def _least(start: Floats, target: Floats, plan: Plan, pool: Pool, *, mixture: bo
         broken = (here > most) & (here > there)
         if np.any(broken):
             steps = (here[broken] - most[broken]) / (here[broken] - there[broken])
-            least = max(least, min(float(steps.max()), 1.0))
+            least = max(least, min(float(np.max(steps)), 1.0))
     return least
 
 

@@ -88,7 +88,7 @@ def _admit(pool: Pool, found: Rings, ring_capacity: Floats) -> tuple[Floats, Flo
         return pool.demand.copy(), np.zeros(len(demand))
     admitted, start = np.zeros(len(demand)), 0
     for k in sorted(range(len(demand)), key=lambda k: (-price[k], k)):
-        admitted[k] = max(0.0, min(float(demand[k]), float(room[k:].min())))
+        admitted[k] = max(0.0, min(float(demand[k]), float(np.min(room[k:]))))
         room[k:] -= admitted[k]
     worth, refused = np.zeros(len(demand)), np.where(admitted < demand, price, 0.0)
     for k in range(len(demand)):

@@ -23,10 +23,10 @@ def absorbs(placed: Floats, capacity: Floats, domain: Whole) -> bool:
 
     `domain` is (n,) numbers from 0, below 0 for a backend that is in none.
     """
-    if not len(placed) or int(domain.max()) < 0:
+    if not len(placed) or int(np.max(domain)) < 0:
         return True
     inside = domain >= 0
-    count = int(domain.max()) + 1
+    count = int(np.max(domain)) + 1
     total = placed.sum(axis=0)
     most = np.zeros(len(total))
     for k in np.flatnonzero(total > 0.0):

@@ -48,4 +48,4 @@ def _refuses_last(pool: Pool) -> bool:
     refusing what is left, the cheapest.
     """
     costs = pool.costs()[pool.served]
-    return not costs.size or float(pool.shed_price.min()) > float(costs.max())
+    return not costs.size or float(np.min(pool.shed_price)) > float(np.max(costs))
