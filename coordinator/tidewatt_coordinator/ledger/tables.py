@@ -442,15 +442,27 @@ change = Table(
     Column("evidence", Text, nullable=False),
 )
 
-#: The report of a month as it was e-mailed. `due_ms` (real time): until then whoever tries holds it, or
-#: nobody is to try again.
-report_sent = Table(
-    "report_sent",
+)
+
+#: What was ordered of the routing weights, a steering.orders.Order as JSON; what changes of it has a column.
+dispatch_order = Table(
+    "dispatch_order",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("fleet", String(63), nullable=False),
+    Column("made_ms", BigInteger, nullable=False),
+    Column("until_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger),
+    Column("ended_by", Text, nullable=False),
+    Column("in_force_ms", BigInteger),
+    Column("content", Text, nullable=False),
+    Index("ix_dispatch_order_until", "fleet", "until_ms"),
+)
+
+#: The last dispatch table with all that it was made of: a steering.book.Kept as JSON.
+dispatch_state = Table(
+    "dispatch_state",
     metadata,
     Column("fleet", String(63), primary_key=True),
-    Column("month", String(7), primary_key=True),
-    Column("due_ms", BigInteger, nullable=False),
-    Column("sent_ms", BigInteger),
-    Column("tries", Integer, nullable=False),
-    Column("error", Text, nullable=False),
-)
+    Column("epoch", BigInteger, nullable=False),
+    Column("content", Text, nullable=False),
