@@ -48,7 +48,7 @@ class DispatchTopic:
                 try:
                     made, envelope = await asyncio.to_thread(self._sealed)
                 except NoTable as error:
-                    self._steering.blocked(str(error))
+                    self._steering.blocked(error)
                 else:
                     await client.publish(topic, envelope, qos=1, retain=True, properties=expiry)
                     await asyncio.to_thread(self._steering.said, made)

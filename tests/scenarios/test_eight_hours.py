@@ -215,7 +215,7 @@ async def test_eight_hours(
         assert report.verdict.reason
     # The traffic came by the published weights.
     assert room.table is not None
-    assert sum(room.table.weights.values()) == 10_000
+    assert sum(room.table.weights.values()) == 10_000 * len(DEVICES)
     # And it was worth it.
     assert drawn.baselines is not None
     assert drawn.total("energy_mj") < 0.9 * drawn.baselines.max_freq.energy_mj

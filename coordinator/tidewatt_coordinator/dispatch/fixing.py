@@ -19,7 +19,7 @@ from tidewatt_coordinator.dispatch.table import Table
 from tidewatt_coordinator.dispatch.terms import Terms
 from tidewatt_coordinator.dispatch.weighing import domains, made, old_shares
 
-#: Weights by backend; None: in proportion to the capacity of all that may serve the class.
+#: Weights by backend; None: in proportion to the capacity of all that keep the class's promise alone.
 Given = Mapping[str, float] | None
 
 
@@ -39,7 +39,7 @@ def fixed_table(
     domain, allowed = domains(backends), permitted(pool, mixture=terms.mixture)
     best = optimum(pool, domain, terms)
     fixed = np.array([asked.name in given for asked in classes], dtype=np.bool_)
-    shares = _given(backends, classes, pool, allowed, given)
+    shares = _given(backends, classes, pool, given)
     # A class of which no given backend is left is served as if nothing had been given.
     fixed &= shares.sum(axis=0) > 0.0
     admitted = np.where(fixed, pool.demand, 0.0)
@@ -60,7 +60,6 @@ def _given(
     backends: Sequence[Backend],
     classes: Sequence[RequestClass],
     pool: Pool,
-    allowed: Flags,
     given: Mapping[str, Given],
 ) -> Floats:
     """(n, K) shares of the classes that are given; a column sums to 1 or, where none is left, to 0."""
@@ -71,7 +70,7 @@ def _given(
             continue
         weights = given[asked.name]
         shares[:, k] = (
-            np.where(allowed[:, k], pool.capacity, 0.0)
+            np.where(pool.keeps[:, k], pool.capacity, 0.0)
             if weights is None
             else [float(weights.get(backend.name, 0.0)) for backend in backends]
         )

@@ -29,6 +29,15 @@ SAFE_TIMES = 2.0
 class NoTable(Exception):
     """There is no table that may be published; the sentence says why."""
 
+    expected = False
+    """Whether that is how things begin, and no news."""
+
+
+class NobodyYet(NoTable):
+    """Nothing that could serve has been heard of."""
+
+    expected = True
+
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """All that a table is made of."""
@@ -73,7 +82,8 @@ def _known(backends: Sequence[Backend], terms: Terms) -> None:
     ):
         raise NoTable(f"two backends are called {twice[0]}: a pool must not have a device's or a site's name")
     if not any(one.usable_rps > 0.0 and one.age_s <= terms.expire_s for one in backends):
-        raise NoTable("no backend is able to serve: routers use their safe table")
+        kind = NoTable if backends else NobodyYet
+        raise kind("no backend is able to serve: routers use their safe table")
 
 
 def _ordered(facts: Facts, last: Table | None) -> tuple[Table, list[str]]:
@@ -122,7 +132,10 @@ def _solved(facts: Facts, given: Mapping[str, Given], last: Table | None) -> Tab
 
 def _checked(facts: Facts, given: Mapping[str, Given], last: Table | None) -> Table:
     table = _solved(facts, given, last)
-    if wrong := faults(table, facts.backends, facts.classes, facts.terms, last):
+    wrong = faults(table, facts.backends, facts.classes, facts.terms, last)
+    if wrong and given:  # what is shared out blindly can't refuse what doesn't fit
+        return _checked(facts, {}, last)
+    if wrong:
         raise NoTable(f"the checker refuses the table: {'; '.join(wrong[:TOLD])}")
     return table
 

@@ -80,23 +80,26 @@ class Interruptions:
         if not messages:
             return 0
         begun_s = time.monotonic()
-        news = await asyncio.to_thread(self._keep, messages)
+        ordered, news = await asyncio.to_thread(self._keep, messages)
+        if ordered:
+            # Those that are known, too: whoever knew them may have died before a table followed.
+            await self._followed(begun_s)
         if news:
-            answer = self._steering.call()
-            while self._steering.answered < answer:
-                if time.monotonic() - begun_s > PATIENCE_S:
-                    raise QueueError(
-                        f"no table follows it: {self._steering.obstacle or 'none was published'}"
-                    )
-                await asyncio.sleep(0.01)
             self.followed_s = time.monotonic() - begun_s
             log.warning("%s: in force after %.3f s; it may drain now", "; ".join(news), self.followed_s)
         await asyncio.to_thread(self._delete, messages)
         return len(messages)
 
-    def _keep(self, messages: list[dict[str, Any]]) -> list[str]:
-        """Sentences of the orders that are new."""
-        news: list[str] = []
+    async def _followed(self, begun_s: float) -> None:
+        answer = self._steering.call()
+        while self._steering.answered < answer:
+            if time.monotonic() - begun_s > PATIENCE_S:
+                raise QueueError(f"no table follows: {self._steering.obstacle or 'none was published'}")
+            await asyncio.sleep(0.01)
+
+    def _keep(self, messages: list[dict[str, Any]]) -> tuple[bool, list[str]]:
+        """Whether anything is ordered, and the sentences of what is new."""
+        ordered, news = False, list[str]()
         for message in messages:
             try:
                 event = parse(str(message.get("Body", "")))
@@ -104,10 +107,9 @@ class Interruptions:
                 self.events["malformed"] += 1
                 log.warning("a message of the queue is left out: %s", error)
                 continue
-            real_ms = self._real_ms()
-            orders = orders_of(
-                event, self._settings.pools, self._settings.spot, self._clock.now_ms(), real_ms
-            )
+            real_ms, now_ms = self._real_ms(), self._clock.now_ms()
+            orders = orders_of(event, self._settings.pools, self._settings.spot, now_ms, real_ms)
+            ordered = ordered or bool(orders)
             try:
                 fresh = [one for one in orders if self._book.order(one)]
             except SQLAlchemyError as error:
@@ -116,7 +118,7 @@ class Interruptions:
             if fresh:
                 self.warned_s = max(0.0, (real_ms - event.at_ms) / 1000.0)
                 news += [one.sentence for one in fresh]
-        return news
+        return ordered, news
 
     def _receive(self, wait_s: int) -> list[dict[str, Any]]:
         def receive(client: Any) -> list[dict[str, Any]]:

@@ -37,9 +37,8 @@ def parse(body: bytes) -> Vector:
         if answer.status != "success" or answer.data is None:
             raise VectorError(answer.error[:200] or f"Prometheus answers {answer.status[:40]!r}")
         if answer.data.result_type == "scalar":
-            found: list[tuple[dict[str, str], str]] = [
-                ({}, msgspec.json.decode(answer.data.result, type=tuple[float, str])[1])
-            ]
+            _, text = msgspec.json.decode(answer.data.result, type=tuple[float, str])
+            found: list[tuple[dict[str, str], str]] = [({}, text)]
         elif answer.data.result_type == "vector":
             samples = msgspec.json.decode(answer.data.result, type=list[_Sample])
             found = [(one.metric, one.value[1]) for one in samples]

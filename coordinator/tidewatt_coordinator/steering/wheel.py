@@ -131,12 +131,13 @@ class Steering:
                 except SQLAlchemyError as error:
                     self._say(f"the table can't be kept: {str(error).partition(chr(10))[0]}")
 
-    def blocked(self, why: str) -> None:
-        """There is no new table; said once."""
+    def blocked(self, error: NoTable) -> None:
+        """There is no new table; said once, and softly before there was any."""
         self.refused += 1
-        if why != self.obstacle:
-            log.error("no new dispatch table: %s", why)
-        self.obstacle = why
+        if str(error) != self.obstacle:
+            level = logging.INFO if error.expected and self.last is None else logging.ERROR
+            log.log(level, "no new dispatch table: %s", error)
+        self.obstacle = str(error)
 
     def call(self) -> int:
         """Have the next table made at once; what `answered` will reach when the broker has it."""
