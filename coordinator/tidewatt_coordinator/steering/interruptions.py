@@ -23,7 +23,8 @@ MOST_INSTANCES = 100
 ENDING = frozenset({"shutting-down", "stopping", "stopped", "terminated"})
 BY = "EventBridge"
 _INSTANCE = re.compile(r"i-[0-9a-f]{1,40}")
-_ARN = re.compile(r"arn:[a-z0-9-]{1,20}:ec2:([a-z0-9-]{1,40}):[0-9]{0,20}:instance/(i-[0-9a-f]{1,40})")
+#: A spot warning's has the zone where others have the region, and no account.
+_ARN = re.compile(r"arn:[a-z0-9-]{1,20}:ec2:([a-z0-9-]{1,40})(?::[0-9]{0,20})?:instance/(i-[0-9a-f]{1,40})")
 _KINDS: dict[str, What] = {
     "EC2 Spot Instance Interruption Warning": "interruption",
     "EC2 Instance Rebalance Recommendation": "rebalance",
