@@ -32,7 +32,14 @@ SETTINGS = Dispatch(
 
 
 def an_order(**rest: Any) -> Order:
-    known = {"id": "o1", "kind": "freeze", "by": "ana", "why": "", "made_ms": 0, "until_ms": 1000}
+    known: dict[str, Any] = {
+        "id": "o1",
+        "kind": "freeze",
+        "by": "ana",
+        "why": "",
+        "made_ms": 0,
+        "until_ms": 1000,
+    }
     return Order(**known | rest)
 
 

@@ -1,22 +1,29 @@
 """Steering: from facts and orders to a table that passes the checker, and to what the wire says of it."""
 
+import asyncio
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests.costing import source
 from tests.pools import BOUNDS, LATENCIES, backends, classes, terms
-from tests.steered import steering_of
-from tests.world import HandClock
+from tests.sealing import FLEETS_KEY
+from tests.steered import POLICIES, steering_of
+from tests.world import HandClock, Mosquitto, until
 
+from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.dispatch.backends import Backend
 from tidewatt_coordinator.dispatch.checker import faults
 from tidewatt_coordinator.dispatch.classes import RequestClass
 from tidewatt_coordinator.dispatch.terms import Terms
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.prices.files import load_book
+from tidewatt_coordinator.publisher import Publisher
 from tidewatt_coordinator.steering import edge, vectors
 from tidewatt_coordinator.steering.choosing import Chosen, Facts, NobodyYet, NoTable, choose
 from tidewatt_coordinator.steering.demand import Demand, classes_of, whole
@@ -25,7 +32,7 @@ from tidewatt_coordinator.steering.explaining import explain
 from tidewatt_coordinator.steering.orders import Kind, Order
 from tidewatt_coordinator.steering.pools import priced
 from tidewatt_coordinator.steering.publishing import message
-from tidewatt_coordinator.steering.readings import Reading
+from tidewatt_coordinator.steering.readings import Reading, Readings
 from tidewatt_coordinator.steering.settings import Class, Dispatch, Pool, wrong_dispatch
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_wire.codec import decode, encode
@@ -37,14 +44,13 @@ DEAR = Backend(name="dear", usable_rps=500.0, marginal_cost=5e-6, kind="spot", l
 many = settings(derandomize=True, deadline=None, max_examples=150)
 
 
-def an_order(kind: Kind, **rest: object) -> Order:
-    return Order(
-        **{"id": kind, "kind": kind, "by": "ana", "why": "", "made_ms": 0, "until_ms": 10_000} | rest
-    )
+def an_order(kind: Kind, **rest: Any) -> Order:
+    known: dict[str, Any] = {"id": kind, "by": "ana", "why": "", "made_ms": 0, "until_ms": 10_000}
+    return Order(kind=kind, **known | rest)
 
 
-def facts(*orders: Order, rps: float = 100.0, **rest: object) -> Facts:
-    known = {"backends": [CHEAP, DEAR], "classes": [RequestClass("all", rps)], "terms": PLAIN}
+def facts(*orders: Order, rps: float = 100.0, **rest: Any) -> Facts:
+    known: dict[str, Any] = {"backends": [CHEAP, DEAR], "classes": [RequestClass("all", rps)], "terms": PLAIN}
     return Facts(**known | rest, orders=list(orders))
 
 
@@ -355,3 +361,54 @@ def test_one_that_comes_back_among_its_equals_gets_its_share_again() -> None:
     assert shares == sorted(shares)
     assert shares[0] < 0.2, "bounded"
     assert shares[-1] > 0.44, "to within what is near enough"
+
+
+async def test_queries_are_asked_in_the_background(
+    clock: HandClock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("secret\n")
+    with source() as server:
+        rate = {
+            "status": "success",
+            "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1, "9"]}]},
+        }
+        server.answers["/api/v1/query"] = lambda asked: rate if asked["query"] == "rate" else b"nonsense"
+        asked = [Class(name="a", rate_query="rate"), Class(name="b", rate_query="wrong")]
+        wanted = Dispatch(classes=asked, prometheus=server.url, token_file=str(token))
+        readings, calls = Readings(wanted, clock), list[int]()
+        running = asyncio.create_task(readings.run(lambda: calls.append(1)))
+        await until(lambda: calls)
+        assert readings.last == {"rate": Reading([({}, 9.0)], clock.now_ms())}
+        assert list(readings.failing) == ["wrong"]
+        assert set(server.authorizations) == {"Bearer secret"}
+        server.answers["/api/v1/query"] = rate
+        await until(lambda: "wrong" in readings.last)
+        await until(lambda: not readings.failing)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert caplog.text.count("wrong: no answer of Prometheus") == 1
+    assert caplog.text.count("wrong: is answered again") == 1
+
+
+async def test_a_table_that_is_too_long_says_what_to_do(
+    mosquitto: Mosquitto, clock: HandClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = Pool(name="p", kind="http", capacity_rps=100, cost_per_million=Decimal(1))
+    prices = {"p": priced(pool, load_book(), date(2026, 11, 20))}
+    wanted = Dispatch(
+        pools=[pool],
+        classes=[Class(name=f"{place:060}", expected_rps=1) for place in range(5)],
+        most_bytes=1024,
+    )
+    steering = steering_of(Fleet(60_000), clock, wanted, prices=prices)
+    publisher = Publisher(
+        Connection(mosquitto.url), lambda: POLICIES, steering, clock, signers=lambda: [FLEETS_KEY]
+    )
+    running = asyncio.create_task(publisher.run())
+    await until(lambda: steering.obstacle)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert "a table of 1 backends and 5 classes has" in steering.obstacle
+    assert 'dispatch.backends = "sites" makes one backend of each site' in caplog.text
+    assert publisher.table is None
