@@ -7,6 +7,7 @@ in parts of the class's sum.
 import math
 
 from tidewatt_coordinator.dispatch.classes import RequestClass
+from tidewatt_coordinator.dispatch.overflow import in_flight
 from tidewatt_coordinator.dispatch.quantise import largest_remainder
 from tidewatt_coordinator.dispatch.table import Table
 from tidewatt_coordinator.steering.choosing import Chosen
@@ -30,6 +31,7 @@ def message(
 ) -> DispatchTable:
     """The message, not yet sealed."""
     table = chosen.table
+    most = in_flight(table, chosen.shown)
     together = [one.name for one in classes] == [EVERYTHING] and not table.refused
     return DispatchTable(
         fleet=fleet,
@@ -37,15 +39,18 @@ def message(
         issued_at_ms=now_ms,
         expires_at_ms=now_ms + valid_ms,
         weights=of_all(table),
+        most_in_flight=_of_all_classes(most),
         reason="; ".join([table.reason, *chosen.notes]),
-        classes=[] if together else [of_class(table, one.name) for one in classes],
+        classes=[] if together else [of_class(table, one.name, most.get(one.name, {})) for one in classes],
         safe=_safe(chosen.safe, classes),
         certificate=_certificate(table, currency),
     )
 
 
-def of_class(table: Table, name: str) -> ClassWeights:
-    """One class: what is served keeps its parts, and what is refused comes on top of them."""
+def of_class(table: Table, name: str, most: dict[str, int]) -> ClassWeights:
+    """One class: what is served keeps its parts, and what is refused comes on top of them. `most`: requests
+    in flight by backend.
+    """
     weights = table.weights.get(name, {})
     refused = min(max(table.refused.get(name, 0.0), 0.0), 1.0)
     if refused >= 1.0 or not weights:
@@ -54,7 +59,7 @@ def of_class(table: Table, name: str) -> ClassWeights:
     shed = math.ceil(table.parts * refused / (1.0 - refused) - 1e-9)
     if shed > 2**52:
         return ClassWeights(name=name, weights={}, shed=table.parts)
-    return ClassWeights(name=name, weights=weights, shed=shed)
+    return ClassWeights(name=name, weights=weights, shed=shed, most_in_flight=most)
 
 
 def of_all(table: Table) -> dict[str, int]:
@@ -67,6 +72,14 @@ def of_all(table: Table) -> dict[str, int]:
     if not sum(shares.values()) > 0.0:
         return {}
     return {name: parts for name, parts in largest_remainder(shares, table.parts).items() if parts}
+
+
+def _of_all_classes(most: dict[str, dict[str, int]]) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for found in most.values():
+        for name, count in found.items():
+            sums[name] = sums.get(name, 0) + count
+    return sums
 
 
 def _safe(safe: Table | None, classes: list[RequestClass]) -> list[ClassWeights]:
