@@ -18,3 +18,156 @@ from tidewatt_coordinator.steering.edge import Known
 from tidewatt_governor.policy import resolve
 from tidewatt_wire.messages import Ack, Birth, PolicySet, Report, Will
 from tidewatt_wire.sleeping import SleepState
+
+#: Asleep by its own word, until then; overdue: it should have been back.
+Status = Literal["online", "silent", "stopped", "lost", "asleep", "overdue"]
+
+#: Sessions that are over, remembered per device: what of theirs comes late is not news.
+MOST_PAST = 16
+
+
+class Device(msgspec.Struct, kw_only=True):
+    """What is known of one device; each message replaces the one of its kind."""
+
+    birth: Birth | None = None
+    report: Report | None = None
+    will: Will | None = None
+    ack: Ack | None = None
+    sleep: SleepState | None = None
+    """Its own word on its sleep."""
+    heard_ms: int = 0
+    """When it was last heard, by the coordinator's clock: devices' clocks may be far off."""
+    skew: Skew = msgspec.field(default_factory=Skew)
+    """How far its clock is off."""
+    refused: str | None = None
+    """Why its last report was not taken; None if it was."""
+    past: deque[str] = msgspec.field(default_factory=lambda: deque(maxlen=MOST_PAST))
+    """Sessions that are over, of connections and of runs."""
+
+    def status(self, now_ms: int, stale_after_ms: int) -> Status:
+        """Online, silent (no report for too long), stopped (its own word) or lost (the broker's).
+
+        Asleep (its own word) comes before these, until it is overdue; a new birth ends both.
+        """
+        if self.sleep and self.sleep.state == "asleep" and self._in(self.sleep.session):
+            return "asleep" if now_ms <= (self.sleep.expires_at_ms or 0) else "overdue"
+        if self.will and (self.birth is None or self.will.session == self.birth.session):
+            return _ended(self.will)
+        return "online" if now_ms - self.heard_ms <= stale_after_ms else "silent"
+
+    def _in(self, session: str) -> bool:
+        return self.birth is None or self.birth.session == session
+
+
+def _newer(report: Report, device: Device) -> bool:
+    if device.report is None or report.session == device.report.session:
+        return device.report is None or report.seq > device.report.seq
+    return report.session not in device.past
+
+
+def _ended(will: Will) -> Status:
+    return "stopped" if will.cause == "stopped" else "lost"
+
+
+class Fleet:
+    """All devices. Messages may come in any order; the newest of a session wins."""
+
+    def __init__(self, stale_after_ms: int) -> None:
+        self.devices: dict[str, Device] = {}
+        self.stale_after_ms = stale_after_ms
+
+    def born(self, birth: Birth, now_ms: int) -> None:
+        """A device's session began."""
+        device = self._device(birth.device)
+        device.heard_ms = max(device.heard_ms, now_ms)
+        before = device.birth
+        if before and before.session != birth.session:
+            if birth.session in device.past or (device.will and device.will.session == birth.session):
+                return  # a session that was over before the one that is known began
+            device.past.append(before.session)
+        device.birth = birth
+
+    def reported(self, report: Report, now_ms: int, *, replayed: bool = False) -> None:
+        """A device reported; `replayed`: what it tells is the past, kept till now."""
+        device = self._device(report.device)
+        device.heard_ms = max(device.heard_ms, now_ms)
+        if replayed or not _newer(report, device):
+            return
+        if device.report and device.report.session != report.session:
+            device.past.append(device.report.session)
+        device.report, device.refused = report, None
+        device.skew.note(report.at_ms, now_ms)
+
+    def not_believed(self, report: Report, now_ms: int) -> None:
+        """A device reported from too far in the future to be taken: it stays in sight, with the reason."""
+        device = self._device(report.device)
+        device.heard_ms = max(device.heard_ms, now_ms)
+        device.skew.note(report.at_ms, now_ms)
+        device.refused = (
+            f"its clock is {sentence(report.at_ms - now_ms)}: reports are not taken until it is set"
+        )
+
+    def ended(self, will: Will) -> None:
+        """A device's session ended."""
+        self._device(will.device).will = will
+
+    def slumbered(self, state: SleepState) -> None:
+        """A device fell asleep, or said what it is about its sleep."""
+        self._device(state.device).sleep = state
+
+    def acknowledged(self, ack: Ack) -> None:
+        """A device answered a policy set."""
+        self._device(ack.device).ack = ack
+
+    def known(self) -> list[tuple[str, Device]]:
+        """All devices by name; a copy, because the API reads from other threads."""
+        return sorted(self.devices.items(), key=itemgetter(0))
+
+    def status(self, name: str, now_ms: int) -> Status:
+        """A device's status; KeyError if it is unknown."""
+        return self.devices[name].status(now_ms, self.stale_after_ms)
+
+    def model(self, policies: PolicySet, name: str) -> DeviceModel | None:
+        """What a device said it can do, with the promise it is under; None if it hasn't said so."""
+        device = self.devices.get(name)
+        birth = device.birth if device else None
+        if birth is None or not birth.points:
+            return None
+        return DeviceModel(
+            birth.points,
+            birth.vendor_default or birth.points[0].name,
+            resolve(policies, name, birth.labels).slo_p95_ms,
+        )
+
+    def sites(self) -> dict[str, str]:
+        """The label `site` of every device that has said who it is; empty where it has none."""
+        return {name: birth.labels.get("site", "") for name, birth in self._births().items()}
+
+    def able(self, policies: PolicySet, now_ms: int) -> list[Known]:
+        """The devices that can be sent traffic now."""
+        return [
+            Known(
+                name,
+                birth,
+                resolve(policies, name, birth.labels),
+                max(0, now_ms - self.devices[name].heard_ms) / 1000.0,
+            )
+            for name, birth in self._births().items()
+            if birth.points and self.status(name, now_ms) == "online"
+        ]
+
+    def rates(self, now_ms: int) -> list[float]:
+        """The requests/s that online devices last reported; none of a device that didn't measure them."""
+        return [
+            device.report.gauges.requests_rps
+            for name, device in self.known()
+            if device.report
+            and device.report.gauges.requests_rps is not None
+            and self.status(name, now_ms) == "online"
+        ]
+
+    def _births(self) -> Mapping[str, Birth]:
+        return {name: device.birth for name, device in self.known() if device.birth}
+
+    def _device(self, name: str) -> Device:
+        return self.devices.setdefault(name, Device())

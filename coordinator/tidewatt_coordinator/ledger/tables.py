@@ -442,6 +442,17 @@ change = Table(
     Column("evidence", Text, nullable=False),
 )
 
+#: The report of a month as it was e-mailed. `due_ms` (real time): until then whoever tries holds it, or
+#: nobody is to try again.
+report_sent = Table(
+    "report_sent",
+    metadata,
+    Column("fleet", String(63), primary_key=True),
+    Column("month", String(7), primary_key=True),
+    Column("due_ms", BigInteger, nullable=False),
+    Column("sent_ms", BigInteger),
+    Column("tries", Integer, nullable=False),
+    Column("error", Text, nullable=False),
 )
 
 #: What was ordered of the routing weights, a steering.orders.Order as JSON; what changes of it has a column.
@@ -466,3 +477,4 @@ dispatch_state = Table(
     Column("fleet", String(63), primary_key=True),
     Column("epoch", BigInteger, nullable=False),
     Column("content", Text, nullable=False),
+)
