@@ -56,6 +56,7 @@ from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.config import Ledger as LedgerConfig
 from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.pki.metrics import DoorMetrics
+from tidewatt_coordinator.steering.metrics import DispatchMetrics
 from tidewatt_governor.boards import BoardProfile, load_profile, profile_for
 from tidewatt_governor.sample import Clocked, Core, Fan, Rail, Sample, Temperature
 from tidewatt_router.applier import Applier
@@ -311,7 +312,14 @@ def _judged() -> Judged:
 
 def _birth() -> Birth:
     return Birth(
-        device="device", session="s", epoch="epoch", at_ms=0, version="0", board="board", control="observe"
+        device="device",
+        session="s",
+        epoch="epoch",
+        at_ms=0,
+        version="0",
+        board="board",
+        control="observe",
+        points=load_profile("orin-nano-super").points,
     )
 
 
@@ -325,10 +333,13 @@ def _coordinator_families() -> Iterator[Metric]:
             coordinator.ingest.messages["report"] += 1
             coordinator.ingest.refused["invalid"] += 1
             coordinator.ledger.take([REPORT])
-            coordinator.publisher.next_table()
+            coordinator.steering.said(coordinator.steering.make())
+            coordinator.interruptions.events["interruption"] += 1
+            coordinator.interruptions.warned_s = coordinator.interruptions.followed_s = 0.0
             coordinator.publisher.policy.displaced["cleared"] += 1
             coordinator.costs.judged = _judged()
             yield from coordinator.metrics.collect()
+            yield from DispatchMetrics(coordinator.steering, coordinator.interruptions).collect()
             yield from AlertMetrics(coordinator.costs, coordinator.telling).collect()
             yield from DoorMetrics({"enrolled": 1}).collect()
         finally:

@@ -50,6 +50,13 @@ from tidewatt_coordinator.reports.sending import Sending
 from tidewatt_coordinator.rollout.engine import Engine
 from tidewatt_coordinator.rollout.lease import Lease
 from tidewatt_coordinator.rollout.standing import Attached
+from tidewatt_coordinator.steering.book import Book
+from tidewatt_coordinator.steering.metrics import DispatchMetrics
+from tidewatt_coordinator.steering.queue import Interruptions
+from tidewatt_coordinator.steering.readings import Readings
+from tidewatt_coordinator.steering.rest import router as dispatch_router
+from tidewatt_coordinator.steering.setup import power
+from tidewatt_coordinator.steering.wheel import Steering
 from tidewatt_coordinator.web import api
 from tidewatt_coordinator.web.models import FleetNow
 from tidewatt_coordinator.web.view import fleet_now
@@ -111,12 +118,25 @@ class Coordinator:
             tariff=config.ledger.tariff,
         )
         self.imports = Imports(self.ledger, config.costs, self.clock.now_ms)
+        self.readings = Readings(config.dispatch, self.clock)
+        orders = Book(self.ledger.engine, config.coordinator.fleet)
+        self.steering = Steering(
+            config.dispatch,
+            self.engine.current,
+            self.fleet,
+            power(config, self.tariff),
+            self.clock,
+            orders,
+            self.readings.last,
+            lambda: self.ingest.has_heard(self.fleet.stale_after_ms),
+        )
+        self.interruptions = Interruptions(
+            config.dispatch, self.steering, orders, self.clock, self.engine.may_publish
+        )
         self.publisher = Publisher(
             connection,
             self.engine.current,
-            self.fleet,
-            float(self.tariff.price_per_kwh),
-            config.dispatch,
+            self.steering,
             self.clock,
             self.engine.may_publish,
             keys.signers,
@@ -139,8 +159,11 @@ class Coordinator:
         self.registry = CollectorRegistry()
         self.registry.register(self.metrics)
         self.registry.register(AlertMetrics(self.costs, self.telling))
+        self.registry.register(DispatchMetrics(self.steering, self.interruptions))
         answers = Answers(self.ledger, config.coordinator.fleet, config.costs.bill, self.clock.now_ms)
-        self.web: FastAPI = api.build(self.now, self.publisher, self.registry, cost_router(answers))
+        self.web: FastAPI = api.build(
+            self.now, self.registry, cost_router(answers), dispatch_router(self.steering)
+        )
 
         self._tasks: list[asyncio.Task[None]] = []
         self._own_broker: broker.EmbeddedBroker | None = None
@@ -171,7 +194,13 @@ class Coordinator:
         """The fleet as the API shows it."""
         progress = self._progress(self.clock.now_ms()) if self._progress else None
         return fleet_now(
-            self.fleet, self.account(), self.policies, self.publisher.table, self.clock, progress
+            self.fleet,
+            self.account(),
+            self.policies,
+            self.publisher.table,
+            self.clock,
+            progress,
+            self.steering.obstacle,
         )
 
 
@@ -209,6 +238,8 @@ async def running(
             asyncio.create_task(_eternal("imports of costs", coordinator.imports.run())),
             asyncio.create_task(_eternal("policy", coordinator.engine.run())),
             asyncio.create_task(_eternal("publisher", coordinator.publisher.run())),
+            asyncio.create_task(_eternal("queries", coordinator.readings.run(coordinator.steering.call))),
+            asyncio.create_task(_eternal("interruptions", coordinator.interruptions.run())),
             asyncio.create_task(_eternal("costs", coordinator.costs.run())),
             asyncio.create_task(_eternal("alerts", coordinator.telling.run())),
             asyncio.create_task(_eternal("reports", coordinator.reports.run())),

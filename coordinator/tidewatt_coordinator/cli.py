@@ -31,6 +31,7 @@ from tidewatt_coordinator.prices.cli import app as prices_app
 from tidewatt_coordinator.questions.cli import app as cost_app
 from tidewatt_coordinator.reports.cli import report
 from tidewatt_coordinator.rollout.cli import app as policy_app
+from tidewatt_coordinator.steering.cli import app as dispatch_app
 from tidewatt_governor.traffic import TraceError
 from tidewatt_wire.documents import DocumentError, to_toml
 
@@ -50,6 +51,7 @@ app.add_typer(carbon_app, name="carbon")
 app.add_typer(config_app, name="config")
 app.add_typer(cost_app, name="cost")
 app.add_typer(costs_app, name="costs")
+app.add_typer(dispatch_app, name="dispatch")
 app.add_typer(enroll_app, name="enroll")
 app.add_typer(keys_app, name="keys")
 app.add_typer(ledger_app, name="ledger")

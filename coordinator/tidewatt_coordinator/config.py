@@ -10,6 +10,7 @@ from tidewatt_coordinator.anomalies.settings import Anomalies
 from tidewatt_coordinator.budgets.settings import Budget, wrong_budgets
 from tidewatt_coordinator.costs.settings import Costs
 from tidewatt_coordinator.reports.settings import Reports, wrong_reports
+from tidewatt_coordinator.steering.settings import Dispatch, wrong_dispatch
 from tidewatt_wire.brokers import Credentials, parse_broker_url, wrong_credentials
 from tidewatt_wire.clock import Timebase
 from tidewatt_wire.documents import DocumentError, parse_toml
@@ -59,19 +60,6 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Days for which buckets are kept; their hours and days are kept for ever."""
     hours_folder: str = ""
     """Where a copy of the hours is kept as Parquet, for questions of any kind; empty means none."""
-
-
-class Dispatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The routing weights."""
-
-    every_s: Seconds = 10.0
-    """Seconds between tables."""
-    valid_s: Seconds = 120.0
-    """A table is void this long after it was made; routers then share equally."""
-    stale_after_s: Seconds = 60.0
-    """A device that has not reported for this long gets no traffic."""
-    fill: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.85
-    """Share of a backend's usable capacity that is planned on: minute averages hide bursts."""
 
 
 class Enroll(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -143,7 +131,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     coordinator: Coordinator = Coordinator()
     broker: Broker = Broker()
     ledger: Ledger = Ledger()
-    dispatch: Dispatch = Dispatch()
+    dispatch: Dispatch = msgspec.field(default_factory=Dispatch)
     enroll: Enroll = msgspec.field(default_factory=Enroll)
     policy_keys: PolicyKeys = PolicyKeys()
     models: Models = Models()
@@ -178,6 +166,7 @@ def parse_config(text: str, *, name: str, overrides: dict[str, str] | None = Non
             *wrong_budgets(config.budgets),
             *wrong_alerts(config.alerts),
             *wrong_reports(config.reports, config.alerts.email),
+            *wrong_dispatch(config.dispatch),
         ):
             raise ValueError(sentence)  # noqa: TRY301 - the first is enough
     except ValueError as error:

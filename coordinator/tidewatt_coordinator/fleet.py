@@ -12,12 +12,11 @@ from typing import Literal
 
 import msgspec
 
-from tidewatt_coordinator.dispatch import Backend
 from tidewatt_coordinator.ledger.baselines import DeviceModel
 from tidewatt_coordinator.skew import Skew, sentence
-from tidewatt_governor.points import strongest, usable_rps
-from tidewatt_governor.policy import allowed, resolve
-from tidewatt_wire.messages import Ack, Birth, Policy, PolicySet, Report, Will
+from tidewatt_coordinator.steering.edge import Known
+from tidewatt_governor.policy import resolve
+from tidewatt_wire.messages import Ack, Birth, PolicySet, Report, Will
 from tidewatt_wire.sleeping import SleepState
 
 #: Asleep by its own word, until then; overdue: it should have been back.
@@ -144,33 +143,31 @@ class Fleet:
         """The label `site` of every device that has said who it is; empty where it has none."""
         return {name: birth.labels.get("site", "") for name, birth in self._births().items()}
 
-    def backends(self, policies: PolicySet, price_per_kwh: float, now_ms: int) -> list[Backend]:
+    def able(self, policies: PolicySet, now_ms: int) -> list[Known]:
         """The devices that can be sent traffic now."""
         return [
-            _backend(name, birth, resolve(policies, name, birth.labels), price_per_kwh)
+            Known(
+                name,
+                birth,
+                resolve(policies, name, birth.labels),
+                max(0, now_ms - self.devices[name].heard_ms) / 1000.0,
+            )
             for name, birth in self._births().items()
             if birth.points and self.status(name, now_ms) == "online"
         ]
 
-    def demand_rps(self, now_ms: int) -> float:
-        """The requests/s that online devices last reported, summed."""
-        return sum(
-            device.report.gauges.requests_rps or 0.0
+    def rates(self, now_ms: int) -> list[float]:
+        """The requests/s that online devices last reported; none of a device that didn't measure them."""
+        return [
+            device.report.gauges.requests_rps
             for name, device in self.known()
-            if device.report and self.status(name, now_ms) == "online"
-        )
+            if device.report
+            and device.report.gauges.requests_rps is not None
+            and self.status(name, now_ms) == "online"
+        ]
 
     def _births(self) -> Mapping[str, Birth]:
         return {name: device.birth for name, device in self.known() if device.birth}
 
     def _device(self, name: str) -> Device:
         return self.devices.setdefault(name, Device())
-
-
-def _backend(name: str, birth: Birth, policy: Policy, price_per_kwh: float) -> Backend:
-    point = strongest(allowed(birth.points, policy), policy.slo_p95_ms)
-    return Backend(
-        name,
-        usable_rps(point, policy.slo_p95_ms),
-        point.joules_per_request * price_per_kwh / 3_600_000.0,
-    )

@@ -84,12 +84,6 @@ class CoordinatorMetrics(Collector):
         for what, count in sorted(self._publisher.policy.displaced.items()):
             displaced.add_metric([what], count)
         yield displaced
-        if self._publisher.table:
-            yield GaugeMetricFamily(
-                "tidewatt_dispatch_expires_timestamp_seconds",
-                "When the dispatch table is void",
-                self._publisher.table.expires_at_ms / 1000.0,
-            )
         yield from self._imports.families()
         yield from self._ledger_families()
 

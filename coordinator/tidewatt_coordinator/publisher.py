@@ -2,32 +2,25 @@
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable, Sequence
 
 import aiomqtt
 import msgspec
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 
-from tidewatt_coordinator.config import Dispatch
 from tidewatt_coordinator.connection import Connection
-from tidewatt_coordinator.dispatch import weigh
+from tidewatt_coordinator.dispatchtopic import DispatchTopic
 from tidewatt_coordinator.energytopic import EnergyTopics
-from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.models.folder import ModelFolder, Offered
 from tidewatt_coordinator.policytopic import PolicyTopic
+from tidewatt_coordinator.steering.wheel import Steering
 from tidewatt_wire.clock import Clock
-from tidewatt_wire.codec import encode
 from tidewatt_wire.messages import DispatchTable, Model, PolicySet
 from tidewatt_wire.signing import Signer
-from tidewatt_wire.topics import FleetTopic, ModelTopic
+from tidewatt_wire.topics import ModelTopic
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
-#: Real seconds between two tables at the least, however fast virtual time runs.
-SHORTEST_PAUSE_S = 0.2
 #: Real seconds between two looks at the folder of models.
 MODELS_EVERY_S = 1.0
 
@@ -39,9 +32,7 @@ class Publisher:
         self,
         broker: Connection,
         current: Callable[[], PolicySet],
-        fleet: Fleet,
-        price_per_kwh: float,
-        settings: Dispatch,
+        steering: Steering,
         clock: Clock,
         may_publish: Callable[[], bool] = lambda: True,
         signers: Callable[[], Sequence[Signer]] = tuple,
@@ -49,33 +40,17 @@ class Publisher:
         name: str = "one",
         energy: EnergyTopics | None = None,
     ) -> None:
-        """`signers`: the keys to sign policy sets with, asked at every look; with none none is published."""
-        self._broker, self._current, self._fleet = broker, current, fleet
+        """`signers`: the keys to sign with, asked at every look; with none nothing is published."""
+        self._broker, self._current = broker, current
         self._may_publish, self._models, self._name = may_publish, models, name
-        self._energy = energy
+        self._energy, self._steering = energy, steering
         self.policy = PolicyTopic(current, may_publish, signers)
-        self._price_per_kwh, self._settings, self._clock = price_per_kwh, settings, clock
-        self.table: DispatchTable | None = None
-        """The table last published."""
+        self._dispatch = DispatchTopic(steering, clock, may_publish, signers)
 
-    def next_table(self) -> DispatchTable:
-        """The dispatch table for now; its epoch is above every one before."""
-        now_ms = self._clock.now_ms()
-        policies = self._current()
-        weights = weigh(
-            self._fleet.backends(policies, self._price_per_kwh, now_ms),
-            self._fleet.demand_rps(now_ms),
-            self._settings.fill,
-        )
-        self.table = DispatchTable(
-            fleet=policies.fleet,
-            epoch=max(now_ms, self.table.epoch + 1 if self.table else 0),
-            issued_at_ms=now_ms,
-            expires_at_ms=now_ms + round(self._settings.valid_s * 1000),
-            weights=weights.parts,
-            reason=weights.reason,
-        )
-        return self.table
+    @property
+    def table(self) -> DispatchTable | None:
+        """The table last published."""
+        return self._steering.last.message if self._steering.last else None
 
     async def run(self) -> None:
         """Publish for ever; ends only by cancellation."""
@@ -92,7 +67,7 @@ class Publisher:
             identifier=f"tidewatt-{fleet}-publisher-{self._name}",
         ) as client:
             works = [
-                self._dispatch(client, fleet),
+                self._dispatch.keep(client, fleet),
                 self.policy.keep(client, fleet),
                 self.policy.listen(client),
                 self._keep_models(client, fleet),
@@ -121,18 +96,6 @@ class Publisher:
                         topic = str(ModelTopic(fleet, one.model.sha256, index))
                         await client.publish(topic, one.chunk(index), qos=1, retain=True)
             await asyncio.sleep(MODELS_EVERY_S)
-
-    async def _dispatch(self, client: aiomqtt.Client, fleet: str) -> None:
-        expiry = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        # The broker forgets a table that nobody should use any more; at the least a second.
-        expiry.MessageExpiryInterval = math.ceil(self._clock.real_seconds(self._settings.valid_s))
-        pause_s = max(SHORTEST_PAUSE_S, self._clock.real_seconds(self._settings.every_s))
-        while True:
-            if self._may_publish():
-                table = encode(self.next_table())
-                topic = str(FleetTopic(fleet, "dispatch"))
-                await client.publish(topic, table, qos=1, retain=True, properties=expiry)
-            await asyncio.sleep(pause_s)
 
 
 def _look(models: ModelFolder | None) -> tuple[list[Offered], list[Model]]:

@@ -9,15 +9,16 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.steered import steering_of
 from tests.world import HandClock, Mosquitto, until
 
-from tidewatt_coordinator.config import Dispatch
 from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ingest import Ingest
 from tidewatt_coordinator.ledger.store import Ledger
-from tidewatt_coordinator.publisher import Publisher
 from tidewatt_coordinator.skew import Skew, sentence
+from tidewatt_coordinator.steering import edge
+from tidewatt_coordinator.steering.settings import Dispatch
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.codec import encode
@@ -156,17 +157,17 @@ def test_only_online_devices_are_backends_and_demand(profile: BoardProfile) -> N
     for device in ("a", "b"):
         fleet.born(birth(profile, device=device), 1_000)
         fleet.reported(report(device=device), 2_000)
-    assert [one.name for one in fleet.backends(PROFILE_POLICIES, 0.15, 3_000)] == ["a", "b"]
-    assert fleet.demand_rps(3_000) == 80.0
+    assert [one.name for one in fleet.able(PROFILE_POLICIES, 3_000)] == ["a", "b"]
+    assert sum(fleet.rates(3_000)) == 80.0
     fleet.ended(will())
-    assert [one.name for one in fleet.backends(PROFILE_POLICIES, 0.15, 3_000)] == ["b"]
-    assert fleet.demand_rps(3_000) == 40.0
-    assert fleet.backends(PROFILE_POLICIES, 0.15, 10**9) == []
+    assert [one.name for one in fleet.able(PROFILE_POLICIES, 3_000)] == ["b"]
+    assert sum(fleet.rates(3_000)) == 40.0
+    assert fleet.able(PROFILE_POLICIES, 10**9) == []
     narrow = PolicySet(
         fleet="f", revision=1, issued_at_ms=0, rules=[Rule(policy=Policy(allowed_points=["7W"]))]
     )
-    wide = fleet.backends(PROFILE_POLICIES, 0.15, 3_000)[0].usable_rps
-    assert fleet.backends(narrow, 0.15, 3_000)[0].usable_rps < wide / 3
+    wide, less = (edge.devices(fleet.able(one, 3_000), 0.15, 0.85) for one in (PROFILE_POLICIES, narrow))
+    assert less[0].usable_rps < wide[0].usable_rps / 3
 
 
 async def test_ingest_takes_good_messages_and_counts_bad_ones(ledger: Ledger, profile: BoardProfile) -> None:
@@ -229,7 +230,7 @@ async def test_a_device_whose_clock_is_far_ahead_stays_in_sight(
     assert device.birth == birth(profile, at_ms=now_ms + ahead_ms)
     assert device.report == report(at_ms=now_ms, seq=2)
     assert device.refused is None
-    assert len(fleet.backends(PROFILE_POLICIES, 0.15, now_ms)) == 1
+    assert len(fleet.able(PROFILE_POLICIES, now_ms)) == 1
 
 
 def test_a_device_whose_clock_was_set_back_is_not_stuck_in_its_future(profile: BoardProfile) -> None:
@@ -343,10 +344,12 @@ def test_tables_have_rising_epochs_and_an_expiry(profile: BoardProfile, clock: C
     fleet = Fleet(10**12)
     fleet.born(birth(profile, at_ms=clock.now_ms()), clock.now_ms())
     fleet.reported(report(at_ms=clock.now_ms()), clock.now_ms())
-    publisher = Publisher(
-        Connection("mqtt://127.0.0.1:1"), lambda: PROFILE_POLICIES, fleet, 0.15, Dispatch(valid_s=30.0), clock
-    )
-    first, second = publisher.next_table(), publisher.next_table()
+    steering = steering_of(fleet, clock, Dispatch(valid_s=30.0), lambda: PROFILE_POLICIES)
+    tables = []
+    for _ in range(2):
+        steering.said(made := steering.make())
+        tables.append(made.kept.message)
+    first, second = tables
     assert second.epoch > first.epoch
     assert second.expires_at_ms == clock.now_ms() + 30_000
     assert second.weights == {"a": 10_000}

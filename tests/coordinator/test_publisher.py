@@ -8,14 +8,15 @@ from pathlib import Path
 import aiomqtt
 import pytest
 from tests.sealing import sealed_rules
+from tests.steered import steering_of
 from tests.world import HandClock, Mosquitto, until
 
-from tidewatt_coordinator.config import Dispatch
 from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.keys.folder import KeyFolder
 from tidewatt_coordinator.models.folder import ModelFolder
 from tidewatt_coordinator.publisher import Publisher
+from tidewatt_coordinator.steering.settings import Dispatch
 from tidewatt_wire.codec import decode, encode
 from tidewatt_wire.messages import MODEL_CHUNK_BYTES, Policy, PolicySet, Rule
 from tidewatt_wire.signing import Signer, open_envelope, seal
@@ -45,9 +46,7 @@ async def publishing(world: World, broker: tuple[str, int], clock: HandClock) ->
     publisher = Publisher(
         Connection("mqtt://{}:{}".format(*broker)),
         lambda: world.policies,
-        Fleet(1000),
-        0.15,
-        Dispatch(),
+        steering_of(Fleet(1000), clock, Dispatch(), lambda: world.policies),
         clock,
         lambda: world.may_publish,
         world.keys.signers,
@@ -74,8 +73,8 @@ async def test_without_a_key_nothing_is_published_and_one_sentence_says_so(
 ) -> None:
     world = World(tmp_path)
     async with publishing(world, mosquitto.address, clock):
-        await until(lambda: "tidewatt/v1/f/dispatch" in world.heard)
         await until(lambda: "`tidewatt keys new` makes one" in caplog.text)
+        await until(lambda: "no new dispatch table: no key" in caplog.text)
         assert not world.envelope
         made = world.keys.new()
         await until(lambda: world.envelope)

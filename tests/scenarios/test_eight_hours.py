@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.sealing import FLEETS_KEY
+from tests.steered import steering_of
 from tests.world import HandClock, Mosquitto, until
 
 from tidewatt_agent.connection import Connection
@@ -24,7 +25,6 @@ from tidewatt_agent.standin.room import Room
 from tidewatt_agent.standin.run import follow_dispatch
 from tidewatt_agent.tegrastats.parse import parse_line
 from tidewatt_agent.tick import Identity, Tick
-from tidewatt_coordinator.config import Dispatch
 from tidewatt_coordinator.connection import Connection as CoordinatorConnection
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ingest import Ingest
@@ -35,6 +35,7 @@ from tidewatt_coordinator.ledger.rollup import roll_up
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tariff import load_tariff
 from tidewatt_coordinator.publisher import Publisher
+from tidewatt_coordinator.steering.settings import Dispatch
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_governor.sample import Load
 from tidewatt_governor.simulate.printing import application_metrics, tegrastats_line
@@ -144,9 +145,7 @@ async def test_eight_hours(
     publisher = Publisher(
         door,
         lambda: POLICIES,
-        fleet,
-        0.15,
-        Dispatch(valid_s=3600.0),
+        steering_of(fleet, clock, Dispatch(valid_s=3600.0), lambda: POLICIES),
         clock,
         signers=lambda: [FLEETS_KEY],
     )
@@ -155,7 +154,7 @@ async def test_eight_hours(
         for work in (
             ingest.run(),
             publisher.run(),
-            follow_dispatch(broker, "f", room),
+            follow_dispatch(broker, "f", room, [FLEETS_KEY.trusted]),
             *(agent.link.run() for agent in agents),
         )
     ]
@@ -216,7 +215,7 @@ async def test_eight_hours(
         assert report.verdict.reason
     # The traffic came by the published weights.
     assert room.table is not None
-    assert sum(room.table.weights.values()) == 10_000
+    assert sum(room.table.weights.values()) == 10_000 * len(DEVICES)
     # And it was worth it.
     assert drawn.baselines is not None
     assert drawn.total("energy_mj") < 0.9 * drawn.baselines.max_freq.energy_mj

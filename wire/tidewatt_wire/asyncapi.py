@@ -152,7 +152,7 @@ _CHANNELS = (
         _address(FleetTopic(_FLEET, "dispatch")),
         "DispatchTable",
         "receive",
-        "The routing weights, for routers; void after `expires_at_ms`.",
+        "The routing weights, for routers, in a signed envelope; void after `expires_at_ms`.",
     ),
     _Channel(
         "alert",

@@ -8,6 +8,7 @@ its standard input.
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import aiomqtt
@@ -22,7 +23,9 @@ from tidewatt_governor.traffic import parse_trace, scaled, shipped_day
 from tidewatt_wire.clock import Clock, Timebase
 from tidewatt_wire.codec import Refused, decode
 from tidewatt_wire.documents import decode_text
-from tidewatt_wire.messages import DispatchTable
+from tidewatt_wire.keys import trusted_key
+from tidewatt_wire.messages import DispatchTable, TrustedKey
+from tidewatt_wire.signing import DISPATCH_TYPE, EnvelopeRefused, open_envelope
 from tidewatt_wire.topics import FleetTopic
 
 log = logging.getLogger(__name__)
@@ -41,6 +44,8 @@ class RoomConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     clock: Timebase
     broker: str = ""
     """mqtt://host:port of the dispatch table; empty means equal shares."""
+    policy_keys: list[str] = msgspec.field(default_factory=list)
+    """Public keys that dispatch tables may be signed with, in base64; without one none is taken."""
     profile: str = "orin-nano-super"
     trace: str = ""
     """A `timestamp,requests_per_minute` CSV file; empty means the bundled day."""
@@ -74,9 +79,12 @@ async def run(config: RoomConfig) -> None:
     boards = await doors.open(host, int(port))
     print(msgspec.json.encode(boards).decode(), flush=True)  # noqa: T201 - the ready line
 
+    keys = [trusted_key(key) for key in config.policy_keys]
     tasks = [asyncio.create_task(_live(room, clock))]
     if config.broker:
-        tasks.append(asyncio.create_task(follow_dispatch(Connection(config.broker), config.fleet, room)))
+        tasks.append(
+            asyncio.create_task(follow_dispatch(Connection(config.broker), config.fleet, room, keys))
+        )
     await stop_asked(until_eof=True)
     for task in tasks:
         task.cancel()
@@ -90,16 +98,17 @@ async def _live(room: Room, clock: Clock) -> None:
         await asyncio.sleep(STEP_S)
 
 
-async def follow_dispatch(broker: Connection, fleet: str, room: Room) -> None:
-    """Hand every dispatch table of the fleet to the room, for ever."""
+async def follow_dispatch(broker: Connection, fleet: str, room: Room, trusted: Sequence[TrustedKey]) -> None:
+    """Hand every dispatch table of the fleet that a trusted key signed to the room, for ever."""
     while True:
         try:
             async with broker.client() as client:
                 await client.subscribe(str(FleetTopic(fleet, "dispatch")), qos=1)
                 async for message in client.messages:
                     try:
-                        table = decode(DispatchTable, bytes(message.payload))
-                    except Refused as error:
+                        envelope = bytes(message.payload)
+                        table = decode(DispatchTable, open_envelope(envelope, trusted, DISPATCH_TYPE))
+                    except (EnvelopeRefused, Refused) as error:
                         log.warning("dispatch table refused: %s", error)
                         continue
                     if table.fleet == fleet:

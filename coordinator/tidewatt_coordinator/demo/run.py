@@ -20,7 +20,7 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 
 from tidewatt_coordinator import broker
 from tidewatt_coordinator.app import Coordinator, running
-from tidewatt_coordinator.config import Broker, Config, Dispatch, Ledger, Models, PolicyKeys
+from tidewatt_coordinator.config import Broker, Config, Ledger, Models, PolicyKeys
 from tidewatt_coordinator.config import Coordinator as CoordinatorConfig
 from tidewatt_coordinator.demo import summary
 from tidewatt_coordinator.demo.processes import (
@@ -32,6 +32,7 @@ from tidewatt_coordinator.demo.processes import (
     write_toml,
 )
 from tidewatt_coordinator.keys.folder import KeyFolder
+from tidewatt_coordinator.steering.settings import Dispatch
 from tidewatt_coordinator.web.models import FleetNow
 from tidewatt_governor.traffic import Trace, TraceError, parse_trace, scaled, shipped_day
 from tidewatt_wire.clock import Timebase
@@ -45,6 +46,8 @@ LEAD_S = 2.0
 LEAD_PER_DEVICE_S = 0.4
 BUCKET_S = 60
 REFRESH_S = 0.5
+#: The dispatcher's own guesses at how fast capacity goes and demand comes, unseen, in real time.
+LOSS_PER_S, GROWTH_PER_S = 0.0005, 0.001
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +121,12 @@ def _coordinator_config(options: Options, port: int, folder: Path, timebase: Tim
         broker=Broker(embedded_port=port),
         ledger=Ledger(url=f"sqlite:///{folder / 'ledger.db'}", bucket_s=BUCKET_S),
         dispatch=Dispatch(
-            every_s=max(10.0, tick_s), valid_s=max(120.0, 12 * tick_s), stale_after_s=max(60.0, 20 * tick_s)
+            every_s=max(10.0, tick_s),
+            valid_s=max(120.0, 12 * tick_s),
+            stale_after_s=max(60.0, 20 * tick_s),
+            # What a tick may hide at the most is the same, however long it is stretched.
+            capacity_loss_per_s=LOSS_PER_S / max(1.0, tick_s / 10.0),
+            demand_growth_per_s=GROWTH_PER_S / max(1.0, tick_s / 10.0),
         ),
         policy_keys=PolicyKeys(folder=str(folder / "policy-keys")),
         models=Models(folder=str(folder / "models")),
@@ -141,7 +149,15 @@ async def _children(
     children: list[Child] = []
     try:
         config = room_config(
-            FLEET, devices, folder, timebase, url, trace=trace, repeat=not options.once, seed=options.seed
+            FLEET,
+            devices,
+            folder,
+            timebase,
+            url,
+            policy_key,
+            trace=trace,
+            repeat=not options.once,
+            seed=options.seed,
         )
         room = await Child.start("room", ["simulate", str(write_toml(folder / "room.toml", config))], folder)
         children.append(room)

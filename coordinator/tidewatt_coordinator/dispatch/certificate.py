@@ -16,6 +16,7 @@ from tidewatt_coordinator.dispatch.pool import Flags, Floats, Pool
 from tidewatt_coordinator.dispatch.table import Certificate, SitePrice
 
 DAY_S = 86_400.0
+CENT = 0.01
 
 
 def certify(
@@ -70,10 +71,14 @@ def _sites(backends: Sequence[Backend], pool: Pool, earned: Floats) -> list[Site
     means = {domain: total / count for domain, (total, count) in sums.items()}
     ranked = sorted(means.items(), key=lambda item: (-item[1], item[0]))
     return [
-        SitePrice(domain, saves, f"one more Jetson at {domain or 'the edge'} saves up to {saves:.2f} a day")
+        SitePrice(domain, saves, f"one more Jetson at {domain or 'the edge'} saves {_a_day(saves)}")
         for domain, saves in ranked
         if saves > 0.0
     ]
+
+
+def _a_day(saves: float) -> str:
+    return f"up to {saves:.2f} a day" if saves >= CENT else "less than a cent a day"
 
 
 def _binding(

@@ -13,6 +13,9 @@ from tidewatt_coordinator.dispatch.plan import Plan
 from tidewatt_coordinator.dispatch.pool import Flags, Floats, Pool
 
 SLACK = 1e-9
+#: So far (L1 of a class) shares may be from the best ones for want of a gain. Beyond it they move though it
+#: saves nothing: a backend that came back among its equals would stay empty, and they would stay full.
+NEAR = 0.1
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def moved(
     needed = _least(start, target, plan, pool, mixture=mixture)
     distance = float(np.abs(target - start).sum(axis=0).max()) if target.size else 0.0
     safe = needed == 0.0 and bool(np.allclose(start[:, live], old[:, live], atol=SLACK, rtol=0.0))
-    if safe and not _worth(start, target, plan, pool, hysteresis):
+    if safe and distance <= NEAR and not _worth(start, target, plan, pool, hysteresis):
         return Moved(start, safety=False, held=True)
     step = 1.0 if distance <= bound else bound / distance
     step = max(step, needed)

@@ -9,7 +9,7 @@ from tidewatt_coordinator.dispatch.certificate import certify
 from tidewatt_coordinator.dispatch.classes import RequestClass
 from tidewatt_coordinator.dispatch.motion import moved
 from tidewatt_coordinator.dispatch.plan import Plan
-from tidewatt_coordinator.dispatch.pool import Floats, Pool, Whole, survey
+from tidewatt_coordinator.dispatch.pool import Flags, Floats, Pool, Whole, survey
 from tidewatt_coordinator.dispatch.quantise import parts_for, whole_parts
 from tidewatt_coordinator.dispatch.reserve import absorbs
 from tidewatt_coordinator.dispatch.solving import optimum, permitted
@@ -28,11 +28,11 @@ def next_table(
     domain = domains(backends)
     plan = optimum(pool, domain, terms)
     allowed = permitted(pool, mixture=terms.mixture)
-    old = _old_shares(backends, classes, last)
+    old, had = old_shares(backends, classes, last)
     unsafe = terms.absorb_loss and not absorbs(old * plan.admitted[None, :], pool.capacity, domain)
     step = moved(
         old,
-        np.array([bool(last and last.weights.get(asked.name)) for asked in classes], dtype=np.bool_),
+        had,
         plan,
         pool,
         allowed,
@@ -40,19 +40,36 @@ def next_table(
         hysteresis=-np.inf if unsafe else terms.hysteresis,
         mixture=terms.mixture,
     )
+    return made(
+        backends, classes, terms, pool, allowed, plan, step.shares, safety=step.safety, held=step.held
+    )
+
+
+def made(
+    backends: Sequence[Backend],
+    classes: Sequence[RequestClass],
+    terms: Terms,
+    pool: Pool,
+    allowed: Flags,
+    plan: Plan,
+    shares: Floats,
+    *,
+    safety: bool,
+    held: bool,
+) -> Table:
+    """The table of (n, K) shares of what the plan admits; backends and classes in order of their names."""
     parts = parts_for(len(backends), terms.parts)
-    whole = _whole(step.shares, plan, parts)
-    shares = whole / parts
-    certificate = certify(backends, classes, pool, allowed, plan, shares)
+    whole = _whole(shares, plan, parts)
+    certificate = certify(backends, classes, pool, allowed, plan, whole / parts)
     return Table(
         parts=parts,
         weights=_named(whole, backends, classes),
         refused=_refused(pool, plan, classes),
         planned_rps={asked.name: float(rate) for asked, rate in zip(classes, pool.demand, strict=True)},
         most_rps={backends[row].name: most_rps(backends[row], terms) for row in _used(whole)},
-        absorbs_loss=absorbs(shares * plan.admitted[None, :], pool.capacity, domain),
-        safety=step.safety,
-        held=step.held,
+        absorbs_loss=absorbs(whole / parts * plan.admitted[None, :], pool.capacity, domains(backends)),
+        safety=safety,
+        held=held,
         solver=plan.solver,
         certificate=certificate,
         reason=_reason(pool, certificate, whole),
@@ -66,15 +83,18 @@ def domains(backends: Sequence[Backend]) -> Whole:
     return np.array([number[backend.domain] for backend in backends], dtype=np.int64)
 
 
-def _old_shares(backends: Sequence[Backend], classes: Sequence[RequestClass], last: Table | None) -> Floats:
-    """(n, K) in force; what went to backends that are gone is missing, and is refilled by motion."""
+def old_shares(
+    backends: Sequence[Backend], classes: Sequence[RequestClass], last: Table | None
+) -> tuple[Floats, Flags]:
+    """(n, K) in force, and (K,) whether a class had any; what went to backends that are gone is missing."""
     shares = np.zeros((len(backends), len(classes)))
     row = {backend.name: place for place, backend in enumerate(backends)}
     for k, asked in enumerate(classes):
         for name, parts in (last.weights.get(asked.name, {}) if last else {}).items():
             if last and name in row:
                 shares[row[name], k] = parts / last.parts
-    return shares
+    had = np.array([bool(last and last.weights.get(asked.name)) for asked in classes], dtype=np.bool_)
+    return shares, had
 
 
 def _whole(shares: Floats, plan: Plan, parts: int) -> Whole:

@@ -5,13 +5,12 @@ import time
 from collections.abc import Callable
 from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, FastAPI, HTTPException, Query, Response
+from fastapi import APIRouter, FastAPI, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from tidewatt_coordinator import VERSION
-from tidewatt_coordinator.publisher import Publisher
 from tidewatt_coordinator.web import page
-from tidewatt_coordinator.web.models import Dispatch, FleetNow
+from tidewatt_coordinator.web.models import FleetNow
 
 T = TypeVar("T")
 
@@ -22,9 +21,7 @@ ACCOUNT_KEPT_S = 1.0
 KEPT_PER_TAKEN = 10.0
 
 
-def build(
-    fleet_now: Callable[[], FleetNow], publisher: Publisher, registry: CollectorRegistry, *more: APIRouter
-) -> FastAPI:
+def build(fleet_now: Callable[[], FleetNow], registry: CollectorRegistry, *more: APIRouter) -> FastAPI:
     """The application; `fleet_now` draws up the fleet's state and is called at most once a second,
     less often where that takes long. `more`: other parts' routes.
     """
@@ -50,20 +47,6 @@ def build(
             now = now.model_copy(update={"devices": some})
         # Written here: FastAPI would validate ten thousand devices once more.
         return Response(now.model_dump_json(), media_type="application/json")
-
-    @app.get("/v1/dispatch")
-    def dispatch() -> Dispatch:
-        """The dispatch table last published; 404 before the first."""
-        table = publisher.table
-        if table is None:
-            raise HTTPException(404, "no dispatch table has been published yet")
-        return Dispatch(
-            epoch=table.epoch,
-            issued_at_ms=table.issued_at_ms,
-            expires_at_ms=table.expires_at_ms,
-            weights=table.weights,
-            reason=table.reason,
-        )
 
     @app.get("/metrics", response_class=Response)
     def metrics() -> Response:

@@ -80,11 +80,43 @@ class FleetNow(BaseModel):
     dispatch_reason: str | None
 
 
+class DispatchOrder(BaseModel):
+    """What somebody, or the cloud, asked of the weights."""
+
+    id: str
+    kind: str
+    by: str
+    why: str
+    made_ms: int
+    until_ms: int
+    in_force_ms: int | None
+    sentence: str
+
+
 class Dispatch(BaseModel):
-    """The dispatch table in force."""
+    """The dispatch table in force. Costs are floats of the optimiser, not of the ledger."""
 
     epoch: int
     issued_at_ms: int
     expires_at_ms: int
     weights: dict[str, int]
     reason: str
+    classes: dict[str, dict[str, int]]
+    shed: dict[str, int]
+    safe: dict[str, dict[str, int]]
+    cost_per_hour: float | None
+    bound_per_hour: float | None
+    gap: float | None
+    currency: str
+    shadow_per_day: dict[str, float]
+    orders: list[DispatchOrder]
+    obstacle: str | None
+    """Why there is no newer table; null while there is."""
+
+
+class Explained(BaseModel):
+    """Why the weights are as they are."""
+
+    epoch: int
+    reason: str
+    sentences: list[str]

@@ -19,6 +19,7 @@ def fleet_now(
     table: DispatchTable | None,
     clock: Clock,
     progress: float | None,
+    obstacle: str = "",
 ) -> FleetNow:
     """The whole fleet at this moment."""
     now_ms = clock.now_ms()
@@ -47,7 +48,7 @@ def fleet_now(
         unmeasured_seconds=seconds(account.total("unmeasured_ms")),
         policies=policy_outcomes(account),
         model_error_share=_model_error(account),
-        dispatch_reason=table.reason if table else None,
+        dispatch_reason=_dispatch(table, obstacle),
     )
 
 
@@ -117,6 +118,12 @@ def policy_outcomes(account: Account) -> dict[str, PolicyOutcome]:
             point=point,
         )
     return shown
+
+
+def _dispatch(table: DispatchTable | None, obstacle: str) -> str | None:
+    """The table's reason, and why there is no newer one."""
+    said = [table.reason] if table else []
+    return "; ".join([*said, f"no new table: {obstacle}"] if obstacle else said) or None
 
 
 def _model_error(account: Account) -> float | None:
