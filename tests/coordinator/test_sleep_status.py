@@ -33,7 +33,7 @@ def test_asleep_until_its_time_then_overdue_then_born_again() -> None:
     assert fleet.status("a", 1_500) == "online"
     fleet.slumbered(said("asleep", "s1"))
     assert fleet.status("a", 59_999) == "asleep", "silent for a minute, and no outage"
-    assert fleet.backends(PolicySet(fleet="f", revision=1, issued_at_ms=0, rules=[]), 0.1, 2_000) == []
+    assert fleet.able(PolicySet(fleet="f", revision=1, issued_at_ms=0, rules=[]), 2_000) == []
     assert fleet.status("a", 60_001) == "overdue"
     fleet.born(birth("s2"), 60_500)
     assert fleet.status("a", 60_600) == "online"
