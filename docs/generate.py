@@ -21,7 +21,6 @@ from prometheus_client import Metric
 
 from tidewatt_agent.config import Board as AgentBoard
 from tidewatt_agent.config import Config as AgentConfig
-from tidewatt_agent.connection import Connection as LinkConnection
 from tidewatt_agent.foresight import Foresight
 from tidewatt_agent.host import Host
 from tidewatt_agent.learning import Learning
@@ -54,15 +53,16 @@ from tidewatt_coordinator.budgets.standing import Foreseen
 from tidewatt_coordinator.budgets.standing import Standing as BudgetStanding
 from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.config import Ledger as LedgerConfig
-from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.pki.metrics import DoorMetrics
 from tidewatt_coordinator.steering.metrics import DispatchMetrics
 from tidewatt_governor.boards import BoardProfile, load_profile, profile_for
 from tidewatt_governor.sample import Clocked, Core, Fan, Rail, Sample, Temperature
+from tidewatt_link.connection import Connection
+from tidewatt_link.connection import Connection as LinkConnection
+from tidewatt_link.connection import Connection as RouterConnection
 from tidewatt_router.applier import Applier
 from tidewatt_router.config import Config as RouterConfig
 from tidewatt_router.config import Haproxy
-from tidewatt_router.connection import Connection as RouterConnection
 from tidewatt_router.keeping import TableFile
 from tidewatt_router.link import Link as RouterLink
 from tidewatt_router.metrics import RouterMetrics

@@ -17,7 +17,6 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from tidewatt_agent.connection import Connection
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.pki.certificates import (
     Authority,
@@ -31,6 +30,7 @@ from tidewatt_coordinator.pki.certificates import (
 from tidewatt_coordinator.pki.folder import Folder
 from tidewatt_coordinator.pki.issuing import write_revocation_list
 from tidewatt_coordinator.pki.register import Register
+from tidewatt_link.connection import Connection
 from tidewatt_wire.brokers import Credentials
 
 SHIPPED = Path(__file__).parents[1] / "packaging/mosquitto"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from tidewatt_agent.durable import replace_file
+from tidewatt_link.durable import replace_file
 from tidewatt_wire.messages import Counters, Report
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,6 @@ import sdnotify
 
 from tidewatt_agent import VERSION, metrics
 from tidewatt_agent.config import AUTO, POLICY_FILE, Config, kept_in
-from tidewatt_agent.connection import Connection
 from tidewatt_agent.counterfile import CounterFile
 from tidewatt_agent.enrolling.renewal import Renewal
 from tidewatt_agent.eyes import Eyes
@@ -48,13 +47,14 @@ from tidewatt_agent.sleeping.door import SleepDoor
 from tidewatt_agent.sleeping.hints import Hints
 from tidewatt_agent.sleeping.sleeper import Sleeper
 from tidewatt_agent.spool import FILE_NAME, MEGABYTE, Spool
-from tidewatt_agent.stopping import stop_asked
 from tidewatt_agent.sysfs.battery import Battery
 from tidewatt_agent.sysfs.reader import SysfsReader
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_agent.tegrastats.child import TegrastatsChild
 from tidewatt_agent.tick import Identity, Tick
 from tidewatt_governor.boards import BoardProfile, profile_for
+from tidewatt_link.connection import Connection
+from tidewatt_link.stopping import stop_asked
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import Birth, Capability
 

@@ -17,11 +17,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from tidewatt_agent.durable import replace_file
 from tidewatt_governor.forecast.history import History
 from tidewatt_governor.forecast.shipped import SHIPPED, shipped_model
 from tidewatt_governor.forecast.value import Forecast
 from tidewatt_governor.sample import Load
+from tidewatt_link.durable import replace_file
 from tidewatt_wire.clock import Clock
 
 if TYPE_CHECKING:

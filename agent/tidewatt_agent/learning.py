@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 
 from tidewatt_agent.counters import UNKNOWN_MODE
-from tidewatt_agent.durable import replace_file
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_governor.learn import Known, Origin, fresh, learn, learned_points, origin, usable
 from tidewatt_governor.points import find
+from tidewatt_link.durable import replace_file
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import Counters, OperatingPoint
 from tidewatt_wire.units import joules, seconds

@@ -15,9 +15,9 @@ from paho.mqtt.properties import Properties
 
 from tidewatt_agent.answers import Answers
 from tidewatt_agent.bed import Bed
-from tidewatt_agent.connection import Connection
 from tidewatt_agent.coordinators import Coordinators
 from tidewatt_agent.outbox import Outbox
+from tidewatt_link.connection import Connection
 from tidewatt_wire.codec import encode
 from tidewatt_wire.messages import Birth, Report, Will
 from tidewatt_wire.sleeping import SleepState

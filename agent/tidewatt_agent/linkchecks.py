@@ -10,9 +10,9 @@ from pathlib import Path
 from cryptography import x509
 
 from tidewatt_agent.config import Config, Link
-from tidewatt_agent.connection import CannotConnect, Connection, check_private, read_password, trusting
 from tidewatt_agent.finding import Finding, Level
 from tidewatt_agent.sysfs.tree import Tree
+from tidewatt_link.connection import CannotConnect, Connection, check_private, read_password, trusting
 from tidewatt_wire.brokers import why_not
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.units import MILLISECONDS_PER_SECOND

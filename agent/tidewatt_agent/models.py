@@ -9,9 +9,9 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tidewatt_agent.durable import replace_file
 from tidewatt_agent.foresight import Foresight
 from tidewatt_agent.policies import Policies
+from tidewatt_link.durable import replace_file
 from tidewatt_wire.messages import MODEL_CHUNK_BYTES, Model
 from tidewatt_wire.topics import ModelTopic, every_chunk
 

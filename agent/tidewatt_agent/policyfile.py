@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from tidewatt_agent.config import Link
-from tidewatt_agent.durable import replace_file
+from tidewatt_link.durable import replace_file
 from tidewatt_wire.documents import decode_text
 from tidewatt_wire.keys import trusted_key
 from tidewatt_wire.messages import TrustedKey

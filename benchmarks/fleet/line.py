@@ -14,7 +14,7 @@ import aiomqtt
 from paho.mqtt.properties import Properties
 
 from benchmarks.fleet import packets
-from tidewatt_agent.connection import CannotConnect, Connection
+from tidewatt_link.connection import CannotConnect, Connection
 from tidewatt_wire.brokers import Credentials
 
 #: As paho's: for the TCP connection; for the handshake; and aiomqtt's, for any answer. Seconds.

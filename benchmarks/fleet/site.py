@@ -22,13 +22,13 @@ from tests.secured import SecuredMosquitto, now, secured
 
 from benchmarks.fleet.device import FLEET, RAW
 from benchmarks.fleet.worker import Look, Order, Settings, Sum
-from tidewatt_agent.connection import Connection
 from tidewatt_coordinator.broker import free_port
 from tidewatt_coordinator.keys.folder import KeyFolder
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.pki.certificates import Authority, key_pem, new_certificate, new_key, pem
 from tidewatt_coordinator.rollout.journal import Journal
 from tidewatt_coordinator.rollout.roster import Known, Roster
+from tidewatt_link.connection import Connection
 from tidewatt_wire.codec import decode
 from tidewatt_wire.documents import to_toml
 from tidewatt_wire.messages import PolicySet

@@ -23,7 +23,6 @@ from tidewatt_coordinator.alerts.telling import Telling, tellers
 from tidewatt_coordinator.alerts.watch import Watch
 from tidewatt_coordinator.budgets.outlook import FORECAST
 from tidewatt_coordinator.config import Config, host_port
-from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.costs.imports import Imports
 from tidewatt_coordinator.electricity.settling import Settling
 from tidewatt_coordinator.energytopic import EnergyTopics
@@ -60,6 +59,7 @@ from tidewatt_coordinator.steering.wheel import Steering
 from tidewatt_coordinator.web import api
 from tidewatt_coordinator.web.models import FleetNow
 from tidewatt_coordinator.web.view import fleet_now
+from tidewatt_link.connection import Connection
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import PolicySet
 

@@ -15,12 +15,12 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from sqlalchemy.exc import SQLAlchemyError
 
-from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS
 from tidewatt_coordinator.ledger.belief import FUTURE_MS
 from tidewatt_coordinator.ledger.intake import Intake
 from tidewatt_coordinator.ledger.store import Ledger
+from tidewatt_link.connection import Connection
 from tidewatt_wire.codec import RefusalReason, Refused, decode
 from tidewatt_wire.messages import Ack, Birth, Report, Will
 from tidewatt_wire.sleeping import SleepState

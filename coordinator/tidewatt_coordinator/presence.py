@@ -12,7 +12,7 @@ from typing import Literal
 
 import aiomqtt
 
-from tidewatt_coordinator.connection import Connection
+from tidewatt_link.connection import Connection
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.codec import Refused, decode, encode
 from tidewatt_wire.messages import CoordinatorState

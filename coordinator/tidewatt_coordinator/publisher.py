@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 import aiomqtt
 import msgspec
 
-from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.dispatchtopic import DispatchTopic
 from tidewatt_coordinator.energytopic import EnergyTopics
 from tidewatt_coordinator.models.folder import ModelFolder, Offered
 from tidewatt_coordinator.policytopic import PolicyTopic
 from tidewatt_coordinator.steering.wheel import Steering
+from tidewatt_link.connection import Connection
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import DispatchTable, Model, PolicySet
 from tidewatt_wire.signing import Signer

@@ -11,15 +11,15 @@ from collections.abc import Coroutine
 
 from sdnotify import SystemdNotifier
 
+from tidewatt_link.connection import Connection
+from tidewatt_link.stopping import stop_asked
 from tidewatt_router import VERSION
 from tidewatt_router.applier import Applier
 from tidewatt_router.config import Config, kept_in
-from tidewatt_router.connection import Connection
 from tidewatt_router.keeping import TableFile, configured_keys
 from tidewatt_router.link import Link
 from tidewatt_router.metrics import RouterMetrics, serve
 from tidewatt_router.proxies.configured import proxies_of
-from tidewatt_router.stopping import stop_asked
 from tidewatt_router.tables import Tables
 from tidewatt_router.watch import Watch
 from tidewatt_wire.clock import Clock

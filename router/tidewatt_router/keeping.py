@@ -4,8 +4,8 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+from tidewatt_link.durable import replace_file
 from tidewatt_router.config import Link
-from tidewatt_router.durable import replace_file
 from tidewatt_wire.documents import decode_text
 from tidewatt_wire.keys import trusted_key
 from tidewatt_wire.messages import TrustedKey

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import aiomqtt
 
-from tidewatt_router.connection import Connection
+from tidewatt_link.connection import Connection
 from tidewatt_wire.topics import FleetTopic
 
 log = logging.getLogger(__name__)

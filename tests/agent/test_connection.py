@@ -14,12 +14,12 @@ from tests.websocket import websockets_before
 from tests.world import HandClock, Mosquitto
 
 from tidewatt_agent.config import Config, parse_config
-from tidewatt_agent.connection import CannotConnect, Connection
 from tidewatt_agent.enrolling.renewal import Renewal
 from tidewatt_agent.linkchecks import certificate_finding, link_findings
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_coordinator.config import parse_config as parse_coordinator_config
 from tidewatt_coordinator.pki.certificates import key_pem, new_key
+from tidewatt_link.connection import CannotConnect, Connection
 from tidewatt_wire.brokers import SCHEMES, Credentials, parse_broker_url, why_not
 from tidewatt_wire.documents import to_toml
 
@@ -28,19 +28,6 @@ ROOT = Path(__file__).parents[2]
 
 def now_ms() -> int:
     return round(now().timestamp() * 1000)
-
-
-def test_both_sides_connect_in_the_same_way() -> None:
-    agent = ROOT / "agent/tidewatt_agent/connection.py"
-    coordinator = ROOT / "coordinator/tidewatt_coordinator/connection.py"
-    router = ROOT / "router/tidewatt_router/connection.py"
-    assert agent.read_text() == coordinator.read_text() == router.read_text()
-
-
-def test_files_are_replaced_and_ends_are_met_in_the_same_way() -> None:
-    for name in ("durable.py", "stopping.py"):
-        agent, router = ROOT / "agent/tidewatt_agent" / name, ROOT / "router/tidewatt_router" / name
-        assert agent.read_text() == router.read_text()
 
 
 def test_urls() -> None:

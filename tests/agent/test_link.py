@@ -9,8 +9,8 @@ import aiomqtt
 from tests.world import Mosquitto, ignore, until
 
 from tidewatt_agent.answers import Answers
-from tidewatt_agent.connection import Connection
 from tidewatt_agent.link import LONGEST_BACKOFF_S, Link, pause_s
+from tidewatt_link.connection import Connection
 from tidewatt_wire.codec import decode, encode
 from tidewatt_wire.messages import Ack, Birth, Counters, Gauges, PolicySet, Report, Will
 from tidewatt_wire.topics import DeviceTopic, FleetTopic, ModelTopic, every_chunk, parse

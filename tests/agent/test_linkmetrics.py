@@ -9,7 +9,6 @@ from tests.secured import Pki
 from tests.world import ignore
 
 from tidewatt_agent.config import parse_config
-from tidewatt_agent.connection import Connection
 from tidewatt_agent.daemon import capabilities_of, outbox_of
 from tidewatt_agent.foresight import Foresight
 from tidewatt_agent.hands import FoldedHands, SocketHands
@@ -20,6 +19,7 @@ from tidewatt_agent.outbox import Outbox
 from tidewatt_agent.spool import Spool
 from tidewatt_agent.status import Status, parse, sentences, summarise
 from tidewatt_governor.boards import BoardProfile
+from tidewatt_link.connection import Connection
 from tidewatt_wire.brokers import Credentials
 from tidewatt_wire.codec import encode
 from tidewatt_wire.messages import Birth, CoordinatorState, Counters, Gauges, Report

@@ -19,7 +19,7 @@ from tidewatt_coordinator.alerts.retained import publish
 from tidewatt_coordinator.alerts.settings import Email, Webhook
 from tidewatt_coordinator.alerts.undelivered import Undelivered
 from tidewatt_coordinator.alerts.webhook import post
-from tidewatt_coordinator.connection import Connection
+from tidewatt_link.connection import Connection
 from tidewatt_wire.codec import decode
 from tidewatt_wire.messages import Alert
 from tidewatt_wire.topics import AlertTopic

@@ -23,10 +23,10 @@ from tidewatt_coordinator.alerts.telling import Telling, tellers
 from tidewatt_coordinator.alerts.watch import Watch
 from tidewatt_coordinator.cli import app
 from tidewatt_coordinator.config import Config, parse_config
-from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.costs.days import DAY_MS, day_ms
 from tidewatt_coordinator.costs.store import Charges
 from tidewatt_coordinator.ledger.store import Ledger
+from tidewatt_link.connection import Connection
 from tidewatt_wire.codec import decode
 from tidewatt_wire.messages import Alert
 from tidewatt_wire.topics import AlertTopic

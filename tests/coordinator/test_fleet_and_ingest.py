@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from tests.steered import steering_of
 from tests.world import HandClock, Mosquitto, until
 
-from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ingest import Ingest
 from tidewatt_coordinator.ledger.store import Ledger
@@ -20,6 +19,7 @@ from tidewatt_coordinator.skew import Skew, sentence
 from tidewatt_coordinator.steering import edge
 from tidewatt_coordinator.steering.settings import Dispatch
 from tidewatt_governor.boards import BoardProfile
+from tidewatt_link.connection import Connection
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.codec import encode
 from tidewatt_wire.messages import (

@@ -19,7 +19,6 @@ from tests.sealing import FLEETS_KEY
 from tests.steered import POLICIES, steering_of
 from tests.world import HandClock, Mosquitto, until
 
-from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.publisher import Publisher
@@ -29,6 +28,7 @@ from tidewatt_coordinator.steering.pools import PoolPrice
 from tidewatt_coordinator.steering.queue import Interruptions, QueueError
 from tidewatt_coordinator.steering.settings import Class, Dispatch, Pool, Spot
 from tidewatt_coordinator.steering.wheel import Steering
+from tidewatt_link.connection import Connection
 from tidewatt_wire.codec import decode
 from tidewatt_wire.messages import DispatchTable
 from tidewatt_wire.signing import DISPATCH_TYPE, open_envelope

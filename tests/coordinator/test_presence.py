@@ -10,8 +10,8 @@ import pytest
 from tests.world import HandClock, Mosquitto, until
 
 from tidewatt_agent.coordinators import Coordinators
-from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.presence import Presence, answers
+from tidewatt_link.connection import Connection
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.codec import encode
 from tidewatt_wire.messages import CoordinatorState
@@ -98,7 +98,7 @@ async def test_of_two_the_one_that_lives_has_the_last_word(mosquitto: Mosquitto,
 #: A coordinator's presence in a process of its own, which can be killed.
 PROCESS = """
 import asyncio, sys, time
-from tidewatt_coordinator.connection import Connection
+from tidewatt_link.connection import Connection
 from tidewatt_coordinator.presence import Presence
 from tidewatt_wire.clock import Clock
 broker = Connection(f"mqtt://127.0.0.1:{sys.argv[1]}")

@@ -11,12 +11,12 @@ from tests.sealing import sealed_rules
 from tests.steered import steering_of
 from tests.world import HandClock, Mosquitto, until
 
-from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.keys.folder import KeyFolder
 from tidewatt_coordinator.models.folder import ModelFolder
 from tidewatt_coordinator.publisher import Publisher
 from tidewatt_coordinator.steering.settings import Dispatch
+from tidewatt_link.connection import Connection
 from tidewatt_wire.codec import decode, encode
 from tidewatt_wire.messages import MODEL_CHUNK_BYTES, Policy, PolicySet, Rule
 from tidewatt_wire.signing import Signer, open_envelope, seal

@@ -6,10 +6,10 @@ from typing import Literal
 
 import pytest
 
-from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ingest import Ingest
 from tidewatt_coordinator.ledger.store import Ledger
+from tidewatt_link.connection import Connection
 from tidewatt_wire.codec import encode
 from tidewatt_wire.messages import Birth, PolicySet, Will
 from tidewatt_wire.sleeping import SleepState

@@ -16,7 +16,6 @@ from tests.sealing import FLEETS_KEY
 from tests.steered import POLICIES, steering_of
 from tests.world import HandClock, Mosquitto, until
 
-from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.dispatch.backends import Backend
 from tidewatt_coordinator.dispatch.checker import faults
 from tidewatt_coordinator.dispatch.classes import RequestClass
@@ -35,6 +34,7 @@ from tidewatt_coordinator.steering.publishing import message
 from tidewatt_coordinator.steering.readings import Reading, Readings
 from tidewatt_coordinator.steering.settings import Class, Dispatch, Pool, wrong_dispatch
 from tidewatt_governor.boards import BoardProfile
+from tidewatt_link.connection import Connection
 from tidewatt_wire.codec import decode, encode
 from tidewatt_wire.messages import Birth, DispatchTable, Policy
 

@@ -10,9 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tidewatt_coordinator.app import Coordinator
 from tidewatt_coordinator.config import Config, Ledger
-from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.web import api
 from tidewatt_governor.boards import BoardProfile
+from tidewatt_link.connection import Connection
 from tidewatt_wire.clock import Timebase
 from tidewatt_wire.messages import Birth, Counters, Gauges, Report, Verdict
 

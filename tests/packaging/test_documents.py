@@ -12,7 +12,7 @@ from tests.world import BOARDS
 
 from tidewatt_coordinator.app import Coordinator
 from tidewatt_coordinator.config import Config, Ledger
-from tidewatt_coordinator.connection import Connection
+from tidewatt_link.connection import Connection
 from tidewatt_wire.clock import Timebase
 
 ROOT = Path(__file__).parents[2]

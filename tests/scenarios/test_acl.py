@@ -9,10 +9,10 @@ import pytest
 from tests.secured import LONG_AGO, Pki, SecuredMosquitto, Voice, now
 from tests.world import Mosquitto
 
-from tidewatt_agent.connection import CannotConnect, Connection
 from tidewatt_coordinator.broker import free_port
-from tidewatt_coordinator.connection import Connection as CoordinatorConnection
 from tidewatt_coordinator.pki.certificates import key_pem, new_certificate, new_key, pem
+from tidewatt_link.connection import CannotConnect, Connection
+from tidewatt_link.connection import Connection as CoordinatorConnection
 from tidewatt_wire.brokers import Credentials
 from tidewatt_wire.codec import MAX_BYTES
 from tidewatt_wire.topics import (

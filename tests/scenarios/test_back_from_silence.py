@@ -9,16 +9,16 @@ import pytest
 from tests.world import HandClock, Mosquitto, ignore, until
 
 from tidewatt_agent import outbox as outboxes
-from tidewatt_agent.connection import Connection as AgentConnection
 from tidewatt_agent.link import Link
 from tidewatt_agent.outbox import Outbox
 from tidewatt_agent.spool import Spool
 from tidewatt_coordinator.broker import embedded
-from tidewatt_coordinator.connection import Connection
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ingest import Ingest
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.presence import Presence
+from tidewatt_link.connection import Connection
+from tidewatt_link.connection import Connection as AgentConnection
 from tidewatt_wire.messages import Birth, Counters, Gauges, Report
 
 EPOCHS = {"first": 7_000, "second": 12_000}

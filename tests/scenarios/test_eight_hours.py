@@ -14,7 +14,6 @@ from tests.sealing import FLEETS_KEY
 from tests.steered import steering_of
 from tests.world import HandClock, Mosquitto, until
 
-from tidewatt_agent.connection import Connection
 from tidewatt_agent.hands import NoReboots, Outcome, Stance
 from tidewatt_agent.link import Link
 from tidewatt_agent.load.pages import parse_exposition
@@ -25,7 +24,6 @@ from tidewatt_agent.standin.room import Room
 from tidewatt_agent.standin.run import follow_dispatch
 from tidewatt_agent.tegrastats.parse import parse_line
 from tidewatt_agent.tick import Identity, Tick
-from tidewatt_coordinator.connection import Connection as CoordinatorConnection
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ingest import Ingest
 from tidewatt_coordinator.ledger.account import account
@@ -40,6 +38,8 @@ from tidewatt_governor.boards import BoardProfile
 from tidewatt_governor.sample import Load
 from tidewatt_governor.simulate.printing import application_metrics, tegrastats_line
 from tidewatt_governor.traffic import scaled, shipped_day
+from tidewatt_link.connection import Connection
+from tidewatt_link.connection import Connection as CoordinatorConnection
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import Birth, Policy, PolicySet, Report, Rule
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import aiomqtt
 from tests.world import HandClock, Mosquitto, until
 
-from tidewatt_agent.connection import Connection
 from tidewatt_agent.link import Link
 from tidewatt_agent.signals import Signals, Worth
 from tidewatt_coordinator.config import Config, Coordinator, Edge
 from tidewatt_coordinator.electricity.rates import HOUR_MS
 from tidewatt_coordinator.energytopic import EnergyTopics
 from tidewatt_coordinator.ledger.store import Ledger
+from tidewatt_link.connection import Connection
 from tidewatt_wire.messages import Birth
 
 MIDNIGHT_MS = 1_795_219_200_000

@@ -14,12 +14,12 @@ from tests.secured import SecuredMosquitto
 from tests.world import HandClock
 
 from tidewatt_agent.config import parse_config
-from tidewatt_agent.connection import CannotConnect, Connection
 from tidewatt_agent.enrolling.identity import read_identity
 from tidewatt_agent.enrolling.renewal import Renewal
 from tidewatt_agent.policyfile import configured_keys
 from tidewatt_coordinator.broker import free_port
 from tidewatt_coordinator.keys.folder import KeyFolder
+from tidewatt_link.connection import CannotConnect, Connection
 
 COORDINATOR = """\
 [coordinator]

@@ -13,7 +13,7 @@ from tests.sealing import FLEETS_KEY, FOREIGN_KEY, PUBLIC
 from tests.secured import SecuredMosquitto
 from tests.world import until
 
-from tidewatt_coordinator.connection import Connection
+from tidewatt_link.connection import Connection
 from tidewatt_router.status import RouterSilentError, Status, fetch, summarise
 from tidewatt_wire.codec import encode
 from tidewatt_wire.messages import ClassWeights, DispatchTable

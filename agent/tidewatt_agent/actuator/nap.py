@@ -22,8 +22,8 @@ from pathlib import Path
 import msgspec
 
 from tidewatt_agent.actuator.reboot import BOOT_ID
-from tidewatt_agent.durable import replace_file
 from tidewatt_agent.sysfs.tree import Tree
+from tidewatt_link.durable import replace_file
 
 log = logging.getLogger(__name__)
 

@@ -21,9 +21,9 @@ import msgspec
 
 from tidewatt_agent.actuator.plan import MASKS, wanted
 from tidewatt_agent.actuator.tool import STATUS
-from tidewatt_agent.durable import remove_file, replace_file
 from tidewatt_agent.nvpmodel import PowerModes
 from tidewatt_agent.sysfs.tree import Tree
+from tidewatt_link.durable import remove_file, replace_file
 
 log = logging.getLogger(__name__)
 

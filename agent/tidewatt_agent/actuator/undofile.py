@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from tidewatt_agent.durable import remove_file, replace_file
+from tidewatt_link.durable import remove_file, replace_file
 
 #: What is unreadable is not guessed.
 MEND = "set the board's mode by hand, then remove the file"

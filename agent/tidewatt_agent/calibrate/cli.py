@@ -22,7 +22,6 @@ from tidewatt_agent.calibrate.neighbours import fleet_policy, who_governs
 from tidewatt_agent.calibrate.sweep import Sweep, table
 from tidewatt_agent.config import Config, http_url, without_user
 from tidewatt_agent.daemon import profile_of, readers_of
-from tidewatt_agent.durable import replace_file
 from tidewatt_agent.eyes import Eyes
 from tidewatt_agent.hands import Hands, SocketHands
 from tidewatt_agent.hold import seconds
@@ -30,13 +29,14 @@ from tidewatt_agent.load.endpoint import Applications
 from tidewatt_agent.power import Calibration, PowerRule
 from tidewatt_agent.readers import Readers
 from tidewatt_agent.recognise import recognise
-from tidewatt_agent.stopping import stop_asked
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_governor.calibrate import Plan, calibrated
 from tidewatt_governor.fitting import BadMeasurementError, Fit
 from tidewatt_governor.points import usable_rps
 from tidewatt_governor.policy import allowed
+from tidewatt_link.durable import replace_file
+from tidewatt_link.stopping import stop_asked
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.documents import to_toml
 from tidewatt_wire.messages import OperatingPoint, Policy

@@ -6,12 +6,12 @@ import time
 import aiomqtt
 
 from tidewatt_agent.config import POLICY_FILE, Config, kept_in
-from tidewatt_agent.connection import Connection
 from tidewatt_agent.hands import Hands
 from tidewatt_agent.hold import Agent
 from tidewatt_agent.policies import Policies
 from tidewatt_agent.policyfile import PolicyFile, configured_keys
 from tidewatt_agent.status import AgentSilentError, fetch
+from tidewatt_link.connection import Connection
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import Policy
 from tidewatt_wire.topics import FleetTopic

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 from tidewatt_agent.config import Address, Config, https_url, parse_config
-from tidewatt_agent.connection import CannotConnect, trusting
-from tidewatt_agent.durable import replace_file
 from tidewatt_agent.enabling import with_key
 from tidewatt_agent.enrolling.door import ask, trust_on_first_use
 from tidewatt_agent.enrolling.identity import answered, folder, keep, new_key, signing_request
 from tidewatt_agent.enrolling.renewal import renew
+from tidewatt_link.connection import CannotConnect, trusting
+from tidewatt_link.durable import replace_file
 from tidewatt_wire.brokers import parse_broker_url
 from tidewatt_wire.documents import decode_text
 from tidewatt_wire.enrolment import ENROLL, Enrolled, EnrollRequest, check_device_name

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import NameOID
 
-from tidewatt_agent.durable import replace_file
+from tidewatt_link.durable import replace_file
 from tidewatt_wire.enrolment import RENEW_AFTER, Enrolled, to_be_signed
 
 

@@ -7,7 +7,6 @@ import random
 from pathlib import Path
 
 from tidewatt_agent.config import Link, https_url
-from tidewatt_agent.connection import CannotConnect, trusting
 from tidewatt_agent.enrolling.door import ask
 from tidewatt_agent.enrolling.identity import (
     Identity,
@@ -17,6 +16,7 @@ from tidewatt_agent.enrolling.identity import (
     read_identity,
     signing_request,
 )
+from tidewatt_link.connection import CannotConnect, trusting
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.enrolment import RENEW, RenewRequest
 from tidewatt_wire.units import MILLISECONDS_PER_SECOND

@@ -10,7 +10,6 @@ from pathlib import Path
 import aiomqtt
 
 from tidewatt_agent.config import Config, kept_in
-from tidewatt_agent.connection import Connection
 from tidewatt_agent.daemon import readers_of
 from tidewatt_agent.power import Calibration, PowerRule
 from tidewatt_agent.readers import Readers
@@ -20,6 +19,7 @@ from tidewatt_agent.sleeping.machine import identity_of
 from tidewatt_agent.sleeping.qualify import Bench, Plan
 from tidewatt_agent.sleeping.verdict import Verdict
 from tidewatt_agent.sysfs.tree import Tree
+from tidewatt_link.connection import Connection
 from tidewatt_wire.clock import Clock
 
 #: Seconds over which the board's power is taken, before and after.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from tidewatt_agent.durable import remove_file, replace_file
+from tidewatt_link.durable import remove_file, replace_file
 
 FILE_NAME = "nap.json"
 

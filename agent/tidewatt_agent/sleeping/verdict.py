@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from tidewatt_agent.durable import replace_file
+from tidewatt_link.durable import replace_file
 
 log = logging.getLogger(__name__)
 

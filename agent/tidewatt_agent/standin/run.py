@@ -14,12 +14,12 @@ from pathlib import Path
 import aiomqtt
 import msgspec
 
-from tidewatt_agent.connection import Connection
 from tidewatt_agent.standin.doors import Doors
 from tidewatt_agent.standin.room import Room
-from tidewatt_agent.stopping import stop_asked
 from tidewatt_governor.boards import load_profile
 from tidewatt_governor.traffic import parse_trace, scaled, shipped_day
+from tidewatt_link.connection import Connection
+from tidewatt_link.stopping import stop_asked
 from tidewatt_wire.clock import Clock, Timebase
 from tidewatt_wire.codec import Refused, decode
 from tidewatt_wire.documents import decode_text

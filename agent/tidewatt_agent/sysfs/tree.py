@@ -11,7 +11,7 @@ import os
 import re
 from pathlib import Path
 
-from tidewatt_agent.durable import remove_file, replace_file
+from tidewatt_link.durable import remove_file, replace_file
 
 PAGE = 4096
 #: /proc/stat of a board is some kilobytes; what is longer than this isn't for us.

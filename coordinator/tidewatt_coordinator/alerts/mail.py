@@ -10,7 +10,7 @@ from email.utils import format_datetime
 
 from tidewatt_coordinator.alerts.settings import Email
 from tidewatt_coordinator.alerts.undelivered import Undelivered
-from tidewatt_coordinator.connection import CannotConnect, read_password, trusting
+from tidewatt_link.connection import CannotConnect, read_password, trusting
 from tidewatt_wire.messages import Alert
 
 TIMEOUT_S = 15.0

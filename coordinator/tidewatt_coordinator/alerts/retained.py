@@ -7,7 +7,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from tidewatt_coordinator.alerts.undelivered import Undelivered
-from tidewatt_coordinator.connection import Connection
+from tidewatt_link.connection import Connection
 from tidewatt_wire.codec import encode
 from tidewatt_wire.messages import Alert
 from tidewatt_wire.topics import AlertTopic

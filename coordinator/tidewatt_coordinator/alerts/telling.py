@@ -19,7 +19,7 @@ from tidewatt_coordinator.alerts.settings import MQTT, Alerts, Email, Webhook
 from tidewatt_coordinator.alerts.store import AlertBook, Delivery
 from tidewatt_coordinator.alerts.undelivered import Undelivered
 from tidewatt_coordinator.alerts.webhook import post
-from tidewatt_coordinator.connection import Connection
+from tidewatt_link.connection import Connection
 from tidewatt_wire.messages import Alert
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ import httpx
 from tidewatt_coordinator.alerts.cloudevent import CONTENT_TYPE, cloud_event, signed
 from tidewatt_coordinator.alerts.settings import Webhook
 from tidewatt_coordinator.alerts.undelivered import Undelivered
-from tidewatt_coordinator.connection import CannotConnect, read_password, trusting
+from tidewatt_link.connection import CannotConnect, read_password, trusting
 from tidewatt_wire.messages import Alert
 
 TIMEOUT_S = 10.0

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
+from tidewatt_link.durable import replace_file
 from tidewatt_router import rounding
 from tidewatt_router.config import Config, Envoy, host_port
-from tidewatt_router.durable import replace_file
 from tidewatt_router.proxies import Achieved, CannotApply
 from tidewatt_router.splits import Split, Wanted
 

@@ -12,9 +12,9 @@ the test reads it; if it fails, or the reload does, the one before comes back.
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from tidewatt_link.durable import remove_file, replace_file
 from tidewatt_router import rounding
 from tidewatt_router.config import Config, Nginx
-from tidewatt_router.durable import remove_file, replace_file
 from tidewatt_router.proxies import Achieved, CannotApply
 from tidewatt_router.proxies.commands import run
 from tidewatt_router.routes import Backend, Route

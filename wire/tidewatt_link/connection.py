@@ -1,9 +1,4 @@
-"""From the configuration to a client of the broker: TLS, certificates, passwords, and why there is none.
-
-Agent, coordinator and router never import each other, and what they share touches no file: so each has
-this module, and a test holds the three to the same text.
-"""
-
+"""From the configuration to a client of the broker: TLS, certificates, passwords, and why there is none."""
 import asyncio
 import contextlib
 import logging
