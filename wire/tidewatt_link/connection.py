@@ -1,4 +1,5 @@
 """From the configuration to a client of the broker: TLS, certificates, passwords, and why there is none."""
+
 import asyncio
 import contextlib
 import logging
