@@ -6,6 +6,15 @@ Each trace (a `timestamp,requests_per_minute` file) is scaled so that its 99.5th
 requests/s for each of ten devices, and its last 15 % (at most the last N minutes) is lived on the boards of
 benchmarks/boards. The planner sees what the agents knew a report ago; each agent decides for itself, under
 its hint. Beside it the same agents alone, each with a tenth of the traffic, and all devices in MAXN.
+
+Proxies hold each board to what it can take and pass the rest on to the others, as the router sets them up
+(`max_conns`, `maxconn`; dispatch/overflow.py). The limit counts requests in flight, rate times wait, which is
+about the same in every mode, so it holds a board to the mode it stands in just then, without telemetry. It is
+modelled by the minute: what the plan's shares give is passed on over what the boards can serve in that
+minute, dwell and switching pauses included. So a minute violates when the fleet as it stands can't serve what
+is asked; the line "nothing passed on" is the same plan with every board left alone with its share. Agents
+that act alone stand alike on even shares: nobody has room that another lacks.
+
 Traces under 1,000 minutes are left out. All simulated.
 """
 
@@ -38,6 +47,9 @@ from tidewatt_governor.traffic import PEAK_QUANTILE
 PEAK_RPS = 300.0
 #: Minutes lived before the reported part, for guards to know the traffic.
 LEAD_IN = 1440
+#: Minutes that the forecaster has lived before those: three days, as a board that is new in the fleet. Seven
+#: more than double the benchmark's time.
+FORECAST_LEAD_IN = 4320
 
 
 def main() -> None:
@@ -65,7 +77,7 @@ def _trace(series: Series, most: int) -> list[Outcome]:
     if level <= 0.0:
         return []
     begins = max(1, first - LEAD_IN)
-    made = forecast_series(series, read_model(""), begins)
+    made = forecast_series(series, read_model(""), begins, lead_in=FORECAST_LEAD_IN)
     rates = filled(series, COUNT * PEAK_RPS / level)
     whole = scaled(made, COUNT * PEAK_RPS / level)
     part = {minute + 1: one for minute, one in scaled(made, PEAK_RPS / level).items()}
@@ -92,12 +104,14 @@ def compared(name: str, scene: Scene, whole: dict[int, Forecast], part: dict[int
         requests=MINUTE_S * sum(demand),
         switches=0,
     )
+    foreseen = expected(scene, whole, terms)
     best = msgspec.structs.replace(most, energy_j=MINUTE_S * sum(bound.watts(rps) for rps in demand))
     ways = {
         "every device in its strongest mode": most,
         "each agent alone, traffic split evenly": alone(scene, part),
         "planned together, without a forecast": planned(scene, expected(scene, {}, terms), terms),
-        "planned together": planned(scene, expected(scene, whole, terms), terms),
+        "planned together, nothing passed on": planned(scene, foreseen, terms, spills=False),
+        "planned together": planned(scene, foreseen, terms),
         "clairvoyant joint bound": best,
     }
     return [Outcome.of(name, board.name, way, lived, most, best) for way, lived in ways.items()]

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 import msgspec
+import numpy as np
 
 from benchmarks.governor import POLICY
+from tidewatt_coordinator.dispatch.overflow import spilled
 from tidewatt_coordinator.planning.demand import DemandGuard, Guarded
 from tidewatt_coordinator.planning.envelopes import envelopes_of
 from tidewatt_coordinator.planning.plan import Device, Plan, PlanState, plan
@@ -21,6 +23,8 @@ COUNT = 10
 #: Whole minutes by which the coordinator's telemetry is older than the agent's own: the report interval,
 #: rounded up.
 STALE_MIN = 1
+#: A limit is a hair below what keeps the promise: a sum's rounding is no overload.
+NEARLY = 1.0 - 1e-7
 
 #: Of an agent under a plan: the fleet's guard has the margin for what may come, the agent's own rule
 #: answers what has come. Tuned on the 15 % before the last, as the planner's terms.
@@ -74,12 +78,18 @@ class Boards:
         self,
         minute: int,
         before: Sequence[float],
-        now: Sequence[float],
+        offered: Sequence[float],
         hints: Sequence[Hint | None],
-        forecast: Forecast | None,
-    ) -> None:
-        """Every agent decides on its rate in the minute before, then `minute` is lived at the rate `now`."""
+        forecast: Forecast | None = None,
+        *,
+        spills: bool = False,
+    ) -> list[float]:
+        """Every agent decides on its rate in the minute before, then `minute` is lived.
+
+        The rates it was lived at: what is offered, or, if the proxy `spills`, what each can take of it.
+        """
         wanted = self._decide(minute * MINUTE_S - 0.5, before, hints, forecast)
+        now = self._spilled(wanted, offered) if spills else list(offered)
         broken = False
         for board, point, rps in zip(self.boards, wanted, now, strict=True):
             was = board.run.violating
@@ -90,6 +100,16 @@ class Boards:
         self._minutes += 1
         self._violating += broken
         self._requests += MINUTE_S * sum(now)
+        return now
+
+    def _spilled(self, wanted: Sequence[str], offered: Sequence[float]) -> list[float]:
+        pairs = zip(self.boards, wanted, strict=True)
+        most = [board.usable_rps(point) * NEARLY for board, point in pairs]
+        if all(rps <= room for rps, room in zip(offered, most, strict=True)):
+            return list(offered)
+        column = np.array(offered)[:, None]
+        loads: list[float] = spilled(column, column, np.array(most))[:, 0].tolist()
+        return loads
 
     def _decide(
         self, now_s: float, before: Sequence[float], hints: Sequence[Hint | None], forecast: Forecast | None
@@ -161,9 +181,17 @@ def expected(scene: Scene, forecasts: Mapping[int, Forecast], terms: Terms) -> d
 
 
 def planned(
-    scene: Scene, demands: Mapping[int, Guarded | None], terms: Terms, policy: Policy = HINTED
+    scene: Scene,
+    demands: Mapping[int, Guarded | None],
+    terms: Terms,
+    policy: Policy = HINTED,
+    *,
+    spills: bool = True,
 ) -> Lived:
-    """The fleet planned together, a plan a minute; each agent decides under its hint."""
+    """The fleet planned together, a plan a minute; each agent decides under its hint.
+
+    `spills`: the proxy holds every board to what it can take and gives the rest to the others.
+    """
     boards, state = Boards(scene.rules, policy), PlanState()
     envelopes = envelopes_of(scene.rules.profile.points, scene.rules.slo_p95_ms)
     names = [f"device-{index}" for index in range(COUNT)]
@@ -178,9 +206,8 @@ def planned(
         ]
         state, made = plan(state, devices, demands[minute], minute, terms)
         hints = [_hint(made, name, minute) for name in names]
-        now = [scene.rates[minute] * made.devices[name].share for name in names]
-        boards.minute(minute, before, now, hints, None)
-        before = now
+        offered = [scene.rates[minute] * made.devices[name].share for name in names]
+        before = boards.minute(minute, before, offered, hints, spills=spills)
         seen = [*seen[1:], [board.point.name for board in boards.boards]]
     return boards.lived
 

@@ -20,6 +20,8 @@ from tidewatt_governor.steps import beat_of, changed, with_change
 #: Residuals remembered: two days of minutes. Fewer than FEWEST tell nothing: until then the margin is COLD.
 KEPT, FEWEST = 2880, 30
 COLD = 0.15
+#: An error is never reckoned in less than this many requests/s.
+LEAST_RPS = 1e-9
 #: A minute whose p99 is this near to its median is taken as sure.
 SURE = 1e-3
 
@@ -35,7 +37,7 @@ class Guarded(msgspec.Struct, frozen=True):
 
 
 class Residuals:
-    """The shares by which truth lately exceeded expectation, and their upper quantile."""
+    """By how many widths truth lately exceeded expectation, and the upper quantile of that."""
 
     def __init__(self, quantile: float) -> None:
         self._quantile = quantile
@@ -56,9 +58,7 @@ class Residuals:
 
     @property
     def margin(self) -> float:
-        """A share, at least 0."""
-        if not self.known:
-            return COLD
+        """Widths, at least 0. Only where it is known."""
         last = len(self._ordered) - 1
         return max(0.0, self._ordered[min(last, math.floor(self._quantile * len(self._ordered)))])
 
@@ -68,22 +68,26 @@ class Track:
 
     def __init__(self, terms: Terms) -> None:
         self._residuals = {sure: Residuals(terms.tail_quantile) for sure in (False, True)}
-        self._open: dict[int, tuple[float, bool]] = {}
+        self._open: dict[int, tuple[float, float, bool]] = {}
         self._least = terms.least_margin
 
-    def expect(self, minute: int, rps: float, floor_rps: float, *, sure: bool) -> Guarded:
-        """What to be ready for in that minute, when `rps` is expected; remembered until it came."""
-        self._open[minute] = (rps, sure)
-        margin = max(self._residuals[sure].margin, self._least)
-        return Guarded(
-            rps, rps + max(rps, floor_rps) * margin, f"{rps:.0f} rps expected + {margin:.0%}", sure
-        )
+    def expect(self, minute: int, rps: float, width_rps: float, *, sure: bool) -> Guarded:
+        """What to be ready for in that minute, when `rps` is expected; remembered until it came.
 
-    def came(self, minute: int, rps: float, floor_rps: float) -> None:
+        `width_rps`: what its error is reckoned in, above 0: more where more may come.
+        """
+        self._open[minute] = (rps, width_rps, sure)
+        known = self._residuals[sure]
+        extra = known.margin * width_rps if known.known else rps * COLD
+        extra = max(extra, rps * self._least)
+        words = f"{rps:.0f} rps expected + {extra / max(rps, 1e-9):.0%}"
+        return Guarded(rps, rps + extra, words, sure)
+
+    def came(self, minute: int, rps: float) -> None:
         """Learn from a minute that is over; what was expected of earlier ones is forgotten."""
         if expected := self._open.pop(minute, None):
-            guess, sure = expected
-            self._residuals[sure].add((rps - guess) / max(guess, floor_rps, 1e-9))
+            guess, width, sure = expected
+            self._residuals[sure].add((rps - guess) / width)
         self._open = {later: one for later, one in self._open.items() if later > minute}
 
     @property
@@ -110,7 +114,7 @@ class DemandGuard:
             self._changes = with_change(self._changes, minute)
         self._newest = (minute, rps)
         for track in (self._last, self._foreseen):
-            track.came(minute, rps, self._floor_rps)
+            track.came(minute, rps)
 
     def ready(self, minute: int, forecast: Forecast | None) -> Guarded | None:
         """What to be ready for in `minute`; None where what is known is too old to tell.
@@ -122,7 +126,7 @@ class DemandGuard:
         newest, rps = self._newest
         beat = beat_of(self._changes)
         sure = beat is not None and beat.left(newest) >= minute - newest
-        plain = self._last.expect(minute, rps, self._floor_rps, sure=sure)
+        plain = self._last.expect(minute, rps, self._level(rps), sure=sure)
         foreseen = self._expect(minute, forecast)
         if sure or foreseen is None or not self._foreseen.known or forecast is None or not forecast.trusted:
             return plain
@@ -134,5 +138,9 @@ class DemandGuard:
         row = forecast.rps[minute - forecast.minute - 1]
         if not all(map(math.isfinite, row)) or row[P50] < 0.0:
             return None
-        sure = row[P99] - row[P50] <= SURE * row[P50]
-        return self._foreseen.expect(minute, row[P50], self._floor_rps, sure=sure)
+        spread = row[P99] - row[P50]
+        width = max(spread, 0.0) + self._terms.steady * self._level(row[P50])
+        return self._foreseen.expect(minute, row[P50], width, sure=spread <= SURE * row[P50])
+
+    def _level(self, rps: float) -> float:
+        return max(rps, self._floor_rps, LEAST_RPS)

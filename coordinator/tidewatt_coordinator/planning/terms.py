@@ -10,11 +10,14 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of one fleet's planner."""
 
-    tail_quantile: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.997
+    tail_quantile: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.99
     """The guard is this quantile of by how much the fleet's demand lately exceeded what was expected."""
     least_margin: Annotated[float, msgspec.Meta(ge=0)] = 0.025
     """The guard is at least this: a little more than the agents' own headroom, or they raise themselves."""
-    hold_min: Count = 6
+    steady: Annotated[float, msgspec.Meta(gt=0)] = 0.05
+    """A forecast's error is reckoned in its own spread (p99 less median) and this share of its median: what
+    it knows of how uncertain a minute is counts, and what it doesn't know is not taken for nothing."""
+    hold_min: Count = 3
     """Minutes for which capacity that was needed is kept: what bounds switches under noise."""
     switch_pause_s: Annotated[float, msgspec.Meta(ge=0, lt=60)] = 2.0
     """Seconds without service that a switch costs in its minute."""

@@ -45,10 +45,15 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
     """Share of the minutes in which forecasts were followed."""
 
 
-def forecast_series(series: Series, model: Model, first: int) -> dict[int, Forecast]:
-    """The forecast made at the end of every minute from `first` - 1 on, by minute of the series."""
+def forecast_series(
+    series: Series, model: Model, first: int, *, lead_in: int = LEAD_IN
+) -> dict[int, Forecast]:
+    """The forecast made at the end of every minute from `first` - 1 on, by minute of the series.
+
+    `lead_in`: minutes that the forecaster has lived before; those before them it only remembers.
+    """
     forecaster = Forecaster(model)
-    begin = max(0, first - LEAD_IN)
+    begin = max(0, first - lead_in)
     for minute in range(max(0, begin - KEPT), begin):
         forecaster.history.add(minute, float(series.rps[minute]))
     made = {}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from tidewatt_governor.boards import BoardProfile
-from tidewatt_governor.points import p95_at, watts_at
+from tidewatt_governor.points import p95_at, usable_rps, watts_at
 from tidewatt_wire.messages import OperatingPoint
 
 MINUTE_S = 60.0
@@ -30,10 +30,14 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
         """Joules of one minute."""
         return watts_at(point, rps) * MINUTE_S
 
+    def served_rps(self, rps: float, *, switched: bool) -> float:
+        """What is left of a rate in a minute; `switched`: the switch was in it."""
+        pause_s = self.profile.physics.switch_pause_s if switched else 0.0
+        return rps * (1.0 - pause_s / MINUTE_S)
+
     def violates(self, point: OperatingPoint, rps: float, *, switched: bool) -> bool:
         """Whether a minute at that rate breaks the promise; `switched`: the switch was in it."""
-        pause_s = self.profile.physics.switch_pause_s if switched else 0.0
-        if rps > point.capacity_rps * (1.0 - pause_s / MINUTE_S):
+        if rps > self.served_rps(point.capacity_rps, switched=switched):
             return True
         return p95_at(point, min(rps, ALMOST_FULL * point.capacity_rps)) > self.slo_p95_ms
 
@@ -62,7 +66,7 @@ class MinuteBoard:
 
     def minute(self, wanted: str, rps: float) -> None:
         """Live one minute of `rps` requests/s at `wanted`, or where it is while it must dwell."""
-        switched = wanted != self.point.name and self._age >= self._rules.dwell_min
+        switched = self._switches_to(wanted)
         if switched:
             self.point, self._age = self._rules.profile.point(wanted), 0
         self._age += 1
@@ -73,6 +77,15 @@ class MinuteBoard:
         self._row = self._row + 1 if broken else 0
         self._violating += broken
         self._longest = max(self._longest, self._row)
+
+    def usable_rps(self, wanted: str) -> float:
+        """What the next minute at `wanted`, or where it must dwell, can serve within the promise."""
+        switched = self._switches_to(wanted)
+        point = self._rules.profile.point(wanted) if switched else self.point
+        return self._rules.served_rps(usable_rps(point, self._rules.slo_p95_ms), switched=switched)
+
+    def _switches_to(self, wanted: str) -> bool:
+        return wanted != self.point.name and self._age >= self._rules.dwell_min
 
     @property
     def run(self) -> Run:
