@@ -76,7 +76,8 @@ train: $(VENV)/.train ## train a forecasting model (ARGS="--csv DIR --out FILE")
 	@exec $(BIN)/tidewatt train $(ARGS)
 
 bench-governor bench-forecast bench-joint: $(VENV)/.bench
-bench-joint: export OPENBLAS_NUM_THREADS := 1 # a process per core as it is
+# A process per core as it is.
+bench-joint: export OPENBLAS_NUM_THREADS = 1
 bench-%: $(VENV)/.dev bench-packages ## one benchmark (bench-agent), table here, JSON in benchmarks/results
 	@$(BIN)/python -m benchmarks.$*
 
