@@ -232,6 +232,19 @@ def test_the_margin_is_what_the_forecast_lately_took() -> None:
     assert sure.rps == pytest.approx(80.0 * (1.0 + COLD)), "sure minutes have residuals of their own"
 
 
+def test_a_minute_of_which_the_forecast_is_less_certain_gets_more_margin() -> None:
+    guard = DemandGuard(TERMS)
+    for minute in range(FEWEST + 5):
+        guard.came(minute, 100.0)
+        guard.ready(minute + 2, forecast(minute, 80.0, 90.0))
+    certain, uncertain = (guard.ready(minute + 2, forecast(minute, 80.0, p99)) for p99 in (90.0, 110.0))
+    assert certain is not None
+    assert uncertain is not None
+    # 20 beyond the median came when the forecast's own spread was 10; now it is 30.
+    more = (30.0 + 80.0 * TERMS.steady) / (10.0 + 80.0 * TERMS.steady)
+    assert uncertain.rps - 80.0 == pytest.approx(more * (certain.rps - 80.0))
+
+
 def test_an_untrusted_absurd_or_old_forecast_is_not_followed() -> None:
     guard = DemandGuard(TERMS)
     for minute in range(FEWEST + 5):

@@ -69,5 +69,7 @@ def spilled(offered: Floats, shares: Floats, most: Floats) -> Floats:
         kept = np.where(over, most / np.where(over, total, 1.0), 1.0)
         excess = np.where(takes[None, :], loads * (1.0 - kept)[:, None], 0.0)
         loads -= excess
-        loads += open_to * (excess.sum(axis=0) / np.where(takes, open_to.sum(axis=0), 1.0))[None, :]
+        # Each one's part first: what is shared over weights next to nothing would have no number.
+        parts = open_to / np.where(takes, open_to.sum(axis=0), 1.0)[None, :]
+        loads += parts * excess.sum(axis=0)[None, :]
     return loads
