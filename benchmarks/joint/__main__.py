@@ -47,8 +47,8 @@ from tidewatt_governor.traffic import PEAK_QUANTILE
 PEAK_RPS = 300.0
 #: Minutes lived before the reported part, for guards to know the traffic.
 LEAD_IN = 1440
-#: Minutes that the forecaster has lived before those: three days, as a board that is new in the fleet. Seven
-#: more than double the benchmark's time.
+#: Minutes that the forecaster has lived before those: three days, as on a board that is new in the fleet;
+#: seven, as elsewhere, would take half as long again.
 FORECAST_LEAD_IN = 4320
 
 
