@@ -18,7 +18,10 @@ from tidewatt_coordinator.ledger.tables import cost_call
 
 #: Rows for one statement.
 PIECE = 1000
-_COLUMNS: dict[str, Rule] = {column.name: "new" for column in table.c if not column.primary_key}
+#: In the table's order, but last the time at which they were got.
+_COLUMNS: dict[str, Rule] = {
+    column.name: "new" for column in table.c if not column.primary_key and column.name != "taken_ms"
+} | {"taken_ms": "new"}
 _MONEY = ("quantity", "billed", "effective", "marginal", "list_cost")
 
 
@@ -147,13 +150,28 @@ def replace_batch(
 ) -> None:
     """Within a transaction: let `charges` be all that a source says about a batch.
 
-    For batches of some ten thousand: other writers on SQLite wait until the transaction ends.
+    Only what has changed is written: of a late report's day that is little. For batches of some ten
+    thousand: other writers on SQLite wait until the transaction ends.
     """
-    connection.execute(delete(table).where(table.c.source == source, table.c.batch == batch))
-    rows = (_row(charge, batch, taken_ms) for charge in charges)
     names = ("source", "key", *_COLUMNS)
-    in_order = sorted((tuple(row[name] for name in names) for row in rows), key=itemgetter(0, 1))
-    merge_rows(connection, table, _COLUMNS, in_order)
+    said = {
+        row["key"]: tuple(row[name] for name in names)
+        for row in (_row(one, batch, taken_ms) for one in charges)
+    }
+    told, starts = len(names) - 1, names.index("start_ms")  # all but when it was taken, which comes last
+    before = select(*(table.c[name] for name in names)).where(
+        table.c.source == source, table.c.batch == batch
+    )
+    kept = {row[1]: tuple(row) for row in connection.execute(before)}
+    new = [row for key, row in said.items() if key not in kept or kept[key][:told] != row[:told]]
+    gone = [row for key, row in kept.items() if key not in said]
+    if source == edge_days.EDGE:
+        changed = [*new, *gone, *(kept[row[1]] for row in new if row[1] in kept)]
+        edge_days.mark(connection, (row[starts] for row in changed))
+    for first in range(0, len(gone), PIECE):
+        keys = [row[1] for row in gone[first : first + PIECE]]
+        connection.execute(delete(table).where(table.c.source == source, table.c.key.in_(keys)))
+    merge_rows(connection, table, _COLUMNS, sorted(new, key=itemgetter(0, 1)))
 
 
 def _row(charge: Charge, batch: str, taken_ms: int) -> dict[str, object]:
