@@ -1,6 +1,6 @@
 """Charges in the ledger's database, and how often a source that costs money was asked."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from itertools import islice
@@ -145,19 +145,21 @@ class Charges:
         return count
 
 
+def batch_rows(batch: str, charges: Iterable[Charge], taken_ms: int) -> list[dict[str, object]]:
+    """The table's rows of a batch: made before the transaction, for others wait while that is open."""
+    return [_row(charge, batch, taken_ms) for charge in charges]
+
+
 def replace_batch(
-    connection: Connection, source: str, batch: str, charges: Sequence[Charge], taken_ms: int
+    connection: Connection, source: str, batch: str, rows: Iterable[Mapping[str, object]]
 ) -> None:
-    """Within a transaction: let `charges` be all that a source says about a batch.
+    """Within a transaction: let `rows` (of `batch_rows`) be all that a source says about a batch.
 
     Only what has changed is written: of a late report's day that is little. For batches of some ten
     thousand: other writers on SQLite wait until the transaction ends.
     """
     names = ("source", "key", *_COLUMNS)
-    said = {
-        row["key"]: tuple(row[name] for name in names)
-        for row in (_row(one, batch, taken_ms) for one in charges)
-    }
+    said = {row["key"]: tuple(row[name] for name in names) for row in rows}
     told, starts = len(names) - 1, names.index("start_ms")  # all but when it was taken, which comes last
     before = select(*(table.c[name] for name in names)).where(
         table.c.source == source, table.c.batch == batch

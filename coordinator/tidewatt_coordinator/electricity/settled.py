@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import Connection, delete, func, select, update
 
 from tidewatt_coordinator.costs.charge import Charge
-from tidewatt_coordinator.costs.store import replace_batch
+from tidewatt_coordinator.costs.store import batch_rows, replace_batch
 from tidewatt_coordinator.electricity.charges import SOURCE, Period
 from tidewatt_coordinator.electricity.rates import HOUR_MS
 from tidewatt_coordinator.ledger.merging import Rule, merge_rows
@@ -96,6 +96,9 @@ def keep_day(
         (it.hour_ms, it.site, it.currency, it.energy_mj, int(it.cost * UNITS)) for it in used if it.energy_mj
     )
 
+    batch = f"day/{one.day_ms}"
+    rows = batch_rows(batch, charges, now_ms)
+
     def kept(connection: Connection) -> bool:
         mine = (hour_version.c.hour_ms >= one.day_ms) & (hour_version.c.hour_ms < one.until_ms)
         versions = connection.execute(select(func.sum(hour_version.c.version)).where(mine)).scalar() or 0
@@ -103,7 +106,7 @@ def keep_day(
             return False
         mark = (one.day_ms, one.from_ms, one.until_ms, one.versions, 1, terms)
         merge_rows(connection, edge_settled, _MARK, [mark])
-        replace_batch(connection, SOURCE, f"day/{one.day_ms}", charges, now_ms)
+        replace_batch(connection, SOURCE, batch, rows)
         hour = edge_site_hour.c.hour_ms
         connection.execute(delete(edge_site_hour).where(hour >= one.day_ms, hour < one.day_ms + DAY_MS))
         merge_rows(connection, edge_site_hour, _SITE_HOUR, sums)
@@ -141,12 +144,13 @@ def keep_month(
     ledger: Ledger, site: str, month: Period, count: int, charges: Sequence[Charge], now_ms: int
 ) -> bool:
     """Let these be a month's demand charges of a site; False if one of its days has changed since."""
+    batch = f"month/{month[0]}/{site}"
 
     def kept(connection: Connection) -> bool:
         if times(connection, month) != count:
             return False
         merge_rows(connection, edge_month, {"times": "new"}, [(month[0], site, count)])
-        replace_batch(connection, SOURCE, f"month/{month[0]}/{site}", charges, now_ms)
+        replace_batch(connection, SOURCE, batch, batch_rows(batch, charges, now_ms))
         return True
 
     return bool(ledger.transact(kept))
