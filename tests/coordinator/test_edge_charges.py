@@ -1,6 +1,6 @@
 """The edge's charges: shares that add up, three kinds of cost never mixed, keys that correct."""
 
-from collections import Counter
+from collections import defaultdict
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -174,16 +174,19 @@ def test_a_days_charges_are_the_sums_of_its_hours(data: st.DataObject) -> None:
         DeviceHour(device, start + data.draw(st.integers(0, 47)) * HOUR_MS, data.draw(st.integers(1, 10**9)))
         for device in data.draw(st.lists(st.sampled_from(["a", "b", "c"]), max_size=30))
     ]
-    days = Counter[tuple[str, ...]]()
-    hours = Counter[tuple[str, ...]]()
-    for found, step in ((days, 24), (hours, 1)):
-        for from_ms in range(start, start + 48 * HOUR_MS, step * HOUR_MS):
-            here = [row for row in rows if from_ms <= row.hour_ms < from_ms + step * HOUR_MS]
-            for one in charges_of(places, here, LABELS, from_ms, from_ms + step * HOUR_MS):
+    sums: list[dict[tuple[str, ...], Decimal]] = []
+    for step in (24 * HOUR_MS, HOUR_MS):
+        found: dict[tuple[str, ...], Decimal] = defaultdict(Decimal)
+        for from_ms in range(start, start + 48 * HOUR_MS, step):
+            here = [row for row in rows if from_ms <= row.hour_ms < from_ms + step]
+            for one in charges_of(places, here, LABELS, from_ms, from_ms + step):
                 about = (one.region, one.resource, one.service, one.description, one.kind, one.currency)
-                found[(*about, "billed")] += one.billed  # type: ignore[assignment]
-                found[(*about, "effective")] += one.effective  # type: ignore[assignment]
-                found[(*about, "hours")] += one.quantity if one.unit == "hour" else 0  # type: ignore[assignment,operator]
+                for name, amount in (("billed", one.billed), ("effective", one.effective)):
+                    found[(*about, name)] += amount
+                if one.unit == "hour" and one.quantity is not None:
+                    found[(*about, "hours")] += one.quantity
+        sums.append(found)
+    days, hours = sums
     assert days == hours
 
 

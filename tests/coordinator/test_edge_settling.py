@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from alembic import command
+from alembic.config import Config as AlembicConfig
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select
@@ -21,6 +23,7 @@ from tidewatt_coordinator.electricity import settled
 from tidewatt_coordinator.electricity.charges import ELECTRICITY
 from tidewatt_coordinator.electricity.edge import edge_charges
 from tidewatt_coordinator.electricity.settling import GRACE_MS, Settling
+from tidewatt_coordinator.ledger import store
 from tidewatt_coordinator.ledger.daybook import place
 from tidewatt_coordinator.ledger.rolled import DAY_MS, HOUR_MS
 from tidewatt_coordinator.ledger.rollup import roll_up
@@ -279,6 +282,31 @@ def test_new_terms_have_the_days_worked_out_again_that_they_touch(shared: Ledger
         often = connection.execute(select(mark.times).order_by(mark.day_ms)).scalars().all()
     assert often == [2, 1]
     assert list(after.values()) == at_once(ledger, sites)
+
+
+def test_charges_by_the_hour_of_an_older_ledger_are_replaced(shared: Ledger, sites: Path) -> None:
+    ledger = emptied(shared)
+    ledger.take(some(hours=6))
+    roll_up(ledger)
+    settle(ledger, sites)
+    expected = kept(ledger)
+    migrations = AlembicConfig()
+    migrations.set_main_option("script_location", str(Path(store.__file__).with_name("migrations")))
+    at_first = msgspec.structs.replace(expected[0], start_ms=START, end_ms=START + HOUR_MS)
+    rows = [
+        msgspec.structs.replace(at_first, key=f"berlin/a/Edge Electricity//{START + hour * HOUR_MS}")
+        for hour in range(4)
+    ]
+    with ledger.engine.begin() as connection:
+        migrations.attributes["connection"] = connection
+        command.downgrade(migrations, "0012")
+    for hour, one in enumerate(rows):
+        Charges(ledger.engine).replace("edge", [], [(f"hour/{START + hour * HOUR_MS}", one)], 1)
+    with ledger.engine.begin() as connection:
+        migrations.attributes["connection"] = connection
+        command.upgrade(migrations, "head")
+    settle(ledger, sites)
+    assert kept(ledger) == expected
 
 
 def test_a_broken_file_is_one_sentence_and_harms_nothing(shared: Ledger, sites: Path) -> None:

@@ -19,9 +19,10 @@ from tidewatt_coordinator.ledger.tables import cost_call
 #: Rows for one statement.
 PIECE = 1000
 #: In the table's order, but last the time at which they were got.
-_COLUMNS: dict[str, Rule] = {
-    column.name: "new" for column in table.c if not column.primary_key and column.name != "taken_ms"
-} | {"taken_ms": "new"}
+_COLUMNS: dict[str, Rule] = dict.fromkeys(
+    [column.name for column in table.c if not column.primary_key and column.name != "taken_ms"], "new"
+)
+_COLUMNS["taken_ms"] = "new"
 _MONEY = ("quantity", "billed", "effective", "marginal", "list_cost")
 
 
