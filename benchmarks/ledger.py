@@ -1,4 +1,4 @@
-"""The ledger's speed: merging, rolling up, the page's question, any question, and its size.
+"""The ledger's speed: merging, rolling up, the page's question, any question, its size, and its money.
 
 Merging: rows of one bucket for each of 10,000 devices, batch after batch, into a ledger that
 grows. A second is a second of one core: CPU time of this process, for PostgreSQL (fsync off, as

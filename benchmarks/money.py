@@ -89,10 +89,10 @@ def money(
         rows = connection.execute(sa.select(sa.func.count()).select_from(charge)).scalar_one()
     fleet, of = f"{len(devices):,} devices", f"{days} days, {rows:,} charges"
     return [
-        Result.judged(f"a day's edge charges worked out, {kind}", settle_s, "s", target=30, against=fleet),
-        Result.judged(f"the same day after one late report, {kind}", late_s, "s", target=30, against=fleet),
+        Result.judged(f"a day's edge charges worked out, {kind}", settle_s, "s", target=15, against=fleet),
+        Result.judged(f"the same day after one late report, {kind}", late_s, "s", target=15, against=fleet),
         Result.judged(f"first look of budgets and anomalies, {kind}", look_s, "s", target=5, against=of),
-        Result.judged(f"the next look, {kind}", again_s, "s", target=1, against=of),
+        Result.judged(f"the next look, {kind}", again_s, "s", target=2, against=of),
         Result.judged(f"cost by day and service, {kind}", service_s, "s", target=1, against=of),
         Result.judged(f"cost by device in the last week, {kind}", device_s, "s", against=of),
     ]
