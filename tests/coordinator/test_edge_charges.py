@@ -181,10 +181,12 @@ def test_a_days_charges_are_the_sums_of_its_hours(data: st.DataObject) -> None:
             here = [row for row in rows if from_ms <= row.hour_ms < from_ms + step]
             for one in charges_of(places, here, LABELS, from_ms, from_ms + step):
                 about = (one.region, one.resource, one.service, one.description, one.kind, one.currency)
-                for name, amount in (("billed", one.billed), ("effective", one.effective)):
-                    found[(*about, name)] += amount
+                spent = {"billed": one.billed, "effective": one.effective}
                 if one.unit == "hour" and one.quantity is not None:
-                    found[(*about, "hours")] += one.quantity
+                    spent["hours"] = one.quantity
+                for name, amount in spent.items():
+                    key = (*about, name)
+                    found[key] += amount
         sums.append(found)
     days, hours = sums
     assert days == hours

@@ -299,7 +299,7 @@ def test_charges_by_the_hour_of_an_older_ledger_are_replaced(shared: Ledger, sit
     ]
     with ledger.engine.begin() as connection:
         migrations.attributes["connection"] = connection
-        command.downgrade(migrations, "0012")
+        command.downgrade(migrations, "0013")
     for hour, one in enumerate(rows):
         Charges(ledger.engine).replace("edge", [], [(f"hour/{START + hour * HOUR_MS}", one)], 1)
     with ledger.engine.begin() as connection:
