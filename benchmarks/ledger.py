@@ -1,4 +1,4 @@
-"""The ledger's speed: merging, rolling up, the page's question, any question, and its size.
+"""The ledger's speed: merging, rolling up, the page's question, any question, its size, and its money.
 
 Merging: rows of one bucket for each of 10,000 devices, batch after batch, into a ledger that
 grows. A second is a second of one core: CPU time of this process, for PostgreSQL (fsync off, as
@@ -23,6 +23,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from tests.databases import Postgres, postgres_programs
 
+from benchmarks.money import money
 from benchmarks.results import Result, publish
 from tidewatt_coordinator.ledger.adhoc import HourCopy
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS
@@ -258,6 +259,7 @@ def on_sqlite(folder: Path, devices: list[str], days: int) -> list[Result]:
     found += asking(SQLITE, ledger, devices, days)
     found.append(Result.judged(f"database, {SQLITE}", file.stat().st_size / 1e6, "MB"))
     found += copied(ledger, folder / "copy", devices, days)
+    found += money(SQLITE, ledger, folder, devices, days, START_MS)
     ledger.close()
     return found
 
@@ -276,6 +278,7 @@ def on_postgres(folder: Path, devices: list[str], days: int) -> list[Result]:
         found += asking(POSTGRES, ledger, devices, days)
         with ledger.engine.connect() as connection:
             size = connection.execute(sa.text("SELECT pg_database_size(current_database())")).scalar_one()
+        found += money(POSTGRES, ledger, folder, devices, days, START_MS)
         ledger.close()
     finally:
         server.stop()

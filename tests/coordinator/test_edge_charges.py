@@ -1,8 +1,10 @@
 """The edge's charges: shares that add up, three kinds of cost never mixed, keys that correct."""
 
+from collections import defaultdict
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import insert
 
 from tidewatt_coordinator.costs.charge import Charge
-from tidewatt_coordinator.electricity.charges import DeviceHour, Place, electricity
+from tidewatt_coordinator.electricity.charges import DeviceHour, Place, accounts, electricity
 from tidewatt_coordinator.electricity.edge import charges_of, device_hours, edge_charges
 from tidewatt_coordinator.electricity.files import load_clockwork, load_places, load_sites
 from tidewatt_coordinator.electricity.rates import HOUR_MS
@@ -23,6 +25,7 @@ from tidewatt_wire.documents import DocumentError
 from tidewatt_wire.messages import Counters, Gauges, Report
 
 KWH = 3_600_000_000
+DAY = (0, 24 * HOUR_MS)
 TARIFF = """
 name = "{name}"
 currency = "EUR"
@@ -101,26 +104,29 @@ def test_a_month_of_a_site(sites: Path) -> None:
     energy = {
         (one.resource, one.start_ms): one for one in by(charges, "Edge Electricity") if one.unit == "kWh"
     }
-    ten = ms(2026, 10, 5, 10)
-    assert energy["a", ten].billed == energy["a", ten].effective == Decimal("0.2")
-    assert energy["b", ten].billed == Decimal("0.4")
-    assert energy["b", ten].quantity == 2
-    assert energy["c", ten].billed == Decimal("0.15"), "a site of no name pays the ledger's tariff"
-    assert energy["c", ten].currency == "USD"
-    assert energy["a", ten].marginal == Decimal("0.2"), "of one more kWh"
-    assert energy["a", noon].billed == 0
-    assert energy["a", noon].marginal == Decimal("0.08"), "it would have been sold for that"
-    assert energy["", noon].kind == "Credit"
-    assert energy["", noon].billed == Decimal("-0.16")
-    assert energy["a", ms(2026, 10, 9, 21)].billed == Decimal("0.2")
+    fifth = ms(2026, 10, 5)
+    assert energy["a", fifth].billed == energy["a", fifth].effective == Decimal("0.2"), "and nothing at noon"
+    assert energy["a", fifth].quantity == 2
+    assert energy["b", fifth].billed == Decimal("0.4")
+    assert energy["b", fifth].quantity == 2
+    assert energy["c", fifth].billed == Decimal("0.15"), "a site of no name pays the ledger's tariff"
+    assert energy["c", fifth].currency == "USD"
+    assert energy["b", fifth].marginal == Decimal("0.2"), "of one more kWh"
+    assert energy["a", fifth].marginal == Decimal("0.14"), "at noon it would have been sold for 0.08"
+    assert energy["", fifth].kind == "Credit"
+    assert energy["", fifth].billed == Decimal("-0.16")
+    assert energy["a", ms(2026, 10, 9)].billed == Decimal("0.2")
+    assert energy["a", ms(2026, 10, 9)].end_ms == ms(2026, 10, 9, 22)
     assert energy["a", ms(2026, 10, 9, 22)].billed == Decimal("0.3")
 
     standing = [one for one in by(charges, "Edge Electricity") if one.description == "standing"]
     connectivity, support = by(charges, "Edge Connectivity"), by(charges, "Edge Support")
-    assert (len(standing), len(connectivity), len(support)) == (745, 745, 745)
+    # The month begins and ends within a day of UTC, and the tariff changes within one.
+    assert (len(standing), len(connectivity), len(support)) == (33, 33, 33)
     for part, fee in ((standing, 31), (connectivity, 62), (support, Decimal("3.10"))):
         assert total([one.billed for one in part]) == fee
         assert {one.marginal for one in part} == {Decimal(0)}
+        assert sum(one.quantity or 0 for one in part) == 745
     assert {one.resource for one in support} == {"a"}
 
     worn = by(charges, "Edge Hardware")
@@ -149,17 +155,56 @@ def test_the_write_off_of_a_life_is_the_price_less_the_residual(sites: Path) -> 
     assert (worn[0].start_ms, worn[-1].end_ms) == (ms(2025, 12, 31, 23), ms(2027, 12, 31, 23))
 
 
+@given(st.data())
+@settings(derandomize=True, deadline=None, max_examples=40)
+def test_a_days_charges_are_the_sums_of_its_hours(data: st.DataObject) -> None:
+    """Whatever is used when: a quarter-hour tariff with a change in the day, a plant, fees, hardware."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "sites.toml"
+        (file.parent / "new.toml").write_text(
+            TARIFF.format(name="new", price="0.30", since="2026-10-10")
+            + '[[window]]\nprice_per_kwh = "0.4101"\nfrom = "06:15"\nto = "09:45"\n'
+        )
+        (file.parent / "old.toml").write_text(TARIFF.format(name="old", price="0.20", since="2026-01-01"))
+        (file.parent / "solar.csv").write_text("start,kwh\n2026-10-09T12:00Z,0.2\n")
+        file.write_text(SITES.replace("bought = 2026-01-01", "bought = 2026-10-10"))
+        places = load_places(str(file), "", LABELS)
+    start = ms(2026, 10, 9)
+    rows = [
+        DeviceHour(device, start + data.draw(st.integers(0, 47)) * HOUR_MS, data.draw(st.integers(1, 10**9)))
+        for device in data.draw(st.lists(st.sampled_from(["a", "b", "c"]), max_size=30))
+    ]
+    sums: list[dict[tuple[str, ...], Decimal]] = []
+    for step in (24 * HOUR_MS, HOUR_MS):
+        found: dict[tuple[str, ...], Decimal] = defaultdict(Decimal)
+        for from_ms in range(start, start + 48 * HOUR_MS, step):
+            here = [row for row in rows if from_ms <= row.hour_ms < from_ms + step]
+            for one in charges_of(places, here, LABELS, from_ms, from_ms + step):
+                about = (one.region, one.resource, one.service, one.description, one.kind, one.currency)
+                spent = {"billed": one.billed, "effective": one.effective}
+                if one.unit == "hour" and one.quantity is not None:
+                    spent["hours"] = one.quantity
+                for name, amount in spent.items():
+                    key = (*about, name)
+                    found[key] += amount
+        sums.append(found)
+    days, hours = sums
+    assert days == hours
+
+
 @given(st.lists(st.integers(0, 10**12), min_size=1, max_size=12), st.integers(0, 10**13))
 @settings(derandomize=True, deadline=None)
 def test_the_shares_of_an_hour_are_its_cost(energies: list[int], made: int) -> None:
     place = Place(site=Site(name="s"), clockwork=load_clockwork(""), made_mj={0: made})
     rows = [DeviceHour(f"d{number}", 0, mj) for number, mj in enumerate(energies)]
-    charges = list(electricity(place, rows))
+    charges = list(electricity(place, accounts(place, rows, DAY), DAY))
     drawn = max(0, sum(energies) - made)
     exact = Decimal(drawn) * Decimal("0.15") / KWH
     assert abs(total([one.billed for one in charges if one.kind == "Usage"]) - exact) <= Decimal("1e-12")
     assert all(one.billed >= 0 for one in charges if one.kind == "Usage")
-    assert [one.key for one in charges] == [one.key for one in electricity(place, reversed(rows))]
+    assert [one.key for one in charges] == [
+        one.key for one in electricity(place, accounts(place, reversed(rows), DAY), DAY)
+    ]
 
 
 def test_from_the_ledger(tmp_path: Path, sites: Path) -> None:
@@ -196,7 +241,7 @@ def test_from_the_ledger(tmp_path: Path, sites: Path) -> None:
     asked = {"fleet": "f", "sites": str(sites), "tariff": ""}
     charges = list(edge_charges(ledger, start, start + 2 * HOUR_MS, **asked))
     paid = [(one.resource, one.billed) for one in charges if one.unit == "kWh"]
-    assert paid == [("a", Decimal("0.0045"))] * 2 + [("z", Decimal("0.00225"))] * 2
+    assert paid == [("a", Decimal("0.009")), ("z", Decimal("0.0045"))]
     assert charges == list(edge_charges(ledger, start, start + 2 * HOUR_MS, **asked)), "the same keys again"
     ledger.close()
 
@@ -231,7 +276,7 @@ def test_what_is_wrong_with_a_plants_readings(sites: Path) -> None:
 def test_the_reference_fleet_costs_what_it_costs() -> None:
     """15 W at 330 requests/s: energy is a four-hundredth of what the notes had; all-in is more."""
     place = Place(site=Site(name="s"), clockwork=load_clockwork(""))
-    (hour,) = electricity(place, [DeviceHour("a", 0, 15 * 3_600_000)])
+    (hour,) = electricity(place, accounts(place, [DeviceHour("a", 0, 15 * 3_600_000)], DAY), DAY)
     assert hour.marginal is not None
     assert hour.quantity is not None
     assert round(hour.marginal * hour.quantity / (330 * 3600), 11) == Decimal("1.89e-9")

@@ -9,21 +9,28 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from alembic import command
+from alembic.config import Config as AlembicConfig
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select
 
 from tidewatt_coordinator.costs.charge import Charge
+from tidewatt_coordinator.costs.daily import daily_costs
+from tidewatt_coordinator.costs.days import Window
 from tidewatt_coordinator.costs.store import Charges
-from tidewatt_coordinator.electricity import hourbook
+from tidewatt_coordinator.electricity import settled
+from tidewatt_coordinator.electricity.charges import ELECTRICITY
 from tidewatt_coordinator.electricity.edge import edge_charges
 from tidewatt_coordinator.electricity.settling import GRACE_MS, Settling
+from tidewatt_coordinator.ledger import store
 from tidewatt_coordinator.ledger.daybook import place
 from tidewatt_coordinator.ledger.rolled import DAY_MS, HOUR_MS
 from tidewatt_coordinator.ledger.rollup import roll_up
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tables import metadata
 from tidewatt_coordinator.money import total
+from tidewatt_coordinator.questions import reading
 from tidewatt_wire.documents import DocumentError
 from tidewatt_wire.messages import Counters, Gauges, Report
 
@@ -162,7 +169,7 @@ def test_any_order_and_any_steps_give_the_identical_charges(
         roll_up(ledger)
         settle(ledger, sites, START + (step + 1) * DAY_MS // steps)
     assert kept(ledger) == at_once(ledger, sites)
-    sums = hourbook.energy_costs(ledger)
+    sums = settled.energy_costs(ledger)
     assert sum(mj for mj, _ in sums.values()) == sum(one.values[0] for one in ledger.totals())
     paid = [one.billed for one in kept(ledger) if one.unit == "kWh" and one.kind == "Usage"]
     assert total([cost for _, cost in sums.values()]) == total(paid)
@@ -195,15 +202,54 @@ def test_an_hour_is_kept_when_it_is_closed(shared: Ledger, sites: Path) -> None:
     assert {one.start_ms for one in kept(ledger) if one.unit != "kW"} == {START}
 
 
+def test_an_open_days_charges_grow_in_their_places(shared: Ledger, sites: Path) -> None:
+    ledger = emptied(shared)
+    ledger.take(some())
+    roll_up(ledger)
+    energy = []
+    for hours in (1, 2, 3):
+        settle(ledger, sites, START + hours * HOUR_MS + GRACE_MS)
+        (one,) = (one for one in kept(ledger) if one.unit == "kWh")
+        assert (one.start_ms, one.end_ms) == (START, START + hours * HOUR_MS)
+        energy.append(one.quantity)
+    assert energy == [Decimal("0.015") * hours for hours in (1, 2, 3)]
+    # A coordinator whose clock is behind leaves what another has closed.
+    settle(ledger, sites, START + HOUR_MS + GRACE_MS)
+    assert [one.quantity for one in kept(ledger) if one.unit == "kWh"] == energy[-1:]
+
+
+def test_what_is_kept_is_what_questions_budgets_and_the_page_find(shared: Ledger, sites: Path) -> None:
+    ledger = emptied(shared)
+    for reports in (some(hours=6), some("b", 5)):
+        ledger.take(reports)
+        roll_up(ledger)
+        settle(ledger, sites)
+        whole = Window(START - START % DAY_MS, START - START % DAY_MS + 3 * DAY_MS)
+        mine = [one for one in kept(ledger) if one.end_ms - one.start_ms <= DAY_MS]
+        paid = {
+            one.currency: total([it.billed for it in mine if it.currency == one.currency]) for one in mine
+        }
+        services = [ELECTRICITY, "Edge Connectivity", "Edge Hardware", "Edge Support"]
+        for by in ([], ["site"], ["device"], ["tag:device", "day"]):
+            within_days = reading.costs(ledger, whole, ["edge"], [*by, "unit"], services)
+            assert {one.currency for one in within_days} == set(paid)
+            for currency, amount in paid.items():
+                sums = [one.billed for one in within_days if one.currency == currency and one.key[-1] != "kW"]
+                assert total(sums) == amount, by
+        days = daily_costs(ledger.engine, whole, ["edge"], ["site"])
+        assert total([one.billed for one in days if not one.spread]) == total(list(paid.values()))
+
+
 def test_what_was_reckoned_from_old_numbers_is_not_kept(shared: Ledger) -> None:
     ledger = emptied(shared)
     ledger.take(some())
     roll_up(ledger)
-    first = hourbook.due(ledger, NOW_MS, 100)[-1]
+    first = settled.due(ledger, NOW_MS, 100)[-1]
     ledger.take([report("b", "1", 1, START + 1, 10**9)])
     roll_up(ledger)
-    assert not hourbook.keep_hour(ledger, first, "", [], [], NOW_MS)
-    assert hourbook.keep_hour(ledger, msgspec.structs.replace(first, version=2), "", [], [], NOW_MS)
+    assert not settled.keep_day(ledger, first, "", [], [], NOW_MS)
+    now = msgspec.structs.replace(first, versions=first.versions + 1)
+    assert settled.keep_day(ledger, now, "", [], [], NOW_MS)
 
 
 def test_a_device_that_turns_out_to_be_elsewhere_pays_once(shared: Ledger, sites: Path) -> None:
@@ -214,11 +260,12 @@ def test_a_device_that_turns_out_to_be_elsewhere_pays_once(shared: Ledger, sites
     assert {one.region for one in kept(ledger) if one.resource == "b"} == {""}
     place(ledger, {"b": "berlin"})
     settle(ledger, sites)
+    # Under the old tariff until 23:00, and under the new one.
     mine = [one for one in kept(ledger) if one.resource == "b"]
-    assert ({one.region for one in mine}, len(mine)) == ({"berlin"}, 4)
+    assert ({one.region for one in mine}, len(mine)) == ({"berlin"}, 2)
 
 
-def test_new_terms_have_the_hours_worked_out_again_that_they_touch(shared: Ledger, sites: Path) -> None:
+def test_new_terms_have_the_days_worked_out_again_that_they_touch(shared: Ledger, sites: Path) -> None:
     ledger = emptied(shared)
     ledger.take(some(hours=6))
     roll_up(ledger)
@@ -229,9 +276,37 @@ def test_new_terms_have_the_hours_worked_out_again_that_they_touch(shared: Ledge
     settle(ledger, sites)
     after = {one.key: one for one in kept(ledger)}
     changed = {one.start_ms for one in after.values() if one.billed != before[one.key].billed}
-    assert START + 2 * HOUR_MS in changed
-    assert len({start for start in changed if start >= START}) == 1
+    assert {start for start in changed if start >= START} == {START}
+    mark = metadata.tables["edge_settled"].c
+    with ledger.engine.connect() as connection:
+        often = connection.execute(select(mark.times).order_by(mark.day_ms)).scalars().all()
+    assert often == [2, 1]
     assert list(after.values()) == at_once(ledger, sites)
+
+
+def test_charges_by_the_hour_of_an_older_ledger_are_replaced(shared: Ledger, sites: Path) -> None:
+    ledger = emptied(shared)
+    ledger.take(some(hours=6))
+    roll_up(ledger)
+    settle(ledger, sites)
+    expected = kept(ledger)
+    migrations = AlembicConfig()
+    migrations.set_main_option("script_location", str(Path(store.__file__).with_name("migrations")))
+    at_first = msgspec.structs.replace(expected[0], start_ms=START, end_ms=START + HOUR_MS)
+    rows = [
+        msgspec.structs.replace(at_first, key=f"berlin/a/Edge Electricity//{START + hour * HOUR_MS}")
+        for hour in range(4)
+    ]
+    with ledger.engine.begin() as connection:
+        migrations.attributes["connection"] = connection
+        command.downgrade(migrations, "0013")
+    for hour, one in enumerate(rows):
+        Charges(ledger.engine).replace("edge", [], [(f"hour/{START + hour * HOUR_MS}", one)], 1)
+    with ledger.engine.begin() as connection:
+        migrations.attributes["connection"] = connection
+        command.upgrade(migrations, "head")
+    settle(ledger, sites)
+    assert kept(ledger) == expected
 
 
 def test_a_broken_file_is_one_sentence_and_harms_nothing(shared: Ledger, sites: Path) -> None:
@@ -249,5 +324,5 @@ def test_a_broken_file_is_one_sentence_and_harms_nothing(shared: Ledger, sites: 
 
 def test_charges_that_lack_amounts_are_kept_by_both_databases(shared: Ledger) -> None:
     one = Charge(source="edge", key="k\t", start_ms=0, end_ms=1, billed=Decimal(1), effective=Decimal(2))
-    assert hourbook.keep_hour(shared, hourbook.Due(START, 0), "", [one], [], NOW_MS)
+    assert settled.keep_day(shared, settled.Due(0, 0, DAY_MS, 0), "", [one], [], NOW_MS)
     assert kept(shared) == [one]

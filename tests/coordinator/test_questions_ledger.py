@@ -166,16 +166,20 @@ def test_days_are_summed_anew_when_charges_change_and_only_then(ledger: Ledger) 
         return sum((one.billed for one in reading.costs(ledger, window, ["edge"], ["day"])), Decimal(0))
 
     store.put([hour("a", 0, "1.000000000001"), hour("b", 0, "-0.5"), hour("c", 1, "2")], 1)
-    assert edge_days.refresh(ledger, window) == 2
-    assert edge_days.refresh(ledger, window) == 0
+    assert edge_days.refresh(ledger.engine, window) == 2
+    assert edge_days.refresh(ledger.engine, window) == 0
     assert paid() == Decimal("2.500000000001")
     store.put([hour("b", 0, "0.25"), hour("d", 2, "4")], 2)
-    edge_days._sum_day(ledger, OCTOBER_MS, 1)  # another, who read the mark before this change and is late
-    assert edge_days.refresh(ledger, window) == 2
+    edge_days._sum_day(
+        ledger.engine, OCTOBER_MS, 1
+    )  # another, who read the mark before this change and is late
+    assert edge_days.refresh(ledger.engine, window) == 2
     assert paid() == Decimal("7.250000000001")
     store.put([hour("a", 0, "1")], 3)
-    edge_days._sum_day(ledger, OCTOBER_MS, 2)  # charges changed while they were summed: the day stays marked
-    assert edge_days.refresh(ledger, window) == 1
+    edge_days._sum_day(
+        ledger.engine, OCTOBER_MS, 2
+    )  # charges changed while they were summed: the day stays marked
+    assert edge_days.refresh(ledger.engine, window) == 1
     store.replace("edge", [""], [], 4)
     assert paid() == 0
 

@@ -1,32 +1,26 @@
-"""Costs by day of UTC, service and tags, summed by the database: exactly, however many charges there are."""
+"""Costs by day of UTC, service and tags, summed by the database: exactly, however many charges there are.
+
+The edge's come from their kept sums (`costs.edge_days`), unless a tag names single devices.
+"""
 
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Engine,
-    Numeric,
-    Select,
-    Text,
-    case,
-    cast,
-    func,
-    select,
-)
+from sqlalchemy import ColumnElement, Connection, Engine, Select, Subquery, cast, func, literal, select, text
 from sqlalchemy.dialects import postgresql
 
 from tidewatt_coordinator.costs.attribution import within
-from tidewatt_coordinator.costs.charge import SMALLEST, CostError
+from tidewatt_coordinator.costs.charge import CostError
 from tidewatt_coordinator.costs.days import DAY_MS, Window
+from tidewatt_coordinator.costs.edge_days import EDGE, in_one_day, money, refresh, sums, tells
 from tidewatt_coordinator.costs.series import DayCost
 from tidewatt_coordinator.costs.store import to_charge
+from tidewatt_coordinator.ledger.tables import OF_CLOUD, OVER_DAYS, edge_day
 from tidewatt_coordinator.ledger.tables import charge as table
 
-#: Digits after the point: money is kept to so many.
-_PLACES = -int(SMALLEST.adjusted())
+NAMES = ("currency", "kind", "service")
+SUMMED = ("billed", "effective")
+PARTS = tuple(f"{name}_{part}" for name in SUMMED for part in range(3))
 #: What can't stand in a JSON path on every database.
 _UNSAFE = ('"', "\\")
 
@@ -38,24 +32,25 @@ def daily_costs(
     for tag in tags:
         if any(sign in tag for sign in _UNSAFE):
             raise CostError(f"tag {tag!r}: quotes and backslashes can't be looked for")
-    within_day = table.c.start_ms // DAY_MS == (table.c.end_ms - 1) // DAY_MS
+    postgres = database.dialect.name == "postgresql"
+    of_charges = list(sources)
     with database.connect() as connection:
-        rows = _grouped(database.dialect.name, tags).where(
-            table.c.start_ms >= window.start_ms,
-            table.c.start_ms < window.end_ms,
-            within_day,
-            table.c.source.in_(sources),
-        )
-        for row in connection.execute(_summed(database.dialect.name, rows, len(tags))):
-            yield _day_cost(row, len(tags))
+        if EDGE in sources and tells(tags):
+            of_charges.remove(EDGE)
+            refresh(database, window)
+            yield from _read(connection, _kept(window, tags, postgres=postgres), len(tags))
+        if of_charges:
+            rows = _charged(window, of_charges, tags, postgres=postgres)
+            yield from _read(connection, rows, len(tags))
         longer = select(table).where(
+            text(OVER_DAYS),
             table.c.start_ms < window.end_ms,
             table.c.end_ms > window.start_ms,
-            ~within_day,
-            table.c.source.in_(sources),
         )
         for found in connection.execute(longer).mappings():
             one = to_charge(found)
+            if one.source not in sources:
+                continue  # asked of the database it would take another index, of everything
             values = tuple(one.tags.get(tag, "") for tag in tags)
             for start_ms in range(window.start_ms, window.end_ms, DAY_MS):
                 if part := within(one, Window(start_ms, start_ms + DAY_MS)):
@@ -63,62 +58,64 @@ def daily_costs(
                     yield DayCost(*about, part.billed, part.effective, spread=True)
 
 
-def _grouped(dialect: str, tags: Sequence[str]) -> Select[Any]:
-    """The rows with what they are grouped by. PostgreSQL needs that as columns: it can't see that two
-    expressions with parameters are the same.
+def _kept(window: Window, tags: Sequence[str], *, postgres: bool) -> Select[Any]:
+    """The edge's days, from their sums."""
+    column = edge_day.c
+    inner = select(
+        (column.day_ms // DAY_MS).label("day"),
+        literal(EDGE).label("source"),
+        *(column[name] for name in (*NAMES, *PARTS)),
+        *_tags(column.tags, tags, postgres=postgres),
+    ).where(column.day_ms >= window.start_ms, column.day_ms < window.end_ms)
+    rows = inner.subquery()
+    return _by(rows, tags, [func.sum(rows.c[name]) for name in PARTS])
+
+
+def _charged(window: Window, sources: Sequence[str], tags: Sequence[str], *, postgres: bool) -> Select[Any]:
+    """The days of other charges that lie in one. PostgreSQL needs what they are grouped by as columns: it
+    can't see that two expressions with parameters are the same.
     """
-    read = {"postgresql": _postgresql_tag}.get(dialect, _sqlite_tag)
-    return select(
-        (table.c.start_ms // DAY_MS).label("day"),
-        *(table.c[name] for name in ("source", "currency", "kind", "service", "billed", "effective")),
-        *(func.coalesce(read(tag), "").label(f"tag{number}") for number, tag in enumerate(tags)),
+    column = table.c
+    inner = select(
+        (column.start_ms // DAY_MS).label("day"),
+        *(column[name] for name in ("source", *NAMES, *SUMMED)),
+        *_tags(column.tags, tags, postgres=postgres),
+    ).where(
+        column.start_ms >= window.start_ms,
+        column.start_ms < window.end_ms,
+        in_one_day(),
+        column.source.in_(sources),
     )
+    if EDGE not in sources:
+        inner = inner.where(text(OF_CLOUD))
+    rows = inner.subquery()
+    return _by(rows, tags, [part for name in SUMMED for part in sums(rows.c[name], postgres=postgres)])
 
 
-def _summed(dialect: str, rows: Select[Any], tags: int) -> Select[Any]:
-    inner = rows.subquery()
-    names = ["day", "source", "currency", "kind", "service", *(f"tag{number}" for number in range(tags))]
-    keys = [inner.c[name] for name in names]
-    sums = [total for name in ("billed", "effective") for total in _sums(dialect, inner.c[name])]
-    return select(*keys, *sums).group_by(*keys)
+def _by(rows: Subquery, tags: Sequence[str], parts: Sequence[ColumnElement[Any]]) -> Select[Any]:
+    keys = [rows.c[name] for name in ("day", "source", *NAMES, *(f"tag{n}" for n in range(len(tags))))]
+    return select(*keys, *parts).group_by(*keys)
 
 
-def _sums(dialect: str, amount: ColumnElement[str]) -> tuple[ColumnElement[Any], ...]:
-    """Whole units, and units of 10^-12: SQLite sums integers exactly and nothing else."""
-    if dialect == "postgresql":
-        return func.sum(cast(amount, Numeric)), func.sum(0)
-    point = func.instr(amount, ".")
-    padded = func.substr(amount, point + 1, type_=Text).op("||")("0" * _PLACES)
-    digits = cast(func.substr(padded, 1, _PLACES), BigInteger)
-    fraction = case((point == 0, 0), (amount.like("-%"), -digits), else_=digits)
-    return func.sum(cast(amount, BigInteger)), func.sum(fraction)
+def _tags(column: ColumnElement[str], tags: Sequence[str], *, postgres: bool) -> list[ColumnElement[Any]]:
+    read = _postgresql_tag if postgres else _sqlite_tag
+    return [func.coalesce(read(column, tag), "").label(f"tag{number}") for number, tag in enumerate(tags)]
 
 
-def _sqlite_tag(tag: str) -> ColumnElement[Any]:
-    return func.json_extract(table.c.tags, f'$."{tag}"')
+def _sqlite_tag(column: ColumnElement[str], tag: str) -> ColumnElement[Any]:
+    return func.json_extract(column, f'$."{tag}"')
 
 
-def _postgresql_tag(tag: str) -> ColumnElement[Any]:
-    found: ColumnElement[Any] = cast(table.c.tags, postgresql.JSON)[tag].astext
+def _postgresql_tag(column: ColumnElement[str], tag: str) -> ColumnElement[Any]:
+    found: ColumnElement[Any] = cast(column, postgresql.JSON)[tag].astext
     return found
 
 
-def _day_cost(row: Sequence[Any], tags: int) -> DayCost:
-    day, source, currency, kind, service = row[:5]
-    billed, billed_rest, effective, effective_rest = (Decimal(value) for value in row[5 + tags :])
-    return DayCost(
-        int(day),
-        source,
-        currency,
-        kind,
-        service,
-        tuple(row[5 : 5 + tags]),
-        _plain(billed + billed_rest * SMALLEST),
-        _plain(effective + effective_rest * SMALLEST),
-        spread=False,
-    )
-
-
-def _plain(amount: Decimal) -> Decimal:
-    """Without zeros at its end."""
-    return amount.normalize() + 0
+def _read(connection: Connection, rows: Select[Any], tags: int) -> Iterator[DayCost]:
+    for row in connection.execute(rows):
+        day, source, currency, kind, service = row[:5]
+        parts = row[5 + tags :]
+        half = len(parts) // 2
+        billed, effective = (money(some).normalize() + 0 for some in (parts[:half], parts[half:]))
+        values = tuple(row[5 : 5 + tags])
+        yield DayCost(int(day), source, currency, kind, service, values, billed, effective, spread=False)

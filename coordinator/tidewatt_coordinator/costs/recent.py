@@ -25,8 +25,8 @@ class Recent(msgspec.Struct, frozen=True):
 class RecentCosts:
     """Reads what counts: the edge's charges and the bill's.
 
-    Who looks often has the old days remembered, and read again only now and then: of a large fleet they
-    are millions of charges, and they hardly change. One thread at a time.
+    Who looks often has the old days remembered, and read again only now and then: they
+    hardly change. One thread at a time.
     """
 
     def __init__(self, database: Engine, bill: str, tags: Sequence[str], days: int) -> None:

@@ -1,6 +1,6 @@
 """Charges in the ledger's database, and how often a source that costs money was asked."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from itertools import islice
@@ -18,7 +18,11 @@ from tidewatt_coordinator.ledger.tables import cost_call
 
 #: Rows for one statement.
 PIECE = 1000
-_COLUMNS: dict[str, Rule] = {column.name: "new" for column in table.c if not column.primary_key}
+#: In the table's order, but last the time at which they were got.
+_COLUMNS: dict[str, Rule] = dict.fromkeys(
+    [column.name for column in table.c if not column.primary_key and column.name != "taken_ms"], "new"
+)
+_COLUMNS["taken_ms"] = "new"
 _MONEY = ("quantity", "billed", "effective", "marginal", "list_cost")
 
 
@@ -142,18 +146,35 @@ class Charges:
         return count
 
 
-def replace_batch(
-    connection: Connection, source: str, batch: str, charges: Sequence[Charge], taken_ms: int
-) -> None:
-    """Within a transaction: let `charges` be all that a source says about a batch.
+def batch_rows(batch: str, charges: Iterable[Charge], taken_ms: int) -> list[dict[str, object]]:
+    """The table's rows of a batch: made before the transaction, for others wait while that is open."""
+    return [_row(charge, batch, taken_ms) for charge in charges]
 
-    For batches of some ten thousand: other writers on SQLite wait until the transaction ends.
+
+def replace_batch(
+    connection: Connection, source: str, batch: str, rows: Iterable[Mapping[str, object]]
+) -> None:
+    """Within a transaction: let `rows` (of `batch_rows`) be all that a source says about a batch.
+
+    Only what has changed is written: of a late report's day that is little. For batches of some ten
+    thousand: other writers on SQLite wait until the transaction ends.
     """
-    connection.execute(delete(table).where(table.c.source == source, table.c.batch == batch))
-    rows = (_row(charge, batch, taken_ms) for charge in charges)
     names = ("source", "key", *_COLUMNS)
-    in_order = sorted((tuple(row[name] for name in names) for row in rows), key=itemgetter(0, 1))
-    merge_rows(connection, table, _COLUMNS, in_order)
+    said = {row["key"]: tuple(row[name] for name in names) for row in rows}
+    told, starts = len(names) - 1, names.index("start_ms")  # all but when it was taken, which comes last
+    before = select(*(table.c[name] for name in names)).where(
+        table.c.source == source, table.c.batch == batch
+    )
+    kept = {row[1]: tuple(row) for row in connection.execute(before)}
+    new = [row for key, row in said.items() if key not in kept or kept[key][:told] != row[:told]]
+    gone = [row for key, row in kept.items() if key not in said]
+    if source == edge_days.EDGE:
+        changed = [*new, *gone, *(kept[row[1]] for row in new if row[1] in kept)]
+        edge_days.mark(connection, (row[starts] for row in changed))
+    for first in range(0, len(gone), PIECE):
+        keys = [row[1] for row in gone[first : first + PIECE]]
+        connection.execute(delete(table).where(table.c.source == source, table.c.key.in_(keys)))
+    merge_rows(connection, table, _COLUMNS, sorted(new, key=itemgetter(0, 1)))
 
 
 def _row(charge: Charge, batch: str, taken_ms: int) -> dict[str, object]:

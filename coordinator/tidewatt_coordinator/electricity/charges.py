@@ -1,11 +1,14 @@
-"""The edge's costs as charges by site, device and hour. Pure.
+"""The edge's costs as charges by site, device and day of UTC, each the sum of its hours. Pure.
 
 Three numbers in each charge, never one for another:
 
-- `billed`: money that leaves the house for this hour. Buying a device is not an hour's money.
+- `billed`: money that leaves the house for this time. Buying a device is not a day's money.
 - `effective`: with the device's price spread over its life.
 - `marginal`: what one more unit (kWh, hour) would cost. Routing goes by it; fees and write-offs are
-  paid with or without one more request, so theirs is zero.
+  paid with or without one more request, so theirs is zero. Of a day it is the mean over what was used.
+
+Hour by hour of 10,000 devices would be a million charges a day; whoever asks of hours asks the sums by
+site (`Account`). A day on which a site's tariff changes has a charge of each tariff.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,11 +19,12 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from tidewatt_coordinator.costs.charge import Charge, Kind
+from tidewatt_coordinator.costs.days import DAY_MS
 from tidewatt_coordinator.electricity.accrual import accrued, life_of, monthly, months
-from tidewatt_coordinator.electricity.meter import peak, settle
+from tidewatt_coordinator.electricity.meter import Settled, peak, settle
 from tidewatt_coordinator.electricity.rates import HOUR_MS, Clockwork
 from tidewatt_coordinator.electricity.sites import Hardware, Site
-from tidewatt_coordinator.money import FINEST, share
+from tidewatt_coordinator.money import EXACT, FINEST
 from tidewatt_wire.units import MILLIJOULES_PER_KILOWATT_HOUR
 
 SOURCE = "edge"
@@ -35,6 +39,10 @@ CATEGORY = {
 }
 NOTHING = Decimal(0)
 FOR_EVER_MS = 2**62
+#: Digits after the point.
+PLACES = -int(FINEST.adjusted())
+#: From, included, to, excluded, in ms UTC: whole hours.
+Period = tuple[int, int]
 
 
 class DeviceHour(msgspec.Struct, frozen=True):
@@ -60,59 +68,108 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     """By device: every device of the site that has any."""
 
     @property
+    def first_ms(self) -> int:
+        """The first whole hour under the tariff; one in which it changes belongs to the earlier."""
+        return self.from_ms + -self.from_ms % HOUR_MS
+
+    @property
+    def end_ms(self) -> int:
+        """The end of the last hour under it."""
+        return self.to_ms + -self.to_ms % HOUR_MS
+
+    @property
     def currency(self) -> str:
         """The tariff's, which the site's fees and hardware are in, too."""
         return self.clockwork.tariff.currency
 
 
-def electricity(place: Place, rows: Iterable[DeviceHour]) -> Iterator[Charge]:
-    """What the site's devices pay for their energy, hour by hour, and what the site sells.
+class Account(msgspec.Struct, frozen=True):
+    """An hour of a site: what each device used, in mJ, and what that came to."""
 
-    The site's import is shared out by energy; the shares of an hour add up to its cost exactly.
-    """
-    hours: dict[int, dict[str, int]] = {hour: {} for hour in place.made_mj}
+    hour_ms: int
+    devices: Mapping[str, int]
+    settled: Settled
+
+
+def accounts(place: Place, rows: Iterable[DeviceHour], period: Period) -> list[Account]:
+    """The hours of a period in which the site used or made anything, from `rows` of that period."""
+    hours: dict[int, dict[str, int]] = {hour: {} for hour in place.made_mj if period[0] <= hour < period[1]}
     for row in rows:
         devices = hours.setdefault(row.hour_ms, {})
         devices[row.device] = devices.get(row.device, 0) + row.energy_mj
-    for hour_ms, devices in sorted(hours.items()):
-        used = sum(devices.values())
-        settled = settle(
-            used,
-            place.made_mj.get(hour_ms, 0),
-            place.clockwork.hour(hour_ms),
-            place.clockwork.tariff.export_per_kwh,
+    export = place.clockwork.tariff.export_per_kwh
+    return [
+        Account(hour_ms, devices, settle(sum(devices.values()), made, place.clockwork.hour(hour_ms), export))
+        for hour_ms, devices in sorted(hours.items())
+        for made in [place.made_mj.get(hour_ms, 0)]
+    ]
+
+
+def electricity(place: Place, hours: Iterable[Account], period: Period) -> Iterator[Charge]:
+    """What the site's devices pay for the energy of a period within a day, and what the site sells.
+
+    The site's import is shared out by energy, hour by hour; the shares of an hour add up to its cost
+    exactly, and a device's charge is exactly the sum of its shares.
+    """
+    sold_mj, credit = 0, NOTHING
+    parts: dict[str, _Paid] = {}
+    for hour in hours:
+        sold_mj += hour.settled.export_mj
+        credit = EXACT.add(credit, hour.settled.credit)
+        _share_out(hour, parts)
+    for device, mine in sorted(parts.items()):
+        paid = _money(mine.units)
+        yield _charge(
+            place,
+            ELECTRICITY,
+            period,
+            device=device,
+            billed=paid,
+            effective=paid,
+            marginal=_money(mine.weighed // mine.energy_mj if mine.energy_mj else mine.price),
+            quantity=_kwh(mine.energy_mj),
+            unit="kWh",
         )
-        before = 0
-        for device, energy_mj in sorted(devices.items()):
-            until = before + energy_mj
-            paid = NOTHING
-            if used:
-                paid = share(settled.cost, until, used) - share(settled.cost, before, used)
-            before = until
-            yield _charge(
-                place,
-                ELECTRICITY,
-                _hour(hour_ms),
-                device=device,
-                billed=paid,
-                effective=paid,
-                marginal=settled.marginal_per_kwh,
-                quantity=_kwh(energy_mj),
-                unit="kWh",
-            )
-        if settled.export_mj:
-            yield _charge(
-                place,
-                ELECTRICITY,
-                _hour(hour_ms),
-                kind="Credit",
-                what="export",
-                billed=-settled.credit,
-                effective=-settled.credit,
-                marginal=None,
-                quantity=_kwh(settled.export_mj),
-                unit="kWh",
-            )
+    if sold_mj:
+        yield _charge(
+            place,
+            ELECTRICITY,
+            period,
+            kind="Credit",
+            what="export",
+            billed=-credit,
+            effective=-credit,
+            marginal=None,
+            quantity=_kwh(sold_mj),
+            unit="kWh",
+        )
+
+
+class _Paid(msgspec.Struct):
+    """A device's part of some hours, in whole units of FINEST: integers are exact, and ten times as fast."""
+
+    units: int = 0
+    energy_mj: int = 0
+    price: int = 0
+    """Of one more kWh in the last hour."""
+    weighed: int = 0
+    """Each hour's such price times its energy."""
+
+
+def _share_out(hour: Account, parts: dict[str, _Paid]) -> None:
+    used = sum(hour.devices.values())
+    cost, price = _units(hour.settled.cost), _units(hour.settled.marginal_per_kwh)
+    until = given = 0
+    for device, energy_mj in sorted(hour.devices.items()):
+        mine = parts.get(device)
+        if mine is None:
+            mine = parts[device] = _Paid()
+        until += energy_mj
+        before, given = given, (2 * cost * until + used) // (2 * used) if used else 0
+        mine.units += given - before
+        mine.energy_mj += energy_mj
+        mine.price = price
+        mine.weighed += price * energy_mj
 
 
 def demand(
@@ -145,53 +202,66 @@ def demand(
             )
 
 
-def fixed(place: Place, hour_ms: int) -> Iterator[Charge]:
-    """What an hour costs whatever is done in it: the site's fees, and each device's fees and write-off."""
-    zone, end_ms = place.clockwork.zone, hour_ms + HOUR_MS
+def fixed(place: Place, period: Period) -> Iterator[Charge]:
+    """What a period costs whatever is done in it: the site's fees, and each device's fees and write-off."""
+    zone = place.clockwork.zone
     fees = (
         (ELECTRICITY, "standing", place.clockwork.tariff.per_month),
         (CONNECTIVITY, "", place.site.connectivity_per_month),
         (SUPPORT, "", place.site.support_per_month),
     )
     for service, what, fee in fees:
-        yield from _hourly(place, service, hour_ms, monthly(fee, zone, hour_ms, end_ms), what=what)
-    parts: dict[str, tuple[Decimal, Decimal, Decimal]] = {}  # once for all devices of one hardware
+        yield from _spread(place, service, period, monthly(fee, zone, *period), what=what)
+    known: dict[str, _Worn] = {}  # once for all devices of one hardware
     for device, hardware in sorted(place.hardware.items()):
-        if hardware.name not in parts:
-            parts[hardware.name] = _parts(hardware, zone, hour_ms, end_ms)
-        connectivity, support, worn = parts[hardware.name]
-        yield from _hourly(place, CONNECTIVITY, hour_ms, connectivity, device=device)
-        yield from _hourly(place, SUPPORT, hour_ms, support, device=device)
-        yield from _hourly(place, HARDWARE, hour_ms, worn, device=device, what=hardware.name)
+        if hardware.name not in known:
+            known[hardware.name] = _worn(hardware, zone, period)
+        worn = known[hardware.name]
+        yield from _spread(place, CONNECTIVITY, worn.had, worn.connectivity, device=device)
+        yield from _spread(place, SUPPORT, worn.had, worn.support, device=device)
+        yield from _spread(place, HARDWARE, worn.wearing, worn.off, device=device, what=hardware.name)
 
 
-def _parts(hardware: Hardware, zone: ZoneInfo, from_ms: int, to_ms: int) -> tuple[Decimal, Decimal, Decimal]:
-    """What falls into an interval of a device's connectivity, support and write-off; none before it."""
+class _Worn(msgspec.Struct, frozen=True):
+    """What falls into a period of a device's fees and write-off, and when: nothing before it was bought."""
+
+    had: Period
+    wearing: Period
+    connectivity: Decimal = NOTHING
+    support: Decimal = NOTHING
+    off: Decimal = NOTHING
+
+
+def _worn(hardware: Hardware, zone: ZoneInfo, period: Period) -> _Worn:
     life = life_of(hardware.bought, hardware.life_months, zone)
-    if to_ms <= life[0]:
-        return NOTHING, NOTHING, NOTHING
-    return (
-        monthly(hardware.connectivity_per_month, zone, from_ms, to_ms),
-        monthly(hardware.support_per_month, zone, from_ms, to_ms),
-        accrued(hardware.price - hardware.residual, life, from_ms, to_ms),
+    had = max(period[0], life[0] - life[0] % HOUR_MS), period[1]
+    wearing = had[0], min(had[1], life[1] + -life[1] % HOUR_MS)
+    if had[0] >= had[1]:
+        return _Worn(had, wearing)
+    return _Worn(
+        had,
+        wearing,
+        monthly(hardware.connectivity_per_month, zone, *had),
+        monthly(hardware.support_per_month, zone, *had),
+        accrued(hardware.price - hardware.residual, life, *had),
     )
 
 
-def _hourly(
-    place: Place, service: str, hour_ms: int, amount: Decimal, *, what: str = "", device: str = ""
+def _spread(
+    place: Place, service: str, period: Period, amount: Decimal, *, what: str = "", device: str = ""
 ) -> Iterator[Charge]:
-    """A charge for an hour, if there is any. Devices were paid when bought: write-offs bill nothing."""
+    """A charge for a time, if there is any. Devices were paid when bought: write-offs bill nothing."""
     if amount:
         yield _charge(
             place,
             service,
-            _hour(hour_ms),
+            period,
             what=what,
             device=device,
             billed=NOTHING if service == HARDWARE else amount,
             effective=amount,
             marginal=NOTHING,
-            quantity=Decimal(1),
+            quantity=Decimal((period[1] - period[0]) // HOUR_MS),
             unit="hour",
         )
 
@@ -199,7 +269,7 @@ def _hourly(
 def _charge(
     place: Place,
     service: str,
-    period: tuple[int, int],
+    period: Period,
     *,
     billed: Decimal,
     effective: Decimal,
@@ -213,7 +283,7 @@ def _charge(
 ) -> Charge:
     return Charge(
         source=SOURCE,
-        key="/".join((place.site.name, device, service, what, str(period[0]))),
+        key="/".join((place.site.name, device, service, what, str(_begin(place, period)))),
         start_ms=period[0],
         end_ms=period[1],
         provider="Tidewatt",
@@ -234,8 +304,19 @@ def _charge(
     )
 
 
-def _hour(hour_ms: int) -> tuple[int, int]:
-    return hour_ms, hour_ms + HOUR_MS
+def _begin(place: Place, period: Period) -> int:
+    """What stays as a day's hours close and late ones come: the day, or the tariff's start in it."""
+    if period[1] - period[0] > DAY_MS:
+        return period[0]  # a month
+    return max(period[0] - period[0] % DAY_MS, place.first_ms)
+
+
+def _units(amount: Decimal) -> int:
+    return int(amount.scaleb(PLACES, EXACT))
+
+
+def _money(units: int) -> Decimal:
+    return Decimal(units).scaleb(-PLACES, EXACT)
 
 
 def _kwh(energy_mj: int) -> Decimal:

@@ -3,11 +3,20 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 
-import msgspec
 from sqlalchemy import select
 
 from tidewatt_coordinator.costs.charge import Charge
-from tidewatt_coordinator.electricity.charges import DeviceHour, Place, demand, electricity, fixed
+from tidewatt_coordinator.costs.days import DAY_MS
+from tidewatt_coordinator.electricity.charges import (
+    Account,
+    DeviceHour,
+    Period,
+    Place,
+    accounts,
+    demand,
+    electricity,
+    fixed,
+)
 from tidewatt_coordinator.electricity.files import SITE, load_places
 from tidewatt_coordinator.electricity.rates import HOUR_MS
 from tidewatt_coordinator.ledger.store import Ledger
@@ -31,42 +40,52 @@ def edge_charges(
 
 
 def charges_of(
-    places: Iterable[Place], rows: list[DeviceHour], labels: Labels, from_ms: int, to_ms: int
+    places: Iterable[Place], rows: Iterable[DeviceHour], labels: Labels, from_ms: int, to_ms: int
 ) -> Iterator[Charge]:
-    """The charges of an interval: energy by device and hour, fees and write-offs by hour, demand by month.
+    """The charges of an interval: energy, fees and write-offs by device and day of UTC, demand by month.
 
     Demand is of whole months: give it an interval that begins with one.
     """
-    by_site: dict[str, list[DeviceHour]] = {}
-    for row in rows:
-        by_site.setdefault(labels.get(row.device, {}).get(SITE, ""), []).append(row)
+    sites = by_site(rows, labels)
     for place in places:
-        first = _hour_from(max(from_ms, place.from_ms))
-        end = min(to_ms - to_ms % HOUR_MS, _hour_from(place.to_ms))
-        mine = by_site.get(place.site.name, [])
-        by_hour: dict[int, list[DeviceHour]] = {}
-        for row in mine:
-            by_hour.setdefault(row.hour_ms, []).append(row)
-        for hour_ms in range(first, end, HOUR_MS):
-            yield from hour_charges(place, by_hour.get(hour_ms, []), hour_ms)
-        used = {hour_ms: sum(row.energy_mj for row in here) for hour_ms, here in by_hour.items()}
+        days: dict[int, list[DeviceHour]] = {}
+        used: dict[int, int] = {}
+        for row in sites.get(place.site.name, []):
+            days.setdefault(row.hour_ms // DAY_MS, []).append(row)
+            used[row.hour_ms] = used.get(row.hour_ms, 0) + row.energy_mj
+        for period in stretches(place, from_ms, to_ms):
+            here = within(days.get(period[0] // DAY_MS, []), period)
+            yield from day_charges(place, accounts(place, here, period), period)
+        first, end = max(from_ms, place.first_ms), min(to_ms - to_ms % HOUR_MS, place.end_ms)
         yield from demand(place, drawn(place, used), HOUR_MS, first, end)
 
 
-def holds(place: Place, hour_ms: int) -> bool:
-    """Whether the place's tariff is the one of an hour; where it changes within one, the earlier is."""
-    return _hour_from(place.from_ms) <= hour_ms < _hour_from(place.to_ms)
+def day_charges(place: Place, hours: Iterable[Account], period: Period) -> Iterator[Charge]:
+    """What a period within a day costs at a place whose tariff holds in it."""
+    yield from electricity(place, hours, period)
+    yield from fixed(place, period)
 
 
-def hour_charges(place: Place, rows: Iterable[DeviceHour], hour_ms: int) -> Iterator[Charge]:
-    """What an hour costs at a place whose tariff holds in it, from its devices' `rows` of that hour."""
-    yield from electricity(_within(place, hour_ms, hour_ms + HOUR_MS), rows)
-    yield from fixed(place, hour_ms)
+def by_site(rows: Iterable[DeviceHour], labels: Labels) -> dict[str, list[DeviceHour]]:
+    """The rows by the sites of their devices."""
+    found: dict[str, list[DeviceHour]] = {}
+    for row in rows:
+        found.setdefault(labels.get(row.device, {}).get(SITE, ""), []).append(row)
+    return found
 
 
-def _hour_from(at_ms: int) -> int:
-    """The first whole hour that begins then or after."""
-    return at_ms + -at_ms % HOUR_MS
+def stretches(place: Place, from_ms: int, to_ms: int) -> Iterator[Period]:
+    """The whole hours of an interval in which the place's tariff holds, cut into days of UTC."""
+    first, end = max(from_ms + -from_ms % HOUR_MS, place.first_ms), min(to_ms - to_ms % HOUR_MS, place.end_ms)
+    while first < end:
+        until = min(end, first - first % DAY_MS + DAY_MS)
+        yield first, until
+        first = until
+
+
+def within(rows: Iterable[DeviceHour], period: Period) -> list[DeviceHour]:
+    """The rows of a period."""
+    return [row for row in rows if period[0] <= row.hour_ms < period[1]]
 
 
 def drawn(place: Place, used: Mapping[int, int]) -> dict[int, int]:
@@ -87,8 +106,3 @@ def known_labels(ledger: Ledger, fleet: str) -> dict[str, dict[str, str]]:
     with ledger.engine.connect() as connection:
         rows = connection.execute(select(table.device, table.labels).where(table.fleet == fleet))
         return {device: json.loads(labels) for device, labels in rows}
-
-
-def _within(place: Place, first: int, end: int) -> Place:
-    made = {hour: mj for hour, mj in place.made_mj.items() if first <= hour < end}
-    return msgspec.structs.replace(place, made_mj=made)

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import msgspec
 
-from tidewatt_coordinator.electricity.hourbook import energy_costs
+from tidewatt_coordinator.electricity.settled import energy_costs
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS
 from tidewatt_coordinator.ledger.baselines import MEASURED, Baselines, baselines_of
 from tidewatt_coordinator.ledger.compared import sums_by_name

@@ -120,17 +120,17 @@ hour_version = Table(
     Column("version", BigInteger, nullable=False),
 )
 
-#: The hours whose edge charges are kept: of which version, under which terms (a hash), and how often they
-#: were worked out.
-edge_hour = Table(
-    "edge_hour",
+#: The days whose edge charges are kept: of which hours, the sum of these hours' versions, under which terms
+#: (a hash), and how often they were worked out.
+edge_settled = Table(
+    "edge_settled",
     metadata,
-    Column("hour_ms", BigInteger, primary_key=True, autoincrement=False),
-    *_whole("version", "times"),
+    Column("day_ms", BigInteger, primary_key=True, autoincrement=False),
+    *_whole("from_ms", "until_ms", "versions", "times"),
     Column("terms", String(64), nullable=False),
 )
 
-#: A site's energy in such an hour, and what it paid for it, in 10^-12 of the currency: with whole
+#: A site's energy in an hour of such a day, and what it paid for it, in 10^-12 of the currency: with whole
 #: numbers the database can add up.
 edge_site_hour = Table(
     "edge_site_hour",
@@ -142,7 +142,7 @@ edge_site_hour = Table(
     sqlite_with_rowid=False,
 )
 
-#: The months of a site's clock whose demand charges are kept, and how often their hours had been worked out.
+#: The months of a site's clock whose demand charges are kept, and how often their days had been worked out.
 edge_month = Table(
     "edge_month",
     metadata,
@@ -395,8 +395,9 @@ alert_delivery = Table(
     Index("ix_alert_delivery_waiting", "fleet", "done_ms", "due_ms"),
 )
 
-#: The edge's charges by day, summed over its hours: each sum in units, millionths, and millionths of these.
-#: `prices`: the marginal of all of them; `counted`: how many have a quantity.
+#: The edge's charges by day and site, summed over its devices: each sum in units, millionths, and millionths
+#: of these. `marginal`: each one's quantity at its price of one more; `counted`: how many have a quantity,
+#: `priced`: how many a price with it.
 edge_day = Table(
     "edge_day",
     metadata,
@@ -404,15 +405,16 @@ edge_day = Table(
     Column("day_ms", BigInteger, nullable=False, index=True),
     *(
         Column(name, Text, nullable=False)
-        for name in ("provider", "service", "category", "region", "account", "resource", "description")
+        for name in ("provider", "service", "category", "region", "account", "description")
     ),
     Column("tags", Text, nullable=False),
     Column("unit", Text, nullable=False),
     Column("kind", String(10), nullable=False),
     Column("currency", String(3), nullable=False),
-    Column("marginal", Text),
     *_whole(
-        "counted", *(f"{name}_{part}" for name in ("billed", "effective", "quantity") for part in range(3))
+        "counted",
+        "priced",
+        *(f"{name}_{part}" for name in ("billed", "effective", "quantity", "marginal") for part in range(3)),
     ),
 )
 

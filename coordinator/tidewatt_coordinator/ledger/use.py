@@ -1,10 +1,9 @@
 """What was used, by hour, day and site: read from the rollups."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
-from sqlalchemy import Select, func, select
+from sqlalchemy import func, select
 
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS, Values
 from tidewatt_coordinator.ledger.store import Ledger
@@ -42,8 +41,9 @@ def hours(ledger: Ledger, from_ms: int, to_ms: int) -> Iterator[HourUse]:
         .group_by(table.hour_ms, table.device)
         .order_by(table.hour_ms, table.device)
     )
-    for device, hour_ms, *values in _streamed(ledger, rows):
-        yield HourUse(device, hour_ms, *(int(value) for value in values))  # PostgreSQL's sums are Decimal
+    with ledger.engine.connect().execution_options(yield_per=FETCHED) as connection:
+        for device, hour_ms, *values in connection.execute(rows):
+            yield HourUse(device, hour_ms, *map(int, values))  # PostgreSQL's sums are Decimal
 
 
 def site_days(ledger: Ledger, from_ms: int, to_ms: int) -> list[SiteDay]:
@@ -56,8 +56,3 @@ def site_days(ledger: Ledger, from_ms: int, to_ms: int) -> list[SiteDay]:
     )
     with ledger.engine.connect() as connection:
         return [SiteDay(site, day_ms, tuple(values)) for site, day_ms, *values in connection.execute(rows)]
-
-
-def _streamed(ledger: Ledger, rows: Select[Any]) -> Iterator[Any]:
-    with ledger.engine.connect().execution_options(yield_per=FETCHED) as connection:
-        yield from (tuple(row) for row in connection.execute(rows))

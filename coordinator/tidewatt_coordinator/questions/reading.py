@@ -1,6 +1,7 @@
-"""Sums of charges and of use, made by the database: a quarter of a large fleet is twenty million rows.
+"""Sums of charges and of use, made by the database: a quarter of a large fleet is millions of rows.
 
-The edge's charges are summed by day first (`costs.edge_days`), the cloud's are by day as they come.
+The edge's charges are summed by day and site first (`costs.edge_days`), the cloud's are by day as they
+come; only questions of single devices go through the edge's own.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +16,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from tidewatt_coordinator.costs.attribution import FIELDS, within
 from tidewatt_coordinator.costs.charge import Charge, CostError
 from tidewatt_coordinator.costs.days import DAY_MS, Window, day_of
-from tidewatt_coordinator.costs.edge_days import EDGE, MONEY, in_one_day, money, refresh, sums
+from tidewatt_coordinator.costs.edge_days import EDGE, MONEY, in_one_day, money, refresh, sums, tells
 from tidewatt_coordinator.costs.store import to_charge
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tables import (
@@ -56,11 +57,13 @@ def costs(
     """
     check_grouping(by)
     found = [*_over_days(ledger.engine, window, sources, by, services)]
-    if EDGE in sources:
-        refresh(ledger, window)
+    if EDGE in sources and tells(by):
+        refresh(ledger.engine, window)
         found += _grouped(ledger.engine, _of_edge(window, services), by)
+    elif EDGE in sources:
+        found += _grouped(ledger.engine, _of_charges(ledger.engine, window, [EDGE], services), by)
     if others := [source for source in sources if source != EDGE]:
-        found += _grouped(ledger.engine, _of_cloud(ledger.engine, window, others, services), by)
+        found += _grouped(ledger.engine, _of_charges(ledger.engine, window, others, services), by)
     return regrouped(found, lambda key: key)
 
 
@@ -116,8 +119,12 @@ class _Charges(msgspec.Struct, frozen=True):
     counted: Number
     """How many have a quantity."""
     sums: list[list[Number]]
-    """Of each of MONEY."""
+    """Of each of MONEY; and of the marginal cost, where that is kept."""
     where: ColumnElement[bool]
+    price: Number | None
+    """Of one more unit. It takes the quantity that each price is for to make money of it."""
+    priced: Number
+    """How many have a price and a quantity."""
 
 
 def _of_edge(window: Window, services: Sequence[str]) -> _Charges:
@@ -127,46 +134,57 @@ def _of_edge(window: Window, services: Sequence[str]) -> _Charges:
         column.day_ms,
         edge=True,
         counted=func.sum(column.counted),
-        sums=[[func.sum(column[f"{name}_{part}"]) for part in range(3)] for name in MONEY],
+        sums=[[func.sum(column[f"{name}_{part}"]) for part in range(3)] for name in (*MONEY, "marginal")],
         where=_within(column.day_ms, window) & _among(column.service, services),
+        price=None,
+        priced=func.sum(column.priced),
     )
 
 
-def _of_cloud(database: Engine, window: Window, sources: Sequence[str], services: Sequence[str]) -> _Charges:
+def _of_charges(
+    database: Engine, window: Window, sources: Sequence[str], services: Sequence[str]
+) -> _Charges:
     column = table.c
     postgres = database.dialect.name == "postgresql"
+    edge = EDGE in sources
     return _Charges(
         column,
         column.start_ms // DAY_MS * DAY_MS,
-        edge=False,
+        edge=edge,
         counted=func.count(column.quantity),
         sums=[sums(column[name], postgres=postgres) for name in MONEY],
-        where=text(OF_CLOUD)
+        where=(true() if edge else text(OF_CLOUD))
         & column.source.in_(sources)
         & _within(column.start_ms, window)
         & in_one_day()
         & _among(column.service, services),
+        price=column.marginal,
+        priced=func.count(column.quantity),
     )
 
 
 def _grouped(database: Engine, some: _Charges, by: Sequence[str]) -> Iterator[Cost]:
     keys = [_grouping(some, name, postgres=database.dialect.name == "postgresql") for name in by]
     each = len(some.sums[0])
-    currency, marginal = some.columns["currency"], some.columns["marginal"]
-    # One more unit has a price, so it takes the quantity that each price is for to make money of it.
-    asked = select(*keys, currency, marginal, some.counted, *(part for parts in some.sums for part in parts))
-    asked = asked.where(some.where).group_by(*keys, currency, marginal)
-    for row in _streamed(database, asked):
-        paid_in, price, counted, *parts = row[len(by) :]
-        billed, effective, quantity = (
+    keys.append(some.columns["currency"])
+    if some.price is not None:
+        keys.append(some.price)
+    asked = select(*keys, some.counted, some.priced, *(part for parts in some.sums for part in parts))
+    for row in _streamed(database, asked.where(some.where).group_by(*keys)):
+        counted, priced, *parts = row[len(keys) :]
+        billed, effective, quantity, *marginal = (
             money(parts[start : start + each]) for start in range(0, len(parts), each)
         )
+        if some.price is not None:
+            price = row[len(by) + 1]
+            priced = priced if price is not None else 0
+            marginal = [Decimal(price or 0) * quantity]
         yield Cost(
             key=tuple(_shown(name, value) for name, value in zip(by, row[: len(by)], strict=True)),
-            currency=paid_in,
+            currency=row[len(by)],
             billed=billed,
             effective=effective,
-            marginal=Decimal(price) * quantity if price is not None and counted else None,
+            marginal=marginal[0] if priced else None,
             quantity=quantity if counted else None,
         )
 
