@@ -1,97 +1,26 @@
 """A real router between the real broker, on the shipped ACL, and a real HAProxy: deaths and lies."""
 
 import contextlib
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
-from tests.proxied import Child, Client, assert_follows, backends, free_port, haproxy_child, running
-from tests.sealing import FLEETS_KEY, FOREIGN_KEY, PUBLIC
+from tests.proxied import Child, Client, assert_follows, backends, haproxy_child, running
+from tests.routers import RouterProcess, follows, started
+from tests.sealing import FLEETS_KEY, FOREIGN_KEY
 from tests.secured import SecuredMosquitto
 from tests.world import until
 
 from tidewatt_link.connection import Connection
-from tidewatt_router.status import RouterSilentError, Status, fetch, summarise
+from tidewatt_router.status import fetch
 from tidewatt_wire.codec import encode
 from tidewatt_wire.messages import ClassWeights, DispatchTable
 from tidewatt_wire.signing import DISPATCH_TYPE, Signer, seal
 from tidewatt_wire.topics import FleetTopic
 
-PROGRAM = [sys.executable, "-m", "tidewatt_router"]
 TOPIC = str(FleetTopic("f", "dispatch"))
 SAFE = [ClassWeights(name="all", weights={"b": 1})]
-
-
-class RouterProcess:
-    """`tidewatt-router run`, and what its page says."""
-
-    def __init__(self, folder: Path, broker: SecuredMosquitto, socket: Path, names: tuple[str, ...]) -> None:
-        shown = broker.pki.shown("router")
-        self.listen = f"127.0.0.1:{free_port()}"
-        self.config = folder / "router.toml"
-        (folder / "state").mkdir()
-        places = "".join(f'[[backend]]\nname = "{name}"\nserver = "s-{name}"\n' for name in names)
-        self.config.write_text(
-            f'[router]\nfleet = "f"\ntick_s = 0.05\nverify_s = 0.1\n'
-            f'[link]\nbroker = "{broker.url}"\nca = "{shown.ca}"\ncertificate = "{shown.certificate}"\n'
-            f'policy_keys = ["{PUBLIC}"]\n[state]\nfolder = "{folder}/state"\n'
-            f'[metrics]\nlisten = "{self.listen}"\n[haproxy]\nsocket = "{socket}"\n'
-            f'{places}[[route]]\nname = "r"\n'
-        )
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [
-            sys.executable,
-            "-m",
-            "tidewatt_router",
-            "run",
-            "--until-eof",
-            "--config",
-            str(self.config),
-        ]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE)
-
-    def stop(self) -> int:
-        assert self._process
-        self._process.terminate()
-        code = self._process.wait(20)
-        assert self._process.stdin
-        self._process.stdin.close()
-        self._process = None
-        return code
-
-    def kill(self) -> None:
-        if self._process:
-            self._process.kill()
-            self.stop()
-
-    def status(self) -> Status:
-        with contextlib.suppress(RouterSilentError):
-            return summarise(fetch(self.listen))
-        return Status()
-
-    async def does(self, true: Callable[[Status], object]) -> None:
-        await until(lambda: true(self.status()))
-
-    def said(self, *arguments: str) -> tuple[int, str]:
-        command = [*PROGRAM, *arguments, "--config", str(self.config)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        return done.returncode, done.stdout + done.stderr
-
-
-def follows(epoch: int, source: str = "table") -> Callable[[Status], bool]:
-    def is_so(found: Status) -> bool:
-        return (
-            found.applied.get("haproxy") == epoch
-            and found.in_step.get("haproxy", False)
-            and found.routes["r"].source == source
-        )
-
-    return is_so
 
 
 def table(epoch: int, life_s: float = 600.0, key: Signer = FLEETS_KEY, **weights: int) -> bytes:
@@ -120,15 +49,6 @@ async def world(folder: Path, broker: SecuredMosquitto) -> AsyncIterator[tuple[C
         child, socket = haproxy_child(folder, behind.ports)
         with running(child), started(RouterProcess(folder, broker, socket, ("a", "b", "c"))) as router:
             yield child, router
-
-
-@contextlib.contextmanager
-def started(router: RouterProcess) -> Iterator[RouterProcess]:
-    router.start()
-    try:
-        yield router
-    finally:
-        router.kill()
 
 
 async def shares(child: Child, wanted: Mapping[str, float]) -> None:
