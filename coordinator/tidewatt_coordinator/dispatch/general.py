@@ -1,10 +1,12 @@
-"""The general way: a linear program over groups of backends that are alike, solved by HiGHS. Pure.
+"""The general way: a linear program over groups of backends, solved by HiGHS. Pure.
 
-Alike: the same costs, slow shares and permissions. Where that leaves more than `MOST` groups, costs to within
-`COARSE` of the largest count as the same, and slow shares are rounded up to `FINE`, to the safe side for the
-promise; then to multiples of both. What that costs shows in the gap: the certificate is computed without it.
-A group stands in the program as one backend; what it gets is split by capacity. So backends that are the same
-are treated the same, and the program sees no names.
+Backends with the same costs, slow shares and permissions are one kind, and stand in the program as one. So
+backends that are the same are treated the same, and the program sees no names. Where there are more than
+`MOST` kinds, kinds that lie close are put in groups (dispatch/grouping.py): a group costs and is slow as its
+mean, and what it gets is split by capacity, so a plan of groups is a plan of backends at exactly the same
+cost. What grouping loses is known from the prices: what the members could earn each on their own beyond what
+they earn together. Groups that lose are split by what their members would do, and the program is solved
+again, until nearly nothing is lost. The certificate is computed without groups in any case.
 
 The convex term is laid in as `STEPS` pieces of a group's capacity, each a little dearer.
 """
@@ -14,16 +16,35 @@ from dataclasses import dataclass
 import highspy
 import numpy as np
 
+from tidewatt_coordinator.dispatch.grouping import Groups, by_work, cells, kinds_of, merged, represented, torn
 from tidewatt_coordinator.dispatch.plan import Plan
-from tidewatt_coordinator.dispatch.pool import Flags, Floats, Pool, Whole
+from tidewatt_coordinator.dispatch.pool import Flags, Floats, Pool
 
-COARSE = 1e-3
-FINE = 1e-4
-COARSER = (1.0, 4.0, 16.0, 64.0)
-MOST = 500
+#: More kinds than these are put in groups.
+MOST = 300
+#: Of so many the first prices are asked.
+SEEN = 256
+#: What groups may lose, of the cost.
+NEARLY = 3e-4
 #: Refusing may be this many times as dear as serving in the program: with more it loses the cents.
 DEAREST = 1e3
+#: While groups are coarse it is milder yet, lest prices jump.
+MILD = 10.0
+#: How dear, and how many programs at the most; the second only where requests are refused.
+STAGES = ((MILD, 9), (DEAREST, 5))
 STEPS = 4
+#: Presolving takes longer than it saves here.
+OPTIONS = {
+    "threads": 1,
+    "presolve": "off",
+    "dual_feasibility_tolerance": 1e-9,
+    "primal_feasibility_tolerance": 1e-9,
+}
+#: Where that leaves HiGHS unsure, a hair beyond its tolerances: another way, then wider ones.
+OTHERWISE = (
+    {"presolve": "on"},
+    {"dual_feasibility_tolerance": 1e-7, "primal_feasibility_tolerance": 1e-7},
+)
 
 
 class Unsolved(Exception):
@@ -31,17 +52,16 @@ class Unsolved(Exception):
 
 
 @dataclass(frozen=True)
-class Groups:
-    """G groups of n backends."""
+class _Solved:
+    """An optimum over groups; rates and money as they are outside."""
 
-    of: Whole
-    """(n,) the group of each."""
-    capacity: Floats
-    costs: Floats
-    """(G, K) mean by capacity."""
-    slow: Floats
-    """(G, K) the worst in it."""
-    allowed: Flags
+    placed: Floats
+    """(G, K)"""
+    admitted: Floats
+    price: Floats
+    promise_price: Floats
+    cost: float
+    """Refusing is milder there, unless it is all that is looked at."""
 
 
 def solve(
@@ -50,49 +70,37 @@ def solve(
     """The plan; `allowed` is (n, K), and with `mixture` the promise of each class binds its whole mixture.
     Raises Unsolved.
     """
-    groups = _grouped(pool, allowed, capacity)
-    program = _Program(pool, groups, spread, _sums(groups.of, floors, len(groups.capacity)), mixture=mixture)
-    solution = program.solved()
-    placed, admitted = program.read(np.asarray(solution.col_value))
-    total = np.maximum(groups.capacity, 1e-300)[groups.of]
-    spread_out = placed[groups.of] * (capacity / total)[:, None]
-    dual = np.asarray(solution.row_dual) * program.money
-    if np.any(admitted < pool.demand):  # refusing is what counts then, and counts in full
-        dual = dual / program.milder
-    kinds = len(pool.demand)
-    promise = -dual[kinds : 2 * kinds] if mixture else np.zeros(kinds)
-    return Plan(spread_out, admitted, dual[:kinds], np.maximum(promise, 0.0), "highs")
+    kinds = kinds_of(pool, allowed, capacity, floors, mixture=mixture)
+    if len(kinds.capacity) <= MOST:
+        groups, found = kinds, _Program(pool, kinds, spread, DEAREST, mixture=mixture).optimum()
+    else:
+        groups, found = _by_groups(pool, kinds, spread, mixture=mixture)
+    share = capacity / np.maximum(groups.capacity, 1e-300)[groups.of]
+    placed = found.placed[groups.of] * share[:, None]
+    return Plan(placed, found.admitted, found.price, found.promise_price, "highs")
 
 
-def _grouped(pool: Pool, allowed: Flags, capacity: Floats) -> Groups:
-    costs = pool.costs()
-    slow = pool.slow
-    first, of = _unique(costs, slow, allowed)
-    for step in COARSER:
-        if len(first) <= MOST:
+def _by_groups(pool: Pool, kinds: Groups, spread: float, *, mixture: bool) -> tuple[Groups, _Solved]:
+    """Prices by a sample, groups by what is done at these prices, and finer ones where that counts."""
+    groups = represented(kinds, cells(kinds, SEEN))
+    found = _Program(pool, groups, spread, MILD, mixture=mixture).optimum()
+    part = by_work(kinds, _worth(pool, kinds, found))
+    for dearest, rounds in STAGES:
+        for _ in range(rounds):
+            groups = merged(kinds, part)
+            found = _Program(pool, groups, spread, dearest, mixture=mixture).optimum()
+            finer = torn(kinds, part, _worth(pool, kinds, found), NEARLY * abs(found.cost))
+            if finer is None:
+                break
+            part = finer
+        if not np.any(found.admitted < pool.demand):
             break
-        fine = FINE * step
-        slow = np.minimum(np.ceil(np.round(pool.slow / fine, 6)) * fine, 1.0)
-        near = np.round(costs / (COARSE * step * (float(np.abs(costs).max()) or 1.0)))
-        first, of = _unique(near, slow, allowed)
-    size = len(first)
-    sums = _sums(of, capacity, size)
-    mean = (
-        np.column_stack([_sums(of, capacity * costs[:, k], size) for k in range(costs.shape[1])])
-        / np.where(sums > 0.0, sums, 1.0)[:, None]
-    )
-    return Groups(of, sums, mean, slow[first], allowed[first] & (sums > 0.0)[:, None])
+    return groups, found
 
 
-def _sums(of: Whole, values: Floats, size: int) -> Floats:
-    return np.bincount(of, weights=values, minlength=size).astype(np.float64)
-
-
-def _unique(costs: Floats, slow: Floats, allowed: Flags) -> tuple[Whole, Whole]:
-    """(G,) the first row of each group, (n,) the group of each row."""
-    key = np.hstack((np.where(allowed, costs, -1.0), np.where(allowed, slow, 2.0)))
-    _, first, of = np.unique(key, axis=0, return_index=True, return_inverse=True)
-    return first, of.reshape(-1)
+def _worth(pool: Pool, kinds: Groups, found: _Solved) -> Floats:
+    """(kinds, K) the price of a class, less what the kind's slowness costs its promise."""
+    return found.price[None, :] - found.promise_price[None, :] * (kinds.slow - pool.bearable[None, :])
 
 
 class _Program:
@@ -100,14 +108,14 @@ class _Program:
     demand, its promise (with mixture), each group's load as the sum of its pieces.
     """
 
-    def __init__(self, pool: Pool, groups: Groups, spread: float, floors: Floats, *, mixture: bool) -> None:
+    def __init__(self, pool: Pool, groups: Groups, spread: float, dearest: float, *, mixture: bool) -> None:
         self.pool, self.groups, self.mixture = pool, groups, mixture
         self.group, self.kind = np.nonzero(groups.allowed)
         self.kinds, self.size = len(pool.demand), len(groups.capacity)
         # In thousandths of the largest cost and in the mean demand, so that tolerances mean something.
         self.money = float(np.abs(groups.costs).max()) / 1e3 if groups.costs.size else 1.0
         self.money = self.money or 1.0
-        dearest = DEAREST * 1e3 * self.money
+        dearest = dearest * 1e3 * self.money
         least = float(np.min(pool.shed_price)) if self.kinds else 0.0
         self.milder = min(1.0, dearest / least) if least > 0.0 else 1.0
         self.rate = float(np.max(pool.demand)) / 1e3 if self.kinds else 1.0
@@ -115,26 +123,35 @@ class _Program:
         prices = spread * (np.arange(STEPS) + 0.5) / STEPS
         # The floors are worth any detour, so that they are met where that can be.
         worth = -2.0 * float(np.ptp(groups.costs)) if groups.costs.size else 0.0
-        sizes = np.repeat(((groups.capacity - floors) / STEPS)[:, None], STEPS, axis=1)
-        self.piece_size = np.column_stack((floors, sizes)).ravel()
+        sizes = np.repeat(((groups.capacity - groups.floor) / STEPS)[:, None], STEPS, axis=1)
+        self.piece_size = np.column_stack((groups.floor, sizes)).ravel()
         self.piece_price = np.tile(np.append(worth, prices), self.size)
         self.pieces = STEPS + 1
 
-    def solved(self) -> highspy.HighsSolution:
-        """The optimum, with its duals."""
+    def optimum(self) -> _Solved:
+        """Raises Unsolved."""
         highs = highspy.Highs()  # type: ignore[no-untyped-call]
         highs.setOptionValue("output_flag", False)
-        highs.setOptionValue("threads", 1)
-        highs.setOptionValue("dual_feasibility_tolerance", 1e-9)
-        highs.setOptionValue("primal_feasibility_tolerance", 1e-9)
         highs.passModel(self._model())
-        highs.run()
-        status = highs.getModelStatus()
-        if status != highspy.HighsModelStatus.kOptimal:
-            raise Unsolved(f"HiGHS ended with {highs.modelStatusToString(status)}")
-        return highs.getSolution()
+        solution = _run(highs)
+        placed, admitted = self._read(np.asarray(solution.col_value))
+        dual = np.asarray(solution.row_dual) * self.money
+        cost = highs.getObjectiveValue() * self.money * self.rate
+        if self.milder < 1.0 and np.any(admitted < self.pool.demand):
+            # What refusing costs beyond that has prices of its own, and prices of two costs add up.
+            self._only_refusing(highs)
+            dearer = 1.0 / self.milder - 1.0
+            dual = dual + np.asarray(_run(highs).row_dual) * self.money * dearer
+            cost += highs.getObjectiveValue() * self.money * self.rate * dearer
+        promise = -dual[self.kinds : 2 * self.kinds] if self.mixture else np.zeros(self.kinds)
+        return _Solved(placed, admitted, dual[: self.kinds], np.maximum(promise, 0.0), cost)
 
-    def read(self, values: Floats) -> tuple[Floats, Floats]:
+    def _only_refusing(self, highs: highspy.Highs) -> None:
+        """Have nothing else cost anything."""
+        free = len(self.group) + len(self.piece_size)
+        highs.changeColsCost(free, np.arange(free, dtype=np.int32), np.zeros(free))
+
+    def _read(self, values: Floats) -> tuple[Floats, Floats]:
         """(G, K) requests/s placed, (K,) admitted: exactly what is placed."""
         placed = np.zeros((self.size, self.kinds))
         placed[self.group, self.kind] = np.maximum(values[: len(self.group)], 0.0) * self.rate
@@ -188,3 +205,16 @@ class _Program:
         model.a_matrix_.start_ = np.concatenate(([0], np.cumsum(steps))).astype(np.int32)
         model.a_matrix_.index_ = index.astype(np.int32)
         model.a_matrix_.value_ = value
+
+
+def _run(highs: highspy.Highs) -> highspy.HighsSolution:
+    """Raises Unsolved when nothing helps."""
+    for options in (OPTIONS, *OTHERWISE):
+        for option, value in options.items():
+            highs.setOptionValue(option, value)
+        highs.run()
+        status = highs.getModelStatus()
+        if status == highspy.HighsModelStatus.kOptimal:
+            return highs.getSolution()
+        highs.clearSolver()
+    raise Unsolved(f"HiGHS ended with {highs.modelStatusToString(status)}")
