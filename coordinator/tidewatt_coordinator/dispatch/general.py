@@ -33,6 +33,8 @@ MILD = 10.0
 #: How dear, and how many programs at the most; the second only where requests are refused.
 STAGES = ((MILD, 9), (DEAREST, 5))
 STEPS = 4
+#: Of a demand: less is rounding.
+CRUMB = 1e-9
 #: Presolving takes longer than it saves here.
 OPTIONS = {
     "threads": 1,
@@ -157,9 +159,11 @@ class _Program:
         placed[self.group, self.kind] = np.maximum(values[: len(self.group)], 0.0) * self.rate
         shed = np.maximum(values[len(values) - self.kinds :], 0.0) * self.rate
         admitted = np.maximum(self.pool.demand - shed, 0.0)
-        admitted[shed < 1e-9 * self.pool.demand] = self.pool.demand[shed < 1e-9 * self.pool.demand]
+        whole = shed < CRUMB * self.pool.demand
+        admitted[whole] = self.pool.demand[whole]
         sums = placed.sum(axis=0)
-        admitted[sums <= 0.0] = 0.0
+        # Crumbs of a class that is refused whole are no service, and need keep no promise.
+        admitted[(sums <= 0.0) | (admitted < CRUMB * self.pool.demand)] = 0.0
         return placed * (admitted / np.where(sums > 0.0, sums, 1.0))[None, :], admitted
 
     def _model(self) -> highspy.HighsLp:

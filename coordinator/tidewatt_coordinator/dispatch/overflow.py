@@ -66,8 +66,11 @@ def spilled(offered: Floats, shares: Floats, most: Floats) -> Floats:
         takes = open_to.sum(axis=0) > 0.0
         if not np.any(over) or not np.any(takes & (loads[over].sum(axis=0) > 0.0)):
             return loads
-        kept = np.where(over, most / np.where(over, total, 1.0), 1.0)
-        excess = np.where(takes[None, :], loads * (1.0 - kept)[:, None], 0.0)
+        # Classes that have nowhere else to go stay; the others make room for them.
+        movable = np.where(takes[None, :], loads, 0.0)
+        free = movable.sum(axis=1)
+        leaves = np.where(over, np.minimum((total - most) / np.where(free > 0.0, free, np.inf), 1.0), 0.0)
+        excess = movable * leaves[:, None]
         loads -= excess
         # Each one's part first: what is shared over weights next to nothing would have no number.
         parts = open_to / np.where(takes, open_to.sum(axis=0), 1.0)[None, :]
