@@ -28,6 +28,7 @@ import numpy as np
 from benchmarks.results import Result, publish
 from tidewatt_coordinator.dispatch import general, nested
 from tidewatt_coordinator.dispatch.backends import Backend, Histogram
+from tidewatt_coordinator.dispatch.certificate import certify
 from tidewatt_coordinator.dispatch.checker import faults
 from tidewatt_coordinator.dispatch.classes import RequestClass
 from tidewatt_coordinator.dispatch.overflow import spilled
@@ -95,6 +96,28 @@ def kinds_pool(size: int, classes: int, kinds: int, seed: int = 9) -> Pool:
     )
 
 
+def different_pool(size: int, classes: int, seed: int = 9) -> Pool:
+    """No two alike, and regions that cross: every backend may serve four classes of five, by chance."""
+    chance = np.random.default_rng(seed)
+    alone = dataclasses.replace(
+        kinds_pool(size, classes, size, seed),
+        egress=chance.uniform(0.0, 9e-11, size),
+        served=chance.random((size, classes)) < 0.8,  # noqa: PLR2004 - as said
+    )
+    able = alone.keeps.any(axis=1)
+    first = np.where(able, alone.keeps.argmax(axis=1), classes)
+    own = np.bincount(first, weights=alone.capacity, minlength=classes + 1)[:classes]
+    return dataclasses.replace(alone, demand=own * chance.uniform(0.2, 0.9, classes))
+
+
+def gap(pool: Pool, allowed: Flags, plan: Plan) -> float:
+    """How far the plan's cost is above the bound that its own prices prove, for the whole pool."""
+    backends = [Backend(str(row), 1.0, 0.0) for row in range(len(pool.cost))]
+    classes = [RequestClass(str(k), 1.0) for k in range(len(pool.demand))]
+    shares = plan.placed / np.where(plan.admitted > 0.0, plan.admitted, 1.0)[None, :]
+    return certify(backends, classes, pool, allowed, plan, shares).gap
+
+
 def best_ms(work: Callable[[], object]) -> float:
     """The quickest of some runs: the machine has other things to do."""
     times = []
@@ -139,6 +162,25 @@ def speeds() -> Iterator[Result]:
 
             name = f"HiGHS, 10,000 x 10 of {kinds} kinds{', mixtures' if mixture else ''}"
             yield Result.judged(name, best_ms(program), "ms", target=200.0, against="by groups")
+
+
+def unlike() -> Iterator[Result]:
+    """10,000 backends of which no two are alike, nested or not."""
+    pools = {"": kinds_pool(10_000, 10, 10_000), ", regions that cross": different_pool(10_000, 10)}
+    for what, pool in pools.items():
+        for mixture in (False, True):
+            allowed, none = pool.served if mixture else pool.keeps, np.zeros(len(pool.cost))
+
+            def program(
+                pool: Pool = pool, allowed: Flags = allowed, none: Floats = none, mixture: bool = mixture
+            ) -> Plan:
+                return general.solve(pool, allowed, pool.capacity, spread=1e-9, floors=none, mixture=mixture)
+
+            name = f"HiGHS, 10,000 x 10 all different{what}{', mixtures' if mixture else ''}"
+            yield Result.judged(name, best_ms(program), "ms", target=200.0, against="by groups")
+            yield Result.judged(
+                f"{name}: gap", gap(pool, allowed, program()), "ratio", target=1e-3, against="certificate"
+            )
 
 
 def _difference() -> float:
@@ -368,4 +410,4 @@ def comparisons() -> Iterator[Result]:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if publish(NAME, [*speeds(), *comparisons()]) else 1)
+    sys.exit(0 if publish(NAME, [*speeds(), *unlike(), *comparisons()]) else 1)

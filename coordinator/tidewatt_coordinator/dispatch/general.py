@@ -25,7 +25,7 @@ MOST = 300
 #: Of so many the first prices are asked.
 SEEN = 256
 #: What groups may lose, of the cost.
-NEARLY = 3e-4
+NEARLY = 5e-4
 #: Refusing may be this many times as dear as serving in the program: with more it loses the cents.
 DEAREST = 1e3
 #: While groups are coarse it is milder yet, lest prices jump.
