@@ -36,14 +36,14 @@ STEPS = 4
 #: Of a demand: less is rounding.
 CRUMB = 1e-9
 #: Presolving takes longer than it saves here.
-OPTIONS = {
+OPTIONS: dict[str, int | float | str] = {
     "threads": 1,
     "presolve": "off",
     "dual_feasibility_tolerance": 1e-9,
     "primal_feasibility_tolerance": 1e-9,
 }
 #: Where that leaves HiGHS unsure, a hair beyond its tolerances: another way, then wider ones.
-OTHERWISE = (
+OTHERWISE: tuple[dict[str, int | float | str], ...] = (
     {"presolve": "on"},
     {"dual_feasibility_tolerance": 1e-7, "primal_feasibility_tolerance": 1e-7},
 )
