@@ -53,7 +53,7 @@ LAMBDA = Histogram(BOUNDS, (0, 0, 20_000, 79_000, 1_000, 0))
 CLASSES = {"tight": (0.3, 0.025), "middle": (0.4, 0.05), "loose": (0.3, 0.1)}
 FILL = 0.85
 STRICT = Terms(fill=FILL, absorb_loss=False, interval_s=STEP_S, motion=2.0, hysteresis=0.0)
-LEAN = msgspec.structs.replace(STRICT, demand_growth_per_s=0.0)
+LEAN = msgspec.structs.replace(STRICT, held=True)
 #: The bound is asked of the truth: no age, no rounding to speak of, nothing explored.
 TRUTH = Terms(fill=FILL, capacity_loss_per_s=0.0, demand_growth_per_s=0.0, interval_s=1e6, parts=2**32 - 1)
 REPEATS = 25

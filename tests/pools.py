@@ -57,6 +57,7 @@ def terms() -> st.SearchStrategy[Terms]:
     return st.builds(
         Terms,
         fill=st.floats(0.5, 1.0),
+        held=st.booleans(),
         absorb_loss=st.booleans(),
         mixture=st.booleans(),
         explore=st.sampled_from([0.0, 0.002, 0.05]),

@@ -35,10 +35,12 @@ class _Known:
         return max(0.0, backend.usable_rps * (1.0 - lost))
 
     def _capacity(self, backend: Backend) -> float:
-        return self.terms.fill * self.most(backend)
+        most = self.most(backend)
+        return self.terms.fill * (backend.usable_rps if self.terms.held and most > 0.0 else most)
 
     def _demand(self, asked: RequestClass) -> float:
-        rise = self.terms.demand_growth_per_s * (asked.age_s + self.terms.interval_s)
+        unseen_s = 0.0 if self.terms.held else asked.age_s + self.terms.interval_s
+        rise = self.terms.demand_growth_per_s * unseen_s
         one = 1.0 / self.terms.interval_s
         return max(asked.rate_rps + asked.rate_rps * rise, asked.forecast_rps or 0.0, one)
 

@@ -2,7 +2,8 @@
 
 A backend last seen with capacity C, `age` ago, has at least C (1 - loss (age + interval)) until the next
 table is in force; a class measured at rate r has at most r (1 + growth (age + interval)). Shares that fit the
-most demand into the least capacity fit every truth between.
+most demand into the least capacity fit every truth between. Where proxies hold backends to the least capacity
+themselves, shares fit what was measured.
 """
 
 from tidewatt_coordinator.dispatch.backends import Backend
@@ -12,7 +13,8 @@ from tidewatt_coordinator.dispatch.terms import Terms
 
 def capacity_floor(backend: Backend, terms: Terms) -> float:
     """Requests/s that the backend can be given until the next table; 0 for one that was not heard of."""
-    return terms.fill * most_rps(backend, terms)
+    most = most_rps(backend, terms)
+    return terms.fill * (backend.usable_rps if terms.held and most > 0.0 else most)
 
 
 def most_rps(backend: Backend, terms: Terms) -> float:
@@ -28,5 +30,6 @@ def demand_ceiling(asked: RequestClass, terms: Terms) -> float:
 
     One request at least: a class of which none is seen now must have weights too.
     """
-    grown = max(asked.rate_rps, 0.0) * (1.0 + terms.demand_growth_per_s * (asked.age_s + terms.interval_s))
+    growth = 0.0 if terms.held else terms.demand_growth_per_s * (asked.age_s + terms.interval_s)
+    grown = max(asked.rate_rps, 0.0) * (1.0 + growth)
     return max(grown, asked.forecast_rps or 0.0, 1.0 / terms.interval_s)

@@ -14,6 +14,9 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """Share of its capacity that a backend may lose per second unseen: 3 % a minute, a board that heats."""
     demand_growth_per_s: float = 0.001
     """Share by which demand may grow per second unseen: 6 % a minute, the steep end of a morning."""
+    held: bool = False
+    """Whether proxies hold backends to what they can take (see overflow). Then weights fit what was measured,
+    and what may have changed since is in the holds alone: margins in both would be paid for twice."""
     interval_s: float = 10.0
     """Until the next table is in force: data age on meanwhile."""
     expire_s: float = 60.0

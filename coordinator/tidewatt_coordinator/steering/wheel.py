@@ -93,6 +93,7 @@ class Steering:
             fill=mine.fill,
             capacity_loss_per_s=mine.capacity_loss_per_s,
             demand_growth_per_s=mine.demand_growth_per_s,
+            held=mine.held,
             interval_s=mine.every_s,
             expire_s=self._fleet.stale_after_ms / 1000.0,
             absorb_loss=mine.absorb_loss,
