@@ -133,8 +133,8 @@ class Dispatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     demand_growth_per_s: Part = 0.001
     """Share by which demand may grow a second, unseen: 6 % a minute, the steep end of a morning."""
     held: bool = False
-    """Whether all routers drive proxies that hold backends to what they can take (nginx, HAProxy): weights then
-    need no margin for what isn't seen, which is cheaper. Envoy and HTTPRoutes don't hold."""
+    """Whether all routers drive proxies that hold backends to what they can take (nginx, HAProxy): weights
+    then need no margin for what isn't seen, which is cheaper. Envoy and HTTPRoutes don't hold."""
     absorb_loss: bool = True
     """Whether the others shall stay within their capacity when any site or zone is lost, if they can."""
     mixture: bool = False
