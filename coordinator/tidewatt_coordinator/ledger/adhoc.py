@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from numpy.typing import NDArray
 from sqlalchemy import select
 
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS
@@ -34,6 +35,24 @@ DIMENSIONS = {
     "weekday": "isodow(make_timestamp(hour_ms * 1000))",
 }
 FETCHED = 20_000
+
+
+class Groups:
+    """Rows in order: the dimensions' values, then the sums. They are made when they are asked for, since a
+    million tuples take longer than the grouping.
+    """
+
+    def __init__(self, columns: Sequence[NDArray[Any]] = ()) -> None:
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return len(self.columns[0]) if self.columns else 0
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return zip(*(column.tolist() for column in self.columns), strict=True)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        return tuple(column[index : index + 1].tolist()[0] for column in self.columns)
 
 
 class HourCopy:
@@ -58,11 +77,10 @@ class HourCopy:
                 old[1].unlink(missing_ok=True)
         return len(new)
 
-    def group(self, by: Sequence[str], from_ms: int, to_ms: int) -> list[tuple[Any, ...]]:
+    def group(self, by: Sequence[str], from_ms: int, to_ms: int) -> Groups:
         """The sums of COUNTERS over the hours from `from_ms` to before `to_ms`, by the named dimensions.
 
-        Each row is the dimensions' values, then the sums, in order. ValueError for a dimension
-        that there isn't, naming those there are.
+        ValueError for a dimension that there isn't, naming those there are.
         """
         for name in by:
             if name not in DIMENSIONS:
@@ -73,7 +91,7 @@ class HourCopy:
             if from_ms - DAY_MS < day_ms < to_ms
         ]
         if not files:
-            return []
+            return Groups()
         groups = [f"{DIMENSIONS[name]} AS {name}_" for name in by]
         # As 64 bits, which hold the energy of any fleet (2.5 TWh): DuckDB's own sums have 128, and Python
         # would take three times as long to have a million groups of them.
@@ -84,7 +102,8 @@ class HourCopy:
             + (f" GROUP BY {places} ORDER BY {places}" if by else "")
         )
         with contextlib.closing(duckdb.connect()) as database:
-            return database.execute(asked, [files, from_ms, to_ms]).fetchall()
+            found = database.execute(asked, [files, from_ms, to_ms]).fetchnumpy()
+        return Groups(list(found.values()))
 
     def _files(self) -> dict[int, tuple[int, Path]]:
         """The newest file of each day, with its version."""
