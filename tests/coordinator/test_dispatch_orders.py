@@ -139,7 +139,7 @@ def test_an_operator_holds_the_weights_and_lets_go(world: World) -> None:
     shown = world.ask("show", "--history", "5")
     assert "in force since" in shown
     assert world.ask("freeze", "--by", "bob").split()[1:4] == ["frozen", "by", "bob"]
-    ordered = world.book.holding(world.clock.now_ms())[0]
+    (ordered,) = (one for one in world.book.holding(world.clock.now_ms()) if one.by == "ana")
     assert "taken back: cheap gets nothing" in world.ask("thaw", ordered.id[:6], "--by", "cid")
     assert "frozen by bob" in world.turn()
     assert world.share("dear") == 1.0, "frozen as it was"
