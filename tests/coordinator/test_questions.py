@@ -126,6 +126,7 @@ def test_a_late_bill_is_waited_for_and_a_dead_source_is_not() -> None:
     assert settled(today, {"edge": today, "focus": date(2026, 11, 19)}) == date(2026, 11, 19)
     assert settled(today, {"edge": today, "focus": date(2026, 10, 1)}) == today
     assert settled(today, {}) == today
+    assert settled(today, {"edge": date(2026, 11, 2), "focus": date(2026, 10, 1)}) == date(2026, 11, 2)
 
 
 # Why

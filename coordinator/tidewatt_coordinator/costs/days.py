@@ -81,9 +81,15 @@ def parse_day(text: str, where: str) -> date:
         raise CostError(f"{where}: {text[:40]!r} is no day such as 2026-10-01") from error
 
 
+#: Of months that anybody asks for: Unix time's own first year, and what calendars can still count on from.
+FIRST_YEAR, LAST_YEAR = 1971, 9000
+
+
 def month(text: str, where: str) -> Window:
-    """The month of UTC that is written 2026-10; CostError if it is none."""
+    """The month of UTC that is written 2026-10; CostError if it is none, or one that no bill can be of."""
     first = parse_day(f"{text.strip()}-01", where)
+    if not FIRST_YEAR <= first.year <= LAST_YEAR:
+        raise CostError(f"{where}: {text[:40]!r} is not in the years {FIRST_YEAR} to {LAST_YEAR}")
     following = (first.replace(day=28) + timedelta(days=4)).replace(day=1)
     return Window(day_ms(first), day_ms(following))
 

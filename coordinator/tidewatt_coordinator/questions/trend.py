@@ -68,13 +68,15 @@ def totals(found: Iterable[Trend]) -> list[Trend]:
 
 
 def settled(today: date, ends: Mapping[str, date]) -> date:
-    """The day before which every source that still tells has told all; `today` at the latest.
+    """The day before which every source that still tells has told all; `today` at the latest. Where none
+    tells any more, the day that the last one told of: what nobody has told is not free.
 
     `ends`: the last day that each source has told of, maybe not the whole of it. Bills are a day
     or two late, and days that are not there yet are no days without cost.
     """
     oldest = today - timedelta(days=LONGEST_WAIT_DAYS)
-    return min([today, *(end for end in ends.values() if end >= oldest)])
+    telling = [end for end in ends.values() if end >= oldest] or [max(ends.values(), default=today)]
+    return min([today, *telling])
 
 
 def _trend(key: Key, currency: str, before: Decimal, after: Decimal) -> Trend:

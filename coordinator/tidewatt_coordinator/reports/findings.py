@@ -88,9 +88,7 @@ def carbon(facts: Facts) -> Section | None:
         for one, kwh, average, marginal in zip(facts.carbon, energy, mean, more, strict=True)
     ]  # fmt: skip
     sums = [
-        f"{total(some):,.3f}"
-        if any(_kilograms(kind(one), one) is not None for one in facts.carbon)
-        else "unknown"
+        _all_of(some, [_kilograms(kind(one), one) for one in facts.carbon])
         for some, kind in ((mean, _average), (more, _marginal))
     ]
     table = Table(
@@ -251,6 +249,14 @@ def _kilograms(emission: Emission | None, one: SiteCarbon) -> Decimal | None:
     return emission.grams / GRAMS_PER_KG
 
 
+def _all_of(shown: Sequence[Decimal], sites: Sequence[Decimal | None]) -> str:
+    """A total says when it is not the whole."""
+    if all(one is None for one in sites):
+        return "unknown"
+    whole = f"{total(shown):,.3f}"
+    return whole if None not in sites else f"{whole} and what is unknown"
+
+
 def _grams(emission: Emission | None, one: SiteCarbon, shown: Decimal) -> str:
     return "unknown" if _kilograms(emission, one) is None else f"{shown:,.3f}"
 
@@ -268,7 +274,9 @@ def _gaps(sites: Sequence[SiteCarbon]) -> list[str]:
             if emission.static_mj:
                 share = percent(Decimal(emission.static_mj), Decimal(one.energy_mj))
                 found.append(f"{name}: {share} of the energy by the year's average of {one.zone}.")
-            if 0 < emission.unknown_mj < one.energy_mj:
+            if 0 < emission.unknown_mj < one.energy_mj or (
+                emission.unknown_mj and emission.kind == "average"
+            ):
                 share = percent(Decimal(emission.unknown_mj), Decimal(one.energy_mj))
                 found.append(
                     f"{name}: the {emission.kind} of {share} of the energy is unknown, and not in it."

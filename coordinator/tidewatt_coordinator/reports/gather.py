@@ -138,8 +138,6 @@ def _watched(
         standing(one, recent.costs, recent.tags, at_ms, settling, None if over else FORECAST)
         for one in config.budgets
     ]
-    if not config.anomalies.enabled:
-        return budgets, []
     terms = terms_of(config.anomalies)
     watched = groups(recent.costs, recent.tags, config.anomalies.tags, at_ms, settling)
     found = [one for group in watched for one in anomalies(group, first, terms)]
