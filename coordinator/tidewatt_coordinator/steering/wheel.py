@@ -133,11 +133,10 @@ class Steering:
                     self._say(f"the table can't be kept: {str(error).partition(chr(10))[0]}")
 
     def blocked(self, error: NoTable) -> None:
-        """There is no new table; said once, and softly before there was any."""
+        """There is no new table; said once, and softly where the fleet isn't there: others tell of that."""
         self.refused += 1
         if str(error) != self.obstacle:
-            level = logging.INFO if error.expected and self.last is None else logging.ERROR
-            log.log(level, "no new dispatch table: %s", error)
+            log.log(logging.INFO if error.expected else logging.ERROR, "no new dispatch table: %s", error)
         self.obstacle = str(error)
 
     def call(self) -> int:
