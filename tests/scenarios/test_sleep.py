@@ -23,7 +23,7 @@ from tidewatt_wire.clock import Clock, Timebase
 from tidewatt_wire.codec import decode, encode
 from tidewatt_wire.documents import to_toml
 from tidewatt_wire.messages import DispatchTable, Policy, Rule, SleepLimits
-from tidewatt_wire.signing import HINT_TYPE, Signer, seal
+from tidewatt_wire.signing import DISPATCH_TYPE, HINT_TYPE, Signer, seal
 from tidewatt_wire.sleeping import SleepHint, SleepState
 from tidewatt_wire.topics import DeviceTopic, FleetTopic, HintTopic
 
@@ -49,7 +49,7 @@ class Night:
     def open(self) -> None:
         room = {
             "fleet": "f", "devices": ["b1", "b2"], "folder": str(self.folder), "repeat": True,
-            "broker": self.mosquitto.url,
+            "broker": self.mosquitto.url, "policy_keys": [PUBLIC],
             "clock": {"origin_unix_ms": DAY_MS, "origin_monotonic_s": self.timebase.origin_monotonic_s,
                       "speed": SPEED},
         }  # fmt: skip
@@ -68,7 +68,8 @@ class Night:
 
     def weigh(self, **weights: int) -> None:
         table = DispatchTable(fleet="f", epoch=1, issued_at_ms=DAY_MS, expires_at_ms=2**50, weights=weights)
-        self._publish(str(FleetTopic("f", "dispatch")), encode(table))
+        sealed = seal(encode(table), [FLEETS_KEY], DISPATCH_TYPE)
+        self._publish(str(FleetTopic("f", "dispatch")), sealed)
 
     def say_policy(self, policy: Policy, revision: int = 1) -> None:
         self._publish(str(FleetTopic("f", "policy")), sealed_rules(revision, [Rule(policy=policy)]))
