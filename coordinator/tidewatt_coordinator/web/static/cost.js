@@ -55,7 +55,7 @@ function serviceRow(one) {
     element("td", money(one.before), "number"),
     element("td", `${money(one.after)} ${one.currency}`, "number"),
     element("td", moved(one), "number"),
-    element("td", `${ARROWS[one.direction]} ${one.direction}`, `trend-${one.direction}`),
+    element("td", one.direction === "new" ? "new" : `${ARROWS[one.direction]} ${one.direction}`, `trend-${one.direction}`),
   );
   return made;
 }
