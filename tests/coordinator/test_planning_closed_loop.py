@@ -6,7 +6,7 @@ import pytest
 from benchmarks.governor import BOARDS
 from benchmarks.joint.bound import JointBound
 from benchmarks.joint.lives import COUNT, HINTED, Boards, Scene, alone, expected, planned
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tidewatt_coordinator.planning.terms import Terms
@@ -21,6 +21,8 @@ FLAT = Rules(
 rates_rps = st.lists(st.floats(0.0, 500.0), min_size=COUNT, max_size=COUNT)
 
 
+@example([[0.0] * (COUNT - 2) + [116.0, 2.2250738585e-313]])
+@example([[0.0] * (COUNT - 2) + [2.2250738585e-313, 116.0]])
 @given(st.lists(rates_rps, min_size=1, max_size=6))
 @settings(derandomize=True, deadline=None, max_examples=60)
 def test_no_board_passes_what_it_can_take_while_another_has_room(minutes: list[list[float]]) -> None:

@@ -69,7 +69,10 @@ def spilled(offered: Floats, shares: Floats, most: Floats) -> Floats:
         # Classes that have nowhere else to go stay; the others make room for them.
         movable = np.where(takes[None, :], loads, 0.0)
         free = movable.sum(axis=1)
-        leaves = np.where(over, np.minimum((total - most) / np.where(free > 0.0, free, np.inf), 1.0), 0.0)
+        # Divided only where it is less than one: by next to nothing there is no quotient.
+        excess_rps = np.where(over, total - most, 0.0)
+        leaves = np.where(over, 1.0, 0.0)
+        np.divide(excess_rps, free, out=leaves, where=over & (free > excess_rps))
         excess = movable * leaves[:, None]
         loads -= excess
         # Each one's part first: what is shared over weights next to nothing would have no number.
