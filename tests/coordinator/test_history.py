@@ -36,7 +36,7 @@ def test_what_is_sure_until_the_next_row_is_not_learned() -> None:
     for origin, row in zip(range(4, 20), known, strict=True):
         left = 4 - origin % 5
         assert list(row) == [ahead <= left for ahead in range(1, 16)] + [left >= 3, False]
-    assert not sure(Series("fine", 0, np.arange(20.0)), np.arange(4, 20)).any()
+    assert not sure(Series("fine", 0, np.arange(20.0, dtype=np.float64)), np.arange(4, 20)).any()
 
 
 def trace(folder: Path, rows: list[str], name: str = "t.csv") -> Path:

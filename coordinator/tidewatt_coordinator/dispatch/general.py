@@ -192,7 +192,7 @@ class _Program:
         used, pieces = len(self.group), len(self.piece_size)
         loads = self.kinds + promises
         rows = [self.kind, loads + self.group]
-        values = [np.ones(used), np.ones(used)]
+        values: list[Floats] = [np.ones(used), np.ones(used)]
         if promises:
             rows.insert(1, self.kinds + self.kind)
             values.insert(1, (self.groups.slow - self.pool.bearable[None, :])[self.group, self.kind])

@@ -76,7 +76,7 @@ def represented(kinds: Groups, part: Whole) -> Groups:
 def cells(kinds: Groups, most: int) -> Whole:
     """A number for each kind: up to so many cells, each halved again and again where it is widest."""
     facts = np.hstack((_scaled(kinds.costs), _scaled(kinds.slow), kinds.allowed.astype(np.float64)))
-    found = [np.arange(len(facts))]
+    found: list[Whole] = [np.arange(len(facts))]
     while 2 * len(found) <= most:
         found = [half for cell in found for half in _halves(cell, facts)]
     part = np.empty(len(facts), dtype=np.int64)

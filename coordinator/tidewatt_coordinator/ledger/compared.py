@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, func, select, tuple_, update
+from sqlalchemy import Connection, delete, func, literal, select, tuple_, update
 
 from tidewatt_coordinator.ledger.arithmetic import Span, bucket_of
 from tidewatt_coordinator.ledger.baselines import DeviceModel, Part, parts
@@ -57,7 +57,9 @@ def compare_changed(ledger: Ledger, model_of: Models) -> int:
     while True:
         marked = (
             select(table.device, table.epoch)
-            .where(table.compare_ms < NEVER_MS, tuple_(table.device, table.epoch) > tuple_(*after))
+            .where(
+                table.compare_ms < NEVER_MS, tuple_(table.device, table.epoch) > tuple_(*map(literal, after))
+            )
             .order_by(table.device, table.epoch)
             .limit(LOOKED_UP)
         )

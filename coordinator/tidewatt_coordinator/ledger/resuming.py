@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, func, select, tuple_
+from sqlalchemy import Connection, Select, bindparam, func, literal, select, tuple_
 
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS, Span, bucket_of
 from tidewatt_coordinator.ledger.rolled import HOUR_MS, Key, Start
@@ -31,7 +31,7 @@ def starts(connection: Connection, after: Key, bucket_ms: int) -> Iterator[Start
             table.device, table.epoch, table.dirty_ms, table.last_ms, table.resume_ms,
             *(table[f"{name}_resume"] for name in COUNTERS),
         )
-        .where(table.dirty_ms < NEVER_MS, tuple_(table.device, table.epoch) > tuple_(*after))
+        .where(table.dirty_ms < NEVER_MS, tuple_(table.device, table.epoch) > tuple_(*map(literal, after)))
         .order_by(table.device, table.epoch)
         .limit(CHUNK)
         .with_for_update(skip_locked=True)

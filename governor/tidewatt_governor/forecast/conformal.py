@@ -48,7 +48,7 @@ class Conformal:
         """The last minutes' forecasts, newest first; NaN where nothing was at stake."""
         self._beyond = np.zeros(shape[:2], dtype=bool)
         self._missed = np.zeros(shape, dtype=bool)
-        self._whole = np.ones(AHEAD, dtype=bool)
+        self._whole: NDArray[np.bool_] = np.ones(AHEAD, dtype=bool)
         """Whether every minute since is known."""
 
     def __call__(

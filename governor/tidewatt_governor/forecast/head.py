@@ -43,7 +43,7 @@ class Learner:
         self._spread = np.repeat(np.eye(self._size)[None] / self._prior, self._outputs, axis=0)
         self._weights = np.zeros((self._outputs, self._size))
         self._weights[:, 0] = 1.0
-        self._typical = np.full(self._outputs, 0.05)
+        self._typical: Floats = np.full(self._outputs, 0.05)
         self._lessons = 0
 
     def predict(self, inputs: Floats) -> Floats:
@@ -92,7 +92,7 @@ class Head:
         ]
         """Learners that don't see the model's median: where it is of no use, they are not held back by it."""
         self._past: list[_Told | None] = []
-        self._loss = np.zeros((2 + len(MEANS) + len(self._learners) + len(self._alone), AHEAD))
+        self._loss: Floats = np.zeros((2 + len(MEANS) + len(self._learners) + len(self._alone), AHEAD))
         self._lessons = 0
 
     def __call__(self, base: Floats, features: Floats, recent: Floats, scale: float, sure: int = 0) -> Floats:

@@ -31,7 +31,7 @@ class Peaks:
             Learner(INPUTS - 1, forget=0.9995, prior=0.3, bound=1.0, outputs=len(SPANS)),
             Learner(INPUTS - 1, forget=0.9998, prior=1.0, bound=0.7, outputs=len(SPANS)),
         ]
-        self._loss = np.zeros((1 + len(self._learners), len(SPANS)))
+        self._loss: Floats = np.zeros((1 + len(self._learners), len(SPANS)))
         self._lessons = 0
         self._past: list[_Told | None] = []
         self._came: list[float] = []
