@@ -5,11 +5,9 @@ Exit codes: 0 done, 1 it failed while working, 2 the command line or a file is w
 
 import argparse
 import asyncio
-import logging
-import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,45 +22,25 @@ from tidewatt_agent.profiles import named_profile
 from tidewatt_agent.sleeping.options import add_parser as add_sleep
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_governor.boards import shipped_profiles
-from tidewatt_governor.traffic import TraceError
+from tidewatt_link.command import FAILED, ConfigFile, complain, run_command
 from tidewatt_wire.clock import Clock
-from tidewatt_wire.documents import DocumentError, decode_text, environment_overrides, parse_toml, to_toml
+from tidewatt_wire.documents import decode_text, parse_toml
 
 if TYPE_CHECKING:
     from tidewatt_agent.hold import Agent
 
-DEFAULT_CONFIG = "/etc/tidewatt/agent.toml"
-FAILED, WRONG = 1, 2
+FILE = ConfigFile("/etc/tidewatt/agent.toml", "TIDEWATT_AGENT")
 NOT_RUN, NOT_FOUND = 126, 127
 LONGEST_CAPTURE_MIN = 60.0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit."""
-    options = _parser().parse_args(arguments)
-    logging.basicConfig(
-        level=options.log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    command: Callable[[argparse.Namespace], int] = options.command
-    try:
-        sys.exit(command(options))
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(FAILED)
-    except (DocumentError, TraceError) as error:
-        _complain(str(error))
-        sys.exit(WRONG)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        _complain(f"{where}{error.strerror or error}")
-        sys.exit(WRONG if isinstance(error, FileNotFoundError) else FAILED)
-    except ValueError as error:
-        _complain(str(error))
-        sys.exit(WRONG)
+    run_command(_parser(), arguments)
 
 
 def _complain(sentence: str) -> None:
-    print(f"tidewatt-agent: {sentence}", file=sys.stderr)
+    complain("tidewatt-agent", sentence)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,18 +52,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="be the agent, until stopped")
-    _config_option(run)
+    FILE.add_option(run)
     run.add_argument("--until-eof", action="store_true", help="stop, too, when standard input ends")
     run.set_defaults(command=_run)
 
-    config = commands.add_parser("config", help="print or validate the configuration")
-    actions = config.add_subparsers(required=True, metavar="print|validate")
-    shown = actions.add_parser("print", help="print the configuration in force, defaults included")
-    _config_option(shown)
-    shown.set_defaults(command=_config_print)
-    checked = actions.add_parser("validate", help="say what is wrong with a configuration file")
-    _config_option(checked)
-    checked.set_defaults(command=_config_validate)
+    FILE.add_commands(commands, _read_config)
 
     parse = commands.add_parser("parse", help="tegrastats lines on standard input to JSON lines")
     parse.set_defaults(command=_parse)
@@ -102,20 +73,20 @@ def _parser() -> argparse.ArgumentParser:
         help="say what works here, what is missing and how to get it",
         epilog="exit code: 0 all well, 1 something to look at, 2 something keeps the agent from its work",
     )
-    _config_option(doctor)
+    FILE.add_option(doctor)
     doctor.add_argument("--json", action="store_true", help="one JSON document instead of lines")
     doctor.add_argument("--bundle", type=Path, metavar="FILE", help="write a .tar.gz for support, redacted")
     doctor.set_defaults(command=_doctor)
 
     _add_person_commands(commands)
-    _config_option(calibrating := add_calibrate(commands))
+    FILE.add_option(calibrating := add_calibrate(commands))
     calibrating.set_defaults(command=_calibrate)
 
     for sleeping in add_sleep(commands):
-        _config_option(sleeping)
+        FILE.add_option(sleeping)
         sleeping.set_defaults(command=_sleep)
 
-    _config_option(enrolling := add_enroll(commands))
+    FILE.add_option(enrolling := add_enroll(commands))
     enrolling.set_defaults(command=_enroll)
 
     capture = commands.add_parser("capture", help="record this board as text, without serials and addresses")
@@ -134,15 +105,15 @@ def _parser() -> argparse.ArgumentParser:
 def _add_person_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """What a person at the board asks of the running agent."""
     status = commands.add_parser("status", help="what the running agent sees, and would save")
-    _config_option(status)
+    FILE.add_option(status)
     status.add_argument("--json", action="store_true", help="one JSON document instead of lines")
     status.set_defaults(command=_status)
     enable = commands.add_parser("enable", help="let the agent act on this board, after a look at it")
-    _config_option(enable)
+    FILE.add_option(enable)
     enable.add_argument("--check", action="store_true", help="only look")
     enable.set_defaults(command=_enable)
     disable = commands.add_parser("disable", help="let the agent only observe again; the board is put back")
-    _config_option(disable)
+    FILE.add_option(disable)
     disable.set_defaults(command=_disable)
 
     hold = commands.add_parser(
@@ -150,7 +121,7 @@ def _add_person_commands(commands: "argparse._SubParsersAction[argparse.Argument
         help="ask for a power mode or more, for a while or while a command runs",
         usage="tidewatt-agent hold --min-mode MODE [--for 10m] [--reason TEXT] [-- COMMAND ...]",
     )
-    _config_option(hold)
+    FILE.add_option(hold)
     hold.add_argument("--min-mode", required=True, help="the weakest mode that will do, by name")
     hold.add_argument(
         "--for", dest="time", help="90s, 10m, 2h, 1d (default: 10m, or for as long as the command runs)"
@@ -159,39 +130,22 @@ def _add_person_commands(commands: "argparse._SubParsersAction[argparse.Argument
     hold.add_argument("command_line", nargs="*", metavar="COMMAND", help="hold while it runs")
     hold.set_defaults(command=_hold)
     leases = commands.add_parser("leases", help="list what is held")
-    _config_option(leases)
+    FILE.add_option(leases)
     leases.set_defaults(command=_leases)
     release = commands.add_parser("release", help="give back what is held")
     release.add_argument("id", help="as `leases` shows it")
-    _config_option(release)
+    FILE.add_option(release)
     release.set_defaults(command=_release)
 
 
-def _config_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, default=Path(DEFAULT_CONFIG), help="default: %(default)s")
-
-
 def _read_config(options: argparse.Namespace) -> Config:
-    path: Path = options.config
-    overrides = environment_overrides(os.environ, "TIDEWATT_AGENT")
-    return parse_config(decode_text(path.read_bytes(), str(path)), name=str(path), overrides=overrides)
+    return FILE.read(options, parse_config)
 
 
 def _run(options: argparse.Namespace) -> int:
     from tidewatt_agent.daemon import run  # noqa: PLC0415 - the other commands stay light
 
     asyncio.run(run(_read_config(options), until_eof=options.until_eof))
-    return 0
-
-
-def _config_print(options: argparse.Namespace) -> int:
-    print(to_toml(_read_config(options)), end="")
-    return 0
-
-
-def _config_validate(options: argparse.Namespace) -> int:
-    _read_config(options)
-    print(f"{options.config}: good")
     return 0
 
 
@@ -236,9 +190,9 @@ def _minutes(text: str) -> float:
 def _doctor(options: argparse.Namespace) -> int:
     from tidewatt_agent import doctor  # noqa: PLC0415
 
-    config = Config() if _is_absent(options.config) else _read_config(options)
+    config = Config() if FILE.is_absent(options.config) else _read_config(options)
     findings = doctor.examine(config, Clock(time.monotonic, time.time, config.clock))
-    if _is_absent(options.config):
+    if FILE.is_absent(options.config):
         missing = f"there is no {options.config}: checked with the defaults"
         findings.insert(0, Finding("config", "warning", missing, "install the package, or name one"))
     else:
@@ -373,11 +327,6 @@ def _release(options: argparse.Namespace) -> int:
     agent.ask(op="release", id=options.id)
     agent.close()
     return 0
-
-
-def _is_absent(path: Path) -> bool:
-    # Only the default may be missing; a file that was named must be there.
-    return str(path) == DEFAULT_CONFIG and not path.exists()
 
 
 def _capture(options: argparse.Namespace) -> int:

@@ -54,7 +54,7 @@ from tidewatt_agent.tegrastats.child import TegrastatsChild
 from tidewatt_agent.tick import Identity, Tick
 from tidewatt_governor.boards import BoardProfile, profile_for
 from tidewatt_link.connection import Connection
-from tidewatt_link.stopping import stop_asked
+from tidewatt_link.stopping import eternal, until_told_or_broken
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import Birth, Capability
 
@@ -133,12 +133,12 @@ async def run(config: Config, *, until_eof: bool = False) -> None:  # noqa: PLR0
                 "models": models.run(_follow(link, signals, sleeper)),
             }
         works |= {"sleeper": sleeper.run()} if sleeper else {}
-        tasks = [asyncio.create_task(_eternal(name, work)) for name, work in works.items()]
+        tasks = [asyncio.create_task(eternal(name, work)) for name, work in works.items()]
         ticking = asyncio.create_task(
             _loop(config, clock, tick_s, tick, file, link, shown, policies, sleeper)
         )
         try:
-            await _until_told_or_broken([*tasks, ticking], until_eof=until_eof)
+            await until_told_or_broken([*tasks, ticking], until_eof=until_eof)
         finally:
             sdnotify.SystemdNotifier().notify("STOPPING=1")
             await _end([ticking])
@@ -381,20 +381,6 @@ def capabilities_of(
         "spool": bool(config.state.folder),
     }
     return [name for name, able in can.items() if able]
-
-
-async def _until_told_or_broken(tasks: list["asyncio.Task[None]"], *, until_eof: bool) -> None:
-    told = asyncio.create_task(stop_asked(until_eof=until_eof))
-    done, _ = await asyncio.wait([told, *tasks], return_when=asyncio.FIRST_COMPLETED)
-    told.cancel()
-    for task in done:
-        task.result()
-
-
-async def _eternal(name: str, work: Coroutine[object, object, None]) -> None:
-    # A task that should never end and does is an error with a name.
-    await work
-    raise RuntimeError(f"the {name} task ended by itself")
 
 
 def _journal(path: str) -> TextIO:

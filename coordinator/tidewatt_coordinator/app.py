@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 
@@ -60,6 +60,7 @@ from tidewatt_coordinator.web import api
 from tidewatt_coordinator.web.models import FleetNow
 from tidewatt_coordinator.web.view import fleet_now
 from tidewatt_link.connection import Connection
+from tidewatt_link.stopping import eternal
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import PolicySet
 
@@ -227,23 +228,23 @@ async def running(
             uvicorn.Config(coordinator.web, log_level="warning", access_log=False, log_config=None)
         )
         door = _door(config, coordinator) if door_socket else None
-        serving = [asyncio.create_task(_eternal("web", server.serve(sockets=[listener])))]
+        serving = [asyncio.create_task(eternal("web", server.serve(sockets=[listener])))]
         if door and door_socket:
-            serving.append(asyncio.create_task(_eternal("enrolment", door.run(door_socket))))
+            serving.append(asyncio.create_task(eternal("enrolment", door.run(door_socket))))
         tasks = [
             *serving,
-            asyncio.create_task(_eternal("ingest", coordinator.ingest.run())),
-            asyncio.create_task(_eternal("upkeep", coordinator.upkeep.run())),
-            asyncio.create_task(_eternal("edge charges", coordinator.settling.run())),
-            asyncio.create_task(_eternal("imports of costs", coordinator.imports.run())),
-            asyncio.create_task(_eternal("policy", coordinator.engine.run())),
-            asyncio.create_task(_eternal("publisher", coordinator.publisher.run())),
-            asyncio.create_task(_eternal("queries", coordinator.readings.run(coordinator.steering.call))),
-            asyncio.create_task(_eternal("interruptions", coordinator.interruptions.run())),
-            asyncio.create_task(_eternal("costs", coordinator.costs.run())),
-            asyncio.create_task(_eternal("alerts", coordinator.telling.run())),
-            asyncio.create_task(_eternal("reports", coordinator.reports.run())),
-            asyncio.create_task(_eternal("presence", coordinator.presence.run())),
+            asyncio.create_task(eternal("ingest", coordinator.ingest.run())),
+            asyncio.create_task(eternal("upkeep", coordinator.upkeep.run())),
+            asyncio.create_task(eternal("edge charges", coordinator.settling.run())),
+            asyncio.create_task(eternal("imports of costs", coordinator.imports.run())),
+            asyncio.create_task(eternal("policy", coordinator.engine.run())),
+            asyncio.create_task(eternal("publisher", coordinator.publisher.run())),
+            asyncio.create_task(eternal("queries", coordinator.readings.run(coordinator.steering.call))),
+            asyncio.create_task(eternal("interruptions", coordinator.interruptions.run())),
+            asyncio.create_task(eternal("costs", coordinator.costs.run())),
+            asyncio.create_task(eternal("alerts", coordinator.telling.run())),
+            asyncio.create_task(eternal("reports", coordinator.reports.run())),
+            asyncio.create_task(eternal("presence", coordinator.presence.run())),
         ]
         coordinator.watch(tasks, own_broker)
         try:
@@ -317,9 +318,3 @@ async def _end(tasks: "list[asyncio.Task[None]]") -> None:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks, timeout=GOODBYE_S)
-
-
-async def _eternal(name: str, work: Coroutine[object, object, None]) -> None:
-    # A task that should never end and does is an error with a name.
-    await work
-    raise RuntimeError(f"the {name} task ended by itself")

@@ -5,49 +5,26 @@ Exit codes: 0 done, 1 it failed while working, 2 the command line or a file is w
 
 import argparse
 import asyncio
-import logging
-import os
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+from tidewatt_link.command import FAILED, ConfigFile, complain, run_command
 from tidewatt_router import VERSION
 from tidewatt_router.config import Config, parse_config
-from tidewatt_wire.documents import DocumentError, decode_text, environment_overrides, to_toml
 
-DEFAULT_CONFIG = "/etc/tidewatt/router.toml"
-FAILED, WRONG = 1, 2
+FILE = ConfigFile("/etc/tidewatt/router.toml", "TIDEWATT_ROUTER")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit."""
-    options = _parser().parse_args(arguments)
-    logging.basicConfig(
-        level=options.log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    command: Callable[[argparse.Namespace], int] = options.command
-    try:
-        sys.exit(command(options))
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(FAILED)
-    except DocumentError as error:
-        _complain(str(error))
-        sys.exit(WRONG)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        _complain(f"{where}{error.strerror or error}")
-        sys.exit(WRONG if isinstance(error, FileNotFoundError) else FAILED)
-    except ValueError as error:
-        _complain(str(error))
-        sys.exit(WRONG)
+    run_command(_parser(), arguments)
 
 
 def _complain(sentence: str) -> None:
-    print(f"tidewatt-router: {sentence}", file=sys.stderr)
+    complain("tidewatt-router", sentence)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,12 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--until-eof", action="store_true", help="stop, too, when standard input ends")
     run.set_defaults(command=_run)
 
-    config = commands.add_parser("config", help="print or validate the configuration")
-    actions = config.add_subparsers(required=True, metavar="print|validate")
-    shown = actions.add_parser("print", help="print the configuration in force, defaults included")
-    shown.set_defaults(command=_config_print)
-    checked = actions.add_parser("validate", help="say what is wrong with a configuration file")
-    checked.set_defaults(command=_config_validate)
+    FILE.add_commands(commands, _read_config)
 
     status = commands.add_parser(
         "status",
@@ -85,32 +57,19 @@ def _parser() -> argparse.ArgumentParser:
     render = commands.add_parser("render", help="what the proxies would be told by a table")
     render.add_argument("--table", type=Path, required=True, metavar="FILE", help="sealed, or the bare JSON")
     render.set_defaults(command=_render)
-    for one in (run, shown, checked, status, check, render):
-        one.add_argument("--config", type=Path, default=Path(DEFAULT_CONFIG), help="default: %(default)s")
+    for one in (run, status, check, render):
+        FILE.add_option(one)
     return parser
 
 
 def _read_config(options: argparse.Namespace) -> Config:
-    path: Path = options.config
-    overrides = environment_overrides(os.environ, "TIDEWATT_ROUTER")
-    return parse_config(decode_text(path.read_bytes(), str(path)), name=str(path), overrides=overrides)
+    return FILE.read(options, parse_config)
 
 
 def _run(options: argparse.Namespace) -> int:
     from tidewatt_router.daemon import run  # noqa: PLC0415 - the other commands stay light
 
     asyncio.run(run(_read_config(options), until_eof=options.until_eof))
-    return 0
-
-
-def _config_print(options: argparse.Namespace) -> int:
-    print(to_toml(_read_config(options)), end="")
-    return 0
-
-
-def _config_validate(options: argparse.Namespace) -> int:
-    _read_config(options)
-    print(f"{options.config}: good")
     return 0
 
 

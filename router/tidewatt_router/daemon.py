@@ -7,12 +7,11 @@ shares where there is none. A dead router leaves the proxy as it is.
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine
 
 from sdnotify import SystemdNotifier
 
 from tidewatt_link.connection import Connection
-from tidewatt_link.stopping import stop_asked
+from tidewatt_link.stopping import eternal, until_told_or_broken
 from tidewatt_router import VERSION
 from tidewatt_router.applier import Applier
 from tidewatt_router.config import Config, kept_in
@@ -51,13 +50,13 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
     with contextlib.ExitStack() as stack:
         page = RouterMetrics(VERSION, tables, appliers, link, watch, clock.now_ms)
         stack.enter_context(serve(config.metrics.listen, page))
-        works = [_eternal(f"{applier.proxy.name} applier", applier.run()) for applier in appliers]
-        works += [_eternal("link", link.run())] if link else []
-        works += [_eternal("tick", _tick(config, watch, notifier))]
+        works = [eternal(f"{applier.proxy.name} applier", applier.run()) for applier in appliers]
+        works += [eternal("link", link.run())] if link else []
+        works += [eternal("tick", _tick(config, watch, notifier))]
         tasks = [asyncio.create_task(work) for work in works]
         try:
             notifier.notify("READY=1")
-            await _until_told_or_broken(tasks, until_eof=until_eof)
+            await until_told_or_broken(tasks, until_eof=until_eof)
         finally:
             notifier.notify("STOPPING=1")
             for task in tasks:
@@ -70,17 +69,3 @@ async def _tick(config: Config, watch: Watch, notifier: SystemdNotifier) -> None
         watch.look()
         notifier.notify("WATCHDOG=1")
         await asyncio.sleep(config.router.tick_s)
-
-
-async def _until_told_or_broken(tasks: "list[asyncio.Task[None]]", *, until_eof: bool) -> None:
-    told = asyncio.create_task(stop_asked(until_eof=until_eof))
-    done, _ = await asyncio.wait([told, *tasks], return_when=asyncio.FIRST_COMPLETED)
-    told.cancel()
-    for task in done:
-        task.result()
-
-
-async def _eternal(name: str, work: Coroutine[object, object, None]) -> None:
-    # A task that should never end and does is an error with a name.
-    await work
-    raise RuntimeError(f"the {name} task ended by itself")

@@ -1,4 +1,4 @@
-"""When to stop: on SIGTERM or SIGINT, and, if wanted, at the end of standard input.
+"""When to stop: on SIGTERM or SIGINT, if wanted at the end of standard input, and when a part ends.
 
 A parent that holds our standard input open takes us with it, however it dies.
 """
@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Coroutine, Sequence
 
 
 async def stop_asked(*, until_eof: bool) -> None:
@@ -25,6 +26,21 @@ async def stop_asked(*, until_eof: bool) -> None:
     finally:
         if until_eof:
             loop.remove_reader(sys.stdin.fileno())
+
+
+async def until_told_or_broken(tasks: "Sequence[asyncio.Task[None]]", *, until_eof: bool) -> None:
+    """Return when the process is asked to stop, or raise what broke when one of the tasks ends."""
+    told = asyncio.create_task(stop_asked(until_eof=until_eof))
+    done, _ = await asyncio.wait([told, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    for task in done:
+        task.result()
+
+
+async def eternal(name: str, work: Coroutine[object, object, None]) -> None:
+    """Do the work; that a part which should never end has ended is an error with its name."""
+    await work
+    raise RuntimeError(f"the {name} task ended by itself")
 
 
 def _stop_at_end(stop: asyncio.Event) -> None:
