@@ -28,6 +28,7 @@ from tidewatt_agent.link import Link
 from tidewatt_agent.metrics import AgentMetrics
 from tidewatt_agent.models import Models
 from tidewatt_agent.outbox import Outbox
+from tidewatt_agent.planhints import PlanHints
 from tidewatt_agent.policies import Policies
 from tidewatt_agent.power import TotalPower, total_watts
 from tidewatt_agent.readers import Readers
@@ -266,6 +267,7 @@ def _agent_families() -> Iterator[Metric]:
     hints = Hints("fleet", "device", list)
     shown.sleeper = Sleeper(config, clock, SleepDoor(""), link, hints, lambda _s, _w: None, lambda: True)
     shown.sleeper.naps["woke"] = 1
+    shown.plans = PlanHints("fleet", "device", list, clock)
     shown.sleeper.verdict = SleepVerdict(
         identity=Identity(kernel="", jetpack="", application=""), at_ms=0, passed=True
     )

@@ -35,6 +35,7 @@ from tidewatt_agent.link import Link
 from tidewatt_agent.load.endpoint import Applications
 from tidewatt_agent.models import Models
 from tidewatt_agent.outbox import Outbox
+from tidewatt_agent.planhints import PlanHints
 from tidewatt_agent.policies import Policies
 from tidewatt_agent.policyfile import PolicyFile, configured_keys
 from tidewatt_agent.power import Calibration, PowerRule
@@ -100,8 +101,9 @@ async def run(config: Config, *, until_eof: bool = False) -> None:  # noqa: PLR0
     models = Models(config.agent.fleet, kept_in(config, "models"), policies, foresight)
     signals = Signals(config.agent.fleet, lambda: policies.policy.tariff_zone)
     hints = Hints(config.agent.fleet, config.device, lambda: policies.trusted)
+    plans = PlanHints(config.agent.fleet, config.device, lambda: policies.trusted, clock)
     link = _link(
-        config, identity, profile, learning, clock, policies, models, signals, hints,
+        config, identity, profile, learning, clock, policies, models, signals, hints, plans,
         lambda: capabilities_of(config, learning, hands, foresight),
     )  # fmt: skip
     shown = metrics.AgentMetrics(
@@ -122,7 +124,9 @@ async def run(config: Config, *, until_eof: bool = False) -> None:  # noqa: PLR0
             power=PowerRule(Calibration(config.board.power_gain, config.board.power_offset_w)),
             leases=leases, battery=Battery(Tree(config.reader.root)), foresight=foresight, learning=learning,
             told=lambda at_ms: link is None or link.told_ms >= at_ms, signals=signals,
+            plans=plans,
         )  # fmt: skip
+        shown.plans, shown.now_s = plans, clock.monotonic_s
         shown.sleeper = sleeper = _sleeper(config, clock, link, hints, tick, hands)
         works = {"readers": readers.run(), "learning": learning.keep(clock)}
         works |= {"foresight": foresight.keep(clock)} | _renewal(config)
@@ -130,7 +134,7 @@ async def run(config: Config, *, until_eof: bool = False) -> None:  # noqa: PLR0
             works |= {
                 "link": link.run(),
                 "outbox": link.outbox.keep(),
-                "models": models.run(_follow(link, signals, sleeper)),
+                "models": models.run(_follow(link, signals, plans, sleeper)),
             }
         works |= {"sleeper": sleeper.run()} if sleeper else {}
         tasks = [asyncio.create_task(eternal(name, work)) for name, work in works.items()]
@@ -319,6 +323,7 @@ def _link(
     models: Models,
     signals: Signals,
     hints: Hints,
+    plans: PlanHints,
     capabilities: Callable[[], list[Capability]],
 ) -> Link | None:
     if not config.link.broker:
@@ -355,11 +360,15 @@ def _link(
         config.link.spread_s,
         signals.take,
         hints.take,
+        plans.take,
     )
 
 
-def _follow(link: Link, signals: Signals, sleeper: Sleeper | None) -> Callable[[Sequence[str]], None]:
-    return lambda topics: link.follow([*topics, *signals.topics, *(sleeper.topics if sleeper else [])])
+def _follow(
+    link: Link, signals: Signals, plans: PlanHints, sleeper: Sleeper | None
+) -> Callable[[Sequence[str]], None]:
+    more = sleeper.topics if sleeper else []
+    return lambda topics: link.follow([*topics, *signals.topics, *plans.topics, *more])
 
 
 def outbox_of(config: Config) -> Outbox:

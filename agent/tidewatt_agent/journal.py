@@ -5,6 +5,7 @@ import msgspec
 from tidewatt_agent.hands import Outcome
 from tidewatt_governor.decide import Decision
 from tidewatt_governor.forecast.value import Forecast
+from tidewatt_governor.hints import Hint
 from tidewatt_governor.leases import Lease
 from tidewatt_governor.sample import Load
 from tidewatt_governor.situation import Situation
@@ -31,6 +32,8 @@ class TickRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The points as they have come to be known, where that is news; the profile's until the first."""
     situation: Situation = Situation()
     forecast: Forecast | None = None
+    hint: Hint | None = None
+    """What the fleet's plan asked for."""
     began: bool = False
     """Whether this was the first tick of a run: nothing is remembered from before."""
     became: str | None = None

@@ -29,6 +29,7 @@ from tidewatt_wire.topics import (
     FleetTopic,
     HintTopic,
     ModelTopic,
+    PlanTopic,
     parse,
 )
 
@@ -66,10 +67,11 @@ class Link:
         spread_s: float = FIRST_BACKOFF_S,
         on_signal: Callable[[EnergyTopic, bytes], None] = lambda _topic, _payload: None,
         on_hint: Callable[[bytes], None] = lambda _payload: None,
+        on_plan: Callable[[bytes], None] = lambda _payload: None,
     ) -> None:
         """`on_policy` takes a policy set's bytes, `on_chunk` a part of a model; `acks`: the answers.
 
-        `on_signal` takes what energy is worth, `on_hint` a hint to sleep.
+        `on_signal` takes what energy is worth, `on_hint` a hint to sleep, `on_plan` what the plan asks.
 
         `spread_s`: what was lost is sought again at a moment of so many seconds.
         """
@@ -77,7 +79,7 @@ class Link:
         self._broker, self._fleet = broker, fleet
         self._birth, self._on_policy = birth, on_policy
         self._acks = acks or Answers()
-        self._on_chunk, self._on_signal, self._on_hint = on_chunk, on_signal, on_hint
+        self._on_chunk, self._on_signal, self._on_hint, self._on_plan = on_chunk, on_signal, on_hint, on_plan
         self._bed = Bed()
         self._wanted: frozenset[str] = frozenset()
         self._wants_others = asyncio.Event()
@@ -235,6 +237,8 @@ class Link:
                     await self._on_chunk(topic, payload)
             elif isinstance(topic, HintTopic):
                 self._on_hint(payload)
+            elif isinstance(topic, PlanTopic):
+                self._on_plan(payload)
             elif isinstance(topic, EnergyTopic):
                 self._on_signal(topic, payload)
             elif isinstance(topic, FleetTopic) and topic.kind == "state":

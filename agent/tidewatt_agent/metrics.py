@@ -23,6 +23,8 @@ from tidewatt_agent.link import Link
 from tidewatt_agent.linkmetrics import link_families
 from tidewatt_agent.models import Models
 from tidewatt_agent.overcurrent import MEANINGS
+from tidewatt_agent.planhints import PlanHints
+from tidewatt_agent.planmetrics import plan_families
 from tidewatt_agent.pointmetrics import point_families
 from tidewatt_agent.policies import Policies
 from tidewatt_agent.policymetrics import policy_families
@@ -62,6 +64,10 @@ class AgentMetrics(Collector):
         self._foresight, self._policies, self._models, self._now_ms = foresight, policies, models, now_ms
         self.sleeper: Sleeper | None = None
         """Who lets the board sleep, if anybody does."""
+        self.plans: PlanHints | None = None
+        """What the fleet's plan asks,"""
+        self.now_s: Callable[[], float] = lambda: 0.0
+        """by this monotonic clock."""
         self._report: Report | None = None
         self._kept: Counters | None = None
         self._seen = Seen()
@@ -95,6 +101,7 @@ class AgentMetrics(Collector):
         yield from forecast_families(self._foresight)
         yield from policy_families(self._policies, self._models, self._now_ms)
         yield from sleep_families(self.sleeper)
+        yield from plan_families(self.plans, self._now_ms(), self.now_s())
         origin: dict[str, str] = {"provenance": self._seen.power.provenance}
         text = "Where the power comes from: measured, sum (of rails), none"
         yield InfoMetricFamily("tidewatt_board_power", text, origin)

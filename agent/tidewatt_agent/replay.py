@@ -62,6 +62,7 @@ def replay(lines: Iterable[str], profile: BoardProfile) -> Iterator[Replayed]:
             record.barred,
             record.situation,
             record.forecast,
+            record.hint,
         )
         state = moved(state, record.became or _reached(record, decision), record.now_s)
         yield Replayed(record, decision)

@@ -17,6 +17,7 @@ from tidewatt_agent.learning import Learning
 from tidewatt_agent.leases import Leases
 from tidewatt_agent.maintenance import Maintenance
 from tidewatt_agent.overcurrent import Window, watch
+from tidewatt_agent.planhints import PlanHints
 from tidewatt_agent.policies import Policies
 from tidewatt_agent.power import PowerRule
 from tidewatt_agent.readers import TimedSample
@@ -79,6 +80,7 @@ class Tick:
         foresight: Foresight | None = None,
         learning: Learning | None = None,
         signals: Signals | None = None,
+        plans: PlanHints | None = None,
     ) -> None:
         """`profile`: None on a board whose operating points aren't known: it is measured, not governed.
 
@@ -103,6 +105,7 @@ class Tick:
         self._maintenance = Maintenance(told)
         self._battery = battery
         self._foresight = foresight or Foresight("", "UTC", "")
+        self._plans = plans
         self._signals = signals or Signals("", lambda: None)
         self._began = True
         self._last_s: float | None = None
@@ -154,6 +157,7 @@ class Tick:
         leases = self._leases.active()
         world = await self._world(stance, policy, at_ms, now_s)
         forecast = self._foresight.note(load, now_s, at_ms)
+        hint = self._plans.at(at_ms, now_s) if self._plans else None
         self._state, decision = decide(
             self._state,
             load,
@@ -165,6 +169,7 @@ class Tick:
             barred,
             world,
             forecast,
+            hint,
         )
         decision, outcome, trimmed = await self._obey(profile, policy, decision, stance, at_ms, now_s)
         self._journal(
@@ -181,6 +186,7 @@ class Tick:
                 barred=barred,
                 situation=world,
                 forecast=forecast,
+                hint=hint,
                 began=self._began,
                 became=self._state.point,
                 learned=points if points != self._journalled else [],

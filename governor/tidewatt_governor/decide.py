@@ -5,7 +5,8 @@ Invariants (each is a property test):
 - safe: with no load known for longer than a grace the board stands at the safe point;
 - up at once, down only after the dwell and only for a saving that pays the switch;
 - more demand planned for, at the same present rate, never gives less capacity;
-- a forecast, whatever it says, never gives less capacity than none, and no more does a hint;
+- a forecast, whatever it says, never gives less capacity than none, and no more does a hint, unless the
+  plan behind it has the margin: then never less than the reactive rule with the policy's headroom;
 - a point outside the policy's allowed ones is never gone to, whatever the board refuses;
 - a limit of heat, current, watts or charge is kept within one tick wherever a point is within it;
 - what isn't measured binds nothing;
@@ -25,7 +26,7 @@ import msgspec
 from tidewatt_governor.choice import choose, planned_demand
 from tidewatt_governor.forecast.value import Forecast
 from tidewatt_governor.guard import note_guard
-from tidewatt_governor.hints import Hint
+from tidewatt_governor.hints import Hint, under
 from tidewatt_governor.leases import Lease
 from tidewatt_governor.points import find, strongest
 from tidewatt_governor.rules import Points, Question, limit, note
@@ -85,6 +86,9 @@ def decide(
         # The policy's limits hold without the points that the board refuses, too: better still than beyond.
         return msgspec.structs.replace(state, trimming=Trimming()), _hold_refused(question)
     question = msgspec.structs.replace(question, offered=limits.offered)
+    if leaner := under(policy, hint, limits.left, now_s):
+        # Only now: the board goes on learning its own margin for the day on which nobody plans.
+        question = msgspec.structs.replace(question, policy=leaner, forecast=None)
     decision = wanted = _decide(question, limits.offered)
     if limits.bindings:
         decision = _decide(question, limits.left)

@@ -4,7 +4,13 @@ A hint can only raise a board: traffic is on its way that the device can't see y
 device's own reactive rule, which sees what really comes; a hint of less simply raises nothing.
 """
 
+from collections.abc import Sequence
+
 import msgspec
+
+from tidewatt_governor.points import find
+from tidewatt_governor.state import MINUTE_S
+from tidewatt_wire.messages import OperatingPoint, Policy
 
 
 class Hint(msgspec.Struct, frozen=True, kw_only=True):
@@ -13,3 +19,17 @@ class Hint(msgspec.Struct, frozen=True, kw_only=True):
     point: str
     until_s: float
     reason: str
+    guarded: bool = False
+    """Whether the fleet's plan has the margin for what may come: see `under`."""
+
+
+def under(policy: Policy, hint: Hint | None, points: Sequence[OperatingPoint], now_s: float) -> Policy | None:
+    """The policy while a guarded hint for one of `points` stands; None where the board's own holds as it is.
+
+    The reactive rule stays, with its headroom, on the last minute: what has come is answered here, what may
+    come is the plan's. Without a hint, or one that the limits let nobody follow, nobody else has that margin.
+    """
+    if hint is None or not hint.guarded or now_s >= hint.until_s or find(points, hint.point) is None:
+        return None
+    window_s = min(policy.demand_window_s, MINUTE_S)
+    return msgspec.structs.replace(policy, tail_quantile=None, demand_window_s=window_s)

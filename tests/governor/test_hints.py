@@ -2,15 +2,17 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tidewatt_governor.boards import load_profile
 from tidewatt_governor.decide import GovernorState, decide
-from tidewatt_governor.hints import Hint
+from tidewatt_governor.hints import Hint, under
 from tidewatt_governor.points import usable_rps
 from tidewatt_governor.sample import Load
 from tidewatt_wire.messages import Policy
 
 BOARD = load_profile("orin-nano-super")
+POLICY = Policy()
 NAMES = [point.name for point in BOARD.points]
 
 
@@ -56,3 +58,30 @@ def test_a_device_that_does_not_know_its_load_stands_safe_whatever_is_hinted() -
     hint = Hint(point="7W", until_s=1e6, reason="planned")
     _, decision = decide(state, None, Policy(), BOARD.points, BOARD.vendor_default, 600.0, hint=hint)
     assert decision.rule == "no_load_known"
+
+
+@given(st.lists(st.floats(0, 400), min_size=5, max_size=30), st.sampled_from(NAMES), st.sampled_from(NAMES))
+@settings(derandomize=True, deadline=None, max_examples=100)
+def test_under_a_guarded_hint_the_reactive_rule_with_its_headroom_stays(
+    rates: list[float], at: str, point: str
+) -> None:
+    lean = replace(POLICY, tail_quantile=None, demand_window_s=60.0)
+    hint = Hint(point=point, until_s=1e9, reason="planned", guarded=True)
+    hinted, own = GovernorState(point=at, since_s=-1e6), GovernorState(point=at, since_s=-1e6)
+    for minute, rps in enumerate(rates):
+        load, now_s = Load(requests=round(rps * 60), interval_s=60.0), 60.0 * (minute + 1) - 0.5
+        hinted, under_it = decide(hinted, load, POLICY, BOARD.points, BOARD.vendor_default, now_s, hint=hint)
+        own, alone = decide(own, load, lean, BOARD.points, BOARD.vendor_default, now_s)
+        assert usable(under_it.point) >= usable(alone.point)
+        assert under_it.point in (alone.point, point)
+    assert hinted.guard != own.guard or len(rates) < 4, "its own margin is learned all the while"
+
+
+def test_without_a_point_that_can_be_had_nobody_else_has_the_margin() -> None:
+    guarded = Hint(point="7W", until_s=100.0, reason="planned", guarded=True)
+    assert under(POLICY, guarded, BOARD.points, 99.0) == replace(
+        POLICY, tail_quantile=None, demand_window_s=60.0
+    )
+    assert under(POLICY, guarded, BOARD.points, 100.0) is None
+    assert under(POLICY, guarded, [BOARD.point("25W")], 99.0) is None
+    assert under(POLICY, replace(guarded, guarded=False), BOARD.points, 99.0) is None

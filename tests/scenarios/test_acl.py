@@ -24,6 +24,7 @@ from tidewatt_wire.topics import (
     FleetTopic,
     HintTopic,
     ModelTopic,
+    PlanTopic,
 )
 
 TAKEN = {"Success", "No matching subscribers"}
@@ -33,6 +34,7 @@ CHUNK = str(ModelTopic("f", "0" * 64, 0))
 ENERGY = str(EnergyTopic("f", "roof"))
 FOR_ALL = [CHUNK, ENERGY, *FLEET_TOPICS]
 HINT = str(HintTopic("f", "d1"))
+PLAN = str(PlanTopic("f", "d1"))
 ALERT = str(AlertTopic("f", "budget.cloud.actual-80"))
 
 
@@ -45,7 +47,7 @@ def test_a_device_speaks_as_itself_and_as_nobody_else(shared_guarded: SecuredMos
     with Voice(broker, broker.pki.shown("d1")) as device:
         for topic in topics("d1"):
             assert device.say(topic) in TAKEN
-        foreign = [*topics("d2"), *topics("d11"), *FOR_ALL, ALERT, HINT]
+        foreign = [*topics("d2"), *topics("d11"), *FOR_ALL, ALERT, HINT, PLAN]
         foreign += [
             "tidewatt/v1/f/device/d1",
             "tidewatt/v1/f/device/d1/more",
@@ -83,11 +85,15 @@ def test_a_hint_is_the_coordinators_to_give_and_its_devices_to_hear(shared_guard
         Voice(broker, broker.pki.shown("coordinator")) as coordinator,
     ):
         one.listen(HINT)
+        one.listen(PLAN)
+        two.listen("tidewatt/v1/f/plan/+")
         two.listen("tidewatt/v1/f/hint/+")
         assert coordinator.say(HINT) in TAKEN
+        assert coordinator.say(PLAN) in TAKEN
         assert coordinator.say(ENERGY) in TAKEN
         assert HINT in one.hear(HINT)
-        assert HINT not in two.heard
+        assert PLAN in one.hear(PLAN)
+        assert not {HINT, PLAN} & set(two.heard)
 
 
 @pytest.mark.parametrize("name", ["+", "#"])

@@ -32,6 +32,7 @@ from tidewatt_wire.messages import (
     Wave,
     Will,
 )
+from tidewatt_wire.planned import PlanHint
 from tidewatt_wire.sleeping import Nap, SleepHint, SleepState
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -139,6 +140,16 @@ MESSAGES: dict[str, Message] = {
         expires_at_ms=1_763_700_300_000,
         serve_at_ms=1_763_701_800_000,
         reason="9 of 10 boards carry the p99 until 05:10",
+    ),
+    "plan_hint": PlanHint(
+        fleet="berlin",
+        device="roof-3",
+        plan=29_395_000,
+        issued_at_ms=1_763_700_000_000,
+        expires_at_ms=1_763_700_300_000,
+        point="15W",
+        guarded=True,
+        reason="212 rps expected + 3% = 218 rps, carried by 4 at 15W for 230 rps",
     ),
     "alert": Alert(
         fleet="berlin",

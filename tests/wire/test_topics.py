@@ -14,6 +14,7 @@ from tidewatt_wire.topics import (
     FleetKind,
     FleetTopic,
     ModelTopic,
+    PlanTopic,
     Topic,
     check_name,
     every_device,
@@ -24,6 +25,7 @@ names = st.from_regex(NAME_PATTERN, fullmatch=True).filter(str.isascii)
 topics = st.one_of(
     st.builds(FleetTopic, names, st.sampled_from(get_args(FleetKind))),
     st.builds(AlertTopic, names, names),
+    st.builds(PlanTopic, names, names),
     st.builds(DeviceTopic, names, names, st.sampled_from(get_args(DeviceKind))),
     st.builds(ModelTopic, names, st.text("0123456789abcdef", min_size=64, max_size=64), st.integers(0, 999)),
 )

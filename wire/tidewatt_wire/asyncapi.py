@@ -21,6 +21,7 @@ from tidewatt_wire.messages import (
     Report,
     Will,
 )
+from tidewatt_wire.planned import PlanHint
 from tidewatt_wire.sleeping import SleepHint, SleepState
 from tidewatt_wire.topics import (
     NAME_PATTERN,
@@ -32,6 +33,7 @@ from tidewatt_wire.topics import (
     FleetTopic,
     HintTopic,
     ModelTopic,
+    PlanTopic,
     Topic,
 )
 
@@ -55,6 +57,7 @@ MESSAGES: dict[str, type[Message]] = {
     "alert": Alert,
     "sleep_state": SleepState,
     "sleep_hint": SleepHint,
+    "plan_hint": PlanHint,
 }
 
 _FLEET, _DEVICE, _ZONE, _SHA256, _INDEX = "{fleet}", "{device}", "{zone}", "{sha256}", "{index}"
@@ -118,6 +121,14 @@ _CHANNELS = (
         "receive",
         "Not needed before a time: it may sleep. In an envelope as the policy's, of type "
         "`application/vnd.tidewatt.sleep-hint+json`.",
+    ),
+    _Channel(
+        "plan",
+        _address(PlanTopic(_FLEET, _DEVICE)),
+        "PlanHint",
+        "receive",
+        "The point that the fleet's plan asks for. In an envelope as the policy's, of type "
+        "`application/vnd.tidewatt.plan-hint+json`.",
     ),
     _Channel(
         "policy",

@@ -10,6 +10,7 @@ pattern. The major schema version stands in the topic: a breaking change is a ne
     tidewatt/v1/<fleet>/model/<sha256>/<index>  a chunk of a forecast model, retained, coordinator -> devices
     tidewatt/v1/<fleet>/alert/<name>            an alert, retained, coordinator -> people
     tidewatt/v1/<fleet>/hint/<device>           a hint to sleep, signed, retained, coordinator -> device
+    tidewatt/v1/<fleet>/plan/<device>           what the plan asks of it, signed, retained, to the device
     tidewatt/v1/<fleet>/device/<device>/birth   retained, device -> coordinator
     tidewatt/v1/<fleet>/device/<device>/report  device -> coordinator
     tidewatt/v1/<fleet>/device/<device>/will    retained, broker or device -> coordinator
@@ -104,7 +105,18 @@ class HintTopic(msgspec.Struct, frozen=True):
         return f"{ROOT}/{self.fleet}/hint/{self.device}"
 
 
-Topic = FleetTopic | DeviceTopic | EnergyTopic | ModelTopic | AlertTopic | HintTopic
+class PlanTopic(msgspec.Struct, frozen=True):
+    """What the fleet's plan asks of one device."""
+
+    fleet: str
+    device: str
+
+    def __str__(self) -> str:
+        """The topic as MQTT writes it."""
+        return f"{ROOT}/{self.fleet}/plan/{self.device}"
+
+
+Topic = FleetTopic | DeviceTopic | EnergyTopic | ModelTopic | AlertTopic | HintTopic | PlanTopic
 
 
 def check_name(name: str, what: str) -> str:
@@ -139,8 +151,9 @@ def parse(topic: str) -> Topic:
             return DeviceTopic(check_name(fleet, "fleet"), check_name(device, "device"), kind)
         case [fleet, "energy", zone]:
             return EnergyTopic(check_name(fleet, "fleet"), check_name(zone, "tariff zone"))
-        case [fleet, "hint", device]:
-            return HintTopic(check_name(fleet, "fleet"), check_name(device, "device"))
+        case [fleet, ("hint" | "plan") as kind, device]:
+            asked = HintTopic if kind == "hint" else PlanTopic
+            return asked(check_name(fleet, "fleet"), check_name(device, "device"))
         case [fleet, "alert", name]:
             return AlertTopic(check_name(fleet, "fleet"), check_name(name, "alert"))
         case [fleet, "model", sha256, index] if _SHA256.fullmatch(sha256) and _INDEX.fullmatch(index):
