@@ -54,8 +54,16 @@ from tidewatt_coordinator.budgets.standing import Foreseen
 from tidewatt_coordinator.budgets.standing import Standing as BudgetStanding
 from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.config import Ledger as LedgerConfig
+from tidewatt_coordinator.hinting.book import PlanBook
+from tidewatt_coordinator.hinting.metrics import PlanMetrics
+from tidewatt_coordinator.hinting.rounds import Planner
+from tidewatt_coordinator.hinting.settings import Planning
+from tidewatt_coordinator.hinting.topic import PlanTopics
 from tidewatt_coordinator.pki.metrics import DoorMetrics
 from tidewatt_coordinator.steering.metrics import DispatchMetrics
+from tidewatt_coordinator.steering.pools import PoolPrice
+from tidewatt_coordinator.steering.settings import Dispatch, Pool
+from tidewatt_coordinator.steering.wheel import Power
 from tidewatt_governor.boards import BoardProfile, load_profile, profile_for
 from tidewatt_governor.sample import Clocked, Core, Fan, Rail, Sample, Temperature
 from tidewatt_link.connection import Connection
@@ -342,10 +350,25 @@ def _coordinator_families() -> Iterator[Metric]:
             coordinator.costs.judged = _judged()
             yield from coordinator.metrics.collect()
             yield from DispatchMetrics(coordinator.steering, coordinator.interruptions).collect()
+            yield from PlanMetrics(_plans(coordinator)).collect()
             yield from AlertMetrics(coordinator.costs, coordinator.telling).collect()
             yield from DoorMetrics({"enrolled": 1}).collect()
         finally:
             coordinator.ledger.close()
+
+
+def _plans(coordinator: Coordinator) -> PlanTopics:
+    """A plan of that one device, with a pool of nodes."""
+    pool = Pool(name="spot", kind="spot", capacity_rps=100.0, node_rps=100.0)
+    power = Power(0.15, "USD", {"spot": PoolPrice(1e-6, 0.0, "")})
+    planner = Planner(
+        Planning(mode="observe"), Dispatch(pools=[pool]), coordinator.fleet, coordinator.engine.current,
+        power, {}, lambda: None,
+    )  # fmt: skip
+    for minute in range(2):
+        planner.make(minute * 60_000)
+    book = PlanBook(coordinator.ledger.engine, "fleet")
+    return PlanTopics(planner, book, coordinator.clock, lambda: False, list, "fleet")
 
 
 def _router_families() -> Iterator[Metric]:

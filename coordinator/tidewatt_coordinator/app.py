@@ -27,6 +27,9 @@ from tidewatt_coordinator.costs.imports import Imports
 from tidewatt_coordinator.electricity.settling import Settling
 from tidewatt_coordinator.energytopic import EnergyTopics
 from tidewatt_coordinator.fleet import Fleet
+from tidewatt_coordinator.hinting.metrics import PlanMetrics
+from tidewatt_coordinator.hinting.rest import router as plan_router
+from tidewatt_coordinator.hinting.setup import planned
 from tidewatt_coordinator.ingest import Ingest
 from tidewatt_coordinator.keys.folder import KeyFolder
 from tidewatt_coordinator.ledger.account import Account, account
@@ -131,6 +134,7 @@ class Coordinator:
             self.readings.last,
             lambda: self.ingest.has_heard(self.fleet.stale_after_ms),
         )
+        self.plans = planned(config, self.clock, self.steering, self.engine, keys.signers, orders)
         self.interruptions = Interruptions(
             config.dispatch, self.steering, orders, self.clock, self.engine.may_publish
         )
@@ -144,6 +148,7 @@ class Coordinator:
             models,
             config.coordinator.called,
             EnergyTopics(config, self.ledger.engine, self.clock),
+            self.plans,
         )
         self.engine.tick()  # so that what stands is known, and may be published, from the first connection on
         self.presence = Presence(connection, config.coordinator.fleet, self.clock)
@@ -161,9 +166,14 @@ class Coordinator:
         self.registry.register(self.metrics)
         self.registry.register(AlertMetrics(self.costs, self.telling))
         self.registry.register(DispatchMetrics(self.steering, self.interruptions))
+        self.registry.register(PlanMetrics(self.plans))
         answers = Answers(self.ledger, config.coordinator.fleet, config.costs.bill, self.clock.now_ms)
         self.web: FastAPI = api.build(
-            self.now, self.registry, cost_router(answers), dispatch_router(self.steering)
+            self.now,
+            self.registry,
+            cost_router(answers),
+            dispatch_router(self.steering),
+            plan_router(self.plans.planner),
         )
 
         self._tasks: list[asyncio.Task[None]] = []

@@ -22,6 +22,7 @@ from tidewatt_coordinator.config import host_port
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.costs.cli import app as costs_app
 from tidewatt_coordinator.electricity.cli import app as tariff_app
+from tidewatt_coordinator.hinting.cli import app as plan_app
 from tidewatt_coordinator.keys.cli import app as keys_app
 from tidewatt_coordinator.ledger.cli import app as ledger_app
 from tidewatt_coordinator.ledger.store import LedgerError
@@ -56,6 +57,7 @@ app.add_typer(enroll_app, name="enroll")
 app.add_typer(keys_app, name="keys")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(model_app, name="model")
+app.add_typer(plan_app, name="plan")
 app.add_typer(policy_app, name="policy")
 app.add_typer(prices_app, name="prices")
 app.add_typer(tariff_app, name="tariff")

@@ -9,6 +9,7 @@ from tidewatt_coordinator.alerts.settings import Alerts, wrong_alerts
 from tidewatt_coordinator.anomalies.settings import Anomalies
 from tidewatt_coordinator.budgets.settings import Budget, wrong_budgets
 from tidewatt_coordinator.costs.settings import Costs
+from tidewatt_coordinator.hinting.settings import Planning
 from tidewatt_coordinator.reports.settings import Reports, wrong_reports
 from tidewatt_coordinator.steering.settings import Dispatch, wrong_dispatch
 from tidewatt_wire.brokers import Credentials, parse_broker_url, wrong_credentials
@@ -132,6 +133,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     broker: Broker = Broker()
     ledger: Ledger = Ledger()
     dispatch: Dispatch = msgspec.field(default_factory=Dispatch)
+    planning: Planning = Planning()
     enroll: Enroll = msgspec.field(default_factory=Enroll)
     policy_keys: PolicyKeys = PolicyKeys()
     models: Models = Models()

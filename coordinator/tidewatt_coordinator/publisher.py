@@ -9,6 +9,7 @@ import msgspec
 
 from tidewatt_coordinator.dispatchtopic import DispatchTopic
 from tidewatt_coordinator.energytopic import EnergyTopics
+from tidewatt_coordinator.hinting.topic import PlanTopics
 from tidewatt_coordinator.models.folder import ModelFolder, Offered
 from tidewatt_coordinator.policytopic import PolicyTopic
 from tidewatt_coordinator.steering.wheel import Steering
@@ -39,11 +40,12 @@ class Publisher:
         models: ModelFolder | None = None,
         name: str = "one",
         energy: EnergyTopics | None = None,
+        plans: PlanTopics | None = None,
     ) -> None:
         """`signers`: the keys to sign with, asked at every look; with none nothing is published."""
         self._broker, self._current = broker, current
         self._may_publish, self._models, self._name = may_publish, models, name
-        self._energy, self._steering = energy, steering
+        self._energy, self._plans, self._steering = energy, plans, steering
         self.policy = PolicyTopic(current, may_publish, signers)
         self._dispatch = DispatchTopic(steering, clock, may_publish, signers)
 
@@ -72,6 +74,7 @@ class Publisher:
                 self.policy.listen(client),
                 self._keep_models(client, fleet),
                 *([self._energy.keep(client)] if self._energy else []),
+                *([self._plans.keep(client)] if self._plans else []),
             ]
             tasks = [asyncio.create_task(work) for work in works]
             try:

@@ -199,7 +199,7 @@ def test_a_successor_goes_on_from_the_table_in_force(world: World) -> None:
 def test_one_that_has_not_listened_leaves_the_table_in_force(world: World) -> None:
     world.turn()
     deaf = Steering(
-        SETTINGS, world.steering._current, Fleet(60_000), world.steering._power, world.clock, world.book, {},
+        SETTINGS, world.steering._current, Fleet(60_000), world.steering.power, world.clock, world.book, {},
         lambda: False,
     )  # fmt: skip
     with pytest.raises(NoTable, match="isn't known yet"):

@@ -480,3 +480,12 @@ dispatch_state = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("content", Text, nullable=False),
 )
+
+#: The last plan of the fleet: a hinting.shown.Shown as JSON.
+plan_state = Table(
+    "plan_state",
+    metadata,
+    Column("fleet", String(63), primary_key=True),
+    Column("minute", BigInteger, nullable=False),
+    Column("content", Text, nullable=False),
+)

@@ -116,9 +116,9 @@ def commit(pools: Sequence[NodePool], need_rps: Sequence[float], step_min: float
     program = _Program()
     found_in = [_keep(program, pool, need_rps, step_min) for pool in pools]
     dread = DREAD * max(1e-9, *(one.per_hour / one.node_rps for one in pools))
-    short = program.columns(dread, highspy.kHighsInf, steps, whole=False)
+    first_short = program.columns(dread, highspy.kHighsInf, steps, whole=False)
     for step, need in enumerate(need_rps):
-        terms, without = [(short + step, 1.0)], 0.0
+        terms, without = [(first_short + step, 1.0)], 0.0
         for pool, columns in zip(pools, found_in, strict=True):
             serving, still = _serving(pool, columns, step, step_min)
             terms += [(column, factor * pool.node_rps) for column, factor in serving]

@@ -39,7 +39,7 @@ class Book:
     """One fleet's."""
 
     def __init__(self, database: Engine, fleet: str) -> None:
-        self._database, self._fleet = database, fleet
+        self.database, self._fleet = database, fleet
 
     def order(self, order: Order) -> bool:
         """Keep an order; False if it is there already. WrongOrder for one that can't be followed."""
@@ -54,7 +54,7 @@ class Book:
             "content": msgspec.json.encode(check(order)).decode(),
         }
         try:
-            with self._database.begin() as connection:
+            with self.database.begin() as connection:
                 connection.execute(insert(dispatch_order).values(row))
         except IntegrityError:
             return False
@@ -67,7 +67,7 @@ class Book:
             known = ", ".join(one.id for one in self.holding(now_ms)) or "none"
             raise WrongOrder(f"{len(fitting)} orders that hold begin with {name!r}; those that hold: {known}")
         ended = replace(fitting[0], ended_ms=now_ms, ended_by=by)
-        with self._database.begin() as connection:
+        with self.database.begin() as connection:
             connection.execute(
                 update(dispatch_order)
                 .where(_ORDER.id == ended.id, _ORDER.ended_ms.is_(None))
@@ -77,7 +77,7 @@ class Book:
 
     def in_force(self, names: Iterable[str], now_ms: int) -> None:
         """Say when the first table that follows these orders was on the broker."""
-        with self._database.begin() as connection:
+        with self.database.begin() as connection:
             connection.execute(
                 update(dispatch_order)
                 .where(_ORDER.id.in_(list(names)), _ORDER.in_force_ms.is_(None))
@@ -86,7 +86,7 @@ class Book:
 
     def holding(self, now_ms: int) -> list[Order]:
         """The orders to be followed now, the oldest first."""
-        with self._database.connect() as connection:
+        with self.database.connect() as connection:
             rows = connection.execute(
                 select(dispatch_order)
                 .where(_ORDER.fleet == self._fleet, _ORDER.until_ms > now_ms, _ORDER.ended_ms.is_(None))
@@ -96,7 +96,7 @@ class Book:
 
     def history(self, most: int) -> list[Order]:
         """Who asked for what, the newest first."""
-        with self._database.connect() as connection:
+        with self.database.connect() as connection:
             rows = connection.execute(
                 select(dispatch_order)
                 .where(_ORDER.fleet == self._fleet)
@@ -109,7 +109,7 @@ class Book:
         """Keep a table that was published, unless a newer one is there."""
         row = {"epoch": kept.epoch, "content": msgspec.json.encode(kept).decode()}
         mine = dispatch_state.c.fleet == self._fleet
-        with self._database.begin() as connection:
+        with self.database.begin() as connection:
             newer = dispatch_state.c.epoch < kept.epoch
             if connection.execute(update(dispatch_state).where(mine, newer).values(row)).rowcount:
                 return
@@ -120,13 +120,13 @@ class Book:
     def epoch(self) -> int:
         """The last table's epoch; 0 before the first."""
         column = select(dispatch_state.c.epoch).where(dispatch_state.c.fleet == self._fleet)
-        with self._database.connect() as connection:
+        with self.database.connect() as connection:
             return int(connection.execute(column).scalar() or 0)
 
     def last(self) -> Kept | None:
         """The last table; None before the first, or if another version of the product kept it."""
         column = select(dispatch_state.c.content).where(dispatch_state.c.fleet == self._fleet)
-        with self._database.connect() as connection:
+        with self.database.connect() as connection:
             content = connection.execute(column).scalar()
         try:
             return None if content is None else msgspec.json.decode(content, type=Kept)

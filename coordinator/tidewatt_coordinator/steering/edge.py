@@ -35,6 +35,8 @@ class Known(msgspec.Struct, frozen=True):
     policy: Policy
     age_s: float
     """Since it was heard last."""
+    most_rps: float | None = None
+    """What it is to be given at the most, by the fleet's plan; null: all it can take."""
 
 
 def devices(known: Iterable[Known], price_per_kwh: float, fill: float) -> list[Backend]:
@@ -75,8 +77,14 @@ def _slowness(latency: Histogram | None) -> float:
 
 def _backend(known: Known, price_per_kwh: float, fill: float) -> Backend:
     policy, birth = known.policy, known.birth
-    point = strongest(allowed(birth.points, policy), policy.slo_p95_ms)
+    points = allowed(birth.points, policy)
+    point = strongest(points, policy.slo_p95_ms)
     usable = usable_rps(point, policy.slo_p95_ms)
+    if known.most_rps is not None:
+        usable = min(known.most_rps, usable)
+        able = [one for one in points if usable_rps(one, policy.slo_p95_ms) >= usable]
+        # The point that carries it, as its own rule or the plan's hint has it.
+        point = min(able, key=lambda one: usable_rps(one, policy.slo_p95_ms), default=point)
     region = birth.labels.get("region", "")
     return Backend(
         name=known.name,

@@ -10,11 +10,13 @@ from msgspec.structs import replace
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidewatt_coordinator.dispatch.backends import Backend, Histogram
+from tidewatt_coordinator.dispatch.table import Table
 from tidewatt_coordinator.dispatch.terms import Terms
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.steering import edge
 from tidewatt_coordinator.steering.book import Book, Kept
 from tidewatt_coordinator.steering.choosing import Chosen, Facts, NoTable, choose
+from tidewatt_coordinator.steering.concentrating import asked_of, concentrated
 from tidewatt_coordinator.steering.demand import Demand, classes_of, whole
 from tidewatt_coordinator.steering.orders import Order
 from tidewatt_coordinator.steering.pools import Fetched, PoolPrice, backends_of
@@ -64,9 +66,11 @@ class Steering:
         sees: Callable[[], bool] = lambda: True,
     ) -> None:
         """`readings`: the last answers to queries. `sees`: whether `fleet` shows who is there."""
-        self.settings, self._current, self._fleet, self._power = settings, current, fleet, power
-        self._clock, self._book, self._sees = clock, book, sees
-        self._readings: Mapping[str, Reading] = readings if readings is not None else {}
+        self.planned: Callable[[int], Mapping[str, float]] = lambda _now_ms: {}
+        """By device the usable requests/s where it is planned and was seen; empty without a plan."""
+        self.settings, self._current, self.fleet, self.power = settings, current, fleet, power
+        self._clock, self._book, self.sees = clock, book, sees
+        self.readings: Mapping[str, Reading] = readings if readings is not None else {}
         self._lock = threading.Lock()
         self._orders: list[Order] = []
         self._calls, self._answered = 0, 0
@@ -95,7 +99,7 @@ class Steering:
             demand_growth_per_s=mine.demand_growth_per_s,
             held=mine.held,
             interval_s=mine.every_s,
-            expire_s=self._fleet.stale_after_ms / 1000.0,
+            expire_s=self.fleet.stale_after_ms / 1000.0,
             absorb_loss=mine.absorb_loss,
             mixture=mine.mixture,
             explore=mine.explore,
@@ -109,11 +113,10 @@ class Steering:
             answers, now_ms = self._calls, self._clock.now_ms()
             self._look()
             last = self.last if self.last and self.last.message.expires_at_ms > now_ms else None
-            if last and not self._own and not self._sees():
+            if last and not self._own and not self.sees():
                 raise NoTable("who is there isn't known yet, and the last table is in force")
             demand = self._demand(last, now_ms)
-            facts = self._facts(demand, now_ms)
-            chosen = choose(facts, last.table if last else None, self.settings.valid_s)
+            chosen, facts = self._chosen(demand, last.table if last else None, now_ms)
             kept = self._kept(chosen, replace(facts, backends=chosen.shown), demand, now_ms)
             return Made(kept, answers)
 
@@ -194,33 +197,57 @@ class Steering:
         self._deaf = deaf
 
     def _demand(self, last: Kept | None, now_ms: int) -> Demand | None:
-        served = self._fleet.rates(now_ms)
+        served = self.fleet.rates(now_ms)
         known = self.last.demand if self.last else None
         return whole(sum(served) if served else None, _edge_share(last) if last else None, known, now_ms)
 
-    def _facts(self, demand: Demand | None, now_ms: int) -> Facts:
+    def _chosen(self, demand: Demand | None, last: Table | None, now_ms: int) -> tuple[Chosen, Facts]:
+        """The table with traffic where it is planned, unless that would refuse what can be served."""
+        if planned := self.planned(now_ms):
+            facts = self._facts(demand, now_ms, planned)
+            try:
+                chosen = choose(facts, last, self.settings.valid_s)
+            except NoTable:
+                pass
+            else:
+                if not chosen.table.refused:
+                    return chosen, facts
+        facts = self._facts(demand, now_ms, {})
+        return choose(facts, last, self.settings.valid_s), facts
+
+    def edge_share(self) -> float | None:
+        """The part of all requests that the table in force gives to our devices; None without one."""
+        last = self.last
+        return _edge_share(last) if last and last.message.expires_at_ms > self._clock.now_ms() else None
+
+    def _facts(self, demand: Demand | None, now_ms: int, planned: Mapping[str, float]) -> Facts:
         def fetched(query: str) -> Fetched:
-            reading = self._readings.get(query)
+            reading = self.readings.get(query)
             value = number(reading.vector) if reading else None
             return None if reading is None or value is None else (value, (now_ms - reading.at_ms) / 1000.0)
 
         def latencies(query: str) -> Histogram | None:
-            reading = self._readings.get(query)
+            reading = self.readings.get(query)
             return histogram(reading.vector) if reading else None
 
         settings = self.settings
         classes, unknown = classes_of(settings.asked, demand, fetched, now_ms)
-        backends = self._edge(latencies, now_ms)
-        backends += backends_of(settings.pools, self._power.pools, fetched, latencies)
+        known = self.fleet.able(self._current(), now_ms)
+        if planned:
+            each = edge.devices(known, self.power.price_per_kwh, settings.fill)
+            known = concentrated(known, each, planned, asked_of(each, classes, self.terms()))
+        backends = self._edge(latencies, known)
+        backends += backends_of(settings.pools, self.power.pools, fetched, latencies)
         return Facts(
             backends=backends, classes=classes, terms=self.terms(), unknown=unknown, orders=self._orders
         )
 
-    def _edge(self, latencies: Callable[[str], Histogram | None], now_ms: int) -> list[Backend]:
+    def _edge(
+        self, latencies: Callable[[str], Histogram | None], known: Sequence[edge.Known]
+    ) -> list[Backend]:
         settings = self.settings
-        known = self._fleet.able(self._current(), now_ms)
         group = edge.sites if settings.backends == "sites" else edge.devices
-        found = group(known, self._power.price_per_kwh, settings.fill)
+        found = group(known, self.power.price_per_kwh, settings.fill)
         if settings.edge_latency_query:
             measured = latencies(settings.edge_latency_query)
             found = [replace(one, latency=measured) for one in found]
@@ -235,7 +262,7 @@ class Steering:
             epoch=epoch,
             now_ms=now_ms,
             valid_ms=round(self.settings.valid_s * 1000),
-            currency=self._power.currency,
+            currency=self.power.currency,
         )
         proof = chosen.table.certificate
         return Kept(
@@ -245,7 +272,7 @@ class Steering:
             ),  # JSON knows no infinity
             facts=facts,
             notes=chosen.notes,
-            currency=self._power.currency,
+            currency=self.power.currency,
             demand=demand,
         )
 

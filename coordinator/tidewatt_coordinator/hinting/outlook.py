@@ -1,0 +1,68 @@
+"""What a group's demand will be: the guard over the last minutes and, where a model is configured, forecasts.
+
+Nothing of the model is imported unless one is configured; what fails with it is one log line, and the guard
+goes on without.
+"""
+
+import logging
+import os
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from tidewatt_coordinator.planning.demand import DemandGuard, Guarded
+from tidewatt_coordinator.planning.terms import Terms
+from tidewatt_governor.forecast.shipped import SHIPPED, shipped_model
+from tidewatt_governor.forecast.value import Forecast
+
+if TYPE_CHECKING:
+    from tidewatt_governor.forecast.forecaster import Forecaster
+
+log = logging.getLogger(__name__)
+
+SHIPPED_NAME = "shipped"
+MINUTE_S = 60
+
+
+class Outlook:
+    """One group's. Minutes are those since 1970 UTC."""
+
+    def __init__(self, terms: Terms, floor_rps: float, forecaster: "Forecaster | None", zone: str) -> None:
+        self._guard = DemandGuard(terms, floor_rps)
+        self._forecaster, self._zone = forecaster, ZoneInfo(zone)
+        self.forecast: Forecast | None = None
+
+    def came(self, minute: int, rps: float | None) -> None:
+        """What was asked for in a minute that is over; None: nobody knows."""
+        if rps is not None:
+            self._guard.came(minute, rps)
+        if self._forecaster:
+            local = datetime.fromtimestamp(minute * MINUTE_S, timezone.utc).astimezone(self._zone)
+            self.forecast = self._forecaster.minute(minute, rps, local)
+
+    def ready(self, minute: int) -> Guarded | None:
+        """What to be ready for; None where what is known is too old to tell."""
+        return self._guard.ready(minute, self.forecast)
+
+
+def forecasters(model: str) -> Callable[[], "Forecaster | None"]:
+    """Makes a forecaster for each group by the configured model; None where there is none, or it fails."""
+    if not model:
+        return lambda: None
+    try:
+        content = shipped_model() if model == SHIPPED_NAME else Path(model).read_bytes()
+        # One thread: for matrices this small the others only wait for each other.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        from tidewatt_governor.forecast.forecaster import Forecaster  # noqa: PLC0415
+        from tidewatt_governor.forecast.model import Model  # noqa: PLC0415
+
+        first = Forecaster(Model(content, name=SHIPPED if model == SHIPPED_NAME else model))
+    except ImportError as error:
+        log.error("planning without forecasts: %s is missing", error.name)  # noqa: TRY400
+    except (OSError, ValueError) as error:
+        log.error("planning without forecasts: %s", error)  # noqa: TRY400
+    else:
+        return first.fresh
+    return lambda: None

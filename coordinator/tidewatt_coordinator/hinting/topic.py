@@ -1,0 +1,106 @@
+"""MQTT out: the hints of the plan, retained, each said again before it is void."""
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Sequence
+
+import aiomqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from sqlalchemy.exc import SQLAlchemyError
+
+from tidewatt_coordinator.hinting.book import PlanBook
+from tidewatt_coordinator.hinting.rounds import MINUTE_MS, NoPlan, Planner, Round
+from tidewatt_coordinator.hinting.saying import Said, Saying
+from tidewatt_wire.clock import Clock
+from tidewatt_wire.codec import encode
+from tidewatt_wire.planned import PlanHint
+from tidewatt_wire.signing import HINT_TYPE, PLAN_TYPE, Signer, seal
+
+log = logging.getLogger(__name__)
+
+#: Real seconds between two looks at the least, however fast virtual time runs.
+SHORTEST_S = 0.2
+#: Hints that are signed at a time, away from the loop.
+AT_A_TIME = 200
+
+
+class PlanTopics:
+    """One fleet's plan on its way to the boards. `keep` never ends by itself."""
+
+    def __init__(
+        self,
+        planner: Planner,
+        book: PlanBook,
+        clock: Clock,
+        may_publish: Callable[[], bool],
+        signers: Callable[[], Sequence[Signer]],
+        fleet: str,
+    ) -> None:
+        self.planner, self._book, self._clock = planner, book, clock
+        self._may_publish, self._signers = may_publish, signers
+        self._said = Said(fleet)
+        self.messages = 0
+        """Hints said, and taken away."""
+
+    async def keep(self, client: aiomqtt.Client) -> None:
+        """A plan a minute, and its hints on the broker."""
+        self._said.forget()
+        while True:
+            if self.planner.settings.mode != "off":
+                await self._turn(client)
+            left_ms = MINUTE_MS - self._clock.now_ms() % MINUTE_MS
+            await asyncio.sleep(max(SHORTEST_S, self._clock.real_seconds(left_ms / 1000.0)))
+
+    async def _turn(self, client: aiomqtt.Client) -> None:
+        try:
+            made = await asyncio.to_thread(self.planner.make, self._clock.now_ms())
+        except NoPlan as error:
+            if str(error) != self.planner.obstacle:
+                log.info("no plan: %s", error)
+            self.planner.obstacle = str(error)
+            return
+        if not self._may_publish():  # who publishes has said something else meanwhile
+            self._said.forget()
+            return
+        await asyncio.to_thread(self._keep, made)
+        if self.planner.settings.mode == "hint":
+            await self._say(client, made)
+
+    async def _say(self, client: aiomqtt.Client, made: Round) -> None:
+        try:
+            signers = self._signers()
+        except (OSError, ValueError) as error:
+            self.planner.obstacle = str(error)
+            return
+        if not signers:
+            self.planner.obstacle = "no key is there to sign hints with"
+            return
+        expiry = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        expiry.MessageExpiryInterval = math.ceil(self._clock.real_seconds(self.planner.settings.hint_s))
+        due = self._said.due(made.hints, made.planned, self._clock.now_ms())
+        for start in range(0, len(due), AT_A_TIME):
+            some = due[start : start + AT_A_TIME]
+            sealed = await asyncio.to_thread(_seal_all, some, signers)
+            for saying, content in zip(some, sealed, strict=True):
+                more = expiry if content else None
+                await client.publish(str(saying.topic), content, qos=1, retain=True, properties=more)
+                self._said.note(saying)
+                self.messages += 1
+
+    def _keep(self, made: Round) -> None:
+        try:
+            self._book.keep(made.shown)
+        except SQLAlchemyError as error:
+            self.planner.obstacle = f"the plan can't be kept: {str(error).partition(chr(10))[0]}"
+
+
+def _seal_all(some: Sequence[Saying], signers: Sequence[Signer]) -> list[bytes]:
+    return [_sealed(one, signers) for one in some]
+
+
+def _sealed(saying: Saying, signers: Sequence[Signer]) -> bytes:
+    if saying.hint is None:
+        return b""
+    return seal(encode(saying.hint), signers, PLAN_TYPE if isinstance(saying.hint, PlanHint) else HINT_TYPE)
