@@ -28,7 +28,9 @@ def pools(draw: st.DrawFn) -> list[NodePool]:
                 per_hour=draw(st.sampled_from([0.1, 0.4])),
                 held=held,
                 ages_min=tuple(ages),
-                **times,
+                start_min=times["start_min"],
+                up_min=times["up_min"],
+                down_min=times["down_min"],
             )
         )
     return made
