@@ -7,6 +7,8 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.steered import steering_of
+from tests.world import HandClock
 from typer.testing import CliRunner
 
 from tidewatt_coordinator.cli import app
@@ -231,3 +233,28 @@ async def test_the_plan_is_shown_by_rest_and_by_command(tmp_path: Path) -> None:
     assert "shown only, nobody is told" in told
     assert "220 rps expected" in told
     assert sentence in CliRunner().invoke(app, ["plan", "explain", "a", "--config", str(config)]).output
+
+
+def test_the_table_follows_the_plan_unless_it_would_refuse_what_can_be_served(clock: HandClock) -> None:
+    world = World()
+    world.minute = clock.now_ms() // MINUTE_MS
+    world.born("a", "b")
+    world.pass_minute({"a": "25W", "b": "25W"}, 60.0)
+    clock.move(world.now_ms / 1000.0 - clock.now_ms() / 1000.0)
+    steering = steering_of(world.fleet, clock, Dispatch(absorb_loss=False))
+
+    def share_of_a() -> float:
+        steering.last = None  # without motion's bound
+        table = steering.make().kept.table
+        assert not table.refused
+        return table.share("all", "a")
+
+    assert share_of_a() == pytest.approx(0.5, abs=0.01)
+    steering.planned = lambda _now_ms: {"a": USABLE["15W"], "b": 0.0}
+    assert share_of_a() == pytest.approx(1.0, abs=0.01)
+    steering.planned = lambda _now_ms: {"a": 1.0, "b": 3.0}
+    assert share_of_a() == pytest.approx(0.25, abs=0.01)
+    world.pass_minute({"a": "25W", "b": "25W"}, 200.0)
+    clock.move(60.0)
+    steering.planned = lambda _now_ms: {"a": 0.0, "b": USABLE["15W"]}
+    assert share_of_a() == pytest.approx(0.5, abs=0.01), "one alone can't: nobody goes by the plan"
