@@ -15,13 +15,15 @@ from tidewatt_coordinator.cli import app
 from tidewatt_coordinator.dispatch.backends import Backend
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.hinting.book import PlanBook
+from tidewatt_coordinator.hinting.gathering import awake_only
 from tidewatt_coordinator.hinting.metering import Meter
 from tidewatt_coordinator.hinting.nodes import Beyond, needs
 from tidewatt_coordinator.hinting.rest import router
-from tidewatt_coordinator.hinting.rounds import MINUTE_MS, NoPlan, Planner
+from tidewatt_coordinator.hinting.rounds import MINUTE_MS, Naps, NoPlan, Planner, Rests
 from tidewatt_coordinator.hinting.saying import Hint, Said
 from tidewatt_coordinator.hinting.settings import Planning
 from tidewatt_coordinator.ledger.store import Ledger
+from tidewatt_coordinator.planning.envelopes import Envelope
 from tidewatt_coordinator.steering.concentrating import concentrated
 from tidewatt_coordinator.steering.edge import Known, devices
 from tidewatt_coordinator.steering.pools import PoolPrice
@@ -42,14 +44,22 @@ BEGIN_MS = 1_800_000_000_000
 class World:
     """A fleet that reports what it is told to have served, and its planner."""
 
-    def __init__(self, dispatch: Dispatch | None = None, sees: bool = True, **settings: object) -> None:
+    def __init__(
+        self,
+        dispatch: Dispatch | None = None,
+        *,
+        sees: bool = True,
+        rests: Rests = awake_only,
+        naps: Naps = lambda _group, _plan, _devices: {},
+        **settings: object,
+    ) -> None:
         self.fleet, self.minute, self.requests = Fleet(90_000), BEGIN_MS // MINUTE_MS, dict[str, float]()
         self.policies = PolicySet(fleet="f", revision=1, issued_at_ms=0, rules=[Rule()])
         power = Power(0.15, "USD", {"spot": PoolPrice(1e-6, 0.0, "")})
         planning = Planning(**{"mode": "hint", **settings})  # type: ignore[arg-type]
         self.planner = Planner(
             planning, dispatch or Dispatch(), self.fleet, lambda: self.policies, power, {}, lambda: None,
-            lambda: sees,
+            lambda: sees, rests, naps,
         )  # fmt: skip
 
     @property
@@ -98,6 +108,24 @@ def test_a_plan_is_hinted_to_those_who_follow_and_counts_on_what_was_seen() -> N
         assert counted[name] == min(USABLE[planned[name]], USABLE[point])
     assert world.planner.capacities(world.now_ms + 3 * MINUTE_MS) == {}
     assert made.shown.groups[0].demand_rps == pytest.approx(330.0)
+
+
+def test_a_plan_to_sleep_is_a_sleep_hint_with_its_time_to_serve() -> None:
+    world = World(
+        rests=lambda seen: (Envelope("asleep", 0.0, 0.5, wake_s=35.0),) if seen.known.name != "a" else (),
+        naps=lambda _group, made, _devices: {"b": (made.minute + 20) * MINUTE_MS},
+    )
+    world.born("a", "b", "c")
+    for _ in range(4):
+        world.pass_minute({"a": "25W", "b": "7W", "c": "7W"}, 5.0)
+        made = world.planner.make(world.now_ms)
+    points = {one.device: (one.point, one.share) for one in made.shown.devices}
+    assert points["b"] == points["c"] == ("asleep", 0.0)
+    assert points["a"][1] == 1.0
+    assert made.hints.keys() == {"a", "b"}, "who has no time to serve is told nothing"
+    hint = made.hints["b"]
+    assert isinstance(hint, SleepHint)
+    assert hint.serve_at_ms == world.now_ms + 20 * MINUTE_MS
 
 
 def test_who_cannot_tell_the_demand_hints_to_nobody() -> None:
@@ -258,3 +286,22 @@ def test_the_table_follows_the_plan_unless_it_would_refuse_what_can_be_served(cl
     clock.move(60.0)
     steering.planned = lambda _now_ms: {"a": 0.0, "b": USABLE["15W"]}
     assert share_of_a() == pytest.approx(0.5, abs=0.01), "one alone can't: nobody goes by the plan"
+
+
+def test_traffic_that_is_gathered_still_bears_the_loss_of_a_site(clock: HandClock) -> None:
+    world = World()
+    world.minute = clock.now_ms() // MINUTE_MS
+    world.born("a", site="roof")
+    world.born("b", site="cellar")
+    world.born("c", site="yard")
+    world.pass_minute(dict.fromkeys("abc", "25W"), 30.0)
+    clock.move(world.now_ms / 1000.0 - clock.now_ms() / 1000.0)
+    steering = steering_of(world.fleet, clock, Dispatch())
+    steering.planned = lambda _now_ms: {"a": 60.0, "b": 30.0, "c": 30.0}
+    made = steering.make().kept
+    room = {one.name: 0.85 * one.usable_rps for one in made.facts.backends}
+    load = {name: made.table.planned_rps["all"] * made.table.share("all", name) for name in "abc"}
+    assert sum(room.values()) < 0.85 * 3 * USABLE["15W"], "gathered it is"
+    for lost in "abc":
+        grown = 1.0 / (1.0 - made.table.share("all", lost))
+        assert all(load[name] * grown <= room[name] for name in "abc" if name != lost)

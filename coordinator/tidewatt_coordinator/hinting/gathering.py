@@ -4,7 +4,7 @@ What counts is where a device was seen, and how long ago. One that only observes
 planned with as it stands.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -46,10 +46,22 @@ def envelopes(seen: Seen) -> tuple[Envelope, ...]:
     return found if seen.obeys else tuple(one for one in found if one.point == seen.point)
 
 
-def devices(group: Sequence[Seen]) -> list[Device]:
-    """As the planner takes them: those that have somewhere to stand."""
+def awake_only(_seen: Seen) -> tuple[Envelope, ...]:
+    """Nobody may be planned to sleep."""
+    return ()
+
+
+def devices(
+    group: Sequence[Seen], rests: Callable[[Seen], tuple[Envelope, ...]] = awake_only
+) -> list[Device]:
+    """As the planner takes them: those that have somewhere to stand. `rests`: how one may sleep."""
     return [
-        Device(one.known.name, there, one.point, max(0.0, one.known.age_s) / 60.0)
+        Device(
+            one.known.name,
+            (*there, *rests(one)) if one.obeys else there,
+            one.point,
+            max(0.0, one.known.age_s) / 60.0,
+        )
         for one in group
         if (there := envelopes(one))
     ]

@@ -47,7 +47,10 @@ STANDS_MIN = 3
 #: By so much the plan's margin is above the boards' headroom.
 HAIR = 0.005
 
+#: How a device may sleep, if it may: envelopes that serve nothing and take time to wake.
+Rests = Callable[[Seen], tuple[Envelope, ...]]
 #: When each device that a plan sends to sleep must be serving, in Unix ms: the group, its plan, its devices.
+#: One that isn't named is told nothing.
 Naps = Callable[[str, Plan, Sequence[Device]], Mapping[str, int]]
 
 
@@ -82,12 +85,13 @@ class Planner:
         readings: Mapping[str, Reading],
         edge_share: Callable[[], float | None],
         sees: Callable[[], bool] = lambda: True,
+        rests: Rests = gathering.awake_only,
         naps: Naps = lambda _group, _plan, _devices: {},
     ) -> None:
         """`edge_share`: of all requests, by the table in force; `sees`: whether `fleet` shows all."""
         self.settings, self._dispatch, self._fleet, self._current = settings, dispatch, fleet, current
         self._power, self._readings, self._edge_share, self._sees = power, readings, edge_share, sees
-        self._naps, self._terms, self._lock = naps, Terms(), threading.Lock()
+        self._rests, self._naps, self._terms, self._lock = rests, naps, Terms(), threading.Lock()
         self._meter, self._groups = Meter(), dict[str, _Group]()
         self._forecaster = forecasters(settings.forecast if settings.mode != "off" else "")
         self._capacities: tuple[int, Mapping[str, float]] = (0, {})
@@ -142,7 +146,7 @@ class Planner:
             demand_rps = gathering.demand_of(members, self._share())
             group.outlook.came(minute - 1, demand_rps)
             guarded = self._foretold(group.outlook.ready(minute), len(groups))
-            devices = gathering.devices(members)
+            devices = gathering.devices(members, self._rests)
             group.state, made = plan(group.state, devices, guarded, minute, terms)
             shown.append(group_of(name, made, demand_rps))
             follows = {one.known.name: one.obeys for one in members}

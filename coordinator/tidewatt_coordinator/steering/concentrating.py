@@ -6,6 +6,7 @@ are those of the points where devices are planned and were seen, stretched alike
 Whatever the plan, no more is promised than without it.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
@@ -18,16 +19,37 @@ from tidewatt_coordinator.steering.edge import Known
 
 #: Room beyond what is needed, so that no share is decided by rounding.
 ROOM = 0.02
+#: A domain with this share of all is all.
+WHOLE = 1.0 - 1e-9
 
 
-def asked_of(backends: Sequence[Backend], classes: Sequence[RequestClass], terms: Terms) -> float:
-    """Usable requests/s that all together must have for the table to fit, by what it keeps to."""
-    ages = [one.age_s for one in backends if 0.0 <= one.age_s <= terms.expire_s]
+def asked_of(
+    each: Sequence[Backend], planned: Mapping[str, float], classes: Sequence[RequestClass], terms: Terms
+) -> float:
+    """Usable requests/s that all together must have for the table to fit, by what it keeps to: with room for
+    the loss of any one domain, if that is to be absorbed.
+    """
+    ages = [one.age_s for one in each if 0.0 <= one.age_s <= terms.expire_s]
     oldest_s = max(ages, default=0.0) + terms.interval_s
     kept = terms.fill * (1.0 if terms.held else 1.0 - terms.capacity_loss_per_s * oldest_s)
+    if terms.absorb_loss:
+        kept *= 1.0 - _largest_domain(each, planned)
     if kept <= 0.0:
-        return float("inf")
+        return math.inf
     return sum(demand_ceiling(one, terms) for one in classes) / kept * (1.0 + ROOM)
+
+
+def _largest_domain(each: Sequence[Backend], planned: Mapping[str, float]) -> float:
+    """The share of the planned capacity that is lost with one domain; 0 where all would be: nothing helps."""
+    domains: dict[str, float] = {}
+    total = 0.0
+    for one in each:
+        rps = planned.get(one.name, one.usable_rps)
+        total += rps
+        if one.domain:
+            domains[one.domain] = domains.get(one.domain, 0.0) + rps
+    share = max(domains.values(), default=0.0) / total if total > 0.0 else 0.0
+    return share if share < WHOLE else 0.0
 
 
 def concentrated(

@@ -235,7 +235,7 @@ class Steering:
         known = self.fleet.able(self._current(), now_ms)
         if planned:
             each = edge.devices(known, self.power.price_per_kwh, settings.fill)
-            known = concentrated(known, each, planned, asked_of(each, classes, self.terms()))
+            known = concentrated(known, each, planned, asked_of(each, planned, classes, self.terms()))
         backends = self._edge(latencies, known)
         backends += backends_of(settings.pools, self.power.pools, fetched, latencies)
         return Facts(
