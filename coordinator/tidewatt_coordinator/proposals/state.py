@@ -25,7 +25,7 @@ Stage = Literal[
     "rejected", "withdrawn", "failed", "rolled_back", "foreign",
 ]  # fmt: skip
 Deed = Literal["apply", "undo"]
-Failure = Literal["", "again", "unsure", "refused"]
+Failure = Literal["", "again", "refused"]
 
 #: Those that a step can move. In the first nothing was sent yet, in the others something may have been.
 WAITING: tuple[Stage, ...] = ("open", "approved")
@@ -71,9 +71,10 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     """When it was seen to stand whole."""
     tries: int = 0
     """Of the present direction."""
-    sent_ms: int = 0
     due_ms: int = 0
     """No try sooner than this."""
+    unanswered_ms: int = 0
+    """When the last try was sent of which nobody knows how it ended: it may still land. 0: there is none."""
     failure: Failure = ""
     """What the last try ended with; "refused" is for good."""
     said: str = ""
@@ -112,16 +113,14 @@ def moved(state: Proposal, stage: Stage, reason: str, now_ms: int) -> Proposal:
     return replace(state, stage=stage, since_ms=now_ms, reason=reason)
 
 
-def outcome(state: Proposal, failure: Failure, said: str) -> Proposal:
-    """The same with what the last try ended with."""
-    return replace(state, failure=failure, said=said)
+def outcome(state: Proposal, failure: Failure, said: str, unanswered_ms: int) -> Proposal:
+    """The same with what the last try ended with; `unanswered_ms`: as it was before, if that was answered."""
+    return replace(state, failure=failure, said=said, unanswered_ms=unanswered_ms)
 
 
 def undoing(state: Proposal, why: str, now_ms: int) -> Proposal:
     """The same, to be taken back from now on."""
-    # That a try is still on its way is remembered: it may land after everything looks undone.
-    failure: Failure = "unsure" if state.failure == "unsure" else ""
-    return moved(replace(state, tries=0, due_ms=now_ms, failure=failure), "undoing", why, now_ms)
+    return moved(replace(state, tries=0, due_ms=now_ms, failure="", said=""), "undoing", why, now_ms)
 
 
 def _begin(state: Proposal, seen: Seen, terms: Terms, now_ms: int) -> tuple[Proposal, Deed | None]:
@@ -177,8 +176,8 @@ def _stands(state: Proposal, now_ms: int, *, settled: bool, late: bool) -> Propo
 def _give_up(state: Proposal, standing: Standing, terms: Terms, now_ms: int) -> Proposal:
     if standing == "partial":
         return undoing(state, f"half of it was done: {state.said or 'by the deadline'}", now_ms)
-    if state.failure == "unsure" and now_ms - state.sent_ms <= terms.late_ms:
-        return state  # it may still arrive
+    if _landing(state, terms, now_ms):
+        return state
     return moved(state, "failed", f"nothing was changed: {state.said or 'not by its deadline'}", now_ms)
 
 
@@ -188,7 +187,7 @@ def _guard(state: Proposal, seen: Seen, terms: Terms, now_ms: int) -> Proposal:
     word = seen.verdict.word if seen.verdict else "unknown"
     why = seen.verdict.sentence if seen.verdict else "nothing was measured"
     watched_ms = now_ms - state.since_ms
-    state = replace(state, verdict=seen.verdict or state.verdict)
+    state = _judged(state, seen.verdict)
     if word == "violates":
         return undoing(state, f"the promise broke: {why}", now_ms)
     if watched_ms < terms.guard_ms or seen.standing is None:
@@ -200,15 +199,20 @@ def _guard(state: Proposal, seen: Seen, terms: Terms, now_ms: int) -> Proposal:
     return undoing(state, f"nobody can say whether the promise holds: {why}", now_ms)
 
 
+def _judged(state: Proposal, verdict: Verdict | None) -> Proposal:
+    """With the verdict where it says another word: the figures change with every look."""
+    if verdict is None or (state.verdict and state.verdict.word == verdict.word):
+        return state
+    return replace(state, verdict=verdict)
+
+
 def _undo(state: Proposal, seen: Seen, terms: Terms, now_ms: int) -> tuple[Proposal, Deed | None]:
     if seen.standing is None:
         return state, None
     if seen.standing == "foreign":
         reason = f"somebody else changed the setting since: left as it is ({state.reason})"
         return moved(state, "foreign", reason, now_ms), None
-    # What was sent and not answered may still land, and would stand then, with nobody to see it.
-    landing = state.failure == "unsure" and now_ms - state.sent_ms <= terms.late_ms
-    if seen.standing == "untouched" and seen.settled and not landing:
+    if seen.standing == "untouched" and seen.settled and not _landing(state, terms, now_ms):
         return moved(state, "rolled_back", state.reason, now_ms), None
     if seen.standing == "untouched" or now_ms < state.due_ms:
         return state, None
@@ -217,7 +221,12 @@ def _undo(state: Proposal, seen: Seen, terms: Terms, now_ms: int) -> tuple[Propo
 
 def _send(state: Proposal, terms: Terms, now_ms: int) -> Proposal:
     pause = min(terms.first_pause_ms * 2 ** min(state.tries, 30), terms.longest_pause_ms)
-    return replace(state, tries=state.tries + 1, sent_ms=now_ms, due_ms=now_ms + pause)
+    return replace(state, tries=state.tries + 1, unanswered_ms=now_ms, due_ms=now_ms + pause)
+
+
+def _landing(state: Proposal, terms: Terms, now_ms: int) -> bool:
+    """Whether a try may still land: it would stand then, with nobody to see it."""
+    return state.unanswered_ms > 0 and now_ms - state.unanswered_ms <= terms.late_ms
 
 
 def _because(state: Proposal, reason: str) -> Proposal:

@@ -50,7 +50,7 @@ class Proposals:
     def __init__(self, database: Engine, fleet: str) -> None:
         self._database, self.fleet = database, fleet
 
-    def make(self, new: Proposal, author: str, lease: Lease | None = None) -> Kept:
+    def make(self, new: Proposal, author: str, *, lease: Lease | None = None) -> Kept:
         """Keep a new one. Changed if there is one of that id."""
         try:
             with self._database.begin() as connection:
@@ -58,7 +58,7 @@ class Proposals:
                     lease.guard(connection)
                 row = {"id": new.id, "fleet": self.fleet, "same": same(new.recommendation), "version": 1}
                 connection.execute(insert(proposal).values(**row, **_columns(new)))
-                self._tell(connection, new, 1, author, lease)
+                self._tell(connection, new, (1, new.made_ms), author, lease)
         except IntegrityError as error:
             raise Changed(f"there is a proposal {new.id} already") from error
         return Kept(1, new)
@@ -68,6 +68,7 @@ class Proposals:
         before: Kept,
         after: Proposal,
         author: str,
+        now_ms: int,
         *,
         lease: Lease | None = None,
         also: Callable[[Connection], None] | None = None,
@@ -86,19 +87,19 @@ class Proposals:
             if connection.execute(update(proposal).where(mine).values(row)).rowcount != 1:
                 raise Changed(f"proposal {after.id} was changed by somebody else at this moment")
             if (after.stage, after.reason) != (before.proposal.stage, before.proposal.reason):
-                self._tell(connection, after, version, author, lease)
+                self._tell(connection, after, (version, now_ms), author, lease)
             if also:
                 also(connection)
         return Kept(version, after)
 
-    def order(self, name: str, following: Callable[[Proposal], Proposal], author: str) -> Kept:
+    def order(self, name: str, following: Callable[[Proposal], Proposal], author: str, now_ms: int) -> Kept:
         """Carry out a person's order, whoever else writes meanwhile. Raises what `following` raises,
         ValueError for an unknown id, Changed if others write all the time.
         """
         for _ in range(MOST_TRIES):
             kept = self.get(name)
             try:
-                return self.write(kept, following(kept.proposal), author)
+                return self.write(kept, following(kept.proposal), author, now_ms)
             except Changed:
                 continue
         raise Changed("others change this proposal all the time; try again")
@@ -178,12 +179,12 @@ class Proposals:
         return done.rowcount == 1
 
     def _tell(
-        self, connection: Connection, state: Proposal, version: int, author: str, lease: Lease | None
+        self, connection: Connection, state: Proposal, turn: tuple[int, int], author: str, lease: Lease | None
     ) -> None:
         said = Event(
             id=state.id,
-            version=version,
-            at_ms=max(state.since_ms, state.made_ms),
+            version=turn[0],
+            at_ms=turn[1],
             stage=state.stage,
             author=author,
             reason=state.reason,

@@ -101,8 +101,9 @@ def _objective(
     effects: Mapping[str, Effect] | None,
 ) -> Judged:
     series = measured.get(name, {})
-    if len(series) < service.coverage * steps:
-        why = f"{name} was measured in {len(series)} of {steps} steps, {service.coverage:.0%} are needed"
+    needed = max(service.coverage * steps, 2 if service.tolerated else 1)
+    if len(series) < needed:
+        why = f"{name} was measured in {len(series)} of {steps} steps, {math.ceil(needed)} are needed"
         return Judged(metric=name, promised=promised, word="unknown", sentence=why)
     if effects is None:
         why = f"nobody knows what the change does to {name}"
@@ -134,7 +135,8 @@ def _value(service: Service, name: Metric, series: Series, requests: Series) -> 
 
 def _worst(values: Sequence[float], tolerated: float, *, least: bool) -> float:
     ordered = sorted(values, reverse=not least)
-    return ordered[min(math.floor(tolerated * len(ordered)), len(ordered) - 1)]
+    spared = max(1, math.floor(tolerated * len(ordered))) if tolerated else 0
+    return ordered[min(spared, len(ordered) - 1)]
 
 
 def _mean(series: Series, requests: Series) -> float:
