@@ -78,8 +78,7 @@ def aws(service: str, settings: AwsLever) -> Iterator[Aws]:
     """A client while the context lasts. LeverError where AWS can't be asked at all."""
     if installed().ready != "ok":
         raise LeverError(installed().why)
-    import boto3  # noqa: PLC0415 - optional
-    from botocore.config import Config  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415 - optional
     from botocore.exceptions import BotoCoreError  # noqa: PLC0415
 
     retries = Config(
@@ -88,8 +87,7 @@ def aws(service: str, settings: AwsLever) -> Iterator[Aws]:
         read_timeout=ANSWER_S,
     )
     try:
-        session = boto3.session.Session(profile_name=settings.profile or None)
-        client = session.client(
+        client = _session(settings.profile).client(
             service, region_name=settings.region, endpoint_url=settings.endpoint or None, config=retries
         )
     except (BotoCoreError, ValueError) as error:
@@ -122,6 +120,14 @@ def check_request(service: str, operation: str, parameters: dict[str, Any]) -> N
     report = ParamValidator().validate(parameters, shape)
     if report.has_errors():
         raise LeverError(f"{service} {operation} would be refused: {report.generate_report()}")
+
+
+@lru_cache(maxsize=32)
+def _session(profile: str) -> Any:
+    # Kept: one reads the models of its services once, and renews its credentials by itself.
+    import boto3  # noqa: PLC0415 - optional
+
+    return boto3.session.Session(profile_name=profile or None)
 
 
 @lru_cache(maxsize=32)

@@ -123,6 +123,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""
     """The same for every try of one order, another for its rollback: an idempotency key for APIs that take
     one."""
+    undo: bool = False
+    """Whether this takes a change back."""
     by: str = ""
     """Who approved it."""
 

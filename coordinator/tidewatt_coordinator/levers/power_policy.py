@@ -106,7 +106,7 @@ class PowerPolicyDriver:
         last = standing.rollout
         if last and last.new.name == document.name and last.stage == "aborted":
             raise LeverError(f"its rollout was aborted: {last.reason}")
-        if standing.previous and standing.previous.rules == document.rules:
+        if order.undo and standing.previous and standing.previous.rules == document.rules:
             # As it was, with its document's name: else a restart would take it for somebody's own.
             return put(standing, standing.previous, self._now_ms())
         content = Content(rules=document.rules, document=read.sha256, name=document.name)

@@ -52,6 +52,8 @@ log = logging.getLogger(__name__)
 #: Who did it, where nobody told it to.
 COORDINATOR = "coordinator"
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+#: Whoever asks, no driver looks again sooner: looking costs calls.
+LEAST_MS = 60_000
 
 
 class Pipeline:
@@ -89,6 +91,14 @@ class Pipeline:
                 self._step(kept)
             except Changed as error:
                 log.info("proposals: %s; looking again", error)
+
+    def look_soon(self, name: str = "") -> bool:
+        """Let one driver, or all, look at the next tick; False if there is none."""
+        named = [one for one in self.drivers if name in ("", one)]
+        for one in named:
+            if self._now_ms() - self._looked_ms.get(one, 0) > LEAST_MS:
+                self._looked_ms.pop(one, None)
+        return bool(named)
 
     def look(self, driver: Driver) -> None:
         """Have one driver propose, and keep what it says. If it fails nothing is withdrawn."""
@@ -195,6 +205,7 @@ class Pipeline:
             put={part: (told.after if deed == "apply" else told.before).get(part) for part in told.after},
             version=setting.version,
             key=f"{one.id}-{deed}",
+            undo=deed == "undo",
             by=one.approved_by,
         )
         try:

@@ -1,9 +1,10 @@
 """Proposals and their journal in the database. Every write is one compare-and-set with its event."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from tidewatt_coordinator.ledger.tables import lever_freeze, proposal, proposal_event
@@ -48,12 +49,12 @@ class Proposals:
     """One fleet's."""
 
     def __init__(self, database: Engine, fleet: str) -> None:
-        self._database, self.fleet = database, fleet
+        self.database, self.fleet = database, fleet
 
     def make(self, new: Proposal, author: str, *, lease: Lease | None = None) -> Kept:
         """Keep a new one. Changed if there is one of that id."""
         try:
-            with self._database.begin() as connection:
+            with self.database.begin() as connection:
                 if lease:
                     lease.guard(connection)
                 row = {"id": new.id, "fleet": self.fleet, "same": same(new.recommendation), "version": 1}
@@ -80,7 +81,7 @@ class Proposals:
         """
         version = before.version + 1
         mine = (_P.id == after.id) & (_P.fleet == self.fleet) & (_P.version == before.version)
-        with self._database.begin() as connection:
+        with self.database.begin() as connection:
             if lease:
                 lease.guard(connection)
             row = _columns(after) | {"version": version}
@@ -109,7 +110,7 @@ class Proposals:
         rows = select(_P.version, _P.content).where(
             _P.fleet == self.fleet, _P.id.startswith(name, autoescape=True)
         )
-        with self._database.connect() as connection:
+        with self.database.connect() as connection:
             found = [_kept(row) for row in connection.execute(rows.limit(2))]
         if len(found) != 1 or not name:
             many = "more than one proposal begins" if found else "no proposal begins"
@@ -121,13 +122,13 @@ class Proposals:
         rows = select(_P.version, _P.content).where(_P.fleet == self.fleet, _P.stage.in_(list(stages)))
         if driver:
             rows = rows.where(_P.driver == driver)
-        with self._database.connect() as connection:
+        with self.database.connect() as connection:
             return [_kept(row) for row in connection.execute(rows.order_by(_P.made_ms, _P.id))]
 
     def latest(self, digest: str) -> Kept | None:
         """The last one that would do the same."""
         rows = select(_P.version, _P.content).where(_P.fleet == self.fleet, _P.same == digest)
-        with self._database.connect() as connection:
+        with self.database.connect() as connection:
             row = connection.execute(rows.order_by(_P.made_ms.desc(), _P.id.desc()).limit(1)).first()
         return None if row is None else _kept(row)
 
@@ -138,13 +139,13 @@ class Proposals:
             rows = rows.where(_P.service == service)
         if wanted := list(stages):
             rows = rows.where(_P.stage.in_(wanted))
-        with self._database.connect() as connection:
+        with self.database.connect() as connection:
             return [_kept(row) for row in connection.execute(rows.order_by(_P.id).limit(most))]
 
     def begun_since(self, ms: int) -> int:
         """How many were first sent after that moment."""
         rows = select(_P.id).where(_P.fleet == self.fleet, _P.begun_ms > ms)
-        with self._database.connect() as connection:
+        with self.database.connect() as connection:
             return len(connection.execute(rows).all())
 
     def history(self, name: str = "", service: str = "", most: int = 100, after: int = 0) -> list[Event]:
@@ -155,26 +156,26 @@ class Proposals:
         if service:
             rows = rows.where(_P.service == service)
         rows = rows.order_by(_E.at_ms.desc(), _E.id, _E.version.desc()).offset(after).limit(most)
-        with self._database.connect() as connection:
-            return [Event(**row) for row in connection.execute(rows).mappings()]  # type: ignore[arg-type]
+        with self.database.connect() as connection:
+            return [Event(**row) for row in connection.execute(rows).mappings()]
 
     def stop(self) -> Stop | None:
         """The global stop, if somebody called it."""
         mine = lever_freeze.c.fleet == self.fleet
         columns = [lever_freeze.c[name] for name in Stop.__struct_fields__]
-        with self._database.connect() as connection:
+        with self.database.connect() as connection:
             row = connection.execute(select(*columns).where(mine)).mappings().first()
-        return None if row is None else Stop(**row)  # type: ignore[arg-type]
+        return None if row is None else Stop(**row)
 
     def freeze(self, stop: Stop) -> None:
         """Stop everything; the last call counts."""
-        with self._database.begin() as connection:
+        with self.database.begin() as connection:
             connection.execute(delete(lever_freeze).where(lever_freeze.c.fleet == self.fleet))
             connection.execute(insert(lever_freeze).values(fleet=self.fleet, **msgspec.structs.asdict(stop)))
 
     def unfreeze(self) -> bool:
         """Let everything go on; False if nothing was frozen."""
-        with self._database.begin() as connection:
+        with self.database.begin() as connection:
             done = connection.execute(delete(lever_freeze).where(lever_freeze.c.fleet == self.fleet))
         return done.rowcount == 1
 
@@ -211,6 +212,5 @@ def _columns(state: Proposal) -> dict[str, object]:
     }
 
 
-def _kept(row: object) -> Kept:
-    version, content = row  # type: ignore[misc] # a row of two columns
-    return Kept(int(version), msgspec.json.decode(content, type=Proposal))
+def _kept(row: Row[Any]) -> Kept:
+    return Kept(int(row[0]), msgspec.json.decode(row[1], type=Proposal))

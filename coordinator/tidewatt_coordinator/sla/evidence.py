@@ -62,7 +62,12 @@ class Evidence:
         headers = {}
         if self._token_file:
             headers = {"Authorization": f"Bearer {Path(self._token_file).read_text('utf-8').strip()}"}
-        asked = {"query": query, "start": from_ms / 1000 + step_s, "end": until_ms / 1000, "step": step_s}
+        asked: dict[str, str | float] = {
+            "query": query,
+            "start": from_ms / 1000 + step_s,
+            "end": until_ms / 1000,
+            "step": step_s,
+        }
         try:
             url = f"{self._url}/api/v1/query_range"
             answer = httpx.get(url, params=asked, headers=headers, timeout=PATIENCE_S)
