@@ -128,7 +128,7 @@ class Pipeline:
         verdict = self.judge.verdict(one.service, one.effects)
         kept = self.store.latest(digest)
         if kept is None or not self._stands(kept.proposal, now_ms):
-            name = hashlib.sha256(f"{digest} {now_ms}".encode()).hexdigest()[:12]
+            name = hashlib.sha256(f"{self.store.fleet} {digest} {now_ms}".encode()).hexdigest()[:12]
             new = Proposal(id=name, recommendation=one, made_ms=now_ms, since_ms=now_ms, verdict=verdict)
             kept = self.store.make(replace(new, reason=one.what), COORDINATOR, lease=self._lease)
         if kept.proposal.stage != "open":
