@@ -53,7 +53,10 @@ from tidewatt_coordinator.budgets.standing import Foreseen
 from tidewatt_coordinator.budgets.standing import Standing as BudgetStanding
 from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.config import Ledger as LedgerConfig
+from tidewatt_coordinator.levers.driver import Recommendation, Saving
+from tidewatt_coordinator.levers.settings import Levers, PowerPolicy
 from tidewatt_coordinator.pki.metrics import DoorMetrics
+from tidewatt_coordinator.proposals.state import Proposal
 from tidewatt_coordinator.steering.metrics import DispatchMetrics
 from tidewatt_governor.boards import BoardProfile, load_profile, profile_for
 from tidewatt_governor.sample import Clocked, Core, Fan, Rail, Sample, Temperature
@@ -310,6 +313,23 @@ def _judged() -> Judged:
     return Judged([budget], [alert])
 
 
+def _proposal() -> Proposal:
+    one = Decimal(1)
+    told = Recommendation(
+        driver="driver",
+        target="",
+        service="",
+        what="",
+        before={},
+        after={},
+        saving=Saving(low=one, middle=one, high=one),
+        disruption=0.0,
+        risk="low",
+        evidence=[],
+    )
+    return Proposal(id="p", recommendation=told, made_ms=0)
+
+
 def _birth() -> Birth:
     return Birth(
         device="device",
@@ -325,7 +345,11 @@ def _birth() -> Birth:
 
 def _coordinator_families() -> Iterator[Metric]:
     with tempfile.TemporaryDirectory() as folder:
-        config = Config(ledger=LedgerConfig(url=f"sqlite:///{folder}/l.db"), clock=Timebase(0, 0.0, 1e-9))
+        config = Config(
+            ledger=LedgerConfig(url=f"sqlite:///{folder}/l.db"),
+            clock=Timebase(0, 0.0, 1e-9),
+            levers=Levers(power_policy=PowerPolicy(enabled=True)),
+        )
         coordinator = Coordinator(config, Connection("mqtt://broker"), None)
         try:
             coordinator.fleet.born(_birth(), 0)
@@ -341,6 +365,9 @@ def _coordinator_families() -> Iterator[Metric]:
             yield from coordinator.metrics.collect()
             yield from DispatchMetrics(coordinator.steering, coordinator.interruptions).collect()
             yield from AlertMetrics(coordinator.costs, coordinator.telling).collect()
+            coordinator.levers.store.make(_proposal(), "")
+            coordinator.levers.tick()
+            yield from coordinator.levers.collect()
             yield from DoorMetrics({"enrolled": 1}).collect()
         finally:
             coordinator.ledger.close()

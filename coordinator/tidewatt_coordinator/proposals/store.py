@@ -1,10 +1,9 @@
 """Proposals and their journal in the database. Every write is one compare-and-set with its event."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from tidewatt_coordinator.ledger.tables import lever_freeze, proposal, proposal_event
@@ -111,7 +110,7 @@ class Proposals:
             _P.fleet == self.fleet, _P.id.startswith(name, autoescape=True)
         )
         with self.database.connect() as connection:
-            found = [_kept(row) for row in connection.execute(rows.limit(2))]
+            found = [_kept(row[0], row[1]) for row in connection.execute(rows.limit(2))]
         if len(found) != 1 or not name:
             many = "more than one proposal begins" if found else "no proposal begins"
             raise ValueError(f"{many} with {name!r}; `tidewatt recommend ls --all` lists them")
@@ -123,14 +122,14 @@ class Proposals:
         if driver:
             rows = rows.where(_P.driver == driver)
         with self.database.connect() as connection:
-            return [_kept(row) for row in connection.execute(rows.order_by(_P.made_ms, _P.id))]
+            return [_kept(row[0], row[1]) for row in connection.execute(rows.order_by(_P.made_ms, _P.id))]
 
     def latest(self, digest: str) -> Kept | None:
         """The last one that would do the same."""
         rows = select(_P.version, _P.content).where(_P.fleet == self.fleet, _P.same == digest)
         with self.database.connect() as connection:
             row = connection.execute(rows.order_by(_P.made_ms.desc(), _P.id.desc()).limit(1)).first()
-        return None if row is None else _kept(row)
+        return None if row is None else _kept(row[0], row[1])
 
     def page(self, service: str, most: int, after: str = "", stages: Iterable[str] = ()) -> list[Kept]:
         """At most so many of a service ("": of all), in order of their ids, those after an id."""
@@ -140,7 +139,7 @@ class Proposals:
         if wanted := list(stages):
             rows = rows.where(_P.stage.in_(wanted))
         with self.database.connect() as connection:
-            return [_kept(row) for row in connection.execute(rows.order_by(_P.id).limit(most))]
+            return [_kept(row[0], row[1]) for row in connection.execute(rows.order_by(_P.id).limit(most))]
 
     def begun_since(self, ms: int) -> int:
         """How many were first sent after that moment."""
@@ -212,5 +211,5 @@ def _columns(state: Proposal) -> dict[str, object]:
     }
 
 
-def _kept(row: Row[Any]) -> Kept:
-    return Kept(int(row[0]), msgspec.json.decode(row[1], type=Proposal))
+def _kept(version: int, content: str) -> Kept:
+    return Kept(version, msgspec.json.decode(content, type=Proposal))
