@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,17 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from tests.coordinator.test_drivers import a_recommendation
-from tests.costing import source
+from tests.costing import DAY_MS, OCTOBER_MS, a_charge, source
 from typer.testing import CliRunner
 
+from tidewatt_coordinator.app import Coordinator
 from tidewatt_coordinator.cli import app as command
+from tidewatt_coordinator.config import Config
+from tidewatt_coordinator.config import Ledger as LedgerConfig
+from tidewatt_coordinator.costs.store import Charges
+from tidewatt_coordinator.electricity.charges import ELECTRICITY
 from tidewatt_coordinator.ledger.store import Ledger
-from tidewatt_coordinator.levers.settings import Levers
+from tidewatt_coordinator.levers.settings import Levers, PowerPolicy
 from tidewatt_coordinator.proposals.desk import Desk
 from tidewatt_coordinator.proposals.rest import router
 from tidewatt_coordinator.proposals.state import Proposal
@@ -22,7 +28,10 @@ from tidewatt_coordinator.proposals.store import Proposals
 from tidewatt_coordinator.sla.evidence import Evidence
 from tidewatt_coordinator.sla.judging import Judge
 from tidewatt_coordinator.sla.objectives import Service
-from tidewatt_coordinator.sla.verdict import Verdict
+from tidewatt_coordinator.sla.verdict import Verdict, unpromised
+from tidewatt_link.connection import Connection
+from tidewatt_wire.clock import Timebase
+from tidewatt_wire.messages import Policy, Rule
 
 NOW_MS = 1_790_812_800_000
 GOOD = Verdict(word="ok", sentence="shop: well within", margin=0.5)
@@ -185,3 +194,48 @@ def test_the_command(ledger: Ledger, tmp_path: Path) -> None:
     assert [line.split()[3] for line in tidewatt("recommend", "history", "p0").splitlines()] == [
         "rejected", "open", "approved", "open",
     ]  # fmt: skip
+
+
+def test_the_running_coordinator_proposes_and_rolls_out_its_own_policy(tmp_path: Path) -> None:
+    coordinator = Coordinator(
+        Config(
+            ledger=LedgerConfig(url=f"sqlite:///{tmp_path / 'l.db'}"),
+            clock=Timebase(OCTOBER_MS + 3 * DAY_MS, 0.0, 1e-9),
+            policy=[Rule(policy=Policy(mode="MAXN"))],
+            levers=Levers(power_policy=PowerPolicy(enabled=True, dry_run=False)),
+        ),
+        Connection("mqtt://127.0.0.1:1"),
+        None,
+    )
+    try:
+        levers = coordinator.levers
+        days = [
+            a_charge(
+                key=str(day), start_ms=day, end_ms=day + DAY_MS, service=ELECTRICITY, billed=Decimal(100)
+            )
+            for day in (OCTOBER_MS - DAY_MS, OCTOBER_MS)  # the second isn't told to its end yet
+        ]
+        Charges(coordinator.ledger.engine).put(days, 0)
+        levers.tick()
+        (kept,) = levers.store.of(["open"])
+        told = kept.proposal.recommendation
+        assert (told.saving.low, told.saving.high, told.spending) == (8, 31, 100)
+        assert kept.proposal.verdict == unpromised("edge")
+        levers.desk.approve(kept.proposal.id, "me", without_verdict=True)
+        levers.tick()
+        coordinator.engine.tick()
+        assert coordinator.engine.standing.live
+        assert coordinator.engine.standing.live.new.rules == [Rule()]
+        levers.tick()
+        assert levers.store.get(kept.proposal.id).proposal.reason == "stands; waits until it has settled"
+        levers.desk.roll_back(kept.proposal.id, "me", "")
+        for _ in range(2):
+            levers.tick()
+        coordinator.engine.tick()
+        assert coordinator.engine.standing.live is None
+        assert coordinator.engine.current().rules[0].policy.mode == "MAXN"
+        assert levers.store.get(kept.proposal.id).proposal.stage == "rolled_back"
+        shown = {one.name for one in levers.collect() if one.samples}
+        assert {"tidewatt_driver_calls", "tidewatt_levers_frozen", "tidewatt_driver_failing"} <= shown
+    finally:
+        coordinator.ledger.close()
