@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from tidewatt_coordinator.rollout.windows import zone_of
 from tidewatt_wire.messages import MaintenanceWindow
 
 Ratio = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -94,6 +95,9 @@ def wrong_levers(levers: Levers) -> Iterator[str]:
     for what, url in (("levers.prometheus", levers.prometheus), ("endpoint", levers.s3_lifecycle.endpoint)):
         if url and not url.startswith(("http://", "https://")):
             yield f"{what} {url!r} is not http://HOST or https://HOST"
+    for window in levers.freeze:
+        if zone_of(window.zone) is None:
+            yield f"levers.freeze: no time zone {window.zone!r} is known"
     low, high = levers.power_policy.saves
     if low > high:
         yield f"levers.power_policy.saves: {low:g} is above {high:g}"

@@ -54,6 +54,8 @@ COORDINATOR = "coordinator"
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 #: Whoever asks, no driver looks again sooner: looking costs calls.
 LEAST_MS = 60_000
+#: A proposal that nobody touched is stepped again after so long: each step reads its setting.
+STEP_MS = 15_000
 
 
 class Pipeline:
@@ -73,6 +75,9 @@ class Pipeline:
         self.store, self.settings, self.judge = store, settings, judge
         self._lease, self._context, self._now_ms = lease, context, now_ms
         self._looked_ms: dict[str, int] = {}
+        self._stepped: dict[str, tuple[int, int]] = {}
+        """By proposal, its version when it was last stepped, and when that was."""
+        self._unread: set[tuple[str, str]] = set()
         self.failing: dict[str, str] = {}
         """By driver, why it could not look the last time."""
 
@@ -87,10 +92,21 @@ class Pipeline:
         for kept in self.store.of(LIVE):
             if not self._lease.held():
                 return
+            if not self._due(kept):
+                continue
             try:
                 self._step(kept)
             except Changed as error:
                 log.info("proposals: %s; looking again", error)
+
+    def _due(self, kept: Kept) -> bool:
+        """Whether to step it again: somebody has written it, or it is a while ago."""
+        name, now_ms = kept.proposal.id, self._now_ms()
+        version, at_ms = self._stepped.get(name, (0, 0))
+        if version == kept.version and 0 <= now_ms - at_ms < STEP_MS:
+            return False
+        self._stepped[name] = kept.version, now_ms
+        return True
 
     def look_soon(self, name: str = "") -> bool:
         """Let one driver, or all, look at the next tick; False if there is none."""
@@ -114,10 +130,16 @@ class Pipeline:
             return
         if self.failing.pop(driver.name, None):
             log.warning("driver %s: recovered", driver.name)
+        try:
+            self._keep(driver.name, told)
+        except Changed as error:
+            log.info("proposals: %s; looking again", error)
+
+    def _keep(self, driver: str, told: Sequence[Recommendation]) -> None:
         for one in told:
             self._propose(one)
         digests = {same(one) for one in told}
-        for kept in self.store.of(["open"], driver.name):
+        for kept in self.store.of(["open"], driver):
             if same(kept.proposal.recommendation) not in digests:
                 now_ms = self._now_ms()
                 gone = moved(kept.proposal, "withdrawn", "no longer proposed", now_ms)
@@ -191,10 +213,14 @@ class Pipeline:
 
     def _read(self, driver: Driver, target: str) -> Setting | None:
         try:
-            return driver.read(target)
+            setting = driver.read(target)
         except Exception as error:  # noqa: BLE001 - unread is unread, whatever the driver stumbled on
-            log.info("driver %s: %s can't be read: %s", driver.name, target, error)
+            if (driver.name, target) not in self._unread:
+                log.warning("driver %s: %s can't be read: %s", driver.name, target, error)
+            self._unread.add((driver.name, target))
             return None
+        self._unread.discard((driver.name, target))
+        return setting
 
     def _send(self, driver: Driver, one: Proposal, setting: Setting, deed: Deed) -> tuple[Failure, str, bool]:
         """How it ended: the failure, its sentence, and whether that is for sure."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 
+import msgspec
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,7 +23,7 @@ from tidewatt_coordinator.proposals.pipeline import Pipeline
 from tidewatt_coordinator.proposals.state import LIVE
 from tidewatt_coordinator.proposals.store import Proposals
 from tidewatt_coordinator.questions.answers import Answers
-from tidewatt_coordinator.rollout.journal import Journal
+from tidewatt_coordinator.rollout.journal import Changed, Journal
 from tidewatt_coordinator.rollout.lease import Lease, LeaseLost
 from tidewatt_coordinator.sla.evidence import Evidence
 from tidewatt_coordinator.sla.judging import Judge
@@ -70,9 +71,9 @@ class Wheel(Collector):
         """One turn. What fails is logged once and tried again by the next."""
         try:
             self.pipeline.tick()
-        except LeaseLost as error:
+        except (Changed, LeaseLost) as error:
             log.info("levers: %s", error)
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, OSError, msgspec.ValidationError) as error:
             if not self.failing:
                 log.error("levers: %s; trying again", str(error).partition("\n")[0])  # noqa: TRY400
             self.failing = True
@@ -97,7 +98,7 @@ class Wheel(Collector):
         try:
             found = [kept.proposal for kept in self.store.of(("open", *LIVE))]
             frozen.add_metric([], self.store.stop() is not None)
-        except SQLAlchemyError:
+        except (SQLAlchemyError, msgspec.ValidationError):
             return  # a metric that can't be read is absent
         counts = Counter((one.recommendation.driver, one.stage) for one in found)
         for (driver, stage), count in sorted(counts.items()):

@@ -49,7 +49,7 @@ class Evidence:
                 found[metric] = self.ask(
                     query, until_ms - round(service.window_s * 1000), until_ms, service.step_s
                 )
-            except (EvidenceError, OSError) as error:
+            except (EvidenceError, OSError, ValueError) as error:
                 self.failing[query] = str(error)
             else:
                 self.failing.pop(query, None)
