@@ -27,12 +27,14 @@ from tidewatt_coordinator.proposals.state import Proposal
 from tidewatt_coordinator.proposals.store import Proposals
 from tidewatt_coordinator.sla.evidence import Evidence
 from tidewatt_coordinator.sla.judging import Judge
-from tidewatt_coordinator.sla.objectives import Service
+from tidewatt_coordinator.sla.ledgered import by_bucket, measuring
+from tidewatt_coordinator.sla.objectives import Service, wrong_sla
 from tidewatt_coordinator.sla.verdict import Verdict, unpromised
 from tidewatt_link.connection import Connection
 from tidewatt_wire.clock import Timebase
-from tidewatt_wire.messages import Policy, Rule
+from tidewatt_wire.messages import Counters, Gauges, Policy, Report, Rule
 
+GAUGES = Gauges(point="15W")
 NOW_MS = 1_790_812_800_000
 GOOD = Verdict(word="ok", sentence="shop: well within", margin=0.5)
 SHOP = Service(
@@ -196,6 +198,11 @@ def test_the_command(ledger: Ledger, tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def _on_its_way(coordinator: Coordinator) -> list[Rule] | None:
+    live = coordinator.engine.standing.live
+    return live.new.rules if live else None
+
+
 def test_the_running_coordinator_proposes_and_rolls_out_its_own_policy(tmp_path: Path) -> None:
     coordinator = Coordinator(
         Config(
@@ -219,23 +226,43 @@ def test_the_running_coordinator_proposes_and_rolls_out_its_own_policy(tmp_path:
         levers.tick()
         (kept,) = levers.store.of(["open"])
         told = kept.proposal.recommendation
-        assert (told.saving.low, told.saving.high, told.spending) == (8, 31, 100)
+        assert [told.saving.low, told.saving.high, told.spending] == [Decimal(8), Decimal(31), Decimal(100)]
         assert kept.proposal.verdict == unpromised("edge")
         levers.desk.approve(kept.proposal.id, "me", without_verdict=True)
         levers.tick()
         coordinator.engine.tick()
-        assert coordinator.engine.standing.live
-        assert coordinator.engine.standing.live.new.rules == [Rule()]
+        assert coordinator.engine.current().rollout is None  # no wave is reached yet
+        assert _on_its_way(coordinator) == [Rule()]
         levers.tick()
         assert levers.store.get(kept.proposal.id).proposal.reason == "stands; waits until it has settled"
         levers.desk.roll_back(kept.proposal.id, "me", "")
         for _ in range(2):
             levers.tick()
         coordinator.engine.tick()
-        assert coordinator.engine.standing.live is None
+        assert _on_its_way(coordinator) is None
         assert coordinator.engine.current().rules[0].policy.mode == "MAXN"
         assert levers.store.get(kept.proposal.id).proposal.stage == "rolled_back"
         shown = {one.name for one in levers.collect() if one.samples}
         assert {"tidewatt_driver_calls", "tidewatt_levers_frozen", "tidewatt_driver_failing"} <= shown
     finally:
         coordinator.ledger.close()
+
+
+def test_the_ledger_measures_the_edge(ledger: Ledger) -> None:
+    def report(minute: int, device: str) -> Report:
+        broken_ms = 6_000 * minute if device == "slow" else 0
+        counters = Counters(requests=1200 * minute, violating_ms=broken_ms, energy_mj=minute)
+        at_ms = NOW_MS - 3_600_000 + 60_000 * minute
+        return Report(
+            device=device, session="s", epoch="e", seq=minute, at_ms=at_ms, counters=counters, gauges=GAUGES
+        )
+
+    ledger.take([report(minute, device) for minute in range(60) for device in ("slow", "fast")])
+    service = Service(service="edge", promise=0.96, throughput_rps=30.0, ledger=True)
+    measure = measuring(Evidence(""), ledger.engine, ledger.bucket_ms)
+    verdict = Judge(by_bucket([service], ledger.bucket_ms), measure, lambda: NOW_MS).verdict("edge", {})
+    found = {one.metric: (one.word, one.value) for one in verdict.judged}
+    assert found["promise"] == ("violates", pytest.approx(0.95))
+    assert found["throughput_rps"] == ("ok", pytest.approx(40.0))
+    assert verdict.sentence == "edge: promise 0.95, promised is at least 0.96, over 12 steps"
+    assert "ledger = true" in next(iter(wrong_sla([Service(service="edge", promise=0.9)])))

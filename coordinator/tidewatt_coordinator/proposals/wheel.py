@@ -27,6 +27,7 @@ from tidewatt_coordinator.rollout.journal import Changed, Journal
 from tidewatt_coordinator.rollout.lease import Lease, LeaseLost
 from tidewatt_coordinator.sla.evidence import Evidence
 from tidewatt_coordinator.sla.judging import Judge
+from tidewatt_coordinator.sla.ledgered import by_bucket, measuring
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,8 @@ class Wheel(Collector):
         fleet, levers = config.coordinator.fleet, config.levers
         self._answers, self._now_ms = answers, now_ms
         self.evidence = Evidence(levers.prometheus, levers.prometheus_token_file)
-        judge = Judge(config.sla, self.evidence.measured, now_ms)
+        measure = measuring(self.evidence, ledger.engine, ledger.bucket_ms)
+        judge = Judge(by_bucket(config.sla, ledger.bucket_ms), measure, now_ms)
         self.store = Proposals(ledger.engine, fleet)
         self.drivers = drivers(
             levers, lambda: load_book(config.prices.folder), Journal(ledger.engine, fleet), fleet, now_ms

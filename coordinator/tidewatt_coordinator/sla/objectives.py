@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 
 import msgspec
 
-Metric = Literal["availability", "error_rate", "p95_ms", "p99_ms", "throughput_rps"]
-METRICS: tuple[Metric, ...] = ("availability", "error_rate", "p95_ms", "p99_ms", "throughput_rps")
+Metric = Literal["availability", "error_rate", "p95_ms", "p99_ms", "throughput_rps", "promise"]
+METRICS: tuple[Metric, ...] = ("availability", "error_rate", "p95_ms", "p99_ms", "throughput_rps", "promise")
 #: A promise is at least this much; of the others, at most.
-AT_LEAST: tuple[Metric, ...] = ("availability", "throughput_rps")
+AT_LEAST: tuple[Metric, ...] = ("availability", "throughput_rps", "promise")
 #: Averaged over the window, each minute by its requests where these are known; the others are judged by the
 #: minute.
-RATIOS: tuple[Metric, ...] = ("availability", "error_rate")
+RATIOS: tuple[Metric, ...] = ("availability", "error_rate", "promise")
 
 Ratio = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Positive = Annotated[float, msgspec.Meta(gt=0, le=1e12)]
@@ -30,6 +30,11 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     p99_ms: Positive | None = None
     throughput_rps: Positive | None = None
     """It must be able to serve this, or does."""
+    promise: Ratio | None = None
+    """At least this share of the time the fleet's boards keep their own policy's promise, by the ledger."""
+    ledger: bool = False
+    """The ledger measures `promise` and `throughput_rps`, of the whole fleet by bucket; for the service
+    "edge"."""
     queries: dict[Metric, str] = {}
     """PromQL by metric, each with one series as its answer. One that is promised and has no query is
     unknown."""
@@ -59,5 +64,7 @@ def wrong_sla(services: Sequence[Service]) -> Iterator[str]:
             yield "sla: a service has no name"
         if not one.promised:
             yield f"sla {one.service}: promises nothing; set one of {', '.join(METRICS)}"
+        if one.promise is not None and not one.ledger:
+            yield f"sla {one.service}: promise is measured by the ledger alone: set ledger = true"
         if one.step_s > one.window_s:
             yield f"sla {one.service}: step_s {one.step_s:g} is longer than window_s {one.window_s:g}"

@@ -119,7 +119,7 @@ def _objective(
 
 def margin_of(name: Metric, promised: float, value: float) -> float:
     """How far a value is on the good side: 0 at the promise itself."""
-    if name == "availability":
+    if name in ("availability", "promise"):
         # 99.95 % where 99.9 % is promised uses half of what may fail.
         return (value - promised) / (1 - promised) if promised < 1 else value - promised
     good = value - promised if name in AT_LEAST else promised - value
