@@ -59,7 +59,10 @@ from tidewatt_coordinator.hinting.metrics import PlanMetrics
 from tidewatt_coordinator.hinting.rounds import Planner
 from tidewatt_coordinator.hinting.settings import Planning
 from tidewatt_coordinator.hinting.topic import PlanTopics
+from tidewatt_coordinator.levers.driver import Recommendation, Saving
+from tidewatt_coordinator.levers.settings import Levers, PowerPolicy
 from tidewatt_coordinator.pki.metrics import DoorMetrics
+from tidewatt_coordinator.proposals.state import Proposal
 from tidewatt_coordinator.steering.metrics import DispatchMetrics
 from tidewatt_coordinator.steering.pools import PoolPrice
 from tidewatt_coordinator.steering.settings import Dispatch, Pool
@@ -320,6 +323,23 @@ def _judged() -> Judged:
     return Judged([budget], [alert])
 
 
+def _proposal() -> Proposal:
+    one = Decimal(1)
+    told = Recommendation(
+        driver="driver",
+        target="",
+        service="",
+        what="",
+        before={},
+        after={},
+        saving=Saving(low=one, middle=one, high=one),
+        disruption=0.0,
+        risk="low",
+        evidence=[],
+    )
+    return Proposal(id="p", recommendation=told, made_ms=0)
+
+
 def _birth() -> Birth:
     return Birth(
         device="device",
@@ -335,7 +355,11 @@ def _birth() -> Birth:
 
 def _coordinator_families() -> Iterator[Metric]:
     with tempfile.TemporaryDirectory() as folder:
-        config = Config(ledger=LedgerConfig(url=f"sqlite:///{folder}/l.db"), clock=Timebase(0, 0.0, 1e-9))
+        config = Config(
+            ledger=LedgerConfig(url=f"sqlite:///{folder}/l.db"),
+            clock=Timebase(0, 0.0, 1e-9),
+            levers=Levers(power_policy=PowerPolicy(enabled=True)),
+        )
         coordinator = Coordinator(config, Connection("mqtt://broker"), None)
         try:
             coordinator.fleet.born(_birth(), 0)
@@ -352,6 +376,9 @@ def _coordinator_families() -> Iterator[Metric]:
             yield from DispatchMetrics(coordinator.steering, coordinator.interruptions).collect()
             yield from PlanMetrics(_plans(coordinator)).collect()
             yield from AlertMetrics(coordinator.costs, coordinator.telling).collect()
+            coordinator.levers.store.make(_proposal(), "")
+            coordinator.levers.tick()
+            yield from coordinator.levers.collect()
             yield from DoorMetrics({"enrolled": 1}).collect()
         finally:
             coordinator.ledger.close()

@@ -45,6 +45,8 @@ from tidewatt_coordinator.pki.listener import Listener, Server
 from tidewatt_coordinator.pki.metrics import DoorMetrics
 from tidewatt_coordinator.pki.register import Register
 from tidewatt_coordinator.presence import Presence
+from tidewatt_coordinator.proposals.rest import router as proposals_router
+from tidewatt_coordinator.proposals.wheel import Wheel
 from tidewatt_coordinator.publisher import Publisher
 from tidewatt_coordinator.questions.answers import Answers
 from tidewatt_coordinator.questions.rest import router as cost_router
@@ -168,12 +170,15 @@ class Coordinator:
         self.registry.register(DispatchMetrics(self.steering, self.interruptions))
         self.registry.register(PlanMetrics(self.plans))
         answers = Answers(self.ledger, config.coordinator.fleet, config.costs.bill, self.clock.now_ms)
+        self.levers = Wheel(config, self.ledger, answers, self.engine.lease, self.clock.now_ms)
+        self.registry.register(self.levers)
         self.web: FastAPI = api.build(
             self.now,
             self.registry,
             cost_router(answers),
             dispatch_router(self.steering),
             plan_router(self.plans.planner),
+            proposals_router(self.levers.desk),
         )
 
         self._tasks: list[asyncio.Task[None]] = []
@@ -254,6 +259,7 @@ async def running(
             asyncio.create_task(eternal("costs", coordinator.costs.run())),
             asyncio.create_task(eternal("alerts", coordinator.telling.run())),
             asyncio.create_task(eternal("reports", coordinator.reports.run())),
+            asyncio.create_task(eternal("levers", coordinator.levers.run())),
             asyncio.create_task(eternal("presence", coordinator.presence.run())),
         ]
         coordinator.watch(tasks, own_broker)

@@ -29,6 +29,8 @@ from tidewatt_coordinator.ledger.store import LedgerError
 from tidewatt_coordinator.models.cli import app as model_app
 from tidewatt_coordinator.pki.cli import app as enroll_app
 from tidewatt_coordinator.prices.cli import app as prices_app
+from tidewatt_coordinator.proposals.cli import app as recommend_app
+from tidewatt_coordinator.proposals.cli import freeze, unfreeze
 from tidewatt_coordinator.questions.cli import app as cost_app
 from tidewatt_coordinator.reports.cli import report
 from tidewatt_coordinator.rollout.cli import app as policy_app
@@ -60,7 +62,10 @@ app.add_typer(model_app, name="model")
 app.add_typer(plan_app, name="plan")
 app.add_typer(policy_app, name="policy")
 app.add_typer(prices_app, name="prices")
+app.add_typer(recommend_app, name="recommend")
 app.add_typer(tariff_app, name="tariff")
+app.command()(freeze)
+app.command()(unfreeze)
 app.command()(report)
 
 

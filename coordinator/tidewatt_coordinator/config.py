@@ -10,7 +10,9 @@ from tidewatt_coordinator.anomalies.settings import Anomalies
 from tidewatt_coordinator.budgets.settings import Budget, wrong_budgets
 from tidewatt_coordinator.costs.settings import Costs
 from tidewatt_coordinator.hinting.settings import Planning
+from tidewatt_coordinator.levers.settings import Levers, wrong_levers
 from tidewatt_coordinator.reports.settings import Reports, wrong_reports
+from tidewatt_coordinator.sla.objectives import Service, wrong_sla
 from tidewatt_coordinator.steering.settings import Dispatch, wrong_dispatch
 from tidewatt_wire.brokers import Credentials, parse_broker_url, wrong_credentials
 from tidewatt_wire.clock import Timebase
@@ -146,6 +148,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     anomalies: Anomalies = Anomalies()
     alerts: Alerts = msgspec.field(default_factory=Alerts)
     reports: Reports = msgspec.field(default_factory=Reports)
+    levers: Levers = msgspec.field(default_factory=Levers)
+    sla: list[Service] = []
+    """What services promise: no change is begun that would break it, and none kept that did."""
     policy: list[Rule] = msgspec.field(default_factory=lambda: [Rule()])
     """Ordered rules; the first whose labels match a device holds for it."""
     clock: Timebase | None = None
@@ -169,6 +174,8 @@ def parse_config(text: str, *, name: str, overrides: dict[str, str] | None = Non
             *wrong_alerts(config.alerts),
             *wrong_reports(config.reports, config.alerts.email),
             *wrong_dispatch(config.dispatch),
+            *wrong_levers(config.levers),
+            *wrong_sla(config.sla),
         ):
             raise ValueError(sentence)  # noqa: TRY301 - the first is enough
     except ValueError as error:

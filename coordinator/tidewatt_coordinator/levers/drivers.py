@@ -1,0 +1,22 @@
+"""Every driver there is, in order. A new one is one file, one section of settings, and one line here."""
+
+from collections.abc import Callable, Sequence
+
+from tidewatt_coordinator.levers.driver import Driver
+from tidewatt_coordinator.levers.measured import Measured
+from tidewatt_coordinator.levers.power_policy import PowerPolicyDriver
+from tidewatt_coordinator.levers.s3_lifecycle import S3LifecycleDriver
+from tidewatt_coordinator.levers.settings import Levers
+from tidewatt_coordinator.prices.book import PriceBook
+from tidewatt_coordinator.rollout.journal import Journal
+
+
+def drivers(
+    settings: Levers, book: Callable[[], PriceBook], journal: Journal, fleet: str, now_ms: Callable[[], int]
+) -> Sequence[Measured]:
+    """Those that are enabled. `book` is only read if one of them needs prices."""
+    every: tuple[tuple[str, Callable[[], Driver]], ...] = (
+        ("power_policy", lambda: PowerPolicyDriver(settings.power_policy, journal, fleet, now_ms)),
+        ("s3_lifecycle", lambda: S3LifecycleDriver(settings.s3_lifecycle, book())),
+    )
+    return [Measured(make()) for name, make in every if settings.of(name).enabled]

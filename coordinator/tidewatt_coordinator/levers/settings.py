@@ -1,0 +1,103 @@
+"""The [levers] section of the coordinator's file."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import msgspec
+
+from tidewatt_coordinator.rollout.windows import zone_of
+from tidewatt_wire.messages import MaintenanceWindow
+
+Ratio = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=31_536_000)]
+
+
+class Lever(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One driver. Every driver's section begins with these."""
+
+    enabled: bool = False
+    """Whether it looks at all."""
+    dry_run: bool = True
+    """It proposes and changes nothing, whoever approves."""
+    approve: Literal["person", "rule"] = "person"
+    """rule: what can be taken back, is of low risk, keeps the promise and has the score needs nobody."""
+    least_score: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    """Share saved by share disturbed, for the rule."""
+    most_disruption: Ratio = 0.05
+    """For the rule."""
+    every_s: Annotated[float, msgspec.Meta(ge=1, le=2_592_000)] = 3600.0
+    """Between two looks at all its settings."""
+    deadline_s: Seconds = 3600.0
+    """What does not stand and has not settled by then is taken back."""
+    guard_s: Seconds = 3600.0
+    """How long the promise is watched before a change is kept."""
+
+
+class AwsLever(Lever, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A driver of AWS. Credentials are found as every AWS tool finds them, never in this file."""
+
+    profile: str = ""
+    """Of the AWS configuration; empty: the usual one."""
+    region: str = "us-east-1"
+    endpoint: str = ""
+    """Another endpoint than AWS's own."""
+
+
+class S3Lifecycle(AwsLever, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Rules of our own in buckets' lifecycles."""
+
+    buckets: list[str] = []
+    """Only these; empty: all of the account."""
+    abort_days: Annotated[int, msgspec.Meta(ge=1, le=365)] = 7
+    """Uploads that were begun and not completed for so long are rubbish."""
+
+
+class PowerPolicy(Lever, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The fleet's own policy, by rollout in waves."""
+
+    deadline_s: Seconds = 172_800.0
+    """Waves soak for hours."""
+    saves: tuple[Ratio, Ratio] = (0.08, 0.31)
+    """What boards that choose for themselves save against their strongest mode: on recorded traffic."""
+
+
+class Levers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings that the coordinator may change to save money; none unless enabled."""
+
+    changes_per_hour: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 4
+    """No more changes are begun within any hour."""
+    most_capacity: Ratio = 0.25
+    """Share of the capacity that may be in the middle of a change at once."""
+    freeze: list[MaintenanceWindow] = []
+    """When nothing is begun."""
+    approval_h: Annotated[float, msgspec.Meta(gt=0, le=8760)] = 24.0
+    """An approval holds for so long."""
+    quiet_days: Annotated[float, msgspec.Meta(ge=0, le=365)] = 30.0
+    """What was rejected, failed or was taken back isn't proposed again sooner."""
+    prometheus: str = ""
+    """Base URL of the Prometheus that the queries of [[sla]] ask."""
+    prometheus_token_file: str = ""
+    """A file with a bearer token, if it wants one."""
+    token_file: str = ""
+    """A file with the bearer token that lets its bearer approve and roll back over REST; empty: nobody
+    can."""
+    s3_lifecycle: S3Lifecycle = msgspec.field(default_factory=S3Lifecycle)
+    power_policy: PowerPolicy = msgspec.field(default_factory=PowerPolicy)
+
+    def of(self, driver: str) -> Lever:
+        """The section of a driver."""
+        found = getattr(self, driver, None)
+        return found if isinstance(found, Lever) else Lever()
+
+
+def wrong_levers(levers: Levers) -> Iterator[str]:
+    """What no single key shows to be wrong, one sentence each."""
+    for what, url in (("levers.prometheus", levers.prometheus), ("endpoint", levers.s3_lifecycle.endpoint)):
+        if url and not url.startswith(("http://", "https://")):
+            yield f"{what} {url!r} is not http://HOST or https://HOST"
+    for window in levers.freeze:
+        if zone_of(window.zone) is None:
+            yield f"levers.freeze: no time zone {window.zone!r} is known"
+    low, high = levers.power_policy.saves
+    if low > high:
+        yield f"levers.power_policy.saves: {low:g} is above {high:g}"

@@ -1,0 +1,67 @@
+"""Why a proposal may not begin now, or needs nobody's approval. Pure."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from tidewatt_coordinator.levers.settings import Lever, Levers
+from tidewatt_coordinator.proposals.score import score
+from tidewatt_coordinator.proposals.state import Proposal
+
+
+class Busy(msgspec.Struct, frozen=True, kw_only=True):
+    """What goes on already."""
+
+    begun: Sequence[Proposal]
+    """Those applied, watched or taken back at this moment."""
+    lately: int
+    """How many were begun within the last hour."""
+    window: bool = False
+    """Whether a freeze window is open."""
+    stop: str = ""
+    """The global stop's sentence; empty: there is none."""
+
+
+def held(one: Proposal, busy: Busy, levers: Levers, lever: Lever) -> str:
+    """Why it may not begin now, in a sentence; empty: it may."""
+    if busy.stop:
+        return f"waits: {busy.stop}"
+    if lever.dry_run:
+        return f"dry run: levers.{one.recommendation.driver}.dry_run is true"
+    if busy.window:
+        return "waits: a freeze window is open"
+    return _crowded(one, busy, levers)
+
+
+def _crowded(one: Proposal, busy: Busy, levers: Levers) -> str:
+    target = [other for other in busy.begun if _target(other) == _target(one)]
+    capacity = sum(other.recommendation.capacity for other in busy.begun) + one.recommendation.capacity
+    if target:
+        return f"waits for {target[0].id}, which changes {one.recommendation.target}, too"
+    if busy.lately >= levers.changes_per_hour:
+        return f"waits: {busy.lately} changes were begun within the hour, {levers.changes_per_hour} may be"
+    if one.recommendation.capacity and capacity > levers.most_capacity:
+        return f"waits: {capacity:.0%} of the capacity would be changing, {levers.most_capacity:.0%} may be"
+    return ""
+
+
+def by_rule(one: Proposal, lever: Lever) -> str:
+    """The sentence that approves it without a person; empty: a person is needed."""
+    found, told = score(one.recommendation), one.recommendation
+    fits = (
+        lever.approve == "rule"
+        and not lever.dry_run
+        and not told.irreversible
+        and told.risk == "low"
+        and told.disruption <= lever.most_disruption
+        and one.verdict is not None
+        and one.verdict.word == "ok"
+        and found is not None
+        and found >= lever.least_score
+        and told.saving.low > 0
+    )
+    return f"the rule: score {found:.3g} of at least {lever.least_score:g}, low risk" if fits else ""
+
+
+def _target(one: Proposal) -> tuple[str, str]:
+    return one.recommendation.driver, one.recommendation.target

@@ -1,0 +1,1 @@
+"""What services promise, and whether they keep it."""

@@ -1,0 +1,125 @@
+"""What every driver must do, whatever it drives. Register one in tests/coordinator/test_drivers.py."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from tidewatt_coordinator.levers.driver import Content, Context, Driver, Lost, Order, Recommendation, Setting
+from tidewatt_coordinator.levers.standing import canonical, standing
+
+
+class World(msgspec.Struct, frozen=True, kw_only=True):
+    """A driver before a world of its own, in which it has at least one thing to propose."""
+
+    driver: Driver
+    context: Context
+    raw: Callable[[], Any]
+    """All of the target as its API tells it, foreign parts too: what must be as before after a rollback."""
+    disturb: Callable[[], None]
+    """Somebody else changes what the driver owns."""
+    add_foreign: Callable[[], None] | None = None
+    """Somebody else adds a part of his own beside it; None: there is nothing beside it."""
+    settle: Callable[[], None] = lambda: None
+    """What was ordered takes effect."""
+
+
+def proposed(world: World) -> Recommendation:
+    assert world.driver.probe().ready == "ok"
+    found = world.driver.propose(world.driver.observe(), world.context)
+    assert found, "the world must give the driver something to propose"
+    return found[0]
+
+
+def order(one: Recommendation, expect: Setting, put: Content, *, undo: bool = False) -> Order:
+    parts = {part: expect.content.get(part) for part in one.after}
+    key = "abc-undo" if undo else "abc-apply"
+    put = {part: put.get(part) for part in one.after}
+    return Order(
+        target=one.target, expect=parts, put=put, version=expect.version, key=key, undo=undo, by="me"
+    )
+
+
+def applied(world: World) -> Recommendation:
+    one = proposed(world)
+    world.driver.send(order(one, world.driver.read(one.target), one.after))
+    return one
+
+
+def how(world: World, one: Recommendation) -> str:
+    return standing(one.before, one.after, world.driver.read(one.target).content)
+
+
+class Contract:
+    """Subclass it with a fixture `world`."""
+
+    def test_what_is_proposed_is_whole(self, world: World) -> None:
+        one = proposed(world)
+        assert one.driver == world.driver.name
+        assert one.before.keys() == one.after.keys()
+        assert canonical(one.before) != canonical(one.after)
+        assert one.saving.low <= one.saving.middle <= one.saving.high
+        assert one.saving.middle > 0
+        assert 0 <= one.disruption <= 1
+        assert one.evidence
+        assert msgspec.json.decode(msgspec.json.encode(one), type=Recommendation) == one
+        assert how(world, one) == "untouched"
+
+    def test_proposing_is_pure(self, world: World) -> None:
+        settings, before = world.driver.observe(), world.raw()
+        told = [msgspec.json.encode(world.driver.propose(settings, world.context)) for _ in range(2)]
+        assert told[0] == told[1]
+        assert world.raw() == before
+
+    def test_applying_and_rolling_back_restores_the_bytes(self, world: World) -> None:
+        before = world.raw()
+        one = applied(world)
+        assert how(world, one) == "applied"
+        world.settle()
+        now = world.driver.read(one.target)
+        assert now.settled
+        world.driver.send(order(one, now, one.before, undo=True))
+        world.settle()
+        assert how(world, one) == "untouched"
+        assert world.raw() == before
+
+    def test_what_was_applied_is_not_proposed_again(self, world: World) -> None:
+        one = applied(world)
+        world.settle()
+        again = world.driver.propose(world.driver.observe(), world.context)
+        assert all(canonical(other.after) != canonical(one.after) for other in again)
+
+    def test_a_lost_precondition_changes_nothing(self, world: World) -> None:
+        one = proposed(world)
+        seen = world.driver.read(one.target)
+        world.disturb()
+        before = world.raw()
+        with pytest.raises(Lost):
+            world.driver.send(order(one, seen, one.after))
+        assert world.raw() == before
+
+    def test_the_same_order_twice_is_done_once(self, world: World) -> None:
+        one = proposed(world)
+        seen = world.driver.read(one.target)
+        world.driver.send(order(one, seen, one.after))
+        once = world.raw()
+        with pytest.raises(Lost):
+            world.driver.send(order(one, seen, one.after))
+        assert world.raw() == once
+
+    def test_what_others_own_stays(self, world: World) -> None:
+        if world.add_foreign is None:
+            return
+        one = applied(world)
+        world.settle()
+        world.add_foreign()
+        world.driver.send(order(one, world.driver.read(one.target), one.before, undo=True))
+        world.settle()
+        assert how(world, one) == "untouched"
+        kept = world.raw()
+        world.driver.send(order(one, world.driver.read(one.target), one.after))
+        world.settle()
+        world.driver.send(order(one, world.driver.read(one.target), one.before, undo=True))
+        world.settle()
+        assert world.raw() == kept

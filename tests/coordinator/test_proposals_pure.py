@@ -1,0 +1,88 @@
+"""The journal's state machine and the verdict, as functions of values: properties over what may happen."""
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from tests.coordinator.test_drivers import a_recommendation
+from tests.coordinator.test_proposals import BEFORE, MINUTE_MS, START_MS
+
+from tidewatt_coordinator.levers.driver import Effect
+from tidewatt_coordinator.levers.standing import standing
+from tidewatt_coordinator.proposals.state import LIVE, Proposal, Seen, Terms, outcome, step
+from tidewatt_coordinator.sla.objectives import Metric, Service
+from tidewatt_coordinator.sla.verdict import Series, Verdict, judge
+
+
+@settings(derandomize=True, deadline=None, max_examples=150)
+@given(st.data())
+def test_a_late_request_never_stands_with_nobody_to_see_it(data: st.DataObject) -> None:
+    """Requests without an answer may land any time within `late_ms`; the journal ends as the setting does."""
+    terms = Terms(deadline_ms=600_000, guard_ms=120_000)
+    told = a_recommendation()
+    now_ms, content, flying = START_MS, dict(BEFORE), list[tuple[int, dict[str, Any], dict[str, Any]]]()
+    state = Proposal(
+        id="p", recommendation=told, made_ms=0, stage="approved", since_ms=now_ms, approved_by="me"
+    )
+    ok = Verdict(word="ok", sentence="good")
+    while state.stage in LIVE:
+        now_ms += data.draw(st.sampled_from([1_000, 30_000, 90_000]))
+        word = (
+            data.draw(st.sampled_from(["ok", "ok", "ok", "violates"])) if state.stage == "guarding" else "ok"
+        )
+        for due_ms, expect, put in [one for one in flying if one[0] <= now_ms]:
+            flying.remove((due_ms, expect, put))
+            if all(content.get(part) == expect.get(part) for part in put):
+                content |= put
+        seen = Seen(
+            standing=standing(told.before, told.after, content),
+            verdict=replace(ok, word=word),
+        )
+        before = state
+        state, deed = step(before, seen, terms, now_ms)
+        if deed:
+            put = dict(told.after if deed == "apply" else told.before)
+            how = data.draw(st.sampled_from(["done", "refused", "flies", "flies, and the process dies"]))
+            if how == "done":
+                content |= put
+                state = outcome(state, "", "", before.unanswered_ms)
+            elif how == "refused":
+                failure: Any = "refused" if deed == "apply" else "again"
+                state = outcome(state, failure, "no", before.unanswered_ms)
+            else:
+                flying.append((now_ms + data.draw(st.integers(0, terms.late_ms)), dict(content), put))
+    left = [one for one in flying if all(content.get(part) == one[1].get(part) for part in one[2])]
+    for _due_ms, _expect, put in left:
+        content |= put
+    ends = {"kept": "applied", "rolled_back": "untouched", "failed": "untouched"}
+    assert standing(told.before, told.after, content) == ends[state.stage], state
+
+
+ratios = st.floats(0.9, 1.0)
+
+
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(st.lists(ratios, max_size=12), st.lists(st.floats(1, 200), max_size=12), st.floats(0, 50))
+def test_a_verdict_is_never_better_for_less_evidence_or_a_worse_effect(
+    shares: list[float], latencies: list[float], worse: float
+) -> None:
+    service = Service(service="s", availability=0.99, p95_ms=60.0, window_s=600.0)
+    order = ("violates", "unknown", "ok")
+
+    def verdict(shares: list[float], latencies: list[float], plus: float) -> Verdict:
+        measured: dict[Metric, Series] = {
+            "availability": {START_MS - at * MINUTE_MS: one for at, one in enumerate(shares)},
+            "p95_ms": {START_MS - at * MINUTE_MS: one for at, one in enumerate(latencies)},
+        }
+        return judge(service, measured, START_MS, {"p95_ms": Effect(plus=plus)})
+
+    found = verdict(shares, latencies, 0.0)
+    if min(len(shares), len(latencies)) < 8:
+        assert found.word != "ok"
+    assert order.index(verdict(shares, latencies, worse).word) <= order.index(found.word)
+    assert verdict([], latencies, 0.0).word != "ok"
+    if found.word == "ok":
+        assert found.margin is not None
+        assert found.margin >= 0
+        assert (found.from_ms, found.until_ms) == (START_MS - 600_000, START_MS)
