@@ -1,0 +1,92 @@
+"""The report's last part: what is watched and what is proposed. Pure."""
+
+from tidewatt_coordinator.alerts.conditions import sentence
+from tidewatt_coordinator.budgets.beside import Beside
+from tidewatt_coordinator.budgets.standing import Standing
+from tidewatt_coordinator.reports.document import MOST_ROWS, Section, Table, money, percent
+from tidewatt_coordinator.reports.facts import Facts
+
+
+def budgets(facts: Facts) -> Section | None:
+    """How each budget stands; None without any."""
+    tables = []
+    if facts.budgets:
+        tables.append(
+            Table(
+                caption="Budgets of the month",
+                columns=["budget", "amount", "spent", "of it", "left", "passed"],
+                rows=[_budget(one) for one in facts.budgets],
+            )
+        )
+    if facts.cloud_budgets:
+        tables.append(
+            Table(
+                caption="Budgets kept in AWS, as it told last in the month",
+                columns=["budget", "period", "limit", "actual", "of it", "forecast", "by the bill"],
+                words=2,
+                rows=[_cloud_budget(one) for one in facts.cloud_budgets],
+            )
+        )
+    if not tables:
+        return None
+    notes = [
+        f"{one.budget.name}: {one.missing_days} days of the month are missing, not free."
+        for one in facts.budgets
+        if one.missing_days
+    ]
+    notes += [f"{sentence}." for one in facts.cloud_budgets for sentence in one.sentences]
+    return Section(title="Budgets", tables=tables, notes=notes)
+
+
+def anomalies(facts: Facts) -> Section:
+    """Days that cost more than such days do, the dearest first."""
+    if not facts.anomalies:
+        return Section(title="Anomalies", text=["No day cost more than such days do."])
+    rows = [
+        [str(one.verdict.day), f"{one.by.removeprefix('tag:')} {one.value}", money(one.verdict.cost),
+         money(one.verdict.expected), f"{money(one.verdict.impact)} {one.currency}"]
+        for one in facts.anomalies[:MOST_ROWS]
+    ]  # fmt: skip
+    more = len(facts.anomalies) - MOST_ROWS
+    notes = [
+        f"{sentence(one.by, one.value, one.currency, one.verdict)}." for one in facts.anomalies[:MOST_ROWS]
+    ]
+    table = Table(
+        caption="Days that cost more than such days do",
+        columns=["day (UTC)", "what", "cost", "expected", "impact"],
+        words=2,
+        rows=rows,
+    )
+    text = ["A day may show twice: as a service's and as a site's."]
+    text += [f"{more} more are not shown."] if more > 0 else []
+    return Section(title="Anomalies", text=text, tables=[table], notes=notes)
+
+
+def _cloud_budget(one: Beside) -> list[str]:
+    told, ledger = one.told, one.ledger
+    return [
+        told.name,
+        told.period,
+        f"{money(told.limit)} {told.currency}",
+        money(told.actual),
+        "-" if told.limit is None or told.actual is None else percent(told.actual, told.limit),
+        money(told.forecast),
+        money(ledger.spent if ledger else None),
+    ]
+
+
+def _budget(one: Standing) -> list[str]:
+    amount, spent = one.budget.amount, one.spent
+    passed = [
+        f"{limit.percent} %{' foreseen' if limit.of == 'forecast' else ''}"
+        for limit in one.thresholds
+        if limit.passed
+    ]
+    return [
+        one.budget.name,
+        f"{money(amount)} {one.budget.currency}",
+        money(spent),
+        "-" if spent is None else percent(spent, amount),
+        "-" if spent is None else money(amount - spent),
+        ", ".join(passed) or "none",
+    ]
