@@ -23,12 +23,13 @@ from tests.reporting import (
 )
 
 from tidewatt_coordinator.config import Config
+from tidewatt_coordinator.costs.attribution import fitted
 from tidewatt_coordinator.costs.charge import CostError
 from tidewatt_coordinator.costs.days import day_ms
 from tidewatt_coordinator.costs.store import Charges
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.reports.charts import DARK, LIGHT, for_page
-from tidewatt_coordinator.reports.document import Chart, Document, Series, Table, fitted
+from tidewatt_coordinator.reports.document import Chart, Document, Series, Table
 from tidewatt_coordinator.reports.facts import Facts
 from tidewatt_coordinator.reports.gather import gather
 from tidewatt_coordinator.reports.pages import document

@@ -143,12 +143,14 @@ def list_costs(
     """Show costs by service, or by whatever is asked. Parts sum to the total, to the cent."""
     with _desk(config) as desk:
         window = desk.window(month, begin, end)
-        by = by or ["service"]
+        by = list(dict.fromkeys(by or ["service"]))
         shares = _of_bill(desk, window, by) if of_bill else attribute(desk.charges(window, source), by)
     if json:
         _print_json(shares)
-    else:
+    elif shares:
         _print_shares(shares, by)
+    else:
+        _print_nothing(window)
 
 
 @app.command()
@@ -199,8 +201,10 @@ def reconcile_costs(config: ConfigFile = DEFAULT_CONFIG, month: Month = "", json
         )
     if json:
         _print_json(lines)
-    else:
+    elif lines:
         _print_lines(lines)
+    else:
+        _print_nothing(window)
 
 
 @app.command()
@@ -299,6 +303,11 @@ def _print_lines(lines: Sequence[Line]) -> None:
             percent,
         )
     _console().print(table)
+
+
+def _print_nothing(window: Window) -> None:
+    first, end = days.day_of(window.start_ms), days.day_of(window.end_ms)
+    print(f"the ledger has no charges from {first} to {end}: `tidewatt costs sources` shows what there is")
 
 
 def _console() -> Console:

@@ -138,6 +138,9 @@ class Collector:
                 found += files(self._local(path, Path(folder) / str(number)))
             # Read twice: a file that breaks off in the middle must not have replaced half of a month.
             counts = Counter(batch for batch, _ in _charges(found))
+            if not counts:
+                where = str(found[0]) if len(found) == 1 else f"{len(found)} files"
+                raise CostError(f"{where}: there are no rows, only a header at most: nothing was imported")
             if not fewer:
                 self._refuse_fewer(counts)
             count = self._store.replace(focus.SOURCE, list(counts), _charges(found), self._now_ms)
