@@ -17,6 +17,7 @@ from tidewatt_coordinator.questions.rows import Cost
 from tidewatt_coordinator.questions.savings import Saved
 from tidewatt_coordinator.questions.waste import Waste
 from tidewatt_coordinator.questions.why import Why
+from tidewatt_coordinator.reports.recommended import OpenRecommendation
 
 
 class Breakdown(msgspec.Struct, frozen=True):
@@ -70,6 +71,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     cloud_budgets: list[Beside] = []
     """Those that a cloud told of, as it did last in the month."""
     anomalies: list[Found]
+    recommended: list[OpenRecommendation] = []
+    """Open when the report was made, the largest saving first."""
     missing: list[tuple[str, list[date]]]
     """By source: the month's days of which it has said nothing; of the sources that ever said anything."""
 

@@ -87,6 +87,10 @@ def _watched(facts: Facts) -> Iterator[Figure]:
         yield "aws_budget", item, told.currency, "actual", told.actual
         yield "aws_budget", item, told.currency, "forecast", told.forecast
         yield "aws_budget", item, told.currency, "by_the_bill", ledger.spent if ledger else None
+    for idea in facts.recommended:
+        yield "recommendation", idea.id, idea.currency, "saving_per_month", idea.middle
+        yield "recommendation", idea.id, idea.currency, "low", idea.low
+        yield "recommendation", idea.id, idea.currency, "high", idea.high
     for odd in facts.anomalies:
         item = f"{odd.verdict.day} / {odd.by} / {odd.value}"
         yield "anomaly", item, odd.currency, "cost", odd.verdict.cost

@@ -26,6 +26,7 @@ from tidewatt_coordinator.questions.rows import Cost
 from tidewatt_coordinator.questions.savings import Saved
 from tidewatt_coordinator.questions.why import reasons, whole
 from tidewatt_coordinator.reports.facts import Breakdown, Facts, SiteCarbon
+from tidewatt_coordinator.reports.recommended import OpenRecommendation, Reader, none_open
 
 #: Months that the trend shows, this one among them.
 TREND_MONTHS = 12
@@ -33,8 +34,13 @@ TREND_MONTHS = 12
 ALL_SETTLED = Settling(-24, -24)
 
 
-def gather(ledger: Ledger, config: Config, first: date, now_ms: int) -> Facts:
-    """Everything about the month that begins with `first`; CostError for one that has not begun."""
+def gather(
+    ledger: Ledger, config: Config, first: date, now_ms: int, recommended: Reader = none_open
+) -> Facts:
+    """Everything about the month that begins with `first`; CostError for one that has not begun.
+
+    `recommended` reads what is open to be done.
+    """
     answers = Answers(ledger, config.coordinator.fleet, config.costs.bill, lambda: now_ms)
     end = following(first)
     if first > answers.today():
@@ -80,8 +86,13 @@ def gather(ledger: Ledger, config: Config, first: date, now_ms: int) -> Facts:
         budgets=budgets,
         cloud_budgets=of_cloud(ledger, config, at_ms, settling, None if over else FORECAST),
         anomalies=odd,
+        recommended=_largest_first(recommended(ledger.engine, config.coordinator.fleet)),
         missing=_missing(ledger, answers.sources, window),
     )
+
+
+def _largest_first(found: Iterable[OpenRecommendation]) -> list[OpenRecommendation]:
+    return sorted(found, key=lambda one: (one.currency, -one.middle, one.id))
 
 
 def following(first: date) -> date:

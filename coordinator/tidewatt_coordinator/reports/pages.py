@@ -22,7 +22,7 @@ def document(facts: Facts) -> Document:
     if facts.empty:
         return Document(title=title, subtitle=subtitle, tiles=[], sections=[_nothing(facts)])
     sections = [findings.edge(facts), findings.savings(facts), findings.carbon(facts)]
-    last = [watched.budgets(facts), watched.anomalies(facts)]
+    last = [watched.budgets(facts), watched.anomalies(facts), watched.recommendations(facts)]
     spent = []
     if facts.currencies:
         spent = [spending.overview(facts), spending.days(facts), *spending.breakdowns(facts)]

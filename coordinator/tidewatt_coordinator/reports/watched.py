@@ -3,8 +3,11 @@
 from tidewatt_coordinator.alerts.conditions import sentence
 from tidewatt_coordinator.budgets.beside import Beside
 from tidewatt_coordinator.budgets.standing import Standing
+from tidewatt_coordinator.costs.attribution import rounded
+from tidewatt_coordinator.costs.charge import total
 from tidewatt_coordinator.reports.document import MOST_ROWS, Section, Table, money, percent
 from tidewatt_coordinator.reports.facts import Facts
+from tidewatt_coordinator.reports.recommended import OpenRecommendation
 
 
 def budgets(facts: Facts) -> Section | None:
@@ -60,6 +63,43 @@ def anomalies(facts: Facts) -> Section:
     text = ["A day may show twice: as a service's and as a site's."]
     text += [f"{more} more are not shown."] if more > 0 else []
     return Section(title="Anomalies", text=text, tables=[table], notes=notes)
+
+
+def recommendations(facts: Facts) -> Section:
+    """What would save money and is not done yet, the largest saving first."""
+    title = "Recommendations open"
+    if not facts.recommended:
+        return Section(title=title, text=["None open."])
+    tables, notes = [], []
+    for currency in dict.fromkeys(one.currency for one in facts.recommended):
+        mine = [one for one in facts.recommended if one.currency == currency]
+        middles = rounded([one.middle for one in mine])
+        rows = [
+            [one.what, one.service, one.risk, "waits for its turn" if one.stage == "approved" else "open",
+             money(middle), f"{money(one.low)} to {money(one.high)}"]
+            for one, middle in zip(mine, middles, strict=True)
+        ][:MOST_ROWS]  # fmt: skip
+        if len(mine) > MOST_ROWS:
+            rest = money(total(middles[MOST_ROWS:]))
+            rows.append([f"{len(mine) - MOST_ROWS} more", "", "", "", rest, ""])
+        tables.append(
+            Table(
+                caption=f"What would be saved in a month, {currency}",
+                columns=["recommendation", "service", "risk", "stage", "saving", "80 of 100"],
+                words=4,
+                rows=rows,
+                total=["total", "", "", "", money(total(middles)), ""],
+            )
+        )
+        notes += [_recommended(one) for one in mine[:MOST_ROWS]]
+    text = ["Two that change the same may not save the sum of both. They are those that are open now."]
+    return Section(title=title, text=text, tables=tables, notes=notes)
+
+
+def _recommended(one: OpenRecommendation) -> str:
+    judged = one.verdict.rstrip(".") or "nobody has judged yet whether the promise holds"
+    final = "; it can't be taken back, so it is yours to do" if one.irreversible else ""
+    return f"{one.id}: {judged}{final}."
 
 
 def _cloud_budget(one: Beside) -> list[str]:
