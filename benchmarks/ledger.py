@@ -241,7 +241,7 @@ def copied(ledger: Ledger, folder: Path, devices: list[str], days: int) -> list[
     start = time.perf_counter()
     copy.refresh()
     found = [Result.judged("a day's hours copied to Parquet", (time.perf_counter() - start) / days, "s")]
-    size = sum(path.stat().st_size for path in folder.iterdir())
+    size = sum(path.stat().st_size for path in folder.rglob("*.parquet"))
     found.append(Result.judged("hours as Parquet", size / 1e6, "MB"))
     end_ms = START_MS + days * DAY_MS
     for by in (["site", "day"], ["device"], ["hour_of_day", "site"], ["device", "day"]):
