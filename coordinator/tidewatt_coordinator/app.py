@@ -22,6 +22,7 @@ from tidewatt_coordinator.alerts.store import AlertBook
 from tidewatt_coordinator.alerts.telling import Telling, tellers
 from tidewatt_coordinator.alerts.watch import Watch
 from tidewatt_coordinator.budgets.outlook import FORECAST
+from tidewatt_coordinator.budgets.rest import router as budget_router
 from tidewatt_coordinator.config import Config, host_port
 from tidewatt_coordinator.costs.imports import Imports
 from tidewatt_coordinator.electricity.settling import Settling
@@ -179,6 +180,7 @@ class Coordinator:
             dispatch_router(self.steering),
             plan_router(self.plans.planner),
             proposals_router(self.levers.desk),
+            budget_router(self.ledger, config, self.clock.now_ms),
         )
 
         self._tasks: list[asyncio.Task[None]] = []

@@ -6,8 +6,9 @@ from typing import Annotated
 import msgspec
 
 from tidewatt_coordinator.alerts.settings import Alerts, wrong_alerts
-from tidewatt_coordinator.anomalies.settings import Anomalies
+from tidewatt_coordinator.anomalies.settings import Anomalies, wrong_anomalies
 from tidewatt_coordinator.budgets.settings import Budget, wrong_budgets
+from tidewatt_coordinator.costs.checks import wrong_costs
 from tidewatt_coordinator.costs.settings import Costs
 from tidewatt_coordinator.hinting.settings import Planning
 from tidewatt_coordinator.levers.settings import Levers, wrong_levers
@@ -170,7 +171,9 @@ def parse_config(text: str, *, name: str, overrides: dict[str, str] | None = Non
                 raise ValueError(sentence)  # noqa: TRY301 - the first is enough
         check_enroll(config.enroll)
         for sentence in (
+            *wrong_costs(config.costs),
             *wrong_budgets(config.budgets),
+            *wrong_anomalies(config.anomalies),
             *wrong_alerts(config.alerts),
             *wrong_reports(config.reports, config.alerts.email),
             *wrong_dispatch(config.dispatch),

@@ -127,6 +127,47 @@ def test_the_floor_is_ten(rise: str, found: bool) -> None:
     assert bool(alarms(days)) is found
 
 
+@settings(derandomize=True, deadline=None, max_examples=25)
+@given(
+    period=st.integers(3, 13),
+    first=st.integers(0, 12),
+    amount=st.integers(10, 10_000),
+    off=st.integers(60, LONG - 1),
+)
+def test_what_comes_by_a_beat_is_no_anomaly_and_what_breaks_it_is(
+    period: int, first: int, amount: int, off: int
+) -> None:
+    # From the beat's third turn on: before, nobody can tell that it is one.
+    values = [Decimal(amount if index % period == first % period else 0) for index in range(LONG)]
+    known = FIRST + timedelta(days=3 * period + 28)
+    assert [one.day for one in alarms(days_of(values)) if one.day > known] == []
+    values[off] += 2 * amount + 10
+    dear = FIRST + timedelta(days=off)
+    assert dear in [one.day for one in alarms(days_of(values))], "twice as much, or beside the beat"
+
+
+def test_what_comes_now_and_then_is_compared_with_the_days_on_which_it_comes() -> None:
+    chance = random.Random(3)
+    values = [Decimal(chance.choice((0, 0, 0, 40)) + chance.random()) for _ in range(LONG)]
+    values = [value if value > 1 else Decimal(0) for value in values]
+    late = [one.day for one in alarms(days_of(values)) if one.day >= FIRST + timedelta(days=28)]
+    assert late == []
+    values[-1] = Decimal(90)
+    (found,) = (one for one in alarms(days_of(values)) if one.day >= FIRST + timedelta(days=28))
+    assert found.cost == 90
+    assert 40 < found.expected < 41
+    assert found.by.startswith("the median of the ")
+
+
+def test_what_comes_on_the_first_of_each_month() -> None:
+    days = days_of([Decimal(0)] * 95)
+    bills = [day for day in days if day.day == 1]
+    fees = days | dict.fromkeys(bills, Decimal(300))
+    verdict = judge(fees, bills[-1], TERMS)
+    assert verdict
+    assert (verdict.kinds, verdict.by) == ((), "the median of the 1. of 2 months")
+
+
 def test_too_little_history_is_no_verdict() -> None:
     days = days_of([Decimal(5)] * 7 + [Decimal(500)])
     assert not verdicts(days_of([Decimal(5)] * 7))

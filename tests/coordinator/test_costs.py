@@ -351,6 +351,19 @@ def run(*arguments: object, code: int = 0) -> str:
     return done.output
 
 
+def test_nothing_is_a_sentence(config: Path, tmp_path: Path) -> None:
+    for words in (["list"], ["list", "--source", "prometheus"], ["reconcile"]):
+        assert "no charges from 2020-01-01 to 2020-02-01" in run(
+            *words, "--config", config, "--month", "2020-01"
+        )
+    empty = tmp_path / "empty.csv"
+    for text in ("", "BilledCost,EffectiveCost\n"):
+        empty.write_text(text)
+        done = CliRunner().invoke(app, ["costs", "import", "focus", str(empty), "--config", str(config)])
+        assert done.exit_code == 1
+        assert f"{empty}: there are no rows, only a header at most: nothing was imported" in done.output
+
+
 def test_list_counts_the_bill_and_the_edge_once(config: Path) -> None:
     text = run("list", "--config", config, "--month", "2026-10")
     rows = [line.replace("│", " ").split() for line in text.splitlines() if "│" in line]

@@ -141,6 +141,17 @@ def test_the_copy_of_the_hours_answers_as_the_ledger_does(
     roll_up(ledger)
     assert copy.refresh() == 1, "only the day that is new"
     assert copy.group([], 0, 2**62)[0][0] == sum(total.values[0] for total in ledger.totals())
+    sums = sorted((tmp_path / "hours" / "days").iterdir())
+    assert [one.name for one in sums] == sorted(one.name for one in (tmp_path / "hours").glob("*.parquet"))
+    asked = [
+        (by, *span)
+        for by in ([], ["device", "day"], ["site", "weekday"], ["month", "device"], ["hour_of_day"])
+        for span in ((0, 2**62), (from_ms, to_ms), (from_ms // DAY_MS * DAY_MS, to_ms))
+    ]
+    by_sums = [list(copy.group(*one)) for one in asked]
+    for one in sums:
+        one.unlink()  # as in a copy that was made before there were any
+    assert [list(copy.group(*one)) for one in asked] == by_sums
     with pytest.raises(ValueError, match=r"can't group by 'colour'; by any of device, site, hour"):
         copy.group(["colour"], 0, 1)
     ledger.close()

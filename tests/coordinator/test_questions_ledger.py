@@ -317,6 +317,13 @@ def ask(config: Path, *words: str) -> str:
     return done.output
 
 
+def test_a_column_stands_there_once_and_nothing_is_a_sentence(config: Path) -> None:
+    assert ask(config, "by", "service", "service") == ask(config, "by", "service")
+    for words in (["requests"], ["by", "service"]):
+        said = ask(config, *words, "--month", "2020-01")
+        assert said == "the ledger has no costs from 2020-01-01 to 2020-02-01: that is missing, not free\n"
+
+
 def test_the_commands(config: Path) -> None:
     assert "berlin" in ask(config, "requests")
     for by in ("device", "backend", "model", "day", "fleet"):

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pypdf import PdfReader
+from sqlalchemy import Engine
 from tests.costing import DAY_MS, a_charge, amounts
 from tests.reporting import (
     NOW_MS,
@@ -23,15 +24,18 @@ from tests.reporting import (
 )
 
 from tidewatt_coordinator.config import Config
+from tidewatt_coordinator.costs.attribution import fitted
 from tidewatt_coordinator.costs.charge import CostError
 from tidewatt_coordinator.costs.days import day_ms
 from tidewatt_coordinator.costs.store import Charges
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.reports.charts import DARK, LIGHT, for_page
-from tidewatt_coordinator.reports.document import Chart, Document, Series, Table, fitted
+from tidewatt_coordinator.reports.document import Chart, Document, Section, Series, Table
 from tidewatt_coordinator.reports.facts import Facts
+from tidewatt_coordinator.reports.figures import rows as rows_of
 from tidewatt_coordinator.reports.gather import gather
 from tidewatt_coordinator.reports.pages import document
+from tidewatt_coordinator.reports.recommended import OpenRecommendation
 from tidewatt_coordinator.reports.settings import Format
 from tidewatt_coordinator.reports.writing import file_name, write
 
@@ -135,6 +139,60 @@ def test_average_and_marginal_carbon_stay_apart(ledger: Ledger, config: Config) 
     # Each total says that it is not the whole.
     sums = [f"{known} and what is unknown" for known in (by_site["<rome>"][3], "21.700")]
     assert table.total[3:] == sums
+
+
+def test_sentences_say_what_their_rows_do(ledger: Ledger, config: Config) -> None:
+    # Thirds of cents: what is shown of each is shared out so that the rows sum to the total.
+    charges = [
+        a_charge(
+            key=f"{service}{month}", service=service, billed=Decimal(amount),
+            start_ms=day_ms(date(2026, month, 1)), end_ms=day_ms(date(2026, month, 2)),
+        )
+        for service in ("a", "b", "c", "d")
+        for month, amount in ((9, "1.0033"), (10, "3.0083"))
+    ]  # fmt: skip
+    Charges(ledger.engine).put(charges, 1)
+    found = document(gather(ledger, config, OCTOBER, NOW_MS))
+    (moved,) = (section for section in found.sections if section.title == "Top movers")
+    rows = [*moved.tables[0].rows, moved.tables[0].total or []]
+    shown = {row[0].replace("total", "all services"): row[3] for row in rows}
+    assert sorted(set(shown.values())) == ["+2.00", "+2.01", "+8.02"], "they are not what each would be alone"
+    said = {note.partition(": ")[0]: note.partition(": ")[2] for note in moved.notes}
+    assert said.keys() == shown.keys()
+    for name, sentence in said.items():
+        difference, _, parts = sentence.partition(" USD: ")
+        assert difference == shown[name]
+        assert sum(Decimal(part.split()[0]) for part in parts.split(", ")) == Decimal(difference)
+
+
+def test_open_recommendations_are_listed_and_none_is_said(ledger: Ledger, config: Config) -> None:
+    def section(facts: Facts) -> Section:
+        (found,) = (one for one in document(facts).sections if one.title == "Recommendations open")
+        return found
+
+    assert section(october(ledger, config)).text == ["None open."]
+
+    def reader(_database: Engine, fleet: str) -> list[OpenRecommendation]:
+        assert fleet == "default"
+        return [
+            OpenRecommendation(
+                id=f"r{number}", what="logs to a colder class", service="Amazon S3", stage="open",
+                low=saving / 2, middle=saving, high=2 * saving, currency="USD", risk="low", made_ms=NOW_MS,
+                irreversible=number == 1,
+            )
+            for number, saving in enumerate([Decimal("1.005"), Decimal("20.005")])
+        ]  # fmt: skip
+
+    facts = gather(ledger, config, OCTOBER, NOW_MS, reader)
+    (table,) = section(facts).tables
+    assert sorted(row[4] for row in table.rows) == ["1.00", "20.01"], (
+        "the cent that is missing, to one of them"
+    )
+    assert table.total is not None
+    assert table.total[4] == "21.01"
+    assert section(facts).notes[0].startswith("r1: nobody has judged")
+    assert section(facts).notes[0].endswith("it is yours to do.")
+    assert ("recommendation", "r1", "USD", "saving_per_month", "20.005") in list(rows_of(facts))
 
 
 def test_a_month_that_is_not_over_is_told_so_far(ledger: Ledger, config: Config) -> None:

@@ -30,6 +30,9 @@ def list_alerts(
     if json:
         print(as_json({"alerts": [asdict(one) | {"state": one.state} for one in alerts], "waiting": waiting}))
         return
+    if not alerts and not waiting:
+        print(f"no alert stands{f', or ended in the last {days} days' if days else ''}")
+        return
     table = Table("alert", "state", "severity", "since (UTC)", "what")
     for one in alerts:
         state = f"{one.state} by {one.acked_by}" if one.state == "acknowledged" else one.state

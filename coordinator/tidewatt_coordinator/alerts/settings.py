@@ -80,6 +80,9 @@ def wrong_alerts(alerts: Alerts) -> Iterator[str]:
             yield f"alerts.email {mail.name}: `to` is empty"
         for address in (mail.sender, *mail.to):
             yield from wrong_address(address, f"alerts.email {mail.name}")
+        if bool(mail.user) != bool(mail.password_file):
+            given, missing = ("user", "password_file") if mail.user else ("password_file", "user")
+            yield f"alerts.email {mail.name}: it has {given} and no {missing}"
         if mail.user and mail.tls == "none":
             yield f"alerts.email {mail.name}: a password is sent only over TLS"
 

@@ -39,6 +39,9 @@ def list_anomalies(
         about = ((one, {"impact": one.verdict.impact}) for one in found)
         print(as_json([msgspec.to_builtins(one) | more for one, more in about]))
         return
+    if not found:
+        print(f"no day of the last {days} cost more than such days do, as far as the ledger shows")
+        return
     table = Table("day", "by", "what", "too dear in")
     for column in ("cost", "expected", "impact"):
         table.add_column(column, justify="right")

@@ -8,6 +8,8 @@ Ordinary is the median of the same weekday in recent weeks, and its spread the m
   where the level has wandered over the weeks, and must be above the ordinary level, too: a day after an
   outage is none.
 
+An amount that comes on some days only is compared with those days (beat.py).
+
 Both must be worth the floor and the least share. Multiply all costs and the floor by the same number:
 the verdicts stay. A series that is constant or repeats each week has no anomaly, ever.
 """
@@ -19,6 +21,7 @@ from typing import Literal
 
 import msgspec
 
+from tidewatt_coordinator.anomalies.beat import usual
 from tidewatt_coordinator.costs.series import Days
 
 #: Of a normal distribution the standard deviation is so many MADs.
@@ -68,21 +71,34 @@ def judge(days: Days, day: date, terms: Terms) -> Verdict | None:
     cost = days[day]
     before = _same_weekday(days, day, terms.weeks)
     yesterday = days.get(day - timedelta(days=1))
+    kinds: tuple[Kind, ...]
     if len(before) < ENOUGH_WEEKS:
         expected = _by_recent(days, day, before)
         if expected is None:
             return None
         level, spread = expected
-        kinds: tuple[Kind, ...] = ("level",) if _is_much(cost - level, level, spread, terms) else ()
+        kinds = ("level",) if _is_much(cost - level, level, spread, terms) else ()
         by = f"the latest {RECENT_DAYS} days"
-        return Verdict(day=day, cost=cost, expected=level, by=by, yesterday=yesterday, kinds=kinds)
+        found = Verdict(day=day, cost=cost, expected=level, by=by, yesterday=yesterday, kinds=kinds)
+        return _when_it_comes(found, days, terms)
     level = median(before)
     spread = max(mad(before), _pooled(days, day, terms.weeks)) * _wider(len(before))
-    found: list[Kind] = ["level"] if _is_much(cost - level, level, spread, terms) else []
+    kinds = ("level",) if _is_much(cost - level, level, spread, terms) else ()
     if _is_spike(days, day, level, terms):
-        found.append("spike")
+        kinds = (*kinds, "spike")
     by = f"the median of {len(before)} {day:%A}s"
-    return Verdict(day=day, cost=cost, expected=level, by=by, yesterday=yesterday, kinds=tuple(found))
+    found = Verdict(day=day, cost=cost, expected=level, by=by, yesterday=yesterday, kinds=kinds)
+    return _when_it_comes(found, days, terms)
+
+
+def _when_it_comes(found: Verdict, days: Days, terms: Terms) -> Verdict:
+    """The verdict anew, where nothing is expected only because the amount comes on some days alone."""
+    if not found.kinds or found.expected > 0 or not (known := usual(days, found.day)):
+        return found
+    values, which = known
+    level, spread = median(values), mad(values) * _wider(len(values))
+    kinds = found.kinds if _is_much(found.cost - level, level, spread, terms) else ()
+    return msgspec.structs.replace(found, expected=level, by=f"the median of {which}", kinds=kinds)
 
 
 def median(values: Sequence[Decimal]) -> Decimal:

@@ -1,5 +1,6 @@
 """The [anomalies] section of the coordinator's file."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated
 
@@ -29,3 +30,9 @@ class Anomalies(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Clouds bill late: a day is judged so many hours after its end."""
     edge_settle_hours: Hours = 3
     """The same for the edge's own charges."""
+
+
+def wrong_anomalies(anomalies: Anomalies) -> Iterator[str]:
+    """What no single key shows to be wrong, one sentence each."""
+    if not anomalies.floor.is_finite() or anomalies.floor < 0:
+        yield f"anomalies.floor {anomalies.floor} is not an amount from zero on"

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from tidewatt_coordinator.costs.checks import wrong_currency
+from tidewatt_coordinator.electricity.charges import CATEGORY as EDGE_SERVICES
 from tidewatt_wire.topics import check_name
 
 Percent = Annotated[int, msgspec.Meta(ge=1, le=1000)]
@@ -50,5 +52,11 @@ def wrong_budgets(budgets: Sequence[Budget]) -> Iterator[str]:
             yield str(error)
         if not budget.amount.is_finite() or budget.amount <= 0:
             yield f"budget {budget.name}: amount {budget.amount} is not above zero"
+        yield from wrong_currency(budget.currency, f"budget {budget.name}: currency")
+        if budget.site and budget.service and budget.service not in EDGE_SERVICES:
+            yield (
+                f"budget {budget.name}: no charge can match: site is of the edge, whose services are "
+                f"{', '.join(EDGE_SERVICES)}; {budget.service!r} is none of them"
+            )
         if budget.site and "site" in budget.tags:
             yield f"budget {budget.name}: site stands there twice, as itself and among tags"

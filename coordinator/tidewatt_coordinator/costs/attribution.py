@@ -13,6 +13,7 @@ FIELDS = ("source", "provider", "service", "category", "region", "account", "res
 #: What charges without the field or the tag are filed under.
 NONE = "(none)"
 CENTS = 2
+HUNDREDTH = Decimal("0.01")
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +110,18 @@ def rounded(values: Sequence[Decimal], places: int = CENTS) -> list[Decimal]:
     for index in order[:missing]:
         floors[index] += unit
     return floors
+
+
+def fitted(values: Sequence[Decimal], whole: Decimal) -> list[Decimal]:
+    """Values to the cent that sum to `whole`, which is theirs but for how it was rounded elsewhere."""
+    cents = [value.quantize(HUNDREDTH, ROUND_FLOOR) for value in values]
+    order = sorted(range(len(values)), key=lambda place: cents[place] - values[place])
+    missing = int((whole - total(cents)) / HUNDREDTH)
+    for number in range(abs(missing) if order else 0):
+        # One too many is taken from where it was least wanted.
+        place = order[(number if missing > 0 else -1 - number) % len(order)]
+        cents[place] += HUNDREDTH if missing > 0 else -HUNDREDTH
+    return cents
 
 
 def _share(key: tuple[str, ...], currency: str, members: Sequence[Charge]) -> Share:

@@ -1,4 +1,4 @@
-"""Asking AWS: Cost Explorer, each call counted before it is made, and files in S3.
+"""Asking AWS: Cost Explorer, each call counted before it is made, Budgets, and files in S3.
 
 boto3 is an optional dependency, tidewatt-coordinator[aws]. Credentials are found by boto3 alone.
 """
@@ -9,15 +9,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tidewatt_coordinator.costs import awsbudgets
+from tidewatt_coordinator.costs.awsbudgets import CloudBudget
 from tidewatt_coordinator.costs.charge import Charge, CostError
 from tidewatt_coordinator.costs.costexplorer import charges, page, request
 from tidewatt_coordinator.costs.days import Window
 from tidewatt_coordinator.costs.files import ENDINGS
-from tidewatt_coordinator.costs.settings import CostExplorer, Focus
+from tidewatt_coordinator.costs.settings import AwsBudgets, CostExplorer, Focus
 
 #: Cost Explorer is served from here, whatever region pays.
 REGION = "us-east-1"
-WHERE = "Cost Explorer"
+WHERE, BUDGETS = "Cost Explorer", "AWS Budgets"
+#: How errors name what was asked.
+NAMES = {"ce": WHERE, "budgets": BUDGETS, "sts": "AWS STS", "s3": "S3"}
 #: More pages than this for one request are an endless loop.
 MOST_PAGES = 1000
 
@@ -39,6 +43,27 @@ def ask_cost_explorer(settings: CostExplorer, window: Window, count: Callable[[]
             if not token:
                 return found
     raise CostError(f"{WHERE}: more than {MOST_PAGES} pages for one request")
+
+
+def ask_budgets(settings: AwsBudgets, now_ms: int) -> tuple[str, list[CloudBudget]]:
+    """The account, and the cost budgets that it has now. Raises CostError saying what AWS answered."""
+    account = settings.account or _own_account(settings)
+    found: list[CloudBudget] = []
+    token: str | None = None
+    with _client("budgets", settings) as client:
+        for _ in range(MOST_PAGES):
+            asked = awsbudgets.request(account, token)
+            answer = awsbudgets.page(client.describe_budgets(**asked), BUDGETS)
+            found += awsbudgets.budgets(answer, account, now_ms, BUDGETS)
+            token = answer.next_token
+            if not token:
+                return account, found
+    raise CostError(f"{BUDGETS}: more than {MOST_PAGES} pages for one request")
+
+
+def _own_account(settings: AwsBudgets) -> str:
+    with _client("sts", settings) as client:
+        return str(client.get_caller_identity()["Account"])
 
 
 def fetch_s3(settings: Focus, url: str, folder: Path) -> int:
@@ -66,7 +91,7 @@ def _keys(client: Any, bucket: str, prefix: str) -> Iterator[str]:
 
 
 @contextmanager
-def _client(service: str, settings: CostExplorer | Focus) -> Iterator[Any]:
+def _client(service: str, settings: CostExplorer | AwsBudgets | Focus) -> Iterator[Any]:
     try:
         import boto3  # noqa: PLC0415 - optional
         from boto3.exceptions import Boto3Error  # noqa: PLC0415
@@ -87,4 +112,4 @@ def _client(service: str, settings: CostExplorer | Focus) -> Iterator[Any]:
         finally:
             client.close()
     except (BotoCoreError, ClientError, Boto3Error) as error:
-        raise CostError(f"{WHERE if service == 'ce' else 'S3'}: {error}") from error
+        raise CostError(f"{NAMES[service]}: {error}") from error

@@ -20,6 +20,7 @@ from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.costs import days
 from tidewatt_coordinator.costs.attribution import Share, attribute, rounded, scaled, within
+from tidewatt_coordinator.costs.awsbudgets import SOURCE as AWS_BUDGETS
 from tidewatt_coordinator.costs.charge import Charge, CostError, total
 from tidewatt_coordinator.costs.collect import SOURCES, Collector, configured
 from tidewatt_coordinator.costs.days import Window
@@ -118,7 +119,7 @@ def import_costs(
                 print(f"tidewatt: {one}: {error}", file=sys.stderr)
                 failed = True
                 continue
-            print(f"{one}: {taken.charges} charges (days or billing periods: {taken.batches})")
+            print(f"{one}: {taken.charges} {taken.things} (days or billing periods: {taken.batches})")
     if failed:
         raise typer.Exit(FAILED)
 
@@ -142,12 +143,14 @@ def list_costs(
     """Show costs by service, or by whatever is asked. Parts sum to the total, to the cent."""
     with _desk(config) as desk:
         window = desk.window(month, begin, end)
-        by = by or ["service"]
+        by = list(dict.fromkeys(by or ["service"]))
         shares = _of_bill(desk, window, by) if of_bill else attribute(desk.charges(window, source), by)
     if json:
         _print_json(shares)
-    else:
+    elif shares:
         _print_shares(shares, by)
+    else:
+        _print_nothing(window)
 
 
 @app.command()
@@ -172,7 +175,8 @@ def sources(config: ConfigFile = DEFAULT_CONFIG, json: AsJson = False) -> None:
             times = (days.iso(at)[:16] for at in (one.start_ms, one.end_ms, one.taken_ms))
             table.add_row(name, counts, state, str(one.charges), *times, one.currency)
         if not mine:
-            table.add_row(name, counts, state, "0", "", "", "", "")
+            charges = "-" if name == AWS_BUDGETS else "0"  # it tells of budgets: see `tidewatt budget status`
+            table.add_row(name, counts, state, charges, "", "", "", "")
     _console().print(table)
     most = desk.settings.cost_explorer.calls_a_day
     for stands in imports.values():
@@ -197,8 +201,10 @@ def reconcile_costs(config: ConfigFile = DEFAULT_CONFIG, month: Month = "", json
         )
     if json:
         _print_json(lines)
-    else:
+    elif lines:
         _print_lines(lines)
+    else:
+        _print_nothing(window)
 
 
 @app.command()
@@ -297,6 +303,11 @@ def _print_lines(lines: Sequence[Line]) -> None:
             percent,
         )
     _console().print(table)
+
+
+def _print_nothing(window: Window) -> None:
+    first, end = days.day_of(window.start_ms), days.day_of(window.end_ms)
+    print(f"the ledger has no charges from {first} to {end}: `tidewatt costs sources` shows what there is")
 
 
 def _console() -> Console:

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import msgspec
 
-from tidewatt_coordinator.costs import costexplorer, focus, opencost, prometheus
+from tidewatt_coordinator.costs import awsbudgets, costexplorer, focus, opencost, prometheus
 from tidewatt_coordinator.costs.asking import Door
-from tidewatt_coordinator.costs.aws import ask_cost_explorer, fetch_s3
+from tidewatt_coordinator.costs.aws import ask_budgets, ask_cost_explorer, fetch_s3
+from tidewatt_coordinator.costs.budget_store import CloudBudgets
 from tidewatt_coordinator.costs.charge import Charge, CostError
 from tidewatt_coordinator.costs.days import DAY_MS, Window, day_ms, day_of, iso
 from tidewatt_coordinator.costs.files import files, rows
 from tidewatt_coordinator.costs.settings import Costs, Estimate
 from tidewatt_coordinator.costs.store import Charges
 
-SOURCES = (focus.SOURCE, costexplorer.SOURCE, opencost.SOURCE, prometheus.SOURCE)
+SOURCES = (focus.SOURCE, costexplorer.SOURCE, opencost.SOURCE, prometheus.SOURCE, awsbudgets.SOURCE)
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -27,6 +28,8 @@ class Taken(msgspec.Struct, frozen=True):
     charges: int
     batches: int
     """Days, or billing periods, that it replaced."""
+    things: str = "charges"
+    """What it counts: charges or budgets."""
 
 
 def configured(settings: Costs) -> list[str]:
@@ -36,6 +39,7 @@ def configured(settings: Costs) -> list[str]:
         settings.cost_explorer.enabled,
         settings.opencost.url,
         settings.prometheus.url,
+        settings.aws_budgets.enabled,
     )
     return [source for source, is_on in zip(SOURCES, on, strict=True) if is_on]
 
@@ -61,6 +65,8 @@ class Collector:
             raise CostError(f"{source} is not configured: see [costs.{source}]")
         if source == costexplorer.SOURCE:
             return self._cost_explorer(window)
+        if source == awsbudgets.SOURCE:
+            return self._aws_budgets()
         ask = {opencost.SOURCE: self._opencost, prometheus.SOURCE: self._prometheus}[source]
         estimate = getattr(self._settings, source)
         return self._days(source, window or self._new(source, estimate.first_days), estimate, ask)
@@ -83,6 +89,12 @@ class Collector:
         batches = [_name(day) for day in days]
         count = self._store.replace(costexplorer.SOURCE, batches, pairs, self._now_ms)
         return Taken(costexplorer.SOURCE, count, len(batches))
+
+    def _aws_budgets(self) -> Taken:
+        """Whatever days are asked for: AWS tells how budgets stand now, and nothing of before."""
+        account, told = ask_budgets(self._settings.aws_budgets, self._now_ms)
+        CloudBudgets(self._store.engine).replace(account, str(day_of(self._now_ms))[:7], told)
+        return Taken(awsbudgets.SOURCE, len(told), 1, "budgets")
 
     def _count_call(self) -> None:
         most = self._settings.cost_explorer.calls_a_day
@@ -126,6 +138,9 @@ class Collector:
                 found += files(self._local(path, Path(folder) / str(number)))
             # Read twice: a file that breaks off in the middle must not have replaced half of a month.
             counts = Counter(batch for batch, _ in _charges(found))
+            if not counts:
+                where = str(found[0]) if len(found) == 1 else f"{len(found)} files"
+                raise CostError(f"{where}: there are no rows, only a header at most: nothing was imported")
             if not fewer:
                 self._refuse_fewer(counts)
             count = self._store.replace(focus.SOURCE, list(counts), _charges(found), self._now_ms)

@@ -68,6 +68,19 @@ class CostExplorer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Another endpoint than AWS's own."""
 
 
+class AwsBudgets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Budgets that are kept in AWS, to be shown beside our own. Asking for them costs nothing."""
+
+    enabled: bool = False
+    """Credentials are found as every AWS tool finds them; they need budgets:ViewBudget."""
+    account: str = ""
+    """Twelve digits of the account whose budgets they are; empty: the one of the credentials."""
+    profile: str = ""
+    """Of the AWS configuration; empty: the usual one."""
+    endpoint: str = ""
+    """Another endpoint than AWS's own."""
+
+
 class Focus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """FOCUS exports that a provider delivers."""
 
@@ -91,5 +104,6 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Invoices, to compare every source with."""
     focus: Focus = Focus()
     cost_explorer: CostExplorer = msgspec.field(default_factory=CostExplorer)
+    aws_budgets: AwsBudgets = AwsBudgets()
     opencost: OpenCost = msgspec.field(default_factory=OpenCost)
     prometheus: Prometheus = Prometheus()

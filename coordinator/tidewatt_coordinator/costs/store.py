@@ -42,7 +42,7 @@ class Charges:
     """The charges of one ledger. Thread-safe; no method leaves a transaction open but `read`."""
 
     def __init__(self, database: Engine) -> None:
-        self._database = database
+        self.engine = self._database = database
         # Both know the same upsert, each by its own function.
         self._insert = postgresql.insert if database.dialect.name == "postgresql" else sqlite.insert
 

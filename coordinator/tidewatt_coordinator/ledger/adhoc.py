@@ -4,6 +4,9 @@ The ledger stays the truth. A day's file carries the day's version in its name a
 again when the day was rolled up anew; who reads meets whole files only, also from another
 process. Device names, sites and days repeat for ever, so a day of 240,000 rows is a megabyte
 or two.
+
+In the folder `days` lie each day's sums by device and site, a tenth of the size, as if the day were one
+long hour: who doesn't ask for hours is answered from those, three times as fast.
 """
 
 import contextlib
@@ -34,6 +37,8 @@ DIMENSIONS = {
     "hour_of_day": "hour_ms // 3600000 % 24",
     "weekday": "isodow(make_timestamp(hour_ms * 1000))",
 }
+#: Those that tell hours of a day apart.
+HOURLY = frozenset({"hour", "hour_of_day"})
 FETCHED = 20_000
 
 
@@ -63,7 +68,7 @@ class HourCopy:
 
     def refresh(self) -> int:
         """Write the days that are new; how many those were. OSError where the folder can't be written."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        (self._folder / "days").mkdir(parents=True, exist_ok=True)
         table = day_version.c
         with self._ledger.engine.connect() as connection:
             versions = {
@@ -75,6 +80,7 @@ class HourCopy:
             self._write(day_ms, version)
             if old := kept.get(day_ms):
                 old[1].unlink(missing_ok=True)
+                _sums_of(old[1]).unlink(missing_ok=True)
         return len(new)
 
     def group(self, by: Sequence[str], from_ms: int, to_ms: int) -> Groups:
@@ -85,8 +91,9 @@ class HourCopy:
         for name in by:
             if name not in DIMENSIONS:
                 raise ValueError(f"can't group by {name!r}; by any of {', '.join(DIMENSIONS)}")
+        hourly = not HOURLY.isdisjoint(by)
         files = [
-            str(path)
+            str(path if hourly or day_ms < from_ms or day_ms + DAY_MS > to_ms else _shorter(path))
             for day_ms, (_, path) in sorted(self._files().items())
             if from_ms - DAY_MS < day_ms < to_ms
         ]
@@ -121,11 +128,13 @@ class HourCopy:
         name = f"{day}-{version}.parquet"
         with tempfile.TemporaryDirectory(dir=self._folder) as made:
             table, parquet = Path(made) / "day.csv", Path(made) / name
+            _sums_of(parquet).parent.mkdir()
             # As text, because DuckDB takes rows from Python one by one, five hundred times slower.
             with table.open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerows(self._rows(day_ms))
             columns = {"hour_ms": "BIGINT", "device": "VARCHAR", "site": "VARCHAR"}
             columns |= dict.fromkeys(COUNTERS, "BIGINT")
+            sums = ", ".join(f"sum({counter})::BIGINT AS {counter}" for counter in COUNTERS)
             with contextlib.closing(duckdb.connect()) as database:
                 database.execute(
                     f"COPY (SELECT * FROM read_csv(?, header = false, columns = {columns}, "  # noqa: S608 - ours
@@ -134,7 +143,15 @@ class HourCopy:
                     f"TO '{parquet}' (FORMAT parquet, COMPRESSION zstd)",
                     [str(table)],
                 )
-            os.replace(parquet, self._folder / name)  # noqa: PTH105 - atomic
+                database.execute(
+                    f"COPY (SELECT {day_ms}::BIGINT AS hour_ms, device, site, {sums} "  # noqa: S608 - ours
+                    f"FROM read_parquet(?) GROUP BY device, site ORDER BY device, site) "
+                    f"TO '{_sums_of(parquet)}' (FORMAT parquet, COMPRESSION zstd)",
+                    [str(parquet)],
+                )
+            # The sums first: where the hours are, their sums are, too.
+            os.replace(_sums_of(parquet), _sums_of(self._folder / name))  # noqa: PTH105 - atomic
+            os.replace(parquet, self._folder / name)  # noqa: PTH105
 
     def _rows(self, day_ms: int) -> Iterator[tuple[Any, ...]]:
         hour, day = hour_use.c, day_use.c
@@ -149,3 +166,14 @@ class HourCopy:
             streamed = connection.execution_options(yield_per=FETCHED)
             for hour_ms, device, epoch, *values in streamed.execute(rows):
                 yield (hour_ms, device, sites.get((device, epoch), ""), *values)
+
+
+def _sums_of(hours: Path) -> Path:
+    # In a folder of their own: other tools read all that lies beside the hours, and would count it twice.
+    return hours.parent / "days" / hours.name
+
+
+def _shorter(hours: Path) -> Path:
+    """The day's sums; its hours where an older copy has no sums."""
+    sums = _sums_of(hours)
+    return sums if sums.exists() else hours

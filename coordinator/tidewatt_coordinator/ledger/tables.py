@@ -344,6 +344,16 @@ cost_call = Table(
     Column("calls", BigInteger, nullable=False),
 )
 
+#: Budgets that a cloud told of: of each month what it told last, a costs.awsbudgets.CloudBudget as JSON.
+cloud_budget = Table(
+    "cloud_budget",
+    metadata,
+    Column("month", String(7), primary_key=True),
+    Column("account", String(20), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("told", Text, nullable=False),
+)
+
 #: What a zone's electricity emitted per kWh, as one source told it; `kind` is average or marginal.
 carbon_intensity = Table(
     "carbon_intensity",

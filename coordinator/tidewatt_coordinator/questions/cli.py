@@ -71,6 +71,9 @@ def requests(
     if json:
         _print_json(found)
         return
+    if not found.rows:
+        _print_nothing(window)
+        return
     table = _table([by], ["effective", "billed", "marginal", "requests", "J/request", "per million"])
     for currency in dict.fromkeys(one.currency for one in found.rows):
         mine = [one for one in found.rows if one.currency == currency]
@@ -98,11 +101,15 @@ def breakdown(
     json: AsJson = False,
 ) -> None:
     """Show what was spent by service, tag or whatever is named. The parts sum to the total, to the cent."""
+    by = list(dict.fromkeys(by))
     with _answers(config) as answers:
         window = _window(answers, days, month)
         found = answers.breakdown(window, by)
     if json:
         _print_json(found)
+        return
+    if not found:
+        _print_nothing(window)
         return
     table = _table(by, ["effective", "billed"])
     for currency in dict.fromkeys(one.currency for one in found):
@@ -127,11 +134,14 @@ def trend(
     json: AsJson = False,
 ) -> None:
     """Compare the last 7 days with the 7 before: up or down by more than 10 %, or flat."""
-    by = by or ["service"]
+    by = list(dict.fromkeys(by or ["service"]))
     with _answers(config) as answers:
         found = answers.trend(by)
     if json:
         _print_json(found)
+        return
+    if not found.rows:
+        print(f"the ledger has no costs from {found.since} to {found.until}: that is missing, not free")
         return
     table = _table(by, ["before", "now", "change", "trend"])
     for one in found.rows[:most]:
@@ -241,6 +251,11 @@ def _table(names: Sequence[str], numbers: Sequence[str]) -> Table:
 def _print(table: Table, window: Window) -> None:
     _console().print(table)
     print(f"{calendar.day_of(window.start_ms)} to {calendar.day_of(window.end_ms)}, the last day excluded")
+
+
+def _print_nothing(window: Window) -> None:
+    first, end = calendar.day_of(window.start_ms), calendar.day_of(window.end_ms)
+    print(f"the ledger has no costs from {first} to {end}: that is missing, not free")
 
 
 def _console() -> Console:

@@ -135,7 +135,7 @@ def _add_spending(routes: APIRouter, answers: Answers, kept: Remembered) -> None
         by: Annotated[list[str] | None, Query()] = None, days: Days = 7, month: MonthName = ""
     ) -> list[Spent]:
         """What was spent by service, site, day, tag:NAME or whatever is named; the rows sum to all of it."""
-        names = tuple(by or ["service"])
+        names = _names(by)
         return _of(kept, ("by", names, days, month), lambda: _spent(answers, names, days, month))
 
 
@@ -143,7 +143,7 @@ def _add_reasons(routes: APIRouter, answers: Answers, kept: Remembered) -> None:
     @routes.get("/trend")
     def trend(by: Annotated[list[str] | None, Query()] = None) -> Trends:
         """The last 7 days against the 7 before: up, down, flat (10 %), new or unknown."""
-        names = tuple(by or ["service"])
+        names = _names(by)
         return _of(kept, ("trend", names), lambda: answers.trend(names))
 
     @routes.get("/why")
@@ -178,6 +178,10 @@ def summary_of(answers: Answers) -> Summary:
         waste=_wasted(answers.waste(window), SHOWN),
         savings=answers.savings()[:SHOWN],
     )
+
+
+def _names(by: list[str] | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(by or ["service"]))
 
 
 def _window(answers: Answers, days: int, month: str) -> Window:

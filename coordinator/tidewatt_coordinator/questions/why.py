@@ -10,12 +10,13 @@ all orders (Shapley's value): nothing is left over and no order is preferred.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 from itertools import combinations
 from math import factorial, prod
 
+from tidewatt_coordinator.costs.attribution import fitted, rounded
 from tidewatt_coordinator.costs.charge import SMALLEST, total
 from tidewatt_coordinator.electricity.charges import ELECTRICITY
 from tidewatt_coordinator.questions.rows import Cost
@@ -30,8 +31,6 @@ WORDS = {
     PRICE: ("dearer units", "cheaper units"),
     OTHER: ("new or not counted in units", "ended or not counted in units"),
 }
-#: Half a cent: less is shown as nothing, and not said. The parts have it.
-LEAST_SAID = Decimal("0.005")
 #: The unit of what electricity is counted in.
 ENERGY_UNIT = "kWh"
 
@@ -153,26 +152,21 @@ def _why(
         for name, part in some.items():
             parts[name] = parts.get(name, Decimal(0)) + part
     parts = {name: parts[name] for name in WORDS if parts.get(name)}
-    return Why(
-        service=service,
-        site=site,
-        currency=currency,
-        before=before,
-        after=after,
-        parts=parts,
-        sentence=_sentence(service, site, currency, after - before, parts),
-    )
+    found = Why(service=service, site=site, currency=currency, before=before, after=after, parts=parts)
+    return replace(found, sentence=sentence(found, total(rounded([after - before]))))
 
 
-def _sentence(
-    service: str, site: str, currency: str, difference: Decimal, parts: Mapping[str, Decimal]
-) -> str:
-    where = f"{service} at {site}" if site and site != "(none)" else service
+def sentence(one: Why, difference: Decimal) -> str:
+    """What is said of it, where its difference is shown as `difference`, in whole cents: the parts that are
+    said sum to that.
+    """
+    where = f"{one.service} at {one.site}" if one.site and one.site != "(none)" else one.service
+    shown = dict(zip(one.parts, fitted(list(one.parts.values()), difference), strict=True))
     said = [
         f"{part:+,.2f} {WORDS[name][part < 0]}"
-        for name, part in sorted(parts.items(), key=lambda item: -abs(item[1]))
-        if abs(part) >= LEAST_SAID
+        for name, part in sorted(shown.items(), key=lambda item: -abs(item[1]))
+        if part
     ]
     if not said:
         return f"{where}: no change"
-    return f"{where}: {difference:+,.2f} {currency}: {', '.join(said)}"
+    return f"{where}: {difference:+,.2f} {one.currency}: {', '.join(said)}"

@@ -4,7 +4,7 @@ Amounts are rounded here and nowhere else: rows of a table sum to its last row, 
 """
 
 from collections.abc import Sequence
-from decimal import ROUND_FLOOR, Decimal
+from decimal import Decimal
 
 import msgspec
 
@@ -13,7 +13,6 @@ from tidewatt_coordinator.costs.charge import total
 
 #: Rows of a table that are shown; what is not shown is summed up.
 MOST_ROWS = 12
-CENT = Decimal("0.01")
 
 
 class Series(msgspec.Struct, frozen=True):
@@ -89,18 +88,6 @@ def percent(part: Decimal, whole: Decimal) -> str:
 def change(before: Decimal, after: Decimal) -> str:
     """By how much it has changed, as a share."""
     return f"{100 * (after - before) / before:+.1f} %" if before > 0 and after >= 0 else "-"
-
-
-def fitted(values: Sequence[Decimal], whole: Decimal) -> list[Decimal]:
-    """Values to the cent that sum to `whole`, which is theirs but for how it was rounded elsewhere."""
-    cents = [value.quantize(CENT, ROUND_FLOOR) for value in values]
-    order = sorted(range(len(values)), key=lambda place: cents[place] - values[place])
-    missing = int((whole - total(cents)) / CENT)
-    for number in range(abs(missing) if order else 0):
-        # One too many is taken from where it was least wanted.
-        place = order[(number if missing > 0 else -1 - number) % len(order)]
-        cents[place] += CENT if missing > 0 else -CENT
-    return cents
 
 
 def parts_table(

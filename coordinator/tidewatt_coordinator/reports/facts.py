@@ -7,6 +7,7 @@ from decimal import Decimal
 import msgspec
 
 from tidewatt_coordinator.anomalies.groups import Found
+from tidewatt_coordinator.budgets.beside import Beside
 from tidewatt_coordinator.budgets.standing import Standing
 from tidewatt_coordinator.carbon.intensity import Emission
 from tidewatt_coordinator.costs.charge import total
@@ -16,6 +17,7 @@ from tidewatt_coordinator.questions.rows import Cost
 from tidewatt_coordinator.questions.savings import Saved
 from tidewatt_coordinator.questions.waste import Waste
 from tidewatt_coordinator.questions.why import Why
+from tidewatt_coordinator.reports.recommended import OpenRecommendation
 
 
 class Breakdown(msgspec.Struct, frozen=True):
@@ -66,7 +68,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     waste: list[Waste]
     carbon: list[SiteCarbon]
     budgets: list[Standing]
+    cloud_budgets: list[Beside] = []
+    """Those that a cloud told of, as it did last in the month."""
     anomalies: list[Found]
+    recommended: list[OpenRecommendation] = []
+    """Open when the report was made, the largest saving first."""
     missing: list[tuple[str, list[date]]]
     """By source: the month's days of which it has said nothing; of the sources that ever said anything."""
 

@@ -72,10 +72,25 @@ def _findings(facts: Facts) -> Iterator[Figure]:
         for emission in (site.average, site.marginal):
             if emission and emission.unknown_mj < site.energy_mj:
                 yield "carbon", site.site, "", f"{emission.kind}_grams", emission.grams
+    yield from _watched(facts)
+
+
+def _watched(facts: Facts) -> Iterator[Figure]:
     for standing in facts.budgets:
         budget = standing.budget
         yield "budget", budget.name, budget.currency, "amount", budget.amount
         yield "budget", budget.name, budget.currency, "spent", standing.spent
+    for cloud in facts.cloud_budgets:
+        told, ledger = cloud.told, cloud.ledger
+        item = f"{told.account} / {told.name}"
+        yield "aws_budget", item, told.currency, "limit", told.limit
+        yield "aws_budget", item, told.currency, "actual", told.actual
+        yield "aws_budget", item, told.currency, "forecast", told.forecast
+        yield "aws_budget", item, told.currency, "by_the_bill", ledger.spent if ledger else None
+    for idea in facts.recommended:
+        yield "recommendation", idea.id, idea.currency, "saving_per_month", idea.middle
+        yield "recommendation", idea.id, idea.currency, "low", idea.low
+        yield "recommendation", idea.id, idea.currency, "high", idea.high
     for odd in facts.anomalies:
         item = f"{odd.verdict.day} / {odd.by} / {odd.value}"
         yield "anomaly", item, odd.currency, "cost", odd.verdict.cost

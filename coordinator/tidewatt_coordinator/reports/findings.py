@@ -5,8 +5,6 @@ from decimal import Decimal
 
 import msgspec
 
-from tidewatt_coordinator.alerts.conditions import sentence
-from tidewatt_coordinator.budgets.standing import Standing
 from tidewatt_coordinator.carbon.intensity import Emission
 from tidewatt_coordinator.costs.attribution import rounded
 from tidewatt_coordinator.costs.charge import total
@@ -105,47 +103,6 @@ def carbon(facts: Facts) -> Section | None:
     return Section(
         title="Carbon of the edge's electricity", text=[text], tables=[table], notes=_gaps(facts.carbon)
     )
-
-
-def budgets(facts: Facts) -> Section | None:
-    """How each budget stands; None without any."""
-    if not facts.budgets:
-        return None
-    table = Table(
-        caption="Budgets of the month",
-        columns=["budget", "amount", "spent", "of it", "left", "passed"],
-        rows=[_budget(one) for one in facts.budgets],
-    )
-    notes = [
-        f"{one.budget.name}: {one.missing_days} days of the month are missing, not free."
-        for one in facts.budgets
-        if one.missing_days
-    ]
-    return Section(title="Budgets", tables=[table], notes=notes)
-
-
-def anomalies(facts: Facts) -> Section:
-    """Days that cost more than such days do, the dearest first."""
-    if not facts.anomalies:
-        return Section(title="Anomalies", text=["No day cost more than such days do."])
-    rows = [
-        [str(one.verdict.day), f"{one.by.removeprefix('tag:')} {one.value}", money(one.verdict.cost),
-         money(one.verdict.expected), f"{money(one.verdict.impact)} {one.currency}"]
-        for one in facts.anomalies[:MOST_ROWS]
-    ]  # fmt: skip
-    more = len(facts.anomalies) - MOST_ROWS
-    notes = [
-        f"{sentence(one.by, one.value, one.currency, one.verdict)}." for one in facts.anomalies[:MOST_ROWS]
-    ]
-    table = Table(
-        caption="Days that cost more than such days do",
-        columns=["day (UTC)", "what", "cost", "expected", "impact"],
-        words=2,
-        rows=rows,
-    )
-    text = ["A day may show twice: as a service's and as a site's."]
-    text += [f"{more} more are not shown."] if more > 0 else []
-    return Section(title="Anomalies", text=text, tables=[table], notes=notes)
 
 
 class _Use(msgspec.Struct, frozen=True):
@@ -282,20 +239,3 @@ def _gaps(sites: Sequence[SiteCarbon]) -> list[str]:
                     f"{name}: the {emission.kind} of {share} of the energy is unknown, and not in it."
                 )
     return found
-
-
-def _budget(one: Standing) -> list[str]:
-    amount, spent = one.budget.amount, one.spent
-    passed = [
-        f"{limit.percent} %{' foreseen' if limit.of == 'forecast' else ''}"
-        for limit in one.thresholds
-        if limit.passed
-    ]
-    return [
-        one.budget.name,
-        f"{money(amount)} {one.budget.currency}",
-        money(spent),
-        "-" if spent is None else percent(spent, amount),
-        "-" if spent is None else money(amount - spent),
-        ", ".join(passed) or "none",
-    ]

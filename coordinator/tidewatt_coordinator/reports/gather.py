@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 
 from tidewatt_coordinator.alerts.watch import recent_costs, watched_tags
 from tidewatt_coordinator.anomalies.groups import Found, anomalies, groups, settling_of, terms_of
+from tidewatt_coordinator.budgets.looking import of_cloud
 from tidewatt_coordinator.budgets.outlook import FORECAST
 from tidewatt_coordinator.budgets.standing import Standing, standing
 from tidewatt_coordinator.carbon.intensity import emitted
@@ -25,6 +26,7 @@ from tidewatt_coordinator.questions.rows import Cost
 from tidewatt_coordinator.questions.savings import Saved
 from tidewatt_coordinator.questions.why import reasons, whole
 from tidewatt_coordinator.reports.facts import Breakdown, Facts, SiteCarbon
+from tidewatt_coordinator.reports.recommended import OpenRecommendation, Reader, none_open
 
 #: Months that the trend shows, this one among them.
 TREND_MONTHS = 12
@@ -32,8 +34,13 @@ TREND_MONTHS = 12
 ALL_SETTLED = Settling(-24, -24)
 
 
-def gather(ledger: Ledger, config: Config, first: date, now_ms: int) -> Facts:
-    """Everything about the month that begins with `first`; CostError for one that has not begun."""
+def gather(
+    ledger: Ledger, config: Config, first: date, now_ms: int, recommended: Reader = none_open
+) -> Facts:
+    """Everything about the month that begins with `first`; CostError for one that has not begun.
+
+    `recommended` reads what is open to be done.
+    """
     answers = Answers(ledger, config.coordinator.fleet, config.costs.bill, lambda: now_ms)
     end = following(first)
     if first > answers.today():
@@ -53,7 +60,8 @@ def gather(ledger: Ledger, config: Config, first: date, now_ms: int) -> Facts:
         for one in (compared, window)
     ]
     movers = reasons(sides[0], sides[1], requests[0], requests[1])
-    budgets, odd = _watched(ledger, config, window, now_ms, over=over)
+    at_ms, settling = min(now_ms, day_ms(end) - 1), ALL_SETTLED if over else settling_of(config.anomalies)
+    budgets, odd = _watched(ledger, config, window, at_ms, settling, over=over)
     return Facts(
         fleet=config.coordinator.fleet,
         first=first,
@@ -76,9 +84,15 @@ def gather(ledger: Ledger, config: Config, first: date, now_ms: int) -> Facts:
         waste=answers.waste(window),
         carbon=carbon(ledger, config, window),
         budgets=budgets,
+        cloud_budgets=of_cloud(ledger, config, at_ms, settling, None if over else FORECAST),
         anomalies=odd,
+        recommended=_largest_first(recommended(ledger.engine, config.coordinator.fleet)),
         missing=_missing(ledger, answers.sources, window),
     )
+
+
+def _largest_first(found: Iterable[OpenRecommendation]) -> list[OpenRecommendation]:
+    return sorted(found, key=lambda one: (one.currency, -one.middle, one.id))
 
 
 def following(first: date) -> date:
@@ -127,12 +141,10 @@ def _energy(ledger: Ledger, window: Window) -> Iterable[tuple[str, int, int]]:
 
 
 def _watched(
-    ledger: Ledger, config: Config, window: Window, now_ms: int, *, over: bool
+    ledger: Ledger, config: Config, window: Window, at_ms: int, settling: Settling, *, over: bool
 ) -> tuple[list[Standing], list[Found]]:
     """The budgets as they stood at the month's end (or stand), and the month's anomalies."""
     first = day_of(window.start_ms)
-    at_ms = min(now_ms, day_ms(following(first)) - 1)
-    settling = ALL_SETTLED if over else settling_of(config.anomalies)
     recent = recent_costs(ledger.engine, config).read(at_ms, 0.0)
     budgets = [
         standing(one, recent.costs, recent.tags, at_ms, settling, None if over else FORECAST)

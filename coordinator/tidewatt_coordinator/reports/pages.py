@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta, timezone
 
 from tidewatt_coordinator.costs.days import day_of
-from tidewatt_coordinator.reports import findings, spending
+from tidewatt_coordinator.reports import findings, spending, watched
 from tidewatt_coordinator.reports.document import Document, Section
 from tidewatt_coordinator.reports.facts import Facts
 
@@ -22,7 +22,7 @@ def document(facts: Facts) -> Document:
     if facts.empty:
         return Document(title=title, subtitle=subtitle, tiles=[], sections=[_nothing(facts)])
     sections = [findings.edge(facts), findings.savings(facts), findings.carbon(facts)]
-    watched = [findings.budgets(facts), findings.anomalies(facts)]
+    last = [watched.budgets(facts), watched.anomalies(facts), watched.recommendations(facts)]
     spent = []
     if facts.currencies:
         spent = [spending.overview(facts), spending.days(facts), *spending.breakdowns(facts)]
@@ -31,7 +31,7 @@ def document(facts: Facts) -> Document:
         title=title,
         subtitle=subtitle,
         tiles=spending.tiles(facts),
-        sections=[*spent, *(one for one in (*sections, *watched) if one)],
+        sections=[*spent, *(one for one in (*sections, *last) if one)],
     )
 
 

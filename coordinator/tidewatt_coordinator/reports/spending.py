@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 
-from tidewatt_coordinator.costs.attribution import rounded
+from tidewatt_coordinator.costs.attribution import fitted, rounded
 from tidewatt_coordinator.costs.charge import total
 from tidewatt_coordinator.costs.days import DAY_MS, Window, day_of
 from tidewatt_coordinator.questions.rows import NONE, Cost
-from tidewatt_coordinator.questions.why import LEAST_SAID, Why
+from tidewatt_coordinator.questions.why import Why, sentence
 from tidewatt_coordinator.reports.document import (
     MOST_ROWS,
     Chart,
@@ -17,7 +17,6 @@ from tidewatt_coordinator.reports.document import (
     Table,
     Tile,
     change,
-    fitted,
     money,
     parts_table,
 )
@@ -127,18 +126,23 @@ def breakdowns(facts: Facts) -> list[Section]:
 
 def movers(facts: Facts) -> Section:
     """What cost something else than before, the largest difference first, and why."""
-    tables = []
+    tables: list[Table] = []
+    wholes, moved = [], []
     for currency in sorted({one.currency for one in facts.movers}):
         mine = [one for one in facts.movers if one.currency == currency]
-        tables.append(_movers_table(currency, mine))
-    told = [*facts.moved, *facts.movers[:MOST_REASONS]]
-    moved = [one.sentence for one in told if abs(one.after - one.before) >= LEAST_SAID]
+        before, after = rounded([one.before for one in mine]), rounded([one.after for one in mine])
+        tables.append(_movers_table(currency, mine, before, after))
+        # A sentence says what its row does, to the cent, which is shared out among the rows.
+        differences = [new - old for old, new in zip(before, after, strict=True)]
+        wholes += [(one, total(differences)) for one in facts.moved if one.currency == currency]
+        moved += list(zip(mine, differences, strict=True))
+    notes = [sentence(one, by) for one, by in [*wholes, *moved[:MOST_REASONS]] if by]
     days = _span(facts.compared)
     return Section(
         title="Top movers",
         text=[f"Compared with {days}."] if tables else ["There is nothing to compare with."],
         tables=tables,
-        notes=moved,
+        notes=notes,
     )
 
 
@@ -298,8 +302,9 @@ def _days_chart(
     )
 
 
-def _movers_table(currency: str, mine: Sequence[Why]) -> Table:
-    before, after = rounded([one.before for one in mine]), rounded([one.after for one in mine])
+def _movers_table(
+    currency: str, mine: Sequence[Why], before: Sequence[Decimal], after: Sequence[Decimal]
+) -> Table:
     rows = [
         [_what(one), money(old), money(new), f"{new - old:+,.2f}", change(old, new)]
         for one, old, new in zip(mine, before, after, strict=True)
