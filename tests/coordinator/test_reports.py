@@ -29,6 +29,9 @@ from tidewatt_coordinator.costs.charge import CostError
 from tidewatt_coordinator.costs.days import day_ms
 from tidewatt_coordinator.costs.store import Charges
 from tidewatt_coordinator.ledger.store import Ledger
+from tidewatt_coordinator.levers.driver import Recommendation, Saving
+from tidewatt_coordinator.proposals.state import Proposal
+from tidewatt_coordinator.proposals.store import Proposals
 from tidewatt_coordinator.reports.charts import DARK, LIGHT, for_page
 from tidewatt_coordinator.reports.document import Chart, Document, Section, Series, Table
 from tidewatt_coordinator.reports.facts import Facts
@@ -193,6 +196,19 @@ def test_open_recommendations_are_listed_and_none_is_said(ledger: Ledger, config
     assert section(facts).notes[0].startswith("r1: nobody has judged")
     assert section(facts).notes[0].endswith("it is yours to do.")
     assert ("recommendation", "r1", "USD", "saving_per_month", "20.005") in list(rows_of(facts))
+
+
+def test_what_is_proposed_is_in_the_report(ledger: Ledger, config: Config) -> None:
+    said = Recommendation(
+        driver="s3", target="s3://logs", service="Amazon S3", what="logs to a colder class", risk="low",
+        before={"rule": None}, after={"rule": {}}, disruption=0.0, evidence=["they were read once"],
+        saving=Saving(low=Decimal(1), middle=Decimal(2), high=Decimal(4)),
+    )  # fmt: skip
+    book = Proposals(ledger.engine, "default")
+    book.make(Proposal(id="p1", recommendation=said, made_ms=NOW_MS), "driver")
+    book.make(Proposal(id="p2", recommendation=said, made_ms=NOW_MS, stage="kept"), "driver")
+    (one,) = october(ledger, config).recommended
+    assert (one.id, one.what, one.middle, one.stage) == ("p1", "logs to a colder class", 2, "open")
 
 
 def test_a_month_that_is_not_over_is_told_so_far(ledger: Ledger, config: Config) -> None:

@@ -26,7 +26,8 @@ from tidewatt_coordinator.questions.rows import Cost
 from tidewatt_coordinator.questions.savings import Saved
 from tidewatt_coordinator.questions.why import reasons, whole
 from tidewatt_coordinator.reports.facts import Breakdown, Facts, SiteCarbon
-from tidewatt_coordinator.reports.recommended import OpenRecommendation, Reader, none_open
+from tidewatt_coordinator.reports.proposed import open_recommendations
+from tidewatt_coordinator.reports.recommended import OpenRecommendation, Reader
 
 #: Months that the trend shows, this one among them.
 TREND_MONTHS = 12
@@ -35,7 +36,7 @@ ALL_SETTLED = Settling(-24, -24)
 
 
 def gather(
-    ledger: Ledger, config: Config, first: date, now_ms: int, recommended: Reader = none_open
+    ledger: Ledger, config: Config, first: date, now_ms: int, recommended: Reader = open_recommendations
 ) -> Facts:
     """Everything about the month that begins with `first`; CostError for one that has not begun.
 

@@ -32,8 +32,3 @@ class OpenRecommendation(msgspec.Struct, frozen=True, kw_only=True):
 
 #: From the ledger's database and the fleet to what is open there.
 Reader = Callable[[Engine, str], Sequence[OpenRecommendation]]
-
-
-def none_open(_database: Engine, _fleet: str) -> Sequence[OpenRecommendation]:
-    """Nobody proposes anything."""
-    return ()
