@@ -109,11 +109,11 @@ def test_budgets_over_http_beside_the_ledger_and_our_own(cloud: str, ledger: Led
     taken = collector.take("aws_budgets", None)
     assert (taken.charges, taken.things) == (2, "budgets"), "hours are no money"
     every, function = look(ledger, config, NOW_MS).aws
-    assert (every.told.account, every.told.month, every.told.limit) == (ACCOUNT, "2026-10", 1000)
+    assert (every.told.account, every.told.month, every.told.limit) == (ACCOUNT, "2026-10", Decimal(1000))
     assert every.ledger
-    assert (every.ledger.spent, every.difference) == (190, Decimal("0.004"))
+    assert (every.ledger.spent, every.difference) == (Decimal(190), Decimal("0.004"))
     assert every.sentences == [], "a fraction of a cent is no news"
-    assert (function.ours, function.our_amount, function.percent) == ("functions", 450, 60)
+    assert (function.ours, function.our_amount, function.percent) == ("functions", Decimal(450), Decimal(60))
     assert function.sentences == [
         "lambda: its limit is 500.00 USD, that of our budget functions 450.00",
         "lambda: AWS says 300.00 USD is spent, the bill 190.00",
@@ -158,8 +158,16 @@ def test_every_page_is_asked_for_and_half_an_answer_is_none(cloud: str, ledger: 
     period = {"Start": 1_700_000_000, "End": 3_706_473_600}
     some = [{"Budgets": [a_budget(name, TimePeriod=period)]} for name in ("one", "two")]
     asked: list[dict[str, Any]] = []
-    refused = {"__type": "AccessDeniedException", "Message": "not allowed to budgets:ViewBudget"}
-    answers = [some[0] | {"NextToken": "more"}, some[1], some[0] | {"NextToken": "x"}, refused]
+    refused: dict[str, Any] = {
+        "__type": "AccessDeniedException",
+        "Message": "not allowed to budgets:ViewBudget",
+    }
+    answers: list[dict[str, Any]] = [
+        some[0] | {"NextToken": "more"},
+        some[1],
+        some[0] | {"NextToken": "x"},
+        refused,
+    ]
     with pages(answers, asked) as url:
         settings = Costs(aws_budgets=AwsBudgets(enabled=True, endpoint=url, account=ACCOUNT))
         collector = Collector(settings, Charges(ledger.engine), NOW_MS)

@@ -208,7 +208,7 @@ def test_what_is_proposed_is_in_the_report(ledger: Ledger, config: Config) -> No
     book.make(Proposal(id="p1", recommendation=said, made_ms=NOW_MS), "driver")
     book.make(Proposal(id="p2", recommendation=said, made_ms=NOW_MS, stage="kept"), "driver")
     (one,) = october(ledger, config).recommended
-    assert (one.id, one.what, one.middle, one.stage) == ("p1", "logs to a colder class", 2, "open")
+    assert (one.id, one.what, one.middle, one.stage) == ("p1", "logs to a colder class", Decimal(2), "open")
 
 
 def test_a_month_that_is_not_over_is_told_so_far(ledger: Ledger, config: Config) -> None:
