@@ -75,13 +75,13 @@ test-train: $(VENV)/.train ## the tests of `tidewatt train`, with torch (gigabyt
 train: $(VENV)/.train ## train a forecasting model (ARGS="--csv DIR --out FILE")
 	@exec $(BIN)/tidewatt train $(ARGS)
 
-bench-governor bench-forecast bench-joint: $(VENV)/.bench
+bench-governor bench-forecast bench-joint bench-sleep: $(VENV)/.bench
 # A process per core as it is.
-bench-joint: export OPENBLAS_NUM_THREADS = 1
+bench-joint bench-sleep: export OPENBLAS_NUM_THREADS = 1
 bench-%: $(VENV)/.dev bench-packages ## one benchmark (bench-agent), table here, JSON in benchmarks/results
 	@$(BIN)/python -m benchmarks.$*
 
-bench: bench-agent bench-parser bench-governor bench-forecast bench-dispatch bench-joint bench-ledger bench-fleet ## every benchmark
+bench: bench-agent bench-parser bench-governor bench-forecast bench-dispatch bench-joint bench-sleep bench-ledger bench-fleet ## every benchmark
 
 lock: $(VENV)/.dev ## renew requirements/*.txt from *.in
 	@cd requirements && for name in build run dev bench train device forecast router; do ../$(BIN)/uv pip compile -q $$name.in -o $$name.txt \

@@ -1,0 +1,236 @@
+"""Ten simulated boards in closed loop, planned together with sleep.
+
+A board that is told to sleep drains, sleeps, and wakes by its alarm alone, as early before its time as the
+agent does. A minute before its time the planner may lengthen the nap; the board then wakes, looks, and
+sleeps on. A board that fails to wake stays down until somebody comes.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from benchmarks.joint.lives import COUNT, HINTED, NEARLY, STALE_MIN, Boards, Lived, Scene
+from tidewatt_coordinator.dispatch.overflow import spilled
+from tidewatt_coordinator.planning.demand import Guarded
+from tidewatt_coordinator.planning.envelopes import Envelope, envelopes_of
+from tidewatt_coordinator.planning.naps import NapTerms, told
+from tidewatt_coordinator.planning.outlook import Outlook
+from tidewatt_coordinator.planning.plan import Device
+from tidewatt_coordinator.planning.resting import RestPlan, RestState, plan_rest
+from tidewatt_coordinator.planning.terms import Terms
+from tidewatt_governor.forecast.value import Forecast
+from tidewatt_governor.hints import Hint
+from tidewatt_governor.simulate.minutes import MINUTE_S, Rules
+
+#: Assumed: no board of ours was measured asleep.
+ASLEEP_W, RESUME_S, WARM_UP_S = 0.5, 15.0, 20.0
+#: The agent wakes earlier than it must by its slowest resume and a quarter.
+LEAD_S = 1.25 * (RESUME_S + WARM_UP_S)
+#: Awake for a look that finds a newer hint; and until requests in hand are done.
+LOOK_S, DRAIN_S = RESUME_S + 5.0, 20.0
+#: The board that doesn't wake, where one doesn't, and after how long somebody has helped it up.
+FAILING, HELP_MIN = 3, 240
+SLEEP = Envelope("sleep", 0.0, ASLEEP_W, wake_s=RESUME_S + WARM_UP_S)
+
+
+class Rested(msgspec.Struct, frozen=True, kw_only=True):
+    """What planning with sleep came to."""
+
+    lived: Lived
+    naps: int
+    """Of all devices; a look between two is the end of one."""
+    asleep_s: float
+    failures: int
+    """Times that a board did not come back."""
+    lost: float
+    """Requests that a missing board was to serve and nobody who was awake could have."""
+    beyond: int
+    """Minutes that all who weren't missing could not have served at their strongest."""
+    fewest_up: int
+
+
+class Fleet(Boards):
+    """Boards of which some rest; what resting draws and loses is counted beside."""
+
+    def __init__(self, rules: Rules) -> None:
+        super().__init__(rules, HINTED)
+
+    def begin(self) -> None:
+        """What was before isn't reported."""
+        super().begin()
+        self.resting_j = self.asleep_s = self.lost = 0.0
+        self.naps = self.failures = self.beyond = 0
+        self.fewest_up = COUNT
+
+    def rest_minute(
+        self,
+        minute: int,
+        before: Sequence[float],
+        offered: Sequence[float],
+        hints: Sequence[Hint | None],
+        resting: Mapping[int, float],
+    ) -> list[float]:
+        """One minute; `resting`: seconds awake of each board that doesn't serve in it. The rates it had."""
+        asleep = {index: self._states[index] for index in resting}
+        wanted = self._decide(minute * MINUTE_S - 0.5, before, hints, None)
+        # Who rests decides nothing.
+        for index, state in asleep.items():
+            self._states[index] = state
+        most = [
+            0.0 if index in resting else board.usable_rps(point) * NEARLY
+            for index, (board, point) in enumerate(zip(self.boards, wanted, strict=True))
+        ]
+        now = list(offered)
+        if any(rps > room for rps, room in zip(now, most, strict=True)):
+            column = np.array(offered)[:, None]
+            now = spilled(column, column, np.array(most))[:, 0].tolist()
+        broken = False
+        for index, (board, point, rps) in enumerate(zip(self.boards, wanted, now, strict=True)):
+            if index in resting:
+                self._rests(index, resting[index])
+                broken = broken or rps > 0.0
+                self._unserved += MINUTE_S * rps
+                continue
+            was = board.run.violating
+            board.minute(point, rps)
+            broken = broken or board.run.violating > was
+            self._unserved += MINUTE_S * max(0.0, rps - board.point.capacity_rps)
+        self._stand(minute * MINUTE_S - 0.5)
+        self._minutes += 1
+        self._violating += broken
+        self._requests += MINUTE_S * sum(now)
+        return now
+
+    def _rests(self, index: int, awake_s: float) -> None:
+        self.asleep_s += MINUTE_S - awake_s
+        self.resting_j += awake_s * self.boards[index].point.idle_watts + (MINUTE_S - awake_s) * ASLEEP_W
+
+    @property
+    def rested(self) -> Rested:
+        """Since `begin`."""
+        lived = self.lived
+        return Rested(
+            lived=msgspec.structs.replace(lived, energy_j=lived.energy_j + self.resting_j),
+            naps=self.naps,
+            asleep_s=self.asleep_s,
+            failures=self.failures,
+            lost=self.lost,
+            beyond=self.beyond,
+            fewest_up=self.fewest_up,
+        )
+
+
+class Alarms:
+    """Who is asleep in truth, and when each alarm goes off; `failing`: whose doesn't."""
+
+    def __init__(self, failing: int | None) -> None:
+        self._failing = failing
+        self.serve: dict[int, int] = {}
+        self.helped: dict[int, int] = {}
+
+    def ring(self, minute: int) -> tuple[list[int], list[int]]:
+        """Wake who is due at the start of `minute`: who failed to, and who was helped up."""
+        due = [index for index, serve in self.serve.items() if serve == minute]
+        failed = [index for index in due if index == self._failing]
+        for index in due:
+            del self.serve[index]
+        helped = [index for index, at in self.helped.items() if at == minute]
+        for index in helped:
+            del self.helped[index]
+        self.helped.update(dict.fromkeys(failed, minute + HELP_MIN))
+        return failed, helped
+
+    def follow(self, made: RestPlan, names: Sequence[str], minute: int) -> tuple[dict[int, float], int]:
+        """Do as the plan says: seconds awake in this minute of each that rests, and how many naps begin."""
+        resting, begun = dict.fromkeys(self.helped, 0.0), 0
+        for index, name in enumerate(names):
+            serve, alarm = made.serve.get(name), self.serve.get(index)
+            if serve is not None and index not in self.helped:
+                resting[index] = DRAIN_S if alarm is None else 0.0
+                begun += alarm != serve
+                if alarm is not None and alarm != serve:
+                    resting[index] = LOOK_S
+                elif serve == minute + 1:
+                    resting[index] = LEAD_S
+                self.serve[index] = serve
+        return resting, begun
+
+    @property
+    def down(self) -> set[int]:
+        """Who sleeps or is missing."""
+        return {*self.serve, *self.helped}
+
+
+def outlooks(scene: Scene, forecasts: Mapping[int, Forecast], naps: NapTerms) -> dict[int, tuple[float, ...]]:
+    """What may be asked for from each minute on, from telemetry that is as old as the planner's."""
+    weakest = min(point.capacity_rps for point in scene.rules.profile.points)
+    outlook = Outlook(naps.tail_quantile, COUNT * weakest / 6.0)
+    made = {}
+    for minute in range(scene.begins, len(scene.rates)):
+        known = minute - 1 - STALE_MIN
+        if known >= 0:
+            outlook.came(known, scene.rates[known], forecasts.get(known))
+        made[minute] = outlook.ahead(minute)
+    return made
+
+
+def rested(
+    scene: Scene,
+    demands: Mapping[int, Guarded | None],
+    needs: Mapping[int, tuple[float, ...]],
+    terms: Terms,
+    naps: NapTerms,
+    *,
+    failing: bool = False,
+) -> Rested:
+    """The fleet planned together, and who isn't needed sleeps. `failing`: one of the ten never wakes."""
+    fleet, state, alarms = Fleet(scene.rules), RestState(), Alarms(FAILING if failing else None)
+    envelopes = (*envelopes_of(scene.rules.profile.points, scene.rules.slo_p95_ms), SLEEP)
+    names = [f"device-{index}" for index in range(COUNT)]
+    seen = [[board.point.name for board in fleet.boards]] * (STALE_MIN + 1)
+    before = [scene.rates[scene.begins - 1] / COUNT] * COUNT
+    for minute in range(scene.begins, len(scene.rates)):
+        if minute == scene.first:
+            fleet.begin()
+        failed, helped = alarms.ring(minute)
+        fleet.failures += len(failed)
+        for index in helped:
+            state = RestState(state.plan, told(state.naps, names[index]))
+        up = frozenset(name for index, name in enumerate(names) if index not in alarms.down)
+        devices = [
+            Device(name, envelopes, at=point, age_min=STALE_MIN + 1)
+            for name, point in zip(names, seen[0], strict=True)
+        ]
+        state, made = plan_rest(state, devices, up, demands[minute], needs[minute], minute, terms, naps)
+        resting, begun = alarms.follow(made, names, minute)
+        fleet.naps += begun
+        fleet.fewest_up = min(fleet.fewest_up, COUNT - len(resting))
+        fleet.lost += _lost(scene, minute, COUNT - len(resting), len(alarms.helped))
+        fleet.beyond += _beyond(scene, minute, len(alarms.helped))
+        hints = [_hint(made, name, minute) for name in names]
+        offered = [scene.rates[minute] * made.plan.devices[name].share for name in names]
+        before = fleet.rest_minute(minute, before, offered, hints, resting)
+        seen = [*seen[1:], [board.point.name for board in fleet.boards]]
+    return fleet.rested
+
+
+def _hint(made: RestPlan, name: str, minute: int) -> Hint | None:
+    if name in made.serve or name in made.missing:
+        return None
+    return Hint(point=made.plan.devices[name].point, until_s=(minute + 2) * MINUTE_S, reason="planned")
+
+
+def _beyond(scene: Scene, minute: int, missing: int) -> bool:
+    most = max(point.capacity_rps for point in scene.rules.profile.points)
+    return scene.rates[minute] > (COUNT - missing) * most
+
+
+def _lost(scene: Scene, minute: int, serving: int, missing: int) -> float:
+    """Requests beyond what all who serve could take, up to what the missing ones could have.
+
+    What nobody could have served even with everybody else awake isn't theirs.
+    """
+    most = max(point.capacity_rps for point in scene.rules.profile.points)
+    asked = min(scene.rates[minute], (COUNT - missing) * most)
+    return MINUTE_S * min(max(0.0, asked - serving * most), missing * most)

@@ -1,0 +1,111 @@
+"""A plan in which boards that aren't needed sleep: naps first, then points and shares for who is awake. Pure.
+
+A board gets notice a minute ahead: the others are raised to carry everything while it still serves. Then it
+has no share, so that what it has in hand is done before it goes.
+Who wakes gets its share with the first plan that has heard it. What a board is hinted to is
+`Plan.devices[name].point`; beside it, `naps` says by when each sleeper must serve again, for its SleepHint.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from tidewatt_coordinator.planning.demand import Guarded
+from tidewatt_coordinator.planning.envelopes import Envelope
+from tidewatt_coordinator.planning.naps import NapState, NapTerms, Sleeper, missing, nap, resting
+from tidewatt_coordinator.planning.plan import Device, Hinted, Plan, PlanState, plan
+from tidewatt_coordinator.planning.terms import Terms
+
+
+class RestState(msgspec.Struct, frozen=True):
+    """What the planner of a site with sleep remembers."""
+
+    plan: PlanState = PlanState()
+    naps: NapState = NapState()
+
+
+class RestPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan, and who sleeps under it."""
+
+    plan: Plan
+    """With a hint for everybody: the sleep point and no share for those that rest or are missing."""
+    serve: dict[str, int]
+    """By sleeper, the minute from whose start it must serve again."""
+    missing: tuple[str, ...]
+    """Should serve and aren't heard of: their spare serves for them."""
+
+
+def plan_rest(
+    state: RestState,
+    devices: Sequence[Device],
+    up: frozenset[str],
+    demand: Guarded | None,
+    needs: Sequence[float],
+    minute: int,
+    terms: Terms,
+    naps: NapTerms,
+) -> tuple[RestState, RestPlan]:
+    """The plan for `minute`. `up`: who is known to be awake; `needs`: Outlook.ahead(minute).
+
+    A device may sleep if one of its envelopes has a time to wake. Raises ValueError as `plan` does, and for
+    a device that has nothing but sleep.
+    """
+    rooms = [_sleeper(one, one.name in up) for one in devices]
+    rested = nap(state.naps, rooms, needs if demand is not None else (), minute, naps)
+    serve = resting(rested, minute)
+    serving = [
+        _serving(device, room, leaves=room.name in rested.naps)
+        for device, room in zip(devices, rooms, strict=True)
+        if room.up and room.name not in serve
+    ]
+    # Who rests starts anew: what it was asked for before its nap tells nothing of how it obeys.
+    names = {one.name for one in serving}
+    asked = {name: one for name, one in state.plan.asked.items() if name in names}
+    leaving = sum(one.envelopes[0].usable_rps for one in serving if one.name in rested.naps)
+    before = msgspec.structs.replace(state.plan, asked=asked)
+    after, made = plan(before, serving, _beside(demand, leaving), minute, terms)
+    needs_alone = tuple((at, rps - leaving * (at == minute)) for at, rps in after.needs)
+    after = msgspec.structs.replace(after, needs=needs_alone)
+    gone = missing(rested, minute)
+    watts = sum(room.asleep.idle_watts for room in rooms if room.name in serve and room.asleep)
+    hints = {room.name: made.devices.get(room.name) or Hinted(_rests_at(room), 0.0, 0.0) for room in rooms}
+    full = msgspec.structs.replace(
+        made, devices=hints, watts=made.watts + watts, reason=made.reason + _words(serve, gone, minute)
+    )
+    return RestState(after, rested), RestPlan(plan=full, serve=serve, missing=gone)
+
+
+def _sleeper(device: Device, up: bool) -> Sleeper:
+    awake = tuple(one for one in device.envelopes if one.wake_s <= 0.0)
+    if not awake:
+        raise ValueError(f"device {device.name!r} has no envelope to serve at")
+    asleep = next((one for one in device.envelopes if one.wake_s > 0.0), None)
+    return Sleeper(device.name, awake, asleep, up, device.at)
+
+
+def _serving(device: Device, room: Sleeper, *, leaves: bool) -> Device:
+    """The device as the plan sees it; one that leaves next minute is asked for its least point only."""
+    # Where it was last seen awake; what was seen of it asleep says nothing.
+    at = device.at if any(one.point == device.at for one in room.envelopes) else None
+    least = min(room.envelopes, key=_least)
+    return msgspec.structs.replace(device, envelopes=(least,) if leaves else room.envelopes, at=at)
+
+
+def _beside(demand: Guarded | None, leaving_rps: float) -> Guarded | None:
+    """The demand, and what those carry who are about to leave: without them the rest must carry it all."""
+    return demand and msgspec.structs.replace(demand, rps=demand.rps + leaving_rps)
+
+
+def _rests_at(room: Sleeper) -> str:
+    return room.asleep.point if room.asleep else min(room.envelopes, key=_least).point
+
+
+def _least(envelope: Envelope) -> float:
+    return envelope.full_watts
+
+
+def _words(serve: dict[str, int], gone: Sequence[str], minute: int) -> str:
+    words = ""
+    if serve:
+        words += f"; {len(serve)} asleep, the first to serve again in {min(serve.values()) - minute} min"
+    return words + (f"; not back from sleep: {', '.join(gone)}" if gone else "")
