@@ -20,6 +20,7 @@ from tidewatt_coordinator import broker
 from tidewatt_coordinator.alerts.metrics import AlertMetrics
 from tidewatt_coordinator.alerts.store import AlertBook
 from tidewatt_coordinator.alerts.telling import Telling, tellers
+from tidewatt_coordinator.alerts.wakewatch import WakeWatch
 from tidewatt_coordinator.alerts.watch import Watch
 from tidewatt_coordinator.budgets.outlook import FORECAST
 from tidewatt_coordinator.config import Config, host_port
@@ -156,6 +157,14 @@ class Coordinator:
         self.presence = Presence(connection, config.coordinator.fleet, self.clock)
         book = AlertBook(self.ledger.engine, config.coordinator.fleet)
         self.costs = Watch(book, self.ledger.engine, config, self.clock, self.engine.may_publish, FORECAST)
+        self.waking = WakeWatch(
+            book,
+            self.fleet,
+            config.alerts.targets,
+            self.clock.now_ms,
+            self.engine.may_publish,
+            lambda: self.ingest.has_heard(self.fleet.stale_after_ms),
+        )
         self.telling = Telling(
             book, tellers(config.alerts, connection, config.coordinator.called), self.engine.may_publish
         )
@@ -257,6 +266,7 @@ async def running(
             asyncio.create_task(eternal("queries", coordinator.readings.run(coordinator.steering.call))),
             asyncio.create_task(eternal("interruptions", coordinator.interruptions.run())),
             asyncio.create_task(eternal("costs", coordinator.costs.run())),
+            asyncio.create_task(eternal("overdue boards", coordinator.waking.run())),
             asyncio.create_task(eternal("alerts", coordinator.telling.run())),
             asyncio.create_task(eternal("reports", coordinator.reports.run())),
             asyncio.create_task(eternal("levers", coordinator.levers.run())),

@@ -45,7 +45,7 @@ RefusalCode = Literal[
 ]  # fmt: skip
 
 
-AlertKind = Literal["budget", "anomaly"]
+AlertKind = Literal["budget", "anomaly", "sleep"]
 AlertSeverity = Literal["warning", "critical"]
 AlertState = Literal["firing", "acknowledged", "recovered"]
 
