@@ -11,6 +11,9 @@ import msgspec
 
 from tidewatt_wire.messages import Count, Identifier, Message, NonNegative, UnixMs
 
+#: Time asleep is counted under this name among the modes' (Counters.mode_ms).
+ASLEEP = "asleep"
+
 #: How a nap ended: as planned; before its alarm, by something else; too late; awake but not well, which
 #: disqualifies the board; in a boot instead of a resume, or lost sight of; or it never fell asleep.
 NapOutcome = Literal["woke", "woke_early", "late", "unwell", "lost", "stayed_awake"]

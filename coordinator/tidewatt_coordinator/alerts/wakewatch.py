@@ -15,7 +15,7 @@ from tidewatt_coordinator.fleet import Fleet
 log = logging.getLogger(__name__)
 
 #: Real seconds between two looks: they are cheap, and somebody has to go there.
-EVERY_S = 5.0
+EVERY_S = 2.0
 
 
 class WakeWatch:
