@@ -62,6 +62,7 @@ from tidewatt_coordinator.steering.readings import Readings
 from tidewatt_coordinator.steering.rest import router as dispatch_router
 from tidewatt_coordinator.steering.setup import power
 from tidewatt_coordinator.steering.wheel import Steering
+from tidewatt_coordinator.waking import Waker
 from tidewatt_coordinator.web import api
 from tidewatt_coordinator.web.models import FleetNow
 from tidewatt_coordinator.web.view import fleet_now
@@ -164,6 +165,14 @@ class Coordinator:
             self.clock.now_ms,
             self.engine.may_publish,
             lambda: self.ingest.has_heard(self.fleet.stale_after_ms),
+            waker=Waker(
+                connection,
+                self.fleet,
+                self.engine.current,
+                keys.signers,
+                self.clock.now_ms,
+                config.coordinator.called,
+            ),
         )
         self.telling = Telling(
             book, tellers(config.alerts, connection, config.coordinator.called), self.engine.may_publish

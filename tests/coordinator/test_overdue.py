@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tidewatt_coordinator.alerts.episodes import Standing, changes
 from tidewatt_coordinator.alerts.overdue import MOST_EACH, Sleeper, of_sleepers
 from tidewatt_coordinator.alerts.store import AlertBook
-from tidewatt_coordinator.alerts.wakewatch import WakeWatch
+from tidewatt_coordinator.alerts.wakewatch import KINDS, WakeWatch
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_wire.messages import Birth
@@ -78,7 +78,7 @@ def test_everybody_who_is_overdue_is_told_of_and_a_site_is_no_flood(looks: list[
             for name, site in SITES.items()
         ]
         for _ in range(2):  # again: nothing is news
-            found = list(changes(last, of_sleepers(sleepers, last), ("sleep",), number))
+            found = list(changes(last, of_sleepers(sleepers, last), KINDS, number))
             last.update({one.alert.name: one.alert for one in found})
         assert not found
         open_ones = {name for name, one in last.items() if one.ended_ms is None}

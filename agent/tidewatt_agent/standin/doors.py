@@ -92,8 +92,10 @@ class Doors:
 
     async def close(self) -> None:
         """Stop listening, and put the boards back."""
-        for server in (*self._servers, *self._uplinks.values()):
+        for server in self._servers:
             server.close()
+        for uplink in self._uplinks.values():
+            uplink.close()
         # Beside the loop, which the boards need to be put back.
         await asyncio.gather(*(asyncio.to_thread(actuator.stop) for actuator in self._actuators))
 

@@ -11,9 +11,12 @@ from tidewatt_coordinator.alerts.overdue import Sleeper, of_sleepers
 from tidewatt_coordinator.alerts.store import AlertBook
 from tidewatt_coordinator.alerts.telling import real_time_ms
 from tidewatt_coordinator.fleet import Fleet
+from tidewatt_coordinator.waking import Waker
+from tidewatt_wire.messages import AlertKind
 
 log = logging.getLogger(__name__)
 
+KINDS: tuple[AlertKind, ...] = ("sleep",)
 #: Real seconds between two looks: they are cheap, and somebody has to go there.
 EVERY_S = 2.0
 
@@ -30,12 +33,16 @@ class WakeWatch:
         may: Callable[[], bool] = lambda: True,
         has_heard: Callable[[], bool] = lambda: True,
         real_ms: Callable[[], int] = real_time_ms,
+        waker: Waker | None = None,
     ) -> None:
         """`has_heard`: whether the coordinator has listened for long enough to know who is awake."""
+        self._waker = waker
         self._book, self._fleet, self._targets, self._now_ms = book, fleet, targets, now_ms
         self._may, self._has_heard, self._real_ms = may, has_heard, real_ms
         self._failing = False
         self._quiet = False
+        self.overdue: list[str] = []
+        """Who was overdue at the last look."""
 
     async def run(self) -> None:
         """Look for ever; a failed look is news once, and the next one tries again."""
@@ -45,6 +52,8 @@ class WakeWatch:
                     self._quiet = False  # another one looks, and may leave us its alerts
                 elif self._has_heard():
                     await asyncio.to_thread(self.look)
+                    if self._waker:
+                        await self._waker.wake(self.overdue, "it has missed its wake time")
             except SQLAlchemyError as error:
                 if not self._failing:
                     log.error("who is overdue can't be kept: %s", str(error).partition("\n")[0])  # noqa: TRY400
@@ -66,13 +75,13 @@ class WakeWatch:
             for name, device in self._fleet.known()
             if device.sleep
         ]
-        late = any(one.overdue for one in sleepers)
-        if not late and self._quiet:
+        self.overdue = [one.device for one in sleepers if one.overdue]
+        if not self.overdue and self._quiet:
             return []  # no database is asked while all sleep well
         last = self._book.last()
-        found = list(changes(last, of_sleepers(sleepers, last), ("sleep",), now_ms))
+        found = list(changes(last, of_sleepers(sleepers, last), KINDS, now_ms))
         told = self._book.apply(found, self._targets, now_ms, self._real_ms())
-        self._quiet = not late
+        self._quiet = not self.overdue
         for one in told:
             log.warning("alert %s %s: %s", one.name, one.state, one.summary)
         return told
