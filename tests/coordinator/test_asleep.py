@@ -2,19 +2,23 @@
 
 import random
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete
+from typer.testing import CliRunner
 
+from tidewatt_coordinator.cli import app
 from tidewatt_coordinator.ledger.account import account
 from tidewatt_coordinator.ledger.asleep import Asleep, days_of, on_day
 from tidewatt_coordinator.ledger.baselines import DeviceModel
 from tidewatt_coordinator.ledger.belief import judge
-from tidewatt_coordinator.ledger.compared import compare_changed
+from tidewatt_coordinator.ledger.compared import compare_changed, sums_by_name
 from tidewatt_coordinator.ledger.rolled import DAY_MS, HOUR_MS
 from tidewatt_coordinator.ledger.rollup import roll_up
+from tidewatt_coordinator.ledger.saved import saved
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tables import metadata
 from tidewatt_coordinator.ledger.tariff import load_tariff
@@ -124,10 +128,28 @@ def test_what_sleep_saves_is_told_apart_from_what_modes_save(ledger: Ledger, pro
     assert shown.saving_share == pytest.approx(1 - 6.5 * HOUR_MS / against_mj)
     modes_mj = against_mj - 6 * HOUR_MS - lean * HOUR_MS  # awake all the time, in the leanest mode meanwhile
     assert shown.saving_share - shown.sleep_saving_share == pytest.approx(modes_mj / against_mj)
+    parts = saved(sums_by_name(ledger))
+    assert parts
+    assert parts.by_sleep_mj == drawn.sleep_saved_mj
+    assert parts.by_modes_mj + parts.by_sleep_mj + parts.asleep_mj + 6 * HOUR_MS == parts.against_mj
+    assert saved({}) is None
     ledger.take([report("a", "1", 2, START + HOUR_MS, 0, energy_mj=6 * HOUR_MS, **{"7W": HOUR_MS})])
     roll_up(ledger)
     compare_changed(ledger, lambda _: model)
     assert account(ledger, load_tariff("")) == drawn, "told again is told once"
+
+
+def test_the_command_lists_who_slept(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(f'[ledger]\nurl = "sqlite:///{tmp_path}/l.db"\n')
+    ask = ["ledger", "asleep", "--config", str(file)]
+    assert CliRunner().invoke(app, ask).stdout == "no board has slept yet\n"
+    ledger = Ledger(f"sqlite:///{tmp_path}/l.db", BUCKET)
+    ledger.take([report("a", "1", 1, START, 3_600_000, asleep=2 * HOUR_MS)])
+    ledger.close()
+    assert CliRunner().invoke(app, ask).stdout == "a  2.0 h  1.0 Wh\n"
+    said = CliRunner().invoke(app, [*ask, "--json"]).stdout.splitlines()
+    assert said == ['{"device":"a","asleep_mj":3600000,"asleep_ms":7200000}', '{"saved":null}']
 
 
 def test_no_board_sleeps_with_more_than_it_can_draw() -> None:

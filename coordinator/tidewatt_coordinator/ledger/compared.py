@@ -77,11 +77,17 @@ def compare_changed(ledger: Ledger, model_of: Models) -> int:
         after = keys[-1]
 
 
-def sums_by_name(ledger: Ledger) -> dict[str, Part]:
-    """The fleet's parts over all days, by name; of days whose lives all have it where it is a mode's."""
+def sums_by_name(ledger: Ledger, from_ms: int = 0, to_ms: int = NEVER_MS) -> dict[str, Part]:
+    """The fleet's parts over all days that begin in an interval, by name; of days whose lives all have it
+    where it is a mode's.
+    """
     table = compared_day.c
     names = ("energy_mj", "violating_ms", "lived_ms", "lives")
-    rows = select(table.name, *(func.sum(table[name]) for name in names)).group_by(table.name)
+    rows = (
+        select(table.name, *(func.sum(table[name]) for name in names))
+        .where(table.day_ms >= from_ms, table.day_ms < to_ms)
+        .group_by(table.name)
+    )
     with ledger.engine.connect() as connection:
         return {
             name: Part(*(int(value) for value in values))
