@@ -22,6 +22,7 @@ from tidewatt_coordinator.ledger.saved import saved
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tables import metadata
 from tidewatt_coordinator.ledger.tariff import load_tariff
+from tidewatt_coordinator.reports.findings import energy_saved
 from tidewatt_coordinator.web.view import policy_outcomes
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_wire.messages import Counters, Gauges, Report
@@ -133,6 +134,9 @@ def test_what_sleep_saves_is_told_apart_from_what_modes_save(ledger: Ledger, pro
     assert parts.by_sleep_mj == drawn.sleep_saved_mj
     assert parts.by_modes_mj + parts.by_sleep_mj + parts.asleep_mj + 6 * HOUR_MS == parts.against_mj
     assert saved({}) is None
+    assert saved(sums_by_name(ledger, START - 3 * DAY_MS, START - DAY_MS)) is None, "another month"
+    (said,) = energy_saved(parts)
+    assert f"and sleep {(lean - 0.5) / 1000:.3f} kWh (1.0 h asleep" in said
     ledger.take([report("a", "1", 2, START + HOUR_MS, 0, energy_mj=6 * HOUR_MS, **{"7W": HOUR_MS})])
     roll_up(ledger)
     compare_changed(ledger, lambda _: model)
