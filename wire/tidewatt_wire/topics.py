@@ -128,6 +128,13 @@ class WakeTopic(msgspec.Struct, frozen=True):
         return f"{ROOT}/{self.fleet}/wake/{self.device}"
 
 
+#: What is said to one device, by the level of its topic.
+TO_ONE: dict[str, type[HintTopic | PlanTopic | WakeTopic]] = {
+    "hint": HintTopic,
+    "plan": PlanTopic,
+    "wake": WakeTopic,
+}
+
 Topic = FleetTopic | DeviceTopic | EnergyTopic | ModelTopic | AlertTopic | HintTopic | PlanTopic | WakeTopic
 
 
@@ -164,8 +171,7 @@ def parse(topic: str) -> Topic:
         case [fleet, "energy", zone]:
             return EnergyTopic(check_name(fleet, "fleet"), check_name(zone, "tariff zone"))
         case [fleet, ("hint" | "plan" | "wake") as kind, device]:
-            asked = {"hint": HintTopic, "plan": PlanTopic, "wake": WakeTopic}[kind]
-            return asked(check_name(fleet, "fleet"), check_name(device, "device"))
+            return TO_ONE[kind](check_name(fleet, "fleet"), check_name(device, "device"))
         case [fleet, "alert", name]:
             return AlertTopic(check_name(fleet, "fleet"), check_name(name, "alert"))
         case [fleet, "model", sha256, index] if _SHA256.fullmatch(sha256) and _INDEX.fullmatch(index):
