@@ -179,6 +179,9 @@ class Sleep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A board that wakes so long after its alarm has failed."""
     quiet_s: Seconds = 10.0
     """No request for this long comes before a nap."""
+    wake_to: list[str] = msgspec.field(default_factory=lambda: ["255.255.255.255:9"])
+    """Where packets that wake neighbours are sent, if the policy allows it: the broadcast addresses of the
+    board's segments, as host:port."""
     in_flight: str = ""
     """Gauge on the applications' pages of the requests being served, 0 before a nap; empty means none."""
 
@@ -302,6 +305,8 @@ def _wrong_addresses(config: Config) -> Iterator[str]:
             host_port(config.metrics.listen)
         for load in config.load:
             http_url(load.url)
+        for place in config.sleep.wake_to:
+            host_port(place)
     except ValueError as error:
         yield str(error)
 

@@ -9,12 +9,11 @@ import msgspec
 from tidewatt_governor.points import usable_rps, watts_at
 from tidewatt_governor.sample import Load
 from tidewatt_wire.messages import Counters, OperatingPoint, Policy
+from tidewatt_wire.sleeping import ASLEEP
 from tidewatt_wire.units import MILLIJOULES_PER_JOULE, MILLISECONDS_PER_SECOND
 
 #: Time in a mode that could not be read is counted under this name.
 UNKNOWN_MODE = "unknown"
-#: And time asleep under this.
-ASLEEP = "asleep"
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):

@@ -46,6 +46,7 @@ from tidewatt_agent.rivals import find_rivals
 from tidewatt_agent.signals import Signals
 from tidewatt_agent.sleeping.door import SleepDoor
 from tidewatt_agent.sleeping.hints import Hints
+from tidewatt_agent.sleeping.neighbours import Wakes, to_segment, wakes_others
 from tidewatt_agent.sleeping.sleeper import Sleeper
 from tidewatt_agent.spool import FILE_NAME, MEGABYTE, Spool
 from tidewatt_agent.sysfs.battery import Battery
@@ -58,6 +59,7 @@ from tidewatt_link.connection import Connection
 from tidewatt_link.stopping import eternal, until_told_or_broken
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import Birth, Capability
+from tidewatt_wire.topics import WakeTopic
 
 log = logging.getLogger(__name__)
 
@@ -102,14 +104,16 @@ async def run(config: Config, *, until_eof: bool = False) -> None:  # noqa: PLR0
     signals = Signals(config.agent.fleet, lambda: policies.policy.tariff_zone)
     hints = Hints(config.agent.fleet, config.device, lambda: policies.trusted)
     plans = PlanHints(config.agent.fleet, config.device, lambda: policies.trusted, clock)
+    wakes = _wakes(config, clock, policies)
     link = _link(
-        config, identity, profile, learning, clock, policies, models, signals, hints, plans,
+        config, identity, profile, learning, clock, policies, models, signals, hints, plans, wakes,
         lambda: capabilities_of(config, learning, hands, foresight),
     )  # fmt: skip
     shown = metrics.AgentMetrics(
         VERSION, profile, board, readers, link, _host(config, readers), learning, foresight,
         policies, models, clock.now_ms,
     )  # fmt: skip
+    shown.wakes = wakes if link else None
     await asyncio.to_thread(foresight.start)
     if config.metrics.listen:
         metrics.serve(shown, config.metrics.listen)
@@ -134,7 +138,7 @@ async def run(config: Config, *, until_eof: bool = False) -> None:  # noqa: PLR0
             works |= {
                 "link": link.run(),
                 "outbox": link.outbox.keep(),
-                "models": models.run(_follow(link, signals, plans, sleeper)),
+                "models": models.run(_follow(link, signals, plans, sleeper, wakes)),
             }
         works |= {"sleeper": sleeper.run()} if sleeper else {}
         tasks = [asyncio.create_task(eternal(name, work)) for name, work in works.items()]
@@ -324,6 +328,7 @@ def _link(
     signals: Signals,
     hints: Hints,
     plans: PlanHints,
+    wakes: Wakes,
     capabilities: Callable[[], list[Capability]],
 ) -> Link | None:
     if not config.link.broker:
@@ -361,14 +366,25 @@ def _link(
         signals.take,
         hints.take,
         plans.take,
+        wakes.take,
+    )
+
+
+def _wakes(config: Config, clock: Clock, policies: Policies) -> Wakes:
+    return Wakes(
+        WakeTopic(config.agent.fleet, config.device),
+        clock,
+        lambda: policies.trusted,
+        lambda: config.agent.control == "enforce" and wakes_others(policies.policy),
+        to_segment(config.sleep.wake_to),
     )
 
 
 def _follow(
-    link: Link, signals: Signals, plans: PlanHints, sleeper: Sleeper | None
+    link: Link, signals: Signals, plans: PlanHints, sleeper: Sleeper | None, wakes: Wakes
 ) -> Callable[[Sequence[str]], None]:
-    more = sleeper.topics if sleeper else []
-    return lambda topics: link.follow([*topics, *signals.topics, *plans.topics, *more])
+    fixed = [*plans.topics, wakes.topic, *(sleeper.topics if sleeper else [])]
+    return lambda topics: link.follow([*topics, *signals.topics, *fixed])
 
 
 def outbox_of(config: Config) -> Outbox:

@@ -30,6 +30,7 @@ from tidewatt_wire.topics import (
     HintTopic,
     ModelTopic,
     PlanTopic,
+    WakeTopic,
     parse,
 )
 
@@ -68,10 +69,12 @@ class Link:
         on_signal: Callable[[EnergyTopic, bytes], None] = lambda _topic, _payload: None,
         on_hint: Callable[[bytes], None] = lambda _payload: None,
         on_plan: Callable[[bytes], None] = lambda _payload: None,
+        on_wake: Callable[[bytes], None] = lambda _payload: None,
     ) -> None:
         """`on_policy` takes a policy set's bytes, `on_chunk` a part of a model; `acks`: the answers.
 
-        `on_signal` takes what energy is worth, `on_hint` a hint to sleep, `on_plan` what the plan asks.
+        `on_signal` takes what energy is worth, `on_hint` a hint to sleep, `on_plan` what the plan asks,
+        `on_wake` an order to wake a neighbour.
 
         `spread_s`: what was lost is sought again at a moment of so many seconds.
         """
@@ -80,6 +83,7 @@ class Link:
         self._birth, self._on_policy = birth, on_policy
         self._acks = acks or Answers()
         self._on_chunk, self._on_signal, self._on_hint, self._on_plan = on_chunk, on_signal, on_hint, on_plan
+        self._on_wake = on_wake
         self._bed = Bed()
         self._wanted: frozenset[str] = frozenset()
         self._wants_others = asyncio.Event()
@@ -239,6 +243,8 @@ class Link:
                 self._on_hint(payload)
             elif isinstance(topic, PlanTopic):
                 self._on_plan(payload)
+            elif isinstance(topic, WakeTopic):
+                self._on_wake(payload)
             elif isinstance(topic, EnergyTopic):
                 self._on_signal(topic, payload)
             elif isinstance(topic, FleetTopic) and topic.kind == "state":

@@ -32,8 +32,9 @@ from tidewatt_agent.power import UNCONNECTED
 from tidewatt_agent.readers import Readers
 from tidewatt_agent.recognise import BoardIdentity
 from tidewatt_agent.situation import Seen
+from tidewatt_agent.sleeping.neighbours import Wakes
 from tidewatt_agent.sleeping.sleeper import Sleeper
-from tidewatt_agent.sleepmetrics import sleep_families
+from tidewatt_agent.sleepmetrics import sleep_families, wake_families
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_governor.sample import Clocked, Sample
 from tidewatt_wire.messages import Counters, Report
@@ -68,6 +69,8 @@ class AgentMetrics(Collector):
         """What the fleet's plan asks,"""
         self.now_s: Callable[[], float] = lambda: 0.0
         """by this monotonic clock."""
+        self.wakes: Wakes | None = None
+        """Who wakes its neighbours."""
         self._report: Report | None = None
         self._kept: Counters | None = None
         self._seen = Seen()
@@ -102,6 +105,7 @@ class AgentMetrics(Collector):
         yield from policy_families(self._policies, self._models, self._now_ms)
         yield from sleep_families(self.sleeper)
         yield from plan_families(self.plans, self._now_ms(), self.now_s())
+        yield from wake_families(self.wakes)
         origin: dict[str, str] = {"provenance": self._seen.power.provenance}
         text = "Where the power comes from: measured, sum (of rails), none"
         yield InfoMetricFamily("tidewatt_board_power", text, origin)

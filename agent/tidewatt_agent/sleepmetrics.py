@@ -4,7 +4,20 @@ from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
+from tidewatt_agent.sleeping.neighbours import Wakes
 from tidewatt_agent.sleeping.sleeper import Sleeper
+
+
+def wake_families(wakes: Wakes | None) -> Iterator[Metric]:
+    """What became of orders to wake neighbours."""
+    if wakes is None:
+        return
+    orders = CounterMetricFamily(
+        "tidewatt_wake_orders", "Orders to wake a neighbour, by what became of them", labels=["outcome"]
+    )
+    for outcome, count in sorted(wakes.orders.items()):
+        orders.add_metric([outcome], count)
+    yield orders
 
 
 def sleep_families(sleeper: Sleeper | None) -> Iterator[Metric]:

@@ -20,6 +20,7 @@ from tidewatt_coordinator import broker
 from tidewatt_coordinator.alerts.metrics import AlertMetrics
 from tidewatt_coordinator.alerts.store import AlertBook
 from tidewatt_coordinator.alerts.telling import Telling, tellers
+from tidewatt_coordinator.alerts.wakewatch import WakeWatch
 from tidewatt_coordinator.alerts.watch import Watch
 from tidewatt_coordinator.budgets.outlook import FORECAST
 from tidewatt_coordinator.budgets.rest import router as budget_router
@@ -62,6 +63,7 @@ from tidewatt_coordinator.steering.readings import Readings
 from tidewatt_coordinator.steering.rest import router as dispatch_router
 from tidewatt_coordinator.steering.setup import power
 from tidewatt_coordinator.steering.wheel import Steering
+from tidewatt_coordinator.waking import Waker
 from tidewatt_coordinator.web import api
 from tidewatt_coordinator.web.models import FleetNow
 from tidewatt_coordinator.web.view import fleet_now
@@ -157,6 +159,22 @@ class Coordinator:
         self.presence = Presence(connection, config.coordinator.fleet, self.clock)
         book = AlertBook(self.ledger.engine, config.coordinator.fleet)
         self.costs = Watch(book, self.ledger.engine, config, self.clock, self.engine.may_publish, FORECAST)
+        self.waking = WakeWatch(
+            book,
+            self.fleet,
+            config.alerts.targets,
+            self.clock.now_ms,
+            self.engine.may_publish,
+            lambda: self.ingest.has_heard(self.fleet.stale_after_ms),
+            waker=Waker(
+                connection,
+                self.fleet,
+                self.engine.current,
+                keys.signers,
+                self.clock.now_ms,
+                config.coordinator.called,
+            ),
+        )
         self.telling = Telling(
             book, tellers(config.alerts, connection, config.coordinator.called), self.engine.may_publish
         )
@@ -259,6 +277,7 @@ async def running(
             asyncio.create_task(eternal("queries", coordinator.readings.run(coordinator.steering.call))),
             asyncio.create_task(eternal("interruptions", coordinator.interruptions.run())),
             asyncio.create_task(eternal("costs", coordinator.costs.run())),
+            asyncio.create_task(eternal("overdue boards", coordinator.waking.run())),
             asyncio.create_task(eternal("alerts", coordinator.telling.run())),
             asyncio.create_task(eternal("reports", coordinator.reports.run())),
             asyncio.create_task(eternal("levers", coordinator.levers.run())),

@@ -101,3 +101,17 @@ class CoordinatorMetrics(Collector):
             requests.add_metric([total.device], values["requests"])
         yield energy
         yield requests
+        yield from self._asleep_families()
+
+    def _asleep_families(self) -> Iterator[Metric]:
+        slept = CounterMetricFamily("tidewatt_ledger_asleep_seconds", "Time asleep", labels=["device"])
+        energy = CounterMetricFamily(
+            "tidewatt_ledger_asleep_energy_joules",
+            "Energy asleep, by the measured sleep watts: an estimate, in no other metric",
+            labels=["device"],
+        )
+        for device, asleep in sorted(self._ledger.asleep().items()):
+            slept.add_metric([device], seconds(asleep.ms))
+            energy.add_metric([device], joules(asleep.energy_mj))
+        yield slept
+        yield energy

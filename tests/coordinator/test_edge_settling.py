@@ -139,6 +139,31 @@ def kept(ledger: Ledger) -> list[Charge]:
     return sorted(Charges(ledger.engine).read(0, 2**62, ["edge"]), key=lambda charge: charge.key)
 
 
+def test_energy_asleep_is_a_charge_of_its_own_marked_estimated(shared: Ledger, sites: Path) -> None:
+    emptied(shared)
+    shared.take(some("a"))
+    roll_up(shared)
+    settle(shared, sites, NOW_MS)
+    before = [one for one in kept(shared) if one.resource == "a"]
+    last = some("a")[-1]
+    counters = Counters(
+        energy_mj=last.counters.energy_mj + 1, asleep_mj=7_200_000, mode_ms={"15W": 99, "asleep": 14_400_000}
+    )
+    late = msgspec.structs.replace(last, seq=99, at_ms=START + 5 * HOUR_MS, counters=counters)
+    for _ in range(2):  # told twice is told once
+        shared.take([late])
+        roll_up(shared)
+        settle(shared, sites, NOW_MS)
+    after = [one for one in kept(shared) if one.resource == "a"]
+    (estimated,) = (one for one in after if "asleep" in one.key)
+    assert estimated.description.startswith("asleep, estimated")
+    assert estimated.quantity == Decimal("0.002")
+    assert estimated.billed == Decimal("0.002") * Decimal("0.30")
+    assert estimated.effective == estimated.billed
+    grown = [sum(one.quantity or 0 for one in some) for some in (before, after)]
+    assert grown[1] - grown[0] == pytest.approx(Decimal("0.002"), abs=Decimal("1e-9"))
+
+
 def at_once(ledger: Ledger, sites: Path) -> list[Charge]:
     """All charges till now by one straight reckoning over all hours."""
     table = metadata.tables["hour_version"]

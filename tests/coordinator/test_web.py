@@ -127,6 +127,7 @@ def test_the_fleet_as_it_stands(client: Browser, coordinator: Coordinator, profi
         "violating_minutes": 0.05,
         "switches": 2,
         "saving_share": None,
+        "sleep_saving_share": None,
         "estimated": False,
         "point": None,
     }

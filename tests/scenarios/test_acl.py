@@ -33,6 +33,7 @@ FLEET_TOPICS = [str(FleetTopic("f", kind)) for kind in get_args(FleetKind)]
 CHUNK = str(ModelTopic("f", "0" * 64, 0))
 ENERGY = str(EnergyTopic("f", "roof"))
 FOR_ALL = [CHUNK, ENERGY, *FLEET_TOPICS]
+WAKE = "tidewatt/v1/f/wake/d1"
 HINT = str(HintTopic("f", "d1"))
 PLAN = str(PlanTopic("f", "d1"))
 ALERT = str(AlertTopic("f", "budget.cloud.actual-80"))
@@ -87,13 +88,18 @@ def test_a_hint_is_the_coordinators_to_give_and_its_devices_to_hear(shared_guard
         one.listen(HINT)
         one.listen(PLAN)
         two.listen("tidewatt/v1/f/plan/+")
+        one.listen(WAKE)
         two.listen("tidewatt/v1/f/hint/+")
+        two.listen("tidewatt/v1/f/wake/+")
         assert coordinator.say(HINT) in TAKEN
         assert coordinator.say(PLAN) in TAKEN
+        assert coordinator.say(WAKE) in TAKEN
+        assert one.say(WAKE) == DENIED, "no device orders another to be woken"
         assert coordinator.say(ENERGY) in TAKEN
         assert HINT in one.hear(HINT)
         assert PLAN in one.hear(PLAN)
-        assert not {HINT, PLAN} & set(two.heard)
+        assert WAKE in one.hear(WAKE)
+        assert not {HINT, PLAN, WAKE} & set(two.heard)
 
 
 @pytest.mark.parametrize("name", ["+", "#"])

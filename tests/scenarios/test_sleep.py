@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,22 +15,44 @@ from typing import Any
 import pytest
 from paho.mqtt import publish
 from tests.actuators import wait_for
-from tests.sealing import FLEETS_KEY, FOREIGN_KEY, PUBLIC, sealed_rules
+from tests.sealing import FLEETS_KEY, FOREIGN_KEY, NEXT_KEY, PUBLIC, keep_key, sealed_rules
 from tests.world import Mosquitto
 
 from tidewatt_agent.sleeping.verdict import Identity, Verdict, load, save
 from tidewatt_agent.standin.board import BOOT_ID, fail
+from tidewatt_coordinator.broker import free_port
 from tidewatt_wire.clock import Clock, Timebase
 from tidewatt_wire.codec import decode, encode
 from tidewatt_wire.documents import to_toml
-from tidewatt_wire.messages import DispatchTable, Policy, Rule, SleepLimits
+from tidewatt_wire.messages import Alert, DispatchTable, Policy, Rule, SleepLimits
 from tidewatt_wire.signing import DISPATCH_TYPE, HINT_TYPE, Signer, seal
 from tidewatt_wire.sleeping import SleepHint, SleepState
-from tidewatt_wire.topics import DeviceTopic, FleetTopic, HintTopic
+from tidewatt_wire.topics import AlertTopic, DeviceTopic, FleetTopic, HintTopic
 
 DAY_MS = 1_795_000_000_000
 SPEED = 40.0
 POLICY = Policy(sleep=SleepLimits(longest_nap_s=120.0))
+#: The room takes the traffic's shares from the test alone: a coordinator would send the board some.
+ROOMS_KEY = NEXT_KEY
+COORDINATOR = """
+[coordinator]
+fleet = "f"
+listen = "127.0.0.1:{port}"
+[broker]
+url = "{broker}"
+[ledger]
+url = "sqlite:///{folder}/l.db"
+[policy_keys]
+folder = "{folder}/keys"
+[models]
+folder = "{folder}/models"
+[[policy]]
+policy.sleep.longest_nap_s = 60.0
+[clock]
+origin_unix_ms = {origin_ms}
+origin_monotonic_s = {origin_s}
+speed = {speed}
+"""
 
 
 class Night:
@@ -45,11 +68,13 @@ class Night:
         self.verdict = folder / "state" / "sleep.json"
         self.verdict.parent.mkdir()
         self.hints = 0
+        self.port = 0
+        self.late_s = 200.0
 
     def open(self) -> None:
         room = {
             "fleet": "f", "devices": ["b1", "b2"], "folder": str(self.folder), "repeat": True,
-            "broker": self.mosquitto.url, "policy_keys": [PUBLIC],
+            "broker": self.mosquitto.url, "policy_keys": [ROOMS_KEY.trusted.public],
             "clock": {"origin_unix_ms": DAY_MS, "origin_monotonic_s": self.timebase.origin_monotonic_s,
                       "speed": SPEED},
         }  # fmt: skip
@@ -68,7 +93,7 @@ class Night:
 
     def weigh(self, **weights: int) -> None:
         table = DispatchTable(fleet="f", epoch=1, issued_at_ms=DAY_MS, expires_at_ms=2**50, weights=weights)
-        sealed = seal(encode(table), [FLEETS_KEY], DISPATCH_TYPE)
+        sealed = seal(encode(table), [ROOMS_KEY], DISPATCH_TYPE)
         self._publish(str(FleetTopic("f", "dispatch")), sealed)
 
     def say_policy(self, policy: Policy, revision: int = 1) -> None:
@@ -100,7 +125,7 @@ class Night:
         document = {
             "clock": {"origin_unix_ms": DAY_MS, "origin_monotonic_s": self.timebase.origin_monotonic_s,
                       "speed": SPEED},
-            "link": {"broker": self.mosquitto.url, "policy_keys": [PUBLIC], "spread_s": 0.1},
+            "link": {"broker": self.doors["broker_url"], "policy_keys": [PUBLIC], "spread_s": 0.1},
             "agent": {"fleet": "f", "device": "b1", "control": "enforce"},
             "board": {"profile": "orin-nano-super", "actuator_socket": self.doors["actuator_socket"]},
             "reader": {"root": str(self.root), "kind": "tegrastats"},
@@ -115,7 +140,7 @@ class Night:
                 "before": ["sh", "-c", f"echo before >> {self.folder}/hooks"],
                 "after": list(after) or ["sh", "-c", f"echo after >> {self.folder}/hooks"],
                 "ready_s": 4.0,
-                "late_s": 200.0,
+                "late_s": self.late_s,
             },
         }  # fmt: skip
         (self.folder / "application").write_text("v1")
@@ -136,7 +161,9 @@ class Night:
         return path.read_text() if path.exists() else ""
 
     def heard(self, kind: str) -> bytes:
-        topic = str(DeviceTopic("f", "b1", kind))  # type: ignore[arg-type] # one of them
+        return self._retained(str(DeviceTopic("f", "b1", kind)))  # type: ignore[arg-type] # one of them
+
+    def _retained(self, topic: str) -> bytes:
         command = ["mosquitto_sub", "-p", str(self.mosquitto.port), "-t", topic, "-C", "1", "-W", "1"]
         return subprocess.run(command, capture_output=True, check=False).stdout
 
@@ -152,6 +179,46 @@ class Night:
         """How the last nap went."""
         found = self.state()
         return found.last.outcome if found and found.state == "awake" and found.last else ""
+
+    def coordinator(self) -> "subprocess.Popen[bytes]":
+        keep_key(self.folder / "keys", FLEETS_KEY)
+        self.port = free_port()
+        path = self.folder / "coordinator.toml"
+        path.write_text(COORDINATOR.format(
+            port=self.port, broker=self.mosquitto.url, folder=self.folder, origin_ms=DAY_MS,
+            origin_s=self.timebase.origin_monotonic_s, speed=SPEED,
+        ))  # fmt: skip
+        with (self.folder / "coordinator.log").open("ab") as log:
+            command = [sys.executable, "-m", "tidewatt_coordinator", "serve", "--config", str(path)]
+            process = subprocess.Popen(command, stderr=log)
+        self.started.append(process)
+        return process
+
+    def shown(self, what: str) -> Any:
+        """What the coordinator shows of the board."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v1/fleet", timeout=5) as page:
+                devices = json.load(page)["devices"]
+        except OSError:
+            return None
+        return next((one[what] for one in devices if one["device"] == "b1"), None)
+
+    def answers(self) -> bool:
+        """Whether the board's application does."""
+        try:
+            with urllib.request.urlopen(str(self.doors["metrics_url"]), timeout=5):  # noqa: S310 - the room's
+                return True
+        except OSError:
+            return False
+
+    def alert(self) -> str:
+        """How the alert that the board is overdue stands; empty without one."""
+        told = self._retained(str(AlertTopic("f", "sleep.b1")))
+        return decode(Alert, told).state if told else ""
+
+    def counters(self) -> dict[str, Any]:
+        path = self.verdict.with_name("counters.json")
+        return dict(json.loads(path.read_text())["counters"]) if path.exists() else {}
 
     def close(self) -> None:
         for process in reversed(self.started):
@@ -191,15 +258,10 @@ def test_it_sleeps_by_a_hint_says_so_and_is_back_by_its_alarm(night: Night) -> N
     birth = json.loads(night.heard("birth"))
     assert birth["session"] != asleep.session, "born again"
     assert (night.folder / "hooks").read_text().startswith("before\nafter\n")
-    wait_for(lambda: counters(night).get("mode_ms", {}).get("asleep", 0) >= 100_000, "the nap to be counted")
-    kept = counters(night)
+    wait_for(lambda: night.counters().get("mode_ms", {}).get("asleep", 0) >= 100_000, "the nap to be counted")
+    kept = night.counters()
     assert kept["asleep_mj"] == pytest.approx(0.5 * kept["mode_ms"]["asleep"], rel=0.01)
     wait_for(lambda: night.is_state("asleep"), "the next nap, as the hint still holds")
-
-
-def counters(night: Night) -> dict[str, Any]:
-    path = night.verdict.with_name("counters.json")
-    return dict(json.loads(path.read_text())["counters"]) if path.exists() else {}
 
 
 @pytest.mark.parametrize(
@@ -274,18 +336,40 @@ def test_one_that_never_wakes_is_overdue_and_disqualified_when_it_was_booted(nig
     assert "booted anew" in verdict.why
 
 
-def test_one_that_wakes_without_a_network_is_disqualified(night: Night) -> None:
+def test_one_that_wakes_without_a_network_is_an_alert_and_disqualified(night: Night) -> None:
     night.qualified()
+    fail(night.root, "no-network")
+    night.late_s = 20.0
+    night.coordinator()
     night.agent()
     night.hint(for_s=600.0)
-    wait_for(lambda: night.is_state("asleep"), "the board to sleep")
-    night.mosquitto.kill()
     wait_for(lambda: "sleeps no more" in night.log(), "it to give up")
-    night.mosquitto.start()
+    wait_for(lambda: night.alert() == "firing", "people to be told")
+    assert night.is_state("asleep"), "nothing has come"
+    fail(night.root)
     wait_for(lambda: night.ended() == "unwell", "its word of it")
     state = night.state()
     assert state
     assert state.why_not == "disqualified: the broker is not reached"
+    log = night.folder / "coordinator.log"
+    wait_for(lambda: "sleep.b1 recovered" in log.read_text(), "the alert to be over")
+
+
+def test_a_coordinator_that_is_killed_while_a_board_sleeps_wakes_nobody_later(night: Night) -> None:
+    night.qualified()
+    coordinator = night.coordinator()
+    night.agent()
+    night.hint(for_s=600.0)
+    wait_for(lambda: night.shown("status") == "asleep", "the fleet to know that it sleeps")
+    assert night.shown("asleep_until_ms") == night.state().until_ms  # type: ignore[union-attr] # it is known
+    coordinator.kill()
+    coordinator.wait()
+    wait_for(lambda: night.ended() == "woke", "it to wake by its alarm")
+    wait_for(lambda: night.counters().get("mode_ms", {}).get("asleep", 0) >= 50_000, "the nap to be counted")
+    state = night.state()
+    assert state
+    assert state.last
+    assert state.last.late_s < 60.0
 
 
 def test_an_agent_that_is_killed_while_its_board_sleeps_wakes_to_the_same_truth(night: Night) -> None:
@@ -297,6 +381,7 @@ def test_an_agent_that_is_killed_while_its_board_sleeps_wakes_to_the_same_truth(
     agent.wait()
     night.take_hint()
     assert night.heard("will") == b""
+    wait_for(night.answers, "the board to wake, and its network with it")
     night.agent()
     wait_for(lambda: night.ended() == "woke", "the board's word")
     verdict = load(night.verdict)

@@ -73,7 +73,7 @@ def test_every_topic_is_a_channel() -> None:
     kinds = {getattr(topic, "kind", type(topic).__name__) for topic in parsed}
     assert kinds == {
         *get_args(FleetKind), *get_args(DeviceKind), "AlertTopic", "EnergyTopic", "HintTopic", "ModelTopic",
-            "PlanTopic",
+            "PlanTopic", "WakeTopic",
     }  # fmt: skip
 
 

@@ -33,7 +33,7 @@ from tidewatt_wire.messages import (
     Will,
 )
 from tidewatt_wire.planned import PlanHint
-from tidewatt_wire.sleeping import Nap, SleepHint, SleepState
+from tidewatt_wire.sleeping import Nap, SleepHint, SleepState, WakeOrder
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -150,6 +150,25 @@ MESSAGES: dict[str, Message] = {
         point="15W",
         guarded=True,
         reason="212 rps expected + 3% = 218 rps, carried by 4 at 15W for 230 rps",
+    ),
+    "sleep_state_mac": SleepState(
+        device="roof-4",
+        session="s9",
+        at_ms=1_763_700_000_000,
+        state="asleep",
+        until_ms=1_763_701_000_000,
+        expires_at_ms=1_763_701_100_000,
+        able=True,
+        mac="48:b0:2d:00:00:01",
+    ),
+    "wake_order": WakeOrder(
+        fleet="berlin",
+        device="roof-3",
+        neighbour="roof-4",
+        mac="48:b0:2d:00:00:01",
+        issued_at_ms=1_763_700_000_000,
+        expires_at_ms=1_763_700_030_000,
+        reason="it has missed its wake time",
     ),
     "alert": Alert(
         fleet="berlin",

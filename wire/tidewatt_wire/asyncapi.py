@@ -22,7 +22,7 @@ from tidewatt_wire.messages import (
     Will,
 )
 from tidewatt_wire.planned import PlanHint
-from tidewatt_wire.sleeping import SleepHint, SleepState
+from tidewatt_wire.sleeping import SleepHint, SleepState, WakeOrder
 from tidewatt_wire.topics import (
     NAME_PATTERN,
     REPLAYED,
@@ -35,6 +35,7 @@ from tidewatt_wire.topics import (
     ModelTopic,
     PlanTopic,
     Topic,
+    WakeTopic,
 )
 
 #: JSON documents, as json.dumps takes them.
@@ -58,6 +59,7 @@ MESSAGES: dict[str, type[Message]] = {
     "sleep_state": SleepState,
     "sleep_hint": SleepHint,
     "plan_hint": PlanHint,
+    "wake_order": WakeOrder,
 }
 
 _FLEET, _DEVICE, _ZONE, _SHA256, _INDEX = "{fleet}", "{device}", "{zone}", "{sha256}", "{index}"
@@ -129,6 +131,14 @@ _CHANNELS = (
         "receive",
         "The point that the fleet's plan asks for. In an envelope as the policy's, of type "
         "`application/vnd.tidewatt.plan-hint+json`.",
+    ),
+    _Channel(
+        "wake",
+        _address(WakeTopic(_FLEET, _DEVICE)),
+        "WakeOrder",
+        "receive",
+        "Wake a neighbour by a magic packet. In an envelope as the policy's, of type "
+        "`application/vnd.tidewatt.wake-order+json`.",
     ),
     _Channel(
         "policy",

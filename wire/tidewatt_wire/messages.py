@@ -45,7 +45,7 @@ RefusalCode = Literal[
 ]  # fmt: skip
 
 
-AlertKind = Literal["budget", "anomaly"]
+AlertKind = Literal["budget", "anomaly", "sleep"]
 AlertSeverity = Literal["warning", "critical"]
 AlertState = Literal["firing", "acknowledged", "recovered"]
 
@@ -205,6 +205,8 @@ class SleepLimits(msgspec.Struct, frozen=True, kw_only=True):
     """The alarm is set no later, whatever was hinted; the actuator has a limit of its own, too."""
     awake_per_site: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1
     """Boards of a site that stay awake at the least: the coordinator's floor."""
+    wake_neighbours: bool = False
+    """Whether a board that is awake may wake one on its segment by a magic packet when it is ordered to."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,6 +25,7 @@ PAYLOAD_TYPE = "application/vnd.tidewatt.policy-set+json"
 DISPATCH_TYPE = "application/vnd.tidewatt.dispatch-table+json"
 HINT_TYPE = "application/vnd.tidewatt.sleep-hint+json"
 PLAN_TYPE = "application/vnd.tidewatt.plan-hint+json"
+WAKE_TYPE = "application/vnd.tidewatt.wake-order+json"
 #: Two while a key is rotated; more than these are somebody's wish to keep the board busy.
 MOST_SIGNATURES = 8
 #: Base64 of the longest payload, and room for the signatures around it.

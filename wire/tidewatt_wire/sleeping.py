@@ -5,15 +5,24 @@ signed as policies are, as a forged one could keep a board from its work. The bo
 only the board may write on its topic (the broker's ACL), and it expires.
 """
 
+import re
 from typing import Annotated, Literal
 
 import msgspec
 
 from tidewatt_wire.messages import Count, Identifier, Message, NonNegative, UnixMs
 
+#: Time asleep is counted under this name among the modes' (Counters.mode_ms).
+ASLEEP = "asleep"
+
 #: How a nap ended: as planned; before its alarm, by something else; too late; awake but not well, which
 #: disqualifies the board; in a boot instead of a resume, or lost sight of; or it never fell asleep.
 NapOutcome = Literal["woke", "woke_early", "late", "unwell", "lost", "stayed_awake"]
+
+
+#: An Ethernet address, as the kernel writes it: six bytes of hexadecimal digits.
+MAC_PATTERN = r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$"
+Mac = Annotated[str, msgspec.Meta(pattern=MAC_PATTERN)]
 
 
 class Nap(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +68,8 @@ class SleepState(Message, frozen=True, kw_only=True):
     resume_s: NonNegative | None = None
     """and to serve again after its alarm; the slowest seen."""
     last: Nap | None = None
+    mac: Mac | msgspec.UnsetType = msgspec.UNSET
+    """Where a packet would wake it; absent: it has no Ethernet, or isn't told to listen."""
 
 
 class SleepHint(Message, frozen=True, kw_only=True):
@@ -71,3 +82,31 @@ class SleepHint(Message, frozen=True, kw_only=True):
     serve_at_ms: UnixMs
     """When it must be serving: it wakes earlier by the time that its resume takes."""
     reason: str = ""
+
+
+class WakeOrder(Message, frozen=True, kw_only=True):
+    """Wake a neighbour on the same segment by a magic packet (Wake-on-LAN), now or not at all. Not retained.
+
+    Nobody relies on it: a board that no packet reaches wakes by its alarm.
+    """
+
+    fleet: Identifier
+    device: Identifier
+    """Who is to send the packet,"""
+    neighbour: Identifier
+    """whom it is to wake,"""
+    mac: Mac
+    """and where that one listens."""
+    issued_at_ms: Count
+    expires_at_ms: UnixMs
+    reason: str = ""
+
+
+def magic_packet(mac: str) -> bytes:
+    """What wakes the network card of this address: six bytes of ones, then the address sixteen times.
+
+    ValueError for what is no address. Source: AMD, "Magic Packet Technology" (publication 20213).
+    """
+    if not re.match(MAC_PATTERN, mac):
+        raise ValueError(f"{mac!r} is not an Ethernet address such as 48:b0:2d:00:00:01")
+    return b"\xff" * 6 + bytes.fromhex(mac.replace(":", "")) * 16

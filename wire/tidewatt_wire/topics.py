@@ -11,6 +11,7 @@ pattern. The major schema version stands in the topic: a breaking change is a ne
     tidewatt/v1/<fleet>/alert/<name>            an alert, retained, coordinator -> people
     tidewatt/v1/<fleet>/hint/<device>           a hint to sleep, signed, retained, coordinator -> device
     tidewatt/v1/<fleet>/plan/<device>           what the plan asks of it, signed, retained, to the device
+    tidewatt/v1/<fleet>/wake/<device>           an order to wake a neighbour, signed, coordinator -> device
     tidewatt/v1/<fleet>/device/<device>/birth   retained, device -> coordinator
     tidewatt/v1/<fleet>/device/<device>/report  device -> coordinator
     tidewatt/v1/<fleet>/device/<device>/will    retained, broker or device -> coordinator
@@ -116,7 +117,25 @@ class PlanTopic(msgspec.Struct, frozen=True):
         return f"{ROOT}/{self.fleet}/plan/{self.device}"
 
 
-Topic = FleetTopic | DeviceTopic | EnergyTopic | ModelTopic | AlertTopic | HintTopic | PlanTopic
+class WakeTopic(msgspec.Struct, frozen=True):
+    """Whom one device is to wake: not retained, as it is for now or for never."""
+
+    fleet: str
+    device: str
+
+    def __str__(self) -> str:
+        """The topic as MQTT writes it."""
+        return f"{ROOT}/{self.fleet}/wake/{self.device}"
+
+
+#: What is said to one device, by the level of its topic.
+TO_ONE: dict[str, type[HintTopic | PlanTopic | WakeTopic]] = {
+    "hint": HintTopic,
+    "plan": PlanTopic,
+    "wake": WakeTopic,
+}
+
+Topic = FleetTopic | DeviceTopic | EnergyTopic | ModelTopic | AlertTopic | HintTopic | PlanTopic | WakeTopic
 
 
 def check_name(name: str, what: str) -> str:
@@ -151,9 +170,8 @@ def parse(topic: str) -> Topic:
             return DeviceTopic(check_name(fleet, "fleet"), check_name(device, "device"), kind)
         case [fleet, "energy", zone]:
             return EnergyTopic(check_name(fleet, "fleet"), check_name(zone, "tariff zone"))
-        case [fleet, ("hint" | "plan") as kind, device]:
-            asked = HintTopic if kind == "hint" else PlanTopic
-            return asked(check_name(fleet, "fleet"), check_name(device, "device"))
+        case [fleet, ("hint" | "plan" | "wake") as kind, device]:
+            return TO_ONE[kind](check_name(fleet, "fleet"), check_name(device, "device"))
         case [fleet, "alert", name]:
             return AlertTopic(check_name(fleet, "fleet"), check_name(name, "alert"))
         case [fleet, "model", sha256, index] if _SHA256.fullmatch(sha256) and _INDEX.fullmatch(index):

@@ -23,7 +23,7 @@ from tidewatt_agent.sleeping.commands import run
 from tidewatt_agent.sleeping.door import SleepDoor, StayedAwakeError
 from tidewatt_agent.sleeping.hints import Hints
 from tidewatt_agent.sleeping.judge import Facts
-from tidewatt_agent.sleeping.machine import identity_of
+from tidewatt_agent.sleeping.machine import identity_of, mac_of
 from tidewatt_agent.sleeping.napfile import FILE_NAME as NAP_FILE
 from tidewatt_agent.sleeping.napfile import Begun, NapFile
 from tidewatt_agent.sleeping.verdict import Identity, Verdict
@@ -296,6 +296,7 @@ class Sleeper:
             suspend_s=found.suspend_s if found else None,
             resume_s=found.resume_s if found else None,
             last=self.last,
+            mac=mac_of(self._tree) or msgspec.UNSET,
         )
 
     def _asleep(self, began_ms: int, for_s: float) -> State:

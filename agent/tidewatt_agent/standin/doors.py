@@ -14,7 +14,9 @@ from tidewatt_agent.standin.actuator import BoardActuator
 from tidewatt_agent.standin.board import compose
 from tidewatt_agent.standin.room import Room
 from tidewatt_agent.standin.slumber import Slumber
+from tidewatt_agent.standin.uplink import Uplink
 from tidewatt_governor.simulate.printing import application_metrics, tegrastats_line
+from tidewatt_wire.brokers import parse_broker_url
 from tidewatt_wire.clock import Clock
 
 #: Real seconds between two lines at the least, however fast virtual time runs.
@@ -31,16 +33,20 @@ class BoardDoors(msgspec.Struct, frozen=True):
     """The command that prints tegrastats lines."""
     actuator_socket: str
     metrics_url: str
+    broker_url: str = ""
+    """The broker through the board's own network, which fails with it; empty where the room has no broker."""
 
 
 class Doors:
     """Serves every board of a room; `open` and `close` once each."""
 
-    def __init__(self, room: Room, clock: Clock, folder: Path) -> None:
-        self._room, self._clock, self._folder = room, clock, folder
+    def __init__(self, room: Room, clock: Clock, folder: Path, broker: str = "") -> None:
+        """`broker`: the URL of what the boards' networks lead to."""
+        self._room, self._clock, self._folder, self._broker = room, clock, folder, broker
         self._servers: list[asyncio.AbstractServer] = []
         self._actuators: list[BoardActuator] = []
         self._slumbers: dict[str, Slumber] = {}
+        self._uplinks: dict[str, Uplink] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def open(self, host: str, port: int) -> dict[str, BoardDoors]:
@@ -79,6 +85,7 @@ class Doors:
                 ],
                 actuator_socket=str(self._path(device, "actuator")),
                 metrics_url=f"http://{host}:{port}/{device}/metrics",
+                broker_url=await self._connect(device),
             )
             for device in self._room.boards
         }
@@ -87,8 +94,18 @@ class Doors:
         """Stop listening, and put the boards back."""
         for server in self._servers:
             server.close()
+        for uplink in self._uplinks.values():
+            uplink.close()
         # Beside the loop, which the boards need to be put back.
         await asyncio.gather(*(asyncio.to_thread(actuator.stop) for actuator in self._actuators))
+
+    async def _connect(self, device: str) -> str:
+        """The board's uplink, if there is something to connect to."""
+        if not self._broker:
+            return ""
+        url, slumber = parse_broker_url(self._broker, "broker"), self._slumbers[device]
+        uplink = self._uplinks[device] = Uplink(url.host, url.port, lambda: slumber.cut_off)
+        return str(msgspec.structs.replace(url, host="127.0.0.1", port=await uplink.listen()))
 
     def _path(self, device: str, door: str) -> Path:
         return self._folder / f"{device}.{door}"
@@ -152,6 +169,8 @@ class Doors:
     async def _sleep(self, device: str, asleep: bool) -> None:
         self._room.advance(self._clock.now_ms())
         self._room.set_asleep(device, asleep=asleep)
+        if self._slumbers[device].cut_off and device in self._uplinks:
+            self._uplinks[device].cut()
 
     async def _cap(self, device: str, shown: dict[str, int]) -> None:
         self._room.advance(self._clock.now_ms())

@@ -74,7 +74,7 @@ async def run(config: RoomConfig) -> None:
         clock.now_ms(),
         config.seed,
     )
-    doors = Doors(room, clock, Path(config.folder))
+    doors = Doors(room, clock, Path(config.folder), config.broker)
     host, _, port = config.page.rpartition(":")
     boards = await doors.open(host, int(port))
     print(msgspec.json.encode(boards).decode(), flush=True)  # noqa: T201 - the ready line

@@ -3,8 +3,8 @@
 It fails on command, by words in ROOT/standin/failures:
 `alarm-busy` (the alarm is refused, EBUSY), `alarm-lost` (it is taken and forgotten), `no-sleep` ("Sleep verb
 not supported"), `never-wakes`, `wakes-late` (LATE_S after its alarm), `clock-jump` (the clock is JUMP_S
-ahead afterwards), `gpu-dead` (after a sleep the application is not there until a boot).
-A lost network is the broker's to play: the board's own would be everybody's in its room.
+ahead afterwards), `gpu-dead` (after a sleep the application is not there until a boot), `no-network` (after
+a sleep nothing gets through its uplink, while the word stands).
 """
 
 import errno
@@ -49,6 +49,11 @@ class Slumber:
     def silent(self) -> bool:
         """Whether its application doesn't answer: asleep, or gone since."""
         return self.asleep or (self._slept and "gpu-dead" in self.failing)
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether its network is not there: asleep, or it did not come back."""
+        return self.asleep or (self._slept and "no-network" in self.failing)
 
     @property
     def failing(self) -> set[str]:

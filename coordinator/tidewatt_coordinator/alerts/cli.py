@@ -12,7 +12,7 @@ from tidewatt_coordinator.alerts.telling import real_time_ms
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile
 from tidewatt_coordinator.costs.days import DAY_MS, iso
 
-app = typer.Typer(help="What people are told of: budgets and anomalies.", no_args_is_help=True)
+app = typer.Typer(help="What people are told of: budgets, anomalies, overdue boards.", no_args_is_help=True)
 
 
 @app.command("ls")

@@ -145,6 +145,40 @@ def electricity(place: Place, hours: Iterable[Account], period: Period) -> Itera
         )
 
 
+def asleep(
+    place: Place, hours: Iterable[Account], asleep_mj: Mapping[str, int], period: Period
+) -> Iterator[Charge]:
+    """What devices used asleep in a period within a day: an estimate, beside what was measured.
+
+    No board tells in which hours, so it is priced as one more kWh on the mean over the period.
+    """
+    known = {hour.hour_ms: hour.settled for hour in hours}
+    export = place.clockwork.tariff.export_per_kwh
+    prices = [
+        known[hour].marginal_per_kwh
+        if hour in known
+        else settle(0, place.made_mj.get(hour, 0), place.clockwork.hour(hour), export).marginal_per_kwh
+        for hour in range(*period, HOUR_MS)
+    ]
+    for device, mj in sorted(asleep_mj.items()):
+        if mj and prices:
+            price = (sum(prices, NOTHING) / len(prices)).quantize(FINEST)
+            paid = (_kwh(mj) * price).quantize(FINEST)
+            yield _charge(
+                place,
+                ELECTRICITY,
+                period,
+                device=device,
+                what="asleep",
+                description="asleep, estimated by its measured sleep watts",
+                billed=paid,
+                effective=paid,
+                marginal=price,
+                quantity=_kwh(mj),
+                unit="kWh",
+            )
+
+
 class _Paid(msgspec.Struct):
     """A device's part of some hours, in whole units of FINEST: integers are exact, and ten times as fast."""
 

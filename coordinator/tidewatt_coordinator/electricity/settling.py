@@ -16,7 +16,7 @@ from tidewatt_coordinator.costs.charge import Charge
 from tidewatt_coordinator.costs.days import Window
 from tidewatt_coordinator.electricity import settled
 from tidewatt_coordinator.electricity.accrual import months
-from tidewatt_coordinator.electricity.charges import DeviceHour, Period, Place, accounts, demand
+from tidewatt_coordinator.electricity.charges import DeviceHour, Period, Place, accounts, asleep, demand
 from tidewatt_coordinator.electricity.edge import (
     by_site,
     day_charges,
@@ -29,6 +29,7 @@ from tidewatt_coordinator.electricity.edge import (
 from tidewatt_coordinator.electricity.files import SITE, files_of, load_places
 from tidewatt_coordinator.electricity.rates import HOUR_MS
 from tidewatt_coordinator.electricity.settled import Due, Used
+from tidewatt_coordinator.ledger.asleep import on_day
 from tidewatt_coordinator.ledger.rolled import DAY_MS
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tables import day_use
@@ -98,7 +99,9 @@ class Settling:
 
     def _day(self, one: Due, places: Sequence[Place], labels: Labels) -> None:
         rows = device_hours(self._ledger, *one.period)
-        charges, used = charges_by_site(places, rows, labels, one.period)
+        with self._ledger.engine.connect() as connection:
+            slept = {device: part.energy_mj for device, part in on_day(connection, one.day_ms).items()}
+        charges, used = charges_by_site(places, rows, labels, one.period, slept)
         terms = terms_of(places, one.period)
         settled.keep_day(self._ledger, one, terms, charges, used, self._now_ms())
 
@@ -146,16 +149,25 @@ class Settling:
 
 
 def charges_by_site(
-    places: Iterable[Place], rows: Iterable[DeviceHour], labels: Labels, day: Period
+    places: Iterable[Place],
+    rows: Iterable[DeviceHour],
+    labels: Labels,
+    day: Period,
+    slept: Mapping[str, int] | None = None,
 ) -> tuple[list[Charge], list[Used]]:
-    """A day's charges, and what each site paid for its energy by the hour."""
+    """A day's charges, and what each site paid for its energy by the hour; `slept`: mJ asleep by device."""
     sites = by_site(rows, labels)
+    slept_at: dict[str, dict[str, int]] = {}
+    for device, mj in (slept or {}).items():
+        slept_at.setdefault(labels.get(device, {}).get(SITE, ""), {})[device] = mj
     charges: list[Charge] = []
     used: list[Used] = []
     for place in places:
         for period in stretches(place, *day):
             hours = accounts(place, within(sites.get(place.site.name, []), period), period)
             charges += day_charges(place, hours, period)
+            # Once a day, under the tariff that it began with.
+            charges += asleep(place, hours, slept_at.pop(place.site.name, {}), period)
             used += [
                 Used(
                     one.hour_ms, place.site.name, place.currency, sum(one.devices.values()), one.settled.cost

@@ -5,12 +5,14 @@ It is drawn up from sums that are kept, so it takes as long for a year as for a 
 
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import reduce
 
 import msgspec
 
 from tidewatt_coordinator.electricity.settled import energy_costs
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS
-from tidewatt_coordinator.ledger.baselines import MEASURED, Baselines, baselines_of
+from tidewatt_coordinator.ledger.asleep import Asleep
+from tidewatt_coordinator.ledger.baselines import AWAKE, MEASURED, SLEPT, Baselines, Part, baselines_of
 from tidewatt_coordinator.ledger.compared import sums_by_name
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tariff import Tariff
@@ -30,6 +32,17 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     baselines: Baselines | None
     compared_mj: int = 0
     """The measured energy of the devices that the baselines stand for."""
+    asleep: Asleep = Asleep()
+    """Time and energy asleep, an estimate in no total."""
+    slept: Part = Part(0, lives=0)
+    """The same of the devices that the baselines stand for,"""
+    awake: Part = Part(0, lives=0)
+    """and what they would have drawn awake meanwhile, in their leanest mode without a request."""
+
+    @property
+    def sleep_saved_mj(self) -> int:
+        """What sleep saved against staying awake; the rest of what is saved against a mode is the modes'."""
+        return self.awake.energy_mj - self.slept.energy_mj
 
     def total(self, counter: str) -> int:
         """The fleet's sum of one counter."""
@@ -60,6 +73,9 @@ def account(ledger: Ledger, tariff: Tariff) -> Account:
         costs=costs,
         baselines=baselines_of(sums) if MEASURED in sums else None,
         compared_mj=sums[MEASURED].energy_mj if MEASURED in sums else 0,
+        asleep=reduce(Asleep.plus, ledger.asleep().values(), Asleep()),
+        slept=sums.get(SLEPT, Part(0, lives=0)),
+        awake=sums.get(AWAKE, Part(0, lives=0)),
     )
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from tidewatt_governor.points import find, strongest, usable_rps, watts_at
 from tidewatt_wire.messages import OperatingPoint
+from tidewatt_wire.sleeping import ASLEEP
 from tidewatt_wire.units import MILLIJOULES_PER_JOULE, MILLISECONDS_PER_SECOND
 
 #: Share of the time by which a fixed mode may break the promise more than the strongest
@@ -107,7 +108,14 @@ class Part(msgspec.Struct, frozen=True):
 MEASURED, MODELLED, MAX_FREQ, VENDOR_DEFAULT, AT = "measured", "modelled", "max_freq", "vendor_default", "at "
 
 
-def parts(stretches: Sequence[Stretch], model: DeviceModel, measured_mj: int) -> dict[str, Part]:
+#: Asleep, by the measured sleep watts, and what the same time awake would have drawn in the leanest mode,
+#: without a request; where there was any sleep.
+SLEPT, AWAKE = "asleep", "awake instead"
+
+
+def parts(
+    stretches: Sequence[Stretch], model: DeviceModel, measured_mj: int, asleep_mj: int = 0
+) -> dict[str, Part]:
     """One device's stretches, as measured and as each baseline would have had them."""
     lived_ms = sum(one.lived_ms for one in stretches)
     found = {
@@ -120,6 +128,11 @@ def parts(stretches: Sequence[Stretch], model: DeviceModel, measured_mj: int) ->
     nothing = Part(0)  # a default that is none of its modes
     found[MAX_FREQ] = found[AT + strongest(model.points, model.slo_p95_ms).name]
     found[VENDOR_DEFAULT] = found.get(AT + model.vendor_default, nothing)
+    if asleep_ms := sum(one.mode_ms.get(ASLEEP, 0) for one in stretches):
+        idle_watts = min(point.idle_watts for point in model.points)
+        awake_mj = round(idle_watts * asleep_ms / MILLISECONDS_PER_SECOND * MILLIJOULES_PER_JOULE)
+        found[SLEPT] = Part(asleep_mj, 0, asleep_ms)
+        found[AWAKE] = Part(awake_mj, 0, asleep_ms)
     return found
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS
 from tidewatt_wire.messages import Report
+from tidewatt_wire.sleeping import ASLEEP
 
 Code = Literal["name", "clock_past", "clock_future", "negative", "not_a_number", "backwards", "beyond_belief"]
 
@@ -111,6 +112,9 @@ def _alone(report: Report) -> Wrong | None:
         most = round(LONGEST_EPOCH_MS * MOST_PER_MS.get(name, 1))
         if value > most:
             return Wrong("beyond_belief", f"its {name} of {value:,} is more than a board counts in 20 years")
+    asleep_ms, asleep_mj = report.counters.mode_ms.get(ASLEEP, 0), report.counters.asleep_mj
+    if asleep_ms > LONGEST_EPOCH_MS or asleep_mj > asleep_ms * MOST_WATTS:
+        return Wrong("beyond_belief", f"it slept {asleep_ms:,} ms with {asleep_mj:,} mJ, which no board does")
     return None
 
 

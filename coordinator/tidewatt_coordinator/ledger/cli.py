@@ -11,6 +11,7 @@ import typer
 
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.ledger.store import Ledger
+from tidewatt_wire.units import watt_hours
 
 app = typer.Typer(help="What the ledger keeps.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
@@ -55,6 +56,32 @@ def group(
         now_ms = int(datetime.now(timezone.utc).timestamp() * 1000)
         for row in copy.group(by, now_ms - round(days * 86_400_000), now_ms):
             print(msgspec.json.encode(dict(zip([*by, *COUNTERS], row, strict=True))).decode())
+
+
+@app.command("asleep")
+def asleep(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """List the time and energy asleep by device, and what modes and sleep saved the fleet; all estimates."""
+    from tidewatt_coordinator.ledger.compared import sums_by_name  # noqa: PLC0415
+    from tidewatt_coordinator.ledger.saved import saved  # noqa: PLC0415
+
+    with _opened(config) as ledger:
+        devices, found = ledger.asleep(), saved(sums_by_name(ledger))
+    for device, one in devices.items():
+        if as_json:
+            print(
+                msgspec.json.encode(
+                    {"device": device, "asleep_mj": one.energy_mj, "asleep_ms": one.ms}
+                ).decode()
+            )
+        else:
+            print(f"{device}  {one.ms / 3_600_000:.1f} h  {watt_hours(one.energy_mj):.1f} Wh")
+    if as_json:
+        print(msgspec.json.encode({"saved": found}).decode())
+    elif not devices:
+        print("no board has slept yet")
+    elif found:
+        modes, sleep = watt_hours(found.by_modes_mj), watt_hours(found.by_sleep_mj)
+        print(f"against the vendor's default mode sleep saved {sleep:,.1f} Wh, power modes {modes:,.1f} Wh")
 
 
 @contextmanager

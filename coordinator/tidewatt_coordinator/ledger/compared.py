@@ -14,6 +14,7 @@ import msgspec
 from sqlalchemy import Connection, delete, func, literal, select, tuple_, update
 
 from tidewatt_coordinator.ledger.arithmetic import Span, bucket_of
+from tidewatt_coordinator.ledger.asleep import Asleep, days_of
 from tidewatt_coordinator.ledger.baselines import DeviceModel, Part, parts
 from tidewatt_coordinator.ledger.merging import Row, Rule, merge_rows
 from tidewatt_coordinator.ledger.resuming import BUCKETS, DETAIL_FACT, read_one
@@ -28,6 +29,7 @@ from tidewatt_coordinator.ledger.tables import (
     ledger_fact,
     mode_bucket,
 )
+from tidewatt_wire.sleeping import ASLEEP
 
 #: Lives in one transaction: a day of a life takes some hundredths of a second, in which others wait.
 CHUNK = 10
@@ -75,11 +77,17 @@ def compare_changed(ledger: Ledger, model_of: Models) -> int:
         after = keys[-1]
 
 
-def sums_by_name(ledger: Ledger) -> dict[str, Part]:
-    """The fleet's parts over all days, by name; of days whose lives all have it where it is a mode's."""
+def sums_by_name(ledger: Ledger, from_ms: int = 0, to_ms: int = NEVER_MS) -> dict[str, Part]:
+    """The fleet's parts over all days that begin in an interval, by name; of days whose lives all have it
+    where it is a mode's.
+    """
     table = compared_day.c
     names = ("energy_mj", "violating_ms", "lived_ms", "lives")
-    rows = select(table.name, *(func.sum(table[name]) for name in names)).group_by(table.name)
+    rows = (
+        select(table.name, *(func.sum(table[name]) for name in names))
+        .where(table.day_ms >= from_ms, table.day_ms < to_ms)
+        .group_by(table.name)
+    )
     with ledger.engine.connect() as connection:
         return {
             name: Part(*(int(value) for value in values))
@@ -119,13 +127,15 @@ def _compare_some(bucket_ms: int, models: dict[Key, DeviceModel], connection: Co
         first_ms = _day(max(compare_ms, detail_ms), bucket_ms)
         before = _kept(connection, key, first_ms)
         knot = _knot(connection, key, first_ms)
-        days = _days(connection, bucket_ms, Start(key, first_ms, last_ms, None))
+        days = list(_days(connection, bucket_ms, Start(key, first_ms, last_ms, None)))
+        asleep = days_of(connection, key) if any(ASLEEP in life.modes for _, life in days) else {}
         for day_ms, life in days:
             if knot is None and detail_ms:  # what came before it is no longer known
                 knot = Knot(life.spans[0].first_ms, life.spans[0].least, {})
             after = knot_after(life, knot)
             measured_mj = after.values[0] - (knot.values[0] if knot else 0)
-            day = parts(list(stretches(life, bucket_ms, knot)), models[key], measured_mj)
+            asleep_mj = asleep.get(day_ms, Asleep()).energy_mj
+            day = parts(list(stretches(life, bucket_ms, knot)), models[key], measured_mj, asleep_mj)
             rows.append((*key, day_ms, _json(day), _json(after)))
             _add(differences, day_ms, day, 1)
             _add(differences, day_ms, before.get(day_ms, {}), -1)

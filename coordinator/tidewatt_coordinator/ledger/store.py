@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, RowMapping, Table, create_engine, eve
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS, Span, bucket_of, merge, span_of
+from tidewatt_coordinator.ledger.asleep import Asleep, by_device, merge_asleep, rows_of
 from tidewatt_coordinator.ledger.merging import Row, Rule, merge_rows
 from tidewatt_coordinator.ledger.tables import device_bucket, device_life, ledger_fact, mode_bucket
 from tidewatt_wire.messages import Report
@@ -101,6 +102,7 @@ class Ledger:
         """Merge reports, in any order, each any number of times."""
         devices: dict[tuple[int, str, str], Span] = {}
         modes: dict[tuple[int, str, str, str], Span] = {}
+        reports = list(reports)
         for report in reports:
             key = (bucket_of(report.at_ms, self.bucket_ms), report.device, report.epoch)
             span = span_of(report.at_ms, _counted(report.counters))
@@ -112,12 +114,14 @@ class Ledger:
         if not devices:
             return
         lives, spans, times = _life_rows(devices), _span_rows(devices), _span_rows(modes)
+        asleep = rows_of(reports)
 
         def merged(connection: Connection) -> None:
             # The lives first: who holds a life's row alone changes its buckets or rolls them up.
             merge_rows(connection, device_life, LIFE_RULES, lives)
             merge_rows(connection, device_bucket, DEVICE_RULES, spans)
             merge_rows(connection, mode_bucket, MODE_RULES, times)
+            merge_asleep(connection, asleep)
 
         self.transact(merged)
 
@@ -149,6 +153,11 @@ class Ledger:
                 before = totals.get(device, (0,) * len(values))
                 totals[device] = tuple(map(add, before, values))
         return [Total(device, values) for device, values in totals.items()]
+
+    def asleep(self) -> dict[str, Asleep]:
+        """Time and energy asleep of every device that ever slept."""
+        with self._engine.connect() as connection:
+            return by_device(connection)
 
     def sums(self) -> tuple[int, ...]:
         """What the whole fleet has counted, in the order of COUNTERS."""

@@ -70,6 +70,25 @@ device_life = Table(
     sqlite_with_rowid=False,
 )
 
+#: The greatest time and energy asleep of a life, and of each of its days: of lives that sleep alone.
+asleep_life = Table(
+    "asleep_life",
+    metadata,
+    Column("device", String(63), primary_key=True),
+    Column("epoch", String(64), primary_key=True),
+    *_whole("asleep_mj", "asleep_ms"),
+    sqlite_with_rowid=False,
+)
+asleep_day = Table(
+    "asleep_day",
+    metadata,
+    Column("device", String(63), primary_key=True),
+    Column("epoch", String(64), primary_key=True),
+    Column("day_ms", BigInteger, primary_key=True, autoincrement=False, index=True),
+    *_whole("asleep_mj", "asleep_ms"),
+    sqlite_with_rowid=False,
+)
+
 #: What a device used in an hour: differences of counters, that sum to the counters themselves.
 hour_use = Table(
     "hour_use",

@@ -12,6 +12,7 @@ from tidewatt_coordinator.budgets.standing import Standing
 from tidewatt_coordinator.carbon.intensity import Emission
 from tidewatt_coordinator.costs.charge import total
 from tidewatt_coordinator.costs.days import Window, day_of
+from tidewatt_coordinator.ledger.saved import Saved as EnergySaved
 from tidewatt_coordinator.questions.answers import Month, Requests
 from tidewatt_coordinator.questions.rows import Cost
 from tidewatt_coordinator.questions.savings import Saved
@@ -62,6 +63,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """The movers' totals, by currency."""
     requests: Requests
     """By site."""
+    energy_saved: EnergySaved | None = None
+    """What power modes and sleep saved, each by itself, on these days; None where nothing is compared."""
     months: list[Month]
     """The end of the present month, as it is foreseen; empty for one that is over."""
     saved: list[Saved]

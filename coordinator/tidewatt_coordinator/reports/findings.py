@@ -8,6 +8,7 @@ import msgspec
 from tidewatt_coordinator.carbon.intensity import Emission
 from tidewatt_coordinator.costs.attribution import rounded
 from tidewatt_coordinator.costs.charge import total
+from tidewatt_coordinator.ledger.saved import Saved as EnergySaved
 from tidewatt_coordinator.questions.rows import NONE, kilowatt_hours
 from tidewatt_coordinator.questions.saving import MONTH_DAYS
 from tidewatt_coordinator.questions.savings import Saved
@@ -17,6 +18,7 @@ from tidewatt_coordinator.reports.document import MOST_ROWS, Section, Table, mon
 from tidewatt_coordinator.reports.facts import Facts, SiteCarbon
 
 MILLION = 1_000_000
+MILLISECONDS_PER_HOUR = 3_600_000
 GRAMS_PER_KG = 1000
 KINDS = {
     "unused": "devices that served nothing",
@@ -52,7 +54,19 @@ def edge(facts: Facts) -> Section | None:
             )
         )
     text = "Requests are counted at the edge. Its electricity, hardware and fees are services of their own."
-    return Section(title="The edge", text=[text], tables=tables)
+    return Section(title="The edge", text=[text, *energy_saved(facts.energy_saved)], tables=tables)
+
+
+def energy_saved(saved: EnergySaved | None) -> list[str]:
+    """Modes and sleep apart: a fleet that only sleeps has tuned nothing."""
+    if saved is None:
+        return []
+    modes, sleep = (kilowatt_hours(mj) for mj in (saved.by_modes_mj, saved.by_sleep_mj))
+    said = f"Against the vendor's default mode all the time, power modes saved {modes:,.3f} kWh"
+    if saved.asleep_ms:
+        hours, drawn = saved.asleep_ms / MILLISECONDS_PER_HOUR, kilowatt_hours(saved.asleep_mj)
+        said += f" and sleep {sleep:,.3f} kWh ({hours:,.1f} h asleep, {drawn:,.3f} kWh drawn)"
+    return [f"{said}; estimates, from the operating points' models and the measured sleep watts."]
 
 
 def savings(facts: Facts) -> Section:

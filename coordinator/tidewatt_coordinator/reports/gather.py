@@ -18,6 +18,8 @@ from tidewatt_coordinator.costs.charge import CostError
 from tidewatt_coordinator.costs.days import DAY_MS, Window, day_ms, day_of
 from tidewatt_coordinator.costs.series import Settling
 from tidewatt_coordinator.electricity.files import load_sites
+from tidewatt_coordinator.ledger.compared import sums_by_name
+from tidewatt_coordinator.ledger.saved import saved
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tables import day_use, hour_use
 from tidewatt_coordinator.questions import reading
@@ -80,6 +82,7 @@ def gather(
         movers=movers,
         moved=whole(movers),
         requests=answers.requests(window, "site"),
+        energy_saved=saved(sums_by_name(ledger, window.start_ms, window.end_ms)),
         months=[] if over else answers.month(first),
         saved=_in_force(answers.savings(), last),
         waste=answers.waste(window),

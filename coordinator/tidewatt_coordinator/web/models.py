@@ -33,6 +33,13 @@ class DeviceNow(BaseModel):
     the delay itself counts `speed` times."""
     refused: str | None
     """Why its last report was not taken; null if it was."""
+    asleep_until_ms: int | None
+    """When its alarm goes off, or went off; null unless it is asleep or overdue."""
+    sleeps: str | None
+    """Why it may not sleep; empty if it may, null where it never said."""
+    asleep_seconds: float | None
+    asleep_joules: float | None
+    """By its measured sleep watts; in no other figure."""
 
 
 class PolicyOutcome(BaseModel):
@@ -43,7 +50,10 @@ class PolicyOutcome(BaseModel):
     violating_minutes: float
     switches: int
     saving_share: float | None
-    """The share of this policy's energy that Tidewatt saved against it; null for Tidewatt itself."""
+    """The share of this policy's energy that Tidewatt saved against it, by modes and by sleep; null for
+    Tidewatt itself."""
+    sleep_saving_share: float | None
+    """The part of it that sleep saved, against staying awake in the leanest mode; the rest is the modes'."""
     estimated: bool
     point: str | None
 
@@ -78,6 +88,14 @@ class FleetNow(BaseModel):
     model_error_share: float | None
     """(modelled - measured) / measured energy of what really ran: how far to trust the estimates."""
     dispatch_reason: str | None
+    asleep_seconds: float
+    asleep_joules: float
+    """Energy asleep, by the measured sleep watts: an estimate, in no other figure;"""
+    asleep_cost: Decimal
+    """at the mean price of what was used."""
+    sleep_saved_joules: float
+    """What sleep saved, against staying awake in the leanest mode: an estimate."""
+    sleep_saved_cost: Decimal
 
 
 class DispatchOrder(BaseModel):

@@ -1,6 +1,7 @@
 """From the fleet view and the ledger's account to what the API shows."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from tidewatt_coordinator import VERSION
 from tidewatt_coordinator.fleet import Device, Fleet
@@ -9,6 +10,7 @@ from tidewatt_coordinator.ledger.baselines import Outcome
 from tidewatt_coordinator.web.models import DeviceNow, FleetNow, PolicyOutcome
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import DispatchTable, PolicySet
+from tidewatt_wire.sleeping import ASLEEP
 from tidewatt_wire.units import joules, minutes, seconds, watt_hours
 
 
@@ -49,6 +51,7 @@ def fleet_now(
         policies=policy_outcomes(account),
         model_error_share=_model_error(account),
         dispatch_reason=_dispatch(table, obstacle),
+        **_slept(account),
     )
 
 
@@ -82,7 +85,28 @@ def device_now(name: str, device: Device, status: str, parts: Mapping[str, int])
         reported_at_ms=report.at_ms if report else None,
         skew_seconds=None if skew_ms is None else seconds(skew_ms),
         refused=device.refused,
+        **_sleep(device, status),
     )
+
+
+def _sleep(device: Device, status: str) -> dict[str, Any]:
+    said, counters = device.sleep, device.report.counters if device.report else None
+    return {
+        "asleep_until_ms": said.until_ms if said and status in ("asleep", "overdue") else None,
+        "sleeps": None if said is None else "" if said.able else said.why_not,
+        "asleep_seconds": seconds(counters.mode_ms.get(ASLEEP, 0)) if counters else None,
+        "asleep_joules": joules(counters.asleep_mj) if counters else None,
+    }
+
+
+def _slept(account: Account) -> dict[str, Any]:
+    return {
+        "asleep_seconds": seconds(account.asleep.ms),
+        "asleep_joules": joules(account.asleep.energy_mj),
+        "asleep_cost": account.cost_of(account.asleep.energy_mj),
+        "sleep_saved_joules": joules(account.sleep_saved_mj),
+        "sleep_saved_cost": account.cost_of(account.sleep_saved_mj),
+    }
 
 
 def policy_outcomes(account: Account) -> dict[str, PolicyOutcome]:
@@ -95,6 +119,7 @@ def policy_outcomes(account: Account) -> dict[str, PolicyOutcome]:
             violating_minutes=minutes(measured.violating_ms),
             switches=account.total("switches"),
             saving_share=None,
+            sleep_saving_share=None,
             estimated=False,
             point=None,
         )
@@ -108,16 +133,26 @@ def policy_outcomes(account: Account) -> dict[str, PolicyOutcome]:
     ):
         if outcome is None:
             continue
+        saving, by_sleep = _savings(account, outcome.energy_mj)
         shown[name] = PolicyOutcome(
             energy_wh=watt_hours(outcome.energy_mj),
             cost=account.cost_of(outcome.energy_mj),
             violating_minutes=minutes(outcome.violating_ms),
             switches=0,
-            saving_share=1.0 - account.compared_mj / outcome.energy_mj if outcome.energy_mj else None,
+            saving_share=saving,
+            sleep_saving_share=by_sleep,
             estimated=True,
             point=point,
         )
     return shown
+
+
+def _savings(account: Account, against_mj: int) -> tuple[float | None, float | None]:
+    """The share saved in all, and that by sleep."""
+    if not against_mj:
+        return None, None
+    used_mj = account.compared_mj + account.slept.energy_mj
+    return 1.0 - used_mj / against_mj, account.sleep_saved_mj / against_mj
 
 
 def _dispatch(table: DispatchTable | None, obstacle: str) -> str | None:

@@ -25,6 +25,11 @@ function row(cells) {
   return made;
 }
 
+function asleep(device) {
+  if (device.asleep_until_ms === null) return device.status;
+  return `${device.status} ${device.status === "overdue" ? "since" : "until"} ${new Date(device.asleep_until_ms).toISOString().slice(11, 16)} UTC`;
+}
+
 function savingCell(share) {
   const cell = element("td");
   if (share === null) return cell;
@@ -59,7 +64,7 @@ function clock(skew) {
 function deviceRow(device, speed) {
   const name = element("th", device.device);
   name.scope = "row";
-  if (device.status !== "online") name.append(" ", element("span", device.status, "away"));
+  if (device.status !== "online") name.append(" ", element("span", asleep(device), "away"));
   if (Math.abs(device.skew_seconds ?? 0) >= 5 * speed) name.append(" ", element("span", clock(device.skew_seconds), "away"));
   if (device.control === "observe") name.append(" ", element("span", "observe", "note"));
   const mode = element("td");
@@ -95,6 +100,8 @@ function show(fleet) {
     fleet.model_error_share === null
       ? "Estimates begin when a device has reported."
       : `Estimates come from the operating-point model on the ledger's requests; on what really ran it is ${number(Math.abs(fleet.model_error_share) * 100, 1)} % ${fleet.model_error_share < 0 ? "below" : "above"} the measured energy.`;
+  if (fleet.asleep_seconds > 0)
+    at("fit").textContent += ` Of all that is saved, sleep saved ${number(fleet.sleep_saved_joules / 3600, 1)} Wh: ${number(fleet.asleep_seconds / 3600, 1)} h asleep at an estimated ${number(fleet.asleep_joules / 3600, 1)} Wh, which is in no total.`;
   at("online").textContent = `${fleet.online} of ${fleet.known} online` + (fleet.known > fleet.devices.length ? `, the first ${number(fleet.devices.length)} shown` : "");
   at("devices").tBodies[0].replaceChildren(...fleet.devices.map((device) => deviceRow(device, fleet.speed)));
   at("dispatch").textContent = fleet.dispatch_reason ? `Dispatch: ${fleet.dispatch_reason}.` : "";
