@@ -115,10 +115,10 @@ class Boards:
         self, now_s: float, before: Sequence[float], hints: Sequence[Hint | None], forecast: Forecast | None
     ) -> list[str]:
         # Boards with one past, one load and one hint decide alike: once is enough.
-        made: dict[tuple[int, float, str], tuple[GovernorState, str]] = {}
+        made: dict[tuple[int, float, Hint | None], tuple[GovernorState, str]] = {}
         wanted = []
         for index, (state, rps, hint) in enumerate(zip(self._states, before, hints, strict=True)):
-            key = (id(state), rps, hint.point if hint else "")
+            key = (id(state), rps, hint)
             if key not in made:
                 load = Load(requests=rps * MINUTE_S, interval_s=MINUTE_S)  # type: ignore[arg-type]
                 points, default = self._profile.points, self._profile.vendor_default
@@ -213,4 +213,10 @@ def planned(
 
 
 def _hint(made: Plan, name: str, minute: int) -> Hint:
-    return Hint(point=made.devices[name].point, until_s=(minute + 2) * MINUTE_S, reason="planned")
+    asked = made.devices[name]
+    return Hint(
+        point=asked.point,
+        until_s=(minute + 2) * MINUTE_S,
+        reason="planned",
+        enough=asked.enough,
+    )

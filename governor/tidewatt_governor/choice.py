@@ -10,6 +10,7 @@ import msgspec
 
 from tidewatt_governor.forecast.layout import SOON
 from tidewatt_governor.guard import COVERED_MIN, PAUSE_SHARE, held_rate, margin, step_margin, window
+from tidewatt_governor.hints import BRIMFUL, Hint, asked
 from tidewatt_governor.points import cheapest, find, strongest, usable_rps, watts_at
 from tidewatt_governor.rules import RESTRAINTS, Points, Question
 from tidewatt_governor.rules.restraints import Move
@@ -48,12 +49,25 @@ def choose(question: Question, points: Points) -> Decision:
     """The decision for a known load among `points`, of which there is at least one."""
     own = _choose_alone(question, points)
     hint = question.hint
-    there = find(points, hint.point) if hint and question.now_s < hint.until_s else None
-    if hint is None or there is None or not _stronger(question, there.name, own.point):
+    if hint is None or question.now_s >= hint.until_s:
         return own
-    stand = f"stay at {there.name}" if there.name == question.state.point else f"go to {there.name}"
-    reason = f"the fleet's plan asks for {there.name} ({hint.reason}): {stand}"
-    return Decision(point=there.name, rule="hint", reason=reason)
+    best = own.point
+    for name in _asked(question, hint):
+        if find(points, name) and _stronger(question, name, best):
+            best = name
+    if best == own.point:
+        return own
+    stand = f"stay at {best}" if best == question.state.point else f"go to {best}"
+    reason = f"the fleet's plan asks for {best} ({hint.reason}): {stand}"
+    return Decision(point=best, rule="hint", reason=reason)
+
+
+def _asked(question: Question, hint: Hint) -> tuple[str, ...]:
+    """The points of which the plan asks for the strongest, by what the device saw itself."""
+    state = question.state
+    here, rps = find(question.board, state.point), telling(state.minutes)[-1].rps
+    usable = usable_rps(here, question.policy.slo_p95_ms) if here else 0.0
+    return (asked(hint, rps), hint.point) if rps >= BRIMFUL * usable else (asked(hint, rps),)
 
 
 def _choose_alone(question: Question, points: Points) -> Decision:

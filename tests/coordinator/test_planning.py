@@ -8,9 +8,10 @@ from benchmarks.joint.bound import JointBound
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidewatt_coordinator.planning.demand import COLD, FEWEST, DemandGuard, Guarded
+from tidewatt_coordinator.planning.demand import DemandGuard, Guarded
 from tidewatt_coordinator.planning.envelopes import Choosing, Envelope, Option, choose, envelopes_of
 from tidewatt_coordinator.planning.plan import Asked, Device, Plan, PlanState, plan
+from tidewatt_coordinator.planning.residuals import COLD, FEWEST
 from tidewatt_coordinator.planning.shares import Server, split
 from tidewatt_coordinator.planning.terms import Terms
 from tidewatt_governor.boards import load_profile

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from tidewatt_governor.boards import load_profile
 from tidewatt_governor.decide import GovernorState, decide
-from tidewatt_governor.hints import Hint, under
+from tidewatt_governor.hints import Enough, Hint, under
 from tidewatt_governor.points import usable_rps
 from tidewatt_governor.sample import Load
 from tidewatt_wire.messages import Policy
@@ -85,3 +85,26 @@ def test_without_a_point_that_can_be_had_nobody_else_has_the_margin() -> None:
     assert under(POLICY, guarded, BOARD.points, 100.0) is None
     assert under(POLICY, guarded, [BOARD.point("25W")], 99.0) is None
     assert under(POLICY, replace(guarded, guarded=False), BOARD.points, 99.0) is None
+
+
+@given(st.floats(0, 500), st.sampled_from(NAMES), st.sampled_from(NAMES), st.floats(0, 500))
+@settings(derandomize=True, deadline=None, max_examples=100)
+def test_what_is_enough_never_undercuts_the_devices_own_rule(
+    rps: float, at: str, point: str, most_rps: float
+) -> None:
+    weakest = min(NAMES, key=usable)
+    hint = Hint(point=point, until_s=1e6, reason="planned", enough=(Enough(most_rps, weakest),))
+    assert usable(decided(rps, at, hint)[0]) >= usable(decided(rps, at, None)[0])
+
+
+def test_a_lower_point_is_enough_while_the_device_saw_no_more_than_was_thought_of() -> None:
+    strongest = max(NAMES, key=usable)
+    hint = Hint(point=strongest, until_s=1e6, reason="planned", enough=(Enough(5.0, "7W"),))
+    assert decided(4.0, "7W", hint)[0] == "7W"
+    assert decided(6.0, "7W", hint)[0] == strongest
+
+
+def test_a_device_that_is_full_can_not_tell_what_was_meant_for_it() -> None:
+    strongest = max(NAMES, key=usable)
+    hint = Hint(point=strongest, until_s=1e6, reason="planned", enough=(Enough(1e6, "7W"),))
+    assert decided(0.97 * usable("7W"), "7W", hint)[0] == strongest

@@ -73,26 +73,56 @@ def envelopes_of(points: Sequence[OperatingPoint], slo_p95_ms: float) -> tuple[E
     return tuple(one for one in made if one.usable_rps > 0.0)
 
 
-def choose(devices: Sequence[Choosing], need_rps: float) -> list[Option]:
-    """An option for each device (each has at least one), in their order; all strongest if that is too few.
+class Choices:
+    """What a fleet of devices (each has at least one option) can be asked for, prepared for any need.
 
     Of devices that are as good as each other the one that stands there already is taken, then the one
     that hasn't moved for longest, then the first.
     """
-    chosen = [_base(device) for device in devices]
-    capacity = sum(one.rps for one in chosen)
-    steps = sorted(
-        (step for index, device in enumerate(devices) for step in _chain(index, device)),
-        key=lambda step: (step.slope, *_rank(devices[step.device], step.device)),
-    )
-    for step in steps:
-        if capacity >= need_rps:
-            break
-        if capacity + step.gain_rps >= need_rps:
-            return _last(devices, chosen, step, need_rps - capacity)
-        chosen[step.device] = step.to
-        capacity += step.gain_rps
-    return chosen
+
+    def __init__(self, devices: Sequence[Choosing]) -> None:
+        self._devices = devices
+        self._base = [_base(device) for device in devices]
+        self._ranks = [_rank(device, index) for index, device in enumerate(devices)]
+        self._steps = sorted(
+            (step for index, device in enumerate(devices) for step in _chain(index, device)),
+            key=lambda step: (step.slope, *self._ranks[step.device]),
+        )
+
+    def meet(self, need_rps: float) -> list[Option]:
+        """An option for each device, in their order; all strongest if that is too few."""
+        chosen = list(self._base)
+        capacity = sum(one.rps for one in chosen)
+        for step in self._steps:
+            if capacity >= need_rps:
+                break
+            if capacity + step.gain_rps >= need_rps:
+                return self._last(chosen, step, need_rps - capacity)
+            chosen[step.device] = step.to
+            capacity += step.gain_rps
+        return chosen
+
+    def _last(self, chosen: list[Option], step: _Step, missing_rps: float) -> list[Option]:
+        """`chosen` with the chain's step, or with the one other change of a device that does it for less."""
+        dearest = step.to.watts - chosen[step.device].watts
+        # The chain's own step is the first of its equals already.
+        best: tuple[float, ...] = (dearest, -step.gain_rps, -1.0)
+        change = (step.device, step.to)
+        for index, (device, here) in enumerate(zip(self._devices, chosen, strict=True)):
+            for there in device.options:
+                gain, watts = there.rps - here.rps, there.watts - here.watts
+                if gain < missing_rps or watts > dearest:
+                    continue
+                rank = (watts, -gain, float(there.envelope.point != device.at), *self._ranks[index])
+                if rank < best:
+                    best, change = rank, (index, there)
+        chosen[change[0]] = change[1]
+        return chosen
+
+
+def choose(devices: Sequence[Choosing], need_rps: float) -> list[Option]:
+    """The choice for one need."""
+    return Choices(devices).meet(need_rps)
 
 
 def _base(device: Choosing) -> Option:
@@ -117,21 +147,3 @@ def _slope(here: Option, there: Option) -> float:
 def _rank(device: Choosing, index: int) -> tuple[float, float, int]:
     standing = max((one.rps for one in device.options if one.envelope.point == device.at), default=0.0)
     return -standing, -device.held_min, index
-
-
-def _last(devices: Sequence[Choosing], chosen: list[Option], step: _Step, missing_rps: float) -> list[Option]:
-    """`chosen` with the chain's step, or with the one other change of a device that does it for less."""
-    dearest = step.to.watts - chosen[step.device].watts
-    # The chain's own step is the first of its equals already.
-    best: tuple[float, ...] = (dearest, -step.gain_rps, -1.0)
-    change = (step.device, step.to)
-    for index, (device, here) in enumerate(zip(devices, chosen, strict=True)):
-        for there in device.options:
-            gain, watts = there.rps - here.rps, there.watts - here.watts
-            if gain < missing_rps or watts > dearest:
-                continue
-            rank = (watts, -gain, float(there.envelope.point != device.at), *_rank(device, index))
-            if rank < best:
-                best, change = rank, (index, there)
-    chosen[change[0]] = change[1]
-    return chosen

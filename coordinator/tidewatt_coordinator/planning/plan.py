@@ -15,9 +15,12 @@ from collections.abc import Sequence
 import msgspec
 
 from tidewatt_coordinator.planning.demand import Guarded
-from tidewatt_coordinator.planning.envelopes import Choosing, Envelope, Option, choose
+from tidewatt_coordinator.planning.envelopes import Choices, Choosing, Envelope, Option
+from tidewatt_coordinator.planning.fresh import Fresh
+from tidewatt_coordinator.planning.rungs import Rung, enough_of, rungs_of
 from tidewatt_coordinator.planning.shares import Server, split
 from tidewatt_coordinator.planning.terms import Terms
+from tidewatt_governor.hints import Enough
 
 MINUTE_S = 60.0
 #: A device that was never asked has held where it is for this long.
@@ -44,6 +47,8 @@ class Asked(msgspec.Struct, frozen=True):
     ready: int
     """The minute from which it is counted on: later than `since` for one that was asleep."""
     stuck_until: int | None = None
+    least: str = ""
+    """The lowest point that the device may have stood at by what it saw itself; empty: `point`."""
     sinking: bool = False
     """Whether it stands, or may stand, above what was asked: its own rule decides when it goes down."""
 
@@ -53,6 +58,10 @@ class PlanState(msgspec.Struct, frozen=True):
 
     asked: dict[str, Asked] = {}
     needs: tuple[tuple[int, float], ...] = ()
+    lately: tuple[tuple[int, float], ...] = ()
+    """What the last minutes would have needed by what devices knew then."""
+    shares: dict[str, float] = {}
+    """Of the plan before."""
 
 
 class Hinted(msgspec.Struct, frozen=True):
@@ -63,6 +72,8 @@ class Hinted(msgspec.Struct, frozen=True):
     """Of the fleet's requests, 0 to 1."""
     counted_rps: float
     """What it is counted on for in this minute: less while it switches, nothing while it wakes."""
+    enough: tuple[Enough, ...] = ()
+    """What is asked of it by its own rate in the minute before instead, up to the last (`Hint.enough`)."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +91,36 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class _Meeting:
+    """The cheapest envelopes that carry a need in this minute, whichever it is.
+
+    Who must be woken is known by what will be; until they serve the others carry what they can.
+    """
+
+    def __init__(self, devices: Sequence[Device], asked: Sequence[Asked], terms: Terms, minute: int) -> None:
+        able = [_able(device, was) for device, was in zip(devices, asked, strict=True)]
+        self._now = [
+            tuple(_option(device, was, one, terms, minute) for one in there)
+            for device, was, there in zip(devices, asked, able, strict=True)
+        ]
+        self._asked, self._minute = asked, minute
+        self._later: Choices | None = None
+        if any(one.wake_s > 0.0 for there in able for one in there):
+            later = [tuple(Option(one, one.usable_rps) for one in there) for there in able]
+            self._later = Choices(_choosing(asked, later, minute))
+        self._choices = Choices(_choosing(asked, self._now, minute))
+
+    def __call__(self, need_rps: float) -> list[Option]:
+        if self._later is None:
+            return self._choices.meet(need_rps)
+        awake = self._later.meet(need_rps)
+        now = [
+            tuple(one for one in there if one.envelope.wake_s <= 0.0) if up.envelope.wake_s <= 0.0 else there
+            for there, up in zip(self._now, awake, strict=True)
+        ]
+        return Choices(_choosing(self._asked, now, self._minute)).meet(need_rps)
+
+
 def plan(
     state: PlanState, devices: Sequence[Device], demand: Guarded | None, minute: int, terms: Terms
 ) -> tuple[PlanState, Plan]:
@@ -92,22 +133,55 @@ def plan(
     need = demand.rps if demand and math.isfinite(demand.rps) else math.inf
     needs = (*((at, rps) for at, rps in state.needs if minute - terms.hold_min < at < minute), (minute, need))
     held = need if demand and demand.sure else max(rps for _, rps in needs)
-    options = _meet(devices, asked, held, terms, minute)
+    meet = _Meeting(devices, asked, terms, minute)
+    options, rungs, lately = meet(held), list[Rung](), state.lately
+    if demand and demand.fresh and held < math.inf:
+        lately, floor = _floor(lately, demand.fresh, minute, terms)
+        rungs = rungs_of(meet, demand.fresh, floor)
+    middle, split_rps = _middle(rungs, demand, options, need)
     expected = demand.expected_rps if demand else 0.0
-    servers = [Server(one.rps, one.envelope.joules_per_request, one.envelope.idle_watts) for one in options]
-    shares = split(servers, expected, need, terms.dearer)
-    rows = list(zip(devices, asked, options, shares, strict=True))
+    servers = [Server(one.rps, one.envelope.joules_per_request, one.envelope.idle_watts) for one in middle]
+    shares = split(servers, expected, split_rps, terms.dearer)
+    hinted = {
+        one.name: Hinted(
+            to.envelope.point, share, to.rps, enough_of(rungs, index, state.shares.get(one.name, 0.0))
+        )
+        for index, (one, to, share) in enumerate(zip(devices, options, shares, strict=True))
+    }
+    new = {
+        one.name: _moved(one, was, to.envelope, minute, hinted[one.name])
+        for one, was, to in zip(devices, asked, middle, strict=True)
+    }
     made = Plan(
         minute=minute,
-        devices={one.name: Hinted(to.envelope.point, share, to.rps) for one, _, to, share in rows},
+        devices=hinted,
         need_rps=need,
         capacity_rps=sum(one.rps for one in options),
-        watts=sum(_watts(to.envelope, share * expected) for _, _, to, share in rows),
-        moves=sum(was.point != to.envelope.point for _, was, to, _ in rows),
+        watts=sum(_watts(to.envelope, share * expected) for to, share in zip(options, shares, strict=True)),
+        moves=sum(was.point != new[one.name].point for one, was in zip(devices, asked, strict=True)),
         reason=_words(options, demand, held),
     )
-    new = {one.name: _moved(one, was, to.envelope, minute) for one, was, to, _ in rows}
-    return PlanState(new, needs), made
+    return PlanState(new, needs, lately, {name: one.share for name, one in hinted.items()}), made
+
+
+def _floor(
+    lately: tuple[tuple[int, float], ...], fresh: Fresh, minute: int, terms: Terms
+) -> tuple[tuple[tuple[int, float], ...], float]:
+    """What the last minutes turned out to need, which is kept, and the most of it."""
+    oldest = minute - terms.hold_min
+    kept = (*((at, rps) for at, rps in lately if oldest < at < minute - 1), (minute - 1, fresh.lately))
+    return kept, 0.0 if fresh.sure else max((rps for at, rps in kept if at > oldest), default=0.0)
+
+
+def _middle(
+    rungs: Sequence[Rung], demand: Guarded | None, options: list[Option], need: float
+) -> tuple[list[Option], float]:
+    """The choice that most likely stands, by which traffic is split, and the demand that it is split for."""
+    if demand is None or demand.fresh is None:
+        return options, need
+    likely = demand.fresh.rps
+    there = next((one.options for one in rungs if one.most_rps >= likely), options)
+    return there, demand.fresh.need(likely)
 
 
 def _check(devices: Sequence[Device]) -> None:
@@ -134,8 +208,8 @@ def _asked(state: PlanState, device: Device, minute: int, terms: Terms) -> Asked
     if seen >= was.since:
         sinking = device.at is not None and _usable(device, device.at) > _usable(device, was.point)
         was = msgspec.structs.replace(was, sinking=sinking)
-    late = seen - was.since >= terms.obey_min
-    if late and was.stuck_until is None and _usable(device, device.at) < _usable(device, was.point):
+    late = seen - was.since >= terms.obey_min and was.stuck_until is None
+    if late and _usable(device, device.at) < _usable(device, was.least or was.point):
         return msgspec.structs.replace(was, stuck_until=minute + terms.stuck_min)
     return was
 
@@ -145,36 +219,15 @@ def _usable(device: Device, point: str | None) -> float:
     return next((one.usable_rps for one in device.envelopes if one.point == point), math.inf)
 
 
-def _moved(device: Device, was: Asked, there: Envelope, minute: int) -> Asked:
+def _moved(device: Device, was: Asked, there: Envelope, minute: int, hinted: Hinted) -> Asked:
     """What the device is asked for from now on, and when it is counted on again."""
+    least = hinted.enough[0].point if hinted.enough else hinted.point
     if was.point == there.point:
-        return was
+        return msgspec.structs.replace(was, least=least)
     wake_s = next((one.wake_s for one in device.envelopes if one.point == was.point), 0.0)
     ready = minute + math.ceil(wake_s / MINUTE_S)
     sinking = there.usable_rps < _usable(device, was.point)
-    return Asked(there.point, minute, max(ready, was.ready), was.stuck_until, sinking)
-
-
-def _meet(
-    devices: Sequence[Device], asked: Sequence[Asked], need: float, terms: Terms, minute: int
-) -> list[Option]:
-    """The cheapest envelopes that carry the need in this minute.
-
-    Who must be woken is known by what will be; until they serve the others carry what they can.
-    """
-    able = [_able(device, was) for device, was in zip(devices, asked, strict=True)]
-    now = [
-        tuple(_option(device, was, one, terms, minute) for one in there)
-        for device, was, there in zip(devices, asked, able, strict=True)
-    ]
-    if any(one.wake_s > 0.0 for there in able for one in there):
-        later = [tuple(Option(one, one.usable_rps) for one in there) for there in able]
-        awake = choose(_choosing(asked, later, minute), need)
-        now = [
-            tuple(one for one in there if one.envelope.wake_s <= 0.0) if up.envelope.wake_s <= 0.0 else there
-            for there, up in zip(now, awake, strict=True)
-        ]
-    return choose(_choosing(asked, now, minute), need)
+    return Asked(there.point, minute, max(ready, was.ready), was.stuck_until, least, sinking)
 
 
 def _choosing(asked: Sequence[Asked], options: Sequence[tuple[Option, ...]], minute: int) -> list[Choosing]:

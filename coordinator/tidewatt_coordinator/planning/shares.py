@@ -1,13 +1,15 @@
-"""Who serves how much: the cheapest split, moved towards equal use as far as that costs next to nothing.
+"""Who serves how much: the cheapest split, moved towards a calm one as far as that costs next to nothing.
 
-With every device equally used the fleet breaks its promise only when more is asked than all of it can
-serve; the cheapest split fills some to the brim while others have room. Where a request costs about the
-same everywhere, room is worth more than the difference.
+Calm is when nobody raises itself for want of room that others have. A board at its strongest has nowhere to
+go: it may be filled with what is to be ready for. What is spare lies with the others, which would go up.
 """
 
 from collections.abc import Sequence
 
 import msgspec
+
+#: Who can serve this share of what the strongest can is one of them: a switch costs it some of its minute.
+NEARLY = 0.9
 
 
 class Server(msgspec.Struct, frozen=True):
@@ -22,7 +24,7 @@ def split(servers: Sequence[Server], expected_rps: float, need_rps: float, deare
     """Shares that sum to 1 (to 0 where nobody can serve), in their order.
 
     No device is given more than it can serve of `need_rps`, unless all together can't. `dearer`: the
-    share of the fleet's watts that may be spent on equal use.
+    share of the fleet's watts that may be spent on calm.
     """
     total = sum(one.capacity_rps for one in servers)
     if total <= 0.0:
@@ -30,7 +32,7 @@ def split(servers: Sequence[Server], expected_rps: float, need_rps: float, deare
     even = [one.capacity_rps / total for one in servers]
     if need_rps <= 0.0 or need_rps >= total:
         return even
-    cheap = _cheapest(servers, need_rps)
+    cheap, even = _cheapest(servers, need_rps), _calm(servers, need_rps)
     allowed_w = dearer * sum(one.idle_watts for one in servers)
     price = [one.joules_per_request for one in servers]
     base_w = expected_rps * sum(joules * share for joules, share in zip(price, cheap, strict=True))
@@ -38,6 +40,21 @@ def split(servers: Sequence[Server], expected_rps: float, need_rps: float, deare
     allowed_w += dearer * base_w
     towards = 1.0 if more_w <= allowed_w else allowed_w / more_w
     return [towards * level + (1.0 - towards) * low for level, low in zip(even, cheap, strict=True)]
+
+
+def _calm(servers: Sequence[Server], need_rps: float) -> list[float]:
+    """The strongest carry of the need what they can, the others the rest in proportion to what they can.
+
+    What is spare then lies with those that would raise themselves for want of it. The strongest would not.
+    """
+    most = NEARLY * max(one.capacity_rps for one in servers)
+    strong = sum(one.capacity_rps for one in servers if one.capacity_rps >= most)
+    weak = sum(one.capacity_rps for one in servers if one.capacity_rps < most)
+    if weak <= 0.0:
+        return [one.capacity_rps / strong for one in servers]
+    carried = min(strong, need_rps)
+    use, rest = carried / strong / need_rps, (need_rps - carried) / weak / need_rps
+    return [one.capacity_rps * (use if one.capacity_rps >= most else rest) for one in servers]
 
 
 def _cheapest(servers: Sequence[Server], need_rps: float) -> list[float]:

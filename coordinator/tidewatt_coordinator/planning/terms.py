@@ -10,10 +10,11 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of one fleet's planner."""
 
-    tail_quantile: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.99
+    tail_quantile: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.993
     """The guard is this quantile of by how much the fleet's demand lately exceeded what was expected."""
-    least_margin: Annotated[float, msgspec.Meta(ge=0)] = 0.025
-    """The guard is at least this: a little more than the agents' own headroom, or they raise themselves."""
+    least_margin: Annotated[float, msgspec.Meta(ge=0)] = 0.015
+    """The guard is at least this. It may be less than the agents' own headroom: the strongest boards take
+    what is more than expected first, and have nowhere to raise themselves to."""
     steady: Annotated[float, msgspec.Meta(gt=0)] = 0.05
     """A forecast's error is reckoned in its own spread (p99 less median) and this share of its median: what
     it knows of how uncertain a minute is counts, and what it doesn't know is not taken for nothing."""
@@ -22,7 +23,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     switch_pause_s: Annotated[float, msgspec.Meta(ge=0, lt=60)] = 2.0
     """Seconds without service that a switch costs in its minute."""
     dearer: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.005
-    """Share of its watts that a split may cost beyond the cheapest, to use every device equally."""
+    """Share of its watts that a split may cost beyond the cheapest, so that no board raises itself for it."""
     blind_min: Count = 5
     """Telemetry older than this says nothing: every device stands at its strongest."""
     obey_min: Count = 4

@@ -1,0 +1,40 @@
+"""By how much truth lately exceeded what was expected, and the quantiles of that. Pure."""
+
+import math
+from bisect import bisect_left, insort
+from collections import deque
+
+#: Residuals remembered: two days of minutes. Fewer than FEWEST tell nothing: until then the margin is COLD.
+KEPT, FEWEST = 2880, 30
+COLD = 0.15
+
+
+class Residuals:
+    """By how many widths truth lately exceeded expectation, and the upper quantile of that."""
+
+    def __init__(self, quantile: float) -> None:
+        self._quantile = quantile
+        self._rows: deque[float] = deque()
+        self._ordered: list[float] = []
+
+    def add(self, residual: float) -> None:
+        """One more; the oldest beyond KEPT is forgotten."""
+        self._rows.append(residual)
+        insort(self._ordered, residual)
+        if len(self._rows) > KEPT:
+            del self._ordered[bisect_left(self._ordered, self._rows.popleft())]
+
+    @property
+    def known(self) -> bool:
+        """Whether there are enough to tell."""
+        return len(self._ordered) >= FEWEST
+
+    @property
+    def margin(self) -> float:
+        """Widths, at least 0. Only where it is known."""
+        return max(0.0, self.at(self._quantile))
+
+    def at(self, quantile: float) -> float:
+        """That quantile, in widths; below 0 where truth was less. Only where it is known."""
+        last = len(self._ordered) - 1
+        return self._ordered[min(last, math.floor(quantile * len(self._ordered)))]
