@@ -12,7 +12,7 @@ from benchmarks.sleep.lives import ASLEEP_W, outlooks, rested
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidewatt_coordinator.planning.demand import FEWEST, Guarded
+from tidewatt_coordinator.planning.demand import Guarded
 from tidewatt_coordinator.planning.envelopes import Envelope
 from tidewatt_coordinator.planning.naps import (
     Nap,
@@ -26,6 +26,7 @@ from tidewatt_coordinator.planning.naps import (
 )
 from tidewatt_coordinator.planning.outlook import Outlook
 from tidewatt_coordinator.planning.plan import Device
+from tidewatt_coordinator.planning.residuals import FEWEST
 from tidewatt_coordinator.planning.resting import RestState, plan_rest
 from tidewatt_coordinator.planning.terms import Terms
 from tidewatt_governor.boards import parse_profile
