@@ -46,7 +46,6 @@ from tidewatt_agent.sysfs.reader import Nodes, find_nodes
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_agent.tegrastats.child import TegrastatsChild
 from tidewatt_coordinator.alerts.episodes import Standing
-from tidewatt_coordinator.alerts.metrics import AlertMetrics
 from tidewatt_coordinator.alerts.watch import Judged
 from tidewatt_coordinator.app import Coordinator
 from tidewatt_coordinator.budgets.settings import Budget
@@ -55,7 +54,6 @@ from tidewatt_coordinator.budgets.standing import Standing as BudgetStanding
 from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.config import Ledger as LedgerConfig
 from tidewatt_coordinator.hinting.book import PlanBook
-from tidewatt_coordinator.hinting.metrics import PlanMetrics
 from tidewatt_coordinator.hinting.rounds import Planner
 from tidewatt_coordinator.hinting.settings import Planning
 from tidewatt_coordinator.hinting.topic import PlanTopics
@@ -63,7 +61,6 @@ from tidewatt_coordinator.levers.driver import Recommendation, Saving
 from tidewatt_coordinator.levers.settings import Levers, PowerPolicy
 from tidewatt_coordinator.pki.metrics import DoorMetrics
 from tidewatt_coordinator.proposals.state import Proposal
-from tidewatt_coordinator.steering.metrics import DispatchMetrics
 from tidewatt_coordinator.steering.pools import PoolPrice
 from tidewatt_coordinator.steering.settings import Dispatch, Pool
 from tidewatt_coordinator.steering.wheel import Power
@@ -367,18 +364,19 @@ def _coordinator_families() -> Iterator[Metric]:
             coordinator.ingest.messages["report"] += 1
             coordinator.ingest.refused["invalid"] += 1
             coordinator.ledger.take([REPORT])
-            coordinator.steering.said(coordinator.steering.make())
-            coordinator.interruptions.events["interruption"] += 1
-            coordinator.interruptions.warned_s = coordinator.interruptions.followed_s = 0.0
+            traffic, money, alarms = coordinator.traffic, coordinator.money, coordinator.alarms
+            traffic.steering.said(traffic.steering.make())
+            traffic.interruptions.events["interruption"] += 1
+            traffic.interruptions.warned_s = traffic.interruptions.followed_s = 0.0
+            traffic.plans = _plans(coordinator)
             coordinator.publisher.policy.displaced["cleared"] += 1
-            coordinator.costs.judged = _judged()
+            alarms.costs.judged = _judged()
+            money.levers.store.make(_proposal(), "")
+            money.levers.tick()
             yield from coordinator.metrics.collect()
-            yield from DispatchMetrics(coordinator.steering, coordinator.interruptions).collect()
-            yield from PlanMetrics(_plans(coordinator)).collect()
-            yield from AlertMetrics(coordinator.costs, coordinator.telling).collect()
-            coordinator.levers.store.make(_proposal(), "")
-            coordinator.levers.tick()
-            yield from coordinator.levers.collect()
+            for wing in coordinator.wings:
+                for collector in wing.collectors():
+                    yield from collector.collect()
             yield from DoorMetrics({"enrolled": 1}).collect()
         finally:
             coordinator.ledger.close()

@@ -3,13 +3,11 @@
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
-from functools import partial
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from itertools import chain
 
 import sdnotify
 import uvicorn
@@ -17,29 +15,10 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from tidewatt_coordinator import broker
-from tidewatt_coordinator.alerts.metrics import AlertMetrics
-from tidewatt_coordinator.alerts.store import AlertBook
-from tidewatt_coordinator.alerts.telling import Telling, tellers
-from tidewatt_coordinator.alerts.wakewatch import WakeWatch
-from tidewatt_coordinator.alerts.watch import Watch
-from tidewatt_coordinator.budgets.outlook import FORECAST
-from tidewatt_coordinator.budgets.rest import router as budget_router
 from tidewatt_coordinator.config import Config, host_port
-from tidewatt_coordinator.costs.imports import Imports
-from tidewatt_coordinator.electricity.settling import Settling
 from tidewatt_coordinator.energytopic import EnergyTopics
-from tidewatt_coordinator.fleet import Fleet
-from tidewatt_coordinator.hinting.metrics import PlanMetrics
-from tidewatt_coordinator.hinting.rest import router as plan_router
-from tidewatt_coordinator.hinting.setup import planned
-from tidewatt_coordinator.ingest import Ingest
-from tidewatt_coordinator.keys.folder import KeyFolder
 from tidewatt_coordinator.ledger.account import Account, account
-from tidewatt_coordinator.ledger.store import Ledger
-from tidewatt_coordinator.ledger.tariff import Tariff, load_tariff
-from tidewatt_coordinator.ledger.upkeep import Upkeep
 from tidewatt_coordinator.metrics import CoordinatorMetrics
-from tidewatt_coordinator.models.folder import ModelFolder
 from tidewatt_coordinator.pki.door import Door
 from tidewatt_coordinator.pki.folder import Folder
 from tidewatt_coordinator.pki.issuing import Issuing
@@ -47,29 +26,17 @@ from tidewatt_coordinator.pki.listener import Listener, Server
 from tidewatt_coordinator.pki.metrics import DoorMetrics
 from tidewatt_coordinator.pki.register import Register
 from tidewatt_coordinator.presence import Presence
-from tidewatt_coordinator.proposals.rest import router as proposals_router
-from tidewatt_coordinator.proposals.wheel import Wheel
 from tidewatt_coordinator.publisher import Publisher
-from tidewatt_coordinator.questions.answers import Answers
-from tidewatt_coordinator.questions.rest import router as cost_router
-from tidewatt_coordinator.reports.sending import Sending
-from tidewatt_coordinator.rollout.engine import Engine
-from tidewatt_coordinator.rollout.lease import Lease
-from tidewatt_coordinator.rollout.standing import Attached
-from tidewatt_coordinator.steering.book import Book
-from tidewatt_coordinator.steering.metrics import DispatchMetrics
-from tidewatt_coordinator.steering.queue import Interruptions
-from tidewatt_coordinator.steering.readings import Readings
-from tidewatt_coordinator.steering.rest import router as dispatch_router
-from tidewatt_coordinator.steering.setup import power
-from tidewatt_coordinator.steering.wheel import Steering
-from tidewatt_coordinator.waking import Waker
 from tidewatt_coordinator.web import api
 from tidewatt_coordinator.web.models import FleetNow
 from tidewatt_coordinator.web.view import fleet_now
+from tidewatt_coordinator.wings import Wing
+from tidewatt_coordinator.wings.alarms import Alarms
+from tidewatt_coordinator.wings.ground import Ground
+from tidewatt_coordinator.wings.money import Money
+from tidewatt_coordinator.wings.traffic import Traffic
 from tidewatt_link.connection import Connection
 from tidewatt_link.stopping import eternal
-from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import PolicySet
 
 log = logging.getLogger(__name__)
@@ -81,128 +48,58 @@ GOODBYE_S = 5.0
 
 
 class Coordinator:
-    """The parts of a running coordinator, built by `running` and by nobody else."""
+    """A running coordinator, built by `running` and by nobody else."""
 
     def __init__(
         self, config: Config, connection: Connection, progress: Callable[[int], float] | None
     ) -> None:
-        self.clock = Clock(time.monotonic, time.time, config.clock)
-        self.tariff: Tariff = load_tariff(config.ledger.tariff)
-        self.ledger = Ledger(config.ledger.url, config.ledger.bucket_s * 1000)
-        self.fleet = Fleet(round(config.dispatch.stale_after_s * 1000))
-        self.lease = _lease(config, self.ledger)
-        keys, models = KeyFolder(Path(config.policy_keys.folder)), ModelFolder(Path(config.models.folder))
-        self.ingest = Ingest(
-            connection,
-            config.coordinator.fleet,
-            self.fleet,
-            self.ledger,
-            self.clock.now_ms,
-            config.coordinator.called,
-        )
-        self.engine = Engine(
-            self.ledger,
-            self.fleet,
-            config.coordinator.fleet,
-            config.policy,
-            self.clock.now_ms,
-            self.lease,
-            lambda: Attached(keys=keys.told(), models=[one.model for one in models.offered()]),
-            # A device counts as silent after so long: one that listens for less can't know.
-            lambda: self.ingest.has_heard(self.fleet.stale_after_ms),
-            lambda: self.publisher.policy.found,
-        )
-        self.upkeep = Upkeep(
-            self.ledger,
-            config.ledger,
-            self.fleet.sites,
-            self.clock.now_ms,
-            lambda: partial(self.fleet.model, self.policies),
-        )
-        self.settling = Settling(
-            self.ledger,
-            self.clock.now_ms,
-            fleet=config.coordinator.fleet,
-            sites=config.edge.sites,
-            tariff=config.ledger.tariff,
-        )
-        self.imports = Imports(self.ledger, config.costs, self.clock.now_ms)
-        self.readings = Readings(config.dispatch, self.clock)
-        orders = Book(self.ledger.engine, config.coordinator.fleet)
-        self.steering = Steering(
-            config.dispatch,
-            self.engine.current,
-            self.fleet,
-            power(config, self.tariff),
-            self.clock,
-            orders,
-            self.readings.last,
-            lambda: self.ingest.has_heard(self.fleet.stale_after_ms),
-        )
-        self.plans = planned(config, self.clock, self.steering, self.engine, keys.signers, orders)
-        self.interruptions = Interruptions(
-            config.dispatch, self.steering, orders, self.clock, self.engine.may_publish
-        )
+        self.ground = ground = Ground(config, connection)
+        self.clock, self.ledger, self.fleet = ground.clock, ground.ledger, ground.fleet
+        self.ingest, self.engine = ground.ingest, ground.engine
+        self.traffic, self.money, self.alarms = Traffic(ground), Money(ground), Alarms(ground)
         self.publisher = Publisher(
             connection,
-            self.engine.current,
-            self.steering,
-            self.clock,
-            self.engine.may_publish,
-            keys.signers,
-            models,
-            config.coordinator.called,
-            EnergyTopics(config, self.ledger.engine, self.clock),
-            self.plans,
+            ground.engine.current,
+            self.traffic.steering,
+            ground.clock,
+            ground.engine.may_publish,
+            ground.keys.signers,
+            ground.models,
+            ground.called,
+            EnergyTopics(config, ground.ledger.engine, ground.clock),
+            self.traffic.plans,
         )
-        self.engine.tick()  # so that what stands is known, and may be published, from the first connection on
-        self.presence = Presence(connection, config.coordinator.fleet, self.clock)
-        book = AlertBook(self.ledger.engine, config.coordinator.fleet)
-        self.costs = Watch(book, self.ledger.engine, config, self.clock, self.engine.may_publish, FORECAST)
-        self.waking = WakeWatch(
-            book,
-            self.fleet,
-            config.alerts.targets,
-            self.clock.now_ms,
-            self.engine.may_publish,
-            lambda: self.ingest.has_heard(self.fleet.stale_after_ms),
-            waker=Waker(
-                connection,
-                self.fleet,
-                self.engine.current,
-                keys.signers,
-                self.clock.now_ms,
-                config.coordinator.called,
-            ),
-        )
-        self.telling = Telling(
-            book, tellers(config.alerts, connection, config.coordinator.called), self.engine.may_publish
-        )
-        self.reports = Sending(self.ledger, config, self.clock, self.engine.may_publish)
+        ground.found = lambda: self.publisher.policy.found
+        # So that what stands is known, and may be published, from the first connection on.
+        ground.engine.tick()
+        self.presence = Presence(connection, ground.name, ground.clock)
         self._progress = progress
         self.metrics = CoordinatorMetrics(
-            self.ingest, self.fleet, self.ledger, self.publisher, self.engine, self.imports, self.clock.now_ms
-        )
+            ground.ingest, ground.fleet, ground.ledger, self.publisher, ground.engine, self.money.imports,
+            ground.now_ms,
+        )  # fmt: skip
         self.registry = CollectorRegistry()
-        self.registry.register(self.metrics)
-        self.registry.register(AlertMetrics(self.costs, self.telling))
-        self.registry.register(DispatchMetrics(self.steering, self.interruptions))
-        self.registry.register(PlanMetrics(self.plans))
-        answers = Answers(self.ledger, config.coordinator.fleet, config.costs.bill, self.clock.now_ms)
-        self.levers = Wheel(config, self.ledger, answers, self.engine.lease, self.clock.now_ms)
-        self.registry.register(self.levers)
-        self.web: FastAPI = api.build(
-            self.now,
-            self.registry,
-            cost_router(answers),
-            dispatch_router(self.steering),
-            plan_router(self.plans.planner),
-            proposals_router(self.levers.desk),
-            budget_router(self.ledger, config, self.clock.now_ms),
-        )
-
+        for collector in (self.metrics, *chain.from_iterable(wing.collectors() for wing in self.wings)):
+            self.registry.register(collector)
+        routers = chain.from_iterable(wing.routers() for wing in self.wings)
+        self.web: FastAPI = api.build(self.now, self.registry, *routers)
         self._tasks: list[asyncio.Task[None]] = []
         self._own_broker: broker.EmbeddedBroker | None = None
+
+    @property
+    def wings(self) -> tuple[Wing, ...]:
+        """All of them."""
+        return self.traffic, self.money, self.alarms
+
+    def works(self) -> Iterator[tuple[str, Coroutine[object, object, None]]]:
+        """Every task that should never end, by name, but for the doors'."""
+        yield "ingest", self.ingest.run()
+        yield "upkeep", self.ground.upkeep.run()
+        yield "policy", self.engine.run()
+        yield "publisher", self.publisher.run()
+        yield "presence", self.presence.run()
+        for wing in self.wings:
+            yield from wing.works()
 
     def watch(self, tasks: "list[asyncio.Task[None]]", own_broker: broker.EmbeddedBroker | None) -> None:
         """Remember what must not end."""
@@ -223,8 +120,8 @@ class Coordinator:
 
     def account(self) -> Account:
         """The fleet's account, from the ledger."""
-        self.upkeep.catch_up()
-        return account(self.ledger, self.tariff)
+        self.ground.upkeep.catch_up()
+        return account(self.ledger, self.ground.tariff)
 
     def now(self) -> FleetNow:
         """The fleet as the API shows it."""
@@ -236,7 +133,7 @@ class Coordinator:
             self.publisher.table,
             self.clock,
             progress,
-            self.steering.obstacle,
+            self.traffic.steering.obstacle,
         )
 
 
@@ -268,20 +165,7 @@ async def running(
             serving.append(asyncio.create_task(eternal("enrolment", door.run(door_socket))))
         tasks = [
             *serving,
-            asyncio.create_task(eternal("ingest", coordinator.ingest.run())),
-            asyncio.create_task(eternal("upkeep", coordinator.upkeep.run())),
-            asyncio.create_task(eternal("edge charges", coordinator.settling.run())),
-            asyncio.create_task(eternal("imports of costs", coordinator.imports.run())),
-            asyncio.create_task(eternal("policy", coordinator.engine.run())),
-            asyncio.create_task(eternal("publisher", coordinator.publisher.run())),
-            asyncio.create_task(eternal("queries", coordinator.readings.run(coordinator.steering.call))),
-            asyncio.create_task(eternal("interruptions", coordinator.interruptions.run())),
-            asyncio.create_task(eternal("costs", coordinator.costs.run())),
-            asyncio.create_task(eternal("overdue boards", coordinator.waking.run())),
-            asyncio.create_task(eternal("alerts", coordinator.telling.run())),
-            asyncio.create_task(eternal("reports", coordinator.reports.run())),
-            asyncio.create_task(eternal("levers", coordinator.levers.run())),
-            asyncio.create_task(eternal("presence", coordinator.presence.run())),
+            *(asyncio.create_task(eternal(name, work)) for name, work in coordinator.works()),
         ]
         coordinator.watch(tasks, own_broker)
         try:
@@ -304,14 +188,6 @@ def _door_socket(config: Config, stack: contextlib.ExitStack) -> socket.socket |
     return stack.enter_context(broker.listening_socket(host, port, "enroll.listen"))
 
 
-def _lease(config: Config, ledger: Ledger) -> Lease:
-    # Real time even under a virtual clock: it is about processes that die, not about fleets.
-    holder = f"{socket.gethostname()}:{os.getpid()}"[:100]
-    lasts_ms = round(config.coordinator.lease_s * 1000)
-    name = f"policy:{config.coordinator.fleet}"
-    return Lease(ledger.engine, name, holder, lasts_ms, lambda: int(time.time() * 1000))
-
-
 def _door(config: Config, coordinator: Coordinator) -> Listener:
     folder = Folder(config.enroll.folder)
     issuing = Issuing(
@@ -320,7 +196,7 @@ def _door(config: Config, coordinator: Coordinator) -> Listener:
         fleet=config.coordinator.fleet,
         broker=config.enroll.broker or config.broker.url,
         days=config.enroll.device_days,
-        policy_keys=lambda: [one.trusted for one in KeyFolder(Path(config.policy_keys.folder)).signers()],
+        policy_keys=lambda: [one.trusted for one in coordinator.ground.keys.signers()],
         now_ms=lambda: round(time.time() * 1000),  # TLS lives in real time, whatever the fleet's is
     )
     door = Door(issuing)

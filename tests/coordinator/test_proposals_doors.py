@@ -215,7 +215,7 @@ def test_the_running_coordinator_proposes_and_rolls_out_its_own_policy(tmp_path:
         None,
     )
     try:
-        levers = coordinator.levers
+        levers = coordinator.money.levers
         days = [
             a_charge(
                 key=str(day), start_ms=day, end_ms=day + DAY_MS, service=ELECTRICITY, billed=Decimal(100)

@@ -102,7 +102,7 @@ def test_before_anything_came_nothing_is_invented(client: Browser) -> None:
 
 def test_the_fleet_as_it_stands(client: Browser, coordinator: Coordinator, profile: BoardProfile) -> None:
     speak(coordinator, profile)
-    coordinator.steering.said(coordinator.steering.make())
+    coordinator.traffic.steering.said(coordinator.traffic.steering.make())
     fleet = client.get("/v1/fleet").json()
     assert (fleet["online"], fleet["watts"], fleet["requests_rps"], fleet["progress"]) == (
         1,

@@ -104,7 +104,7 @@ class World:
 
     @property
     def planned(self) -> dict[str, str]:
-        last = self.coordinator.plans.planner.last if self.coordinator else None
+        last = self.coordinator.traffic.plans.planner.last if self.coordinator else None
         return {one.device: one.point for one in last.shown.devices} if last else {}
 
     @property
@@ -114,7 +114,7 @@ class World:
     async def live(self) -> None:
         """Traffic by the table that stands, and everybody's tick."""
         while True:
-            if self.coordinator and (last := self.coordinator.steering.last):
+            if self.coordinator and (last := self.coordinator.traffic.steering.last):
                 self.weights = dict(last.message.weights)
             total = sum(self.weights.get(name, 0) for name in NAMES)
             for name, board in self.boards.items():
