@@ -3,6 +3,7 @@
 TIDEWATT_KUBECONFIG names the real one's file: an empty cluster with the definitions of tests/crds whole.
 """
 
+import json
 import os
 from collections.abc import Iterator
 from decimal import Decimal
@@ -358,6 +359,15 @@ class TestRightSizing(Contract):
             "limits": {"cpu": "498m", "memory": "910Mi"},
         }
 
+    def test_a_little_more_or_less_is_not_proposed_anew(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        applied(world)
+        monkeypatch.setitem(HISTORY, "cpu", day(0.21))
+        assert not world.driver.propose(world.driver.observe(), world.context)
+        monkeypatch.setitem(HISTORY, "cpu", day(0.4))
+        assert world.driver.propose(world.driver.observe(), world.context)
+
     def test_a_namespace_without_bounds_is_told(self, world: World, cluster: Cluster) -> None:
         pod = {
             "apiVersion": "v1",
@@ -380,3 +390,27 @@ def test_settings_that_cannot_work_are_told_in_sentences() -> None:
         RightSizing(enabled=True),
     )
     assert len(list(told)) == 7
+
+
+def test_a_cluster_is_found_by_a_file_and_its_commands_token(api: KubeApi, tmp_path: Path) -> None:
+    path = Path(kubeconfig(tmp_path, api, ""))
+    document = json.loads(path.read_text())
+    told = json.dumps({"kind": "ExecCredential", "status": {"token": TOKEN}})
+    asked = {"command": "echo", "args": [told], "env": [{"name": "A", "value": "b"}]}
+    document["users"] = [{"name": "u", "user": {"exec": asked}}]
+    path.write_text(json.dumps(document))
+    with kubernetes(KubernetesLever(kubeconfig=str(path)), "karpenter") as asking:
+        assert list(asking.items("/api/v1/nodes")) == []
+        assert asking.find("/apis/none/v1/things/x") is None
+    document["clusters"][0]["cluster"]["insecure-skip-tls-verify"] = True
+    path.write_text(json.dumps(document))
+    for changed, sentence in (
+        ({}, "insecure-skip-tls-verify"),
+        ({"current-context": "x"}, "no context is named"),
+    ):
+        path.write_text(json.dumps(document | changed))
+        with (
+            pytest.raises(LeverError, match=sentence),
+            kubernetes(KubernetesLever(kubeconfig=str(path)), "karpenter"),
+        ):
+            pass

@@ -201,20 +201,24 @@ def test_quantities_are_read_as_written(number: int) -> None:
 
 def test_a_managers_fields_are_told_from_others() -> None:
     containers = [{"name": "a", "image": "x", "args": ["b"]}, {"name": "b"}]
-    fields = {"f:spec": {"f:containers": {'k:{"name":"a"}': {".": {}, "f:name": {}, "f:args": {}}}}}
-    theirs = {"f:spec": {"f:containers": {'k:{"name":"a"}': {"f:image": {}}}, "f:replicas": {}}}
-    status = {"manager": "us", "operation": "Apply", "subresource": "status", "fieldsV1": {"f:status": {}}}
+    fields: dict[str, Any] = {
+        "f:spec": {"f:containers": {'k:{"name":"a"}': {".": {}, "f:name": {}, "f:args": {}}}}
+    }
+    theirs: dict[str, Any] = {
+        "f:spec": {"f:containers": {'k:{"name":"a"}': {"f:image": {}}}, "f:replicas": {}}
+    }
+    status: dict[str, Any] = {
+        "manager": "us",
+        "operation": "Apply",
+        "subresource": "status",
+        "fieldsV1": {"f:status": {}},
+    }
     document = {
         "metadata": {
             "managedFields": [
                 {"manager": "us", "operation": "Apply", "fieldsV1": fields},
                 {"manager": "us", "operation": "Update", "fieldsV1": theirs},
-                {
-                    "manager": "us",
-                    "operation": "Apply",
-                    "subresource": "status",
-                    "fieldsV1": {"f:status": {}},
-                },
+                status,
             ]
         },
         "spec": {"containers": containers, "replicas": 3},

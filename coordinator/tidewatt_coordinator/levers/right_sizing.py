@@ -22,7 +22,7 @@ from tidewatt_coordinator.levers.driver import (
 from tidewatt_coordinator.levers.kubernetes import Document, Kubernetes, kubernetes, reachable
 from tidewatt_coordinator.levers.managed import others
 from tidewatt_coordinator.levers.nodes import SERVICE, Node, node, requested, split
-from tidewatt_coordinator.levers.objects import Objects, made, settled
+from tidewatt_coordinator.levers.objects import Objects, settled
 from tidewatt_coordinator.levers.percentiles import Series
 from tidewatt_coordinator.levers.quotas import NAMESPACE, namespace, observed
 from tidewatt_coordinator.levers.settings_kubernetes import RightSizing
@@ -35,6 +35,7 @@ from tidewatt_coordinator.levers.usage import (
     saved,
     sized,
 )
+from tidewatt_coordinator.levers.vpa import autoscaler, near
 from tidewatt_coordinator.prices.book import PriceBook
 from tidewatt_coordinator.questions.changes import Selector
 
@@ -154,7 +155,7 @@ class RightSizingDriver:
         if not changes or facts["other_vpas"]:  # what two VPAs of one pod do is undefined
             return None
         after = self._after(one, changes, fixed)
-        if after == one.content:
+        if after == one.content or near(one.content, after, self._settings.step):
             return None
         day = datetime.fromtimestamp(context.now_ms / 1000, timezone.utc).date()
         nodes, book, region = msgspec.convert(facts["nodes"], list[Node]), self._book, self._settings.region
@@ -191,32 +192,7 @@ class RightSizingDriver:
                 for part in one.content
             }
         path = next(iter(one.content))
-        target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": one.target.split("/")[1]}
-        policies = [_policy(each, fixed) for each in changes]
-        every = {"containerName": "*", "mode": "Off"}
-        spec = {
-            "targetRef": target,
-            "updatePolicy": {"updateMode": self._settings.mode},
-            "resourcePolicy": {"containerPolicies": [*policies, every]},
-        }
-        return {path: made(path, "VerticalPodAutoscaler", spec)}
-
-
-def _policy(one: Sized, fixed: Sequence[str]) -> Document:
-    """No less than what was replayed, no more than the most of that and what is asked for now."""
-    controlled = [name for name in ("cpu", "memory") if name not in fixed]
-    low = {"cpu": cpu_text(one.size.cpu), "memory": memory_text(one.size.memory)}
-    high = {
-        "cpu": cpu_text(max(one.size.cpu, one.now.cpu)),
-        "memory": memory_text(max(one.size.memory, one.now.memory)),
-    }
-    return {
-        "containerName": one.name,
-        "controlledResources": controlled,
-        "controlledValues": "RequestsAndLimits",
-        "minAllowed": {name: low[name] for name in controlled},
-        "maxAllowed": {name: high[name] for name in controlled},
-    }
+        return {path: autoscaler(path, one.target.split("/")[1], changes, fixed, self._settings.mode)}
 
 
 def _resources(one: Sized, resources: dict[str, Any]) -> dict[str, Any]:
