@@ -64,6 +64,8 @@ def test_pods_drain_when_they_sleep_longer_than_they_are_sent_to_and_shorter_tha
     assert drains_well(template(15, 40), 15)
     assert drains_well(template(40, 40), 15)
     assert drains_well({"spec": {"containers": [{}]}}, 15)
+    command = {"lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", "sleep 20"]}}}}
+    assert not drains_well({"spec": {"containers": [command]}}, 15)
 
 
 # Replicas

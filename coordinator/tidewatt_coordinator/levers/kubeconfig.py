@@ -52,7 +52,7 @@ def _by_file(path: Path, context: str) -> httpx.Client:
     if cluster.get("insecure-skip-tls-verify"):
         raise LeverError(f"{path}: insecure-skip-tls-verify: give its certificate-authority instead")
     authority = _bytes(cluster, "certificate-authority", path)
-    trusted = ssl.create_default_context(cadata=authority.decode("ascii") if authority else None)
+    trusted = _trusted(authority, cluster["server"])
     certificate, key = (_bytes(user, name, path) for name in ("client-certificate", "client-key"))
     if certificate and key:
         with tempfile.NamedTemporaryFile(suffix=".pem") as both:  # ssl reads files alone; 0600
@@ -74,6 +74,14 @@ def _bytes(one: dict[str, Any], name: str, path: Path) -> bytes:
     if f"{name}-data" in one:
         return base64.b64decode(one[f"{name}-data"])
     return (path.parent / one[name]).read_bytes() if name in one else b""
+
+
+def _trusted(authority: bytes, url: str) -> ssl.SSLContext:
+    if not authority and url.startswith("http://"):
+        return ssl.SSLContext(
+            ssl.PROTOCOL_TLS_CLIENT
+        )  # never used: the world's authorities take long to read
+    return ssl.create_default_context(cadata=authority.decode("ascii") if authority else None)
 
 
 def _token(user: dict[str, Any], path: Path) -> str:

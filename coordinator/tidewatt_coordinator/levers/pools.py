@@ -99,13 +99,23 @@ def drains_well(template: Document, deregistration_s: int) -> str:
     spec = template["spec"]
     grace_s = spec.get("terminationGracePeriodSeconds", 30)
     for one in spec["containers"]:
-        sleep_s = ((one.get("lifecycle") or {}).get("preStop") or {}).get("sleep", {}).get("seconds", 0)
+        sleep_s = _sleep_s((one.get("lifecycle") or {}).get("preStop") or {})
         if deregistration_s < sleep_s < grace_s:
             return ""
     return (
         f"no container sleeps in preStop for longer than the {deregistration_s} s that its load balancer "
         f"still sends to it, and less than its {grace_s} s of grace"
     )
+
+
+def _sleep_s(hook: Document) -> float:
+    """How long a preStop hook sleeps: by Kubernetes' own `sleep`, or a command that ends in `sleep N`."""
+    if "sleep" in hook:
+        return float(hook["sleep"]["seconds"])
+    words = " ".join((hook.get("exec") or {}).get("command") or []).split()
+    if len(words) > 1 and words[-2].endswith("sleep") and words[-1].rstrip("s").isdigit():
+        return float(words[-1].rstrip("s"))
+    return 0.0
 
 
 def _node_class(terms: NodeClass) -> Document:
