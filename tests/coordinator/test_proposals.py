@@ -11,7 +11,8 @@ from tests.coordinator.test_drivers import a_recommendation
 
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.levers.driver import Context, Effect, Recommendation
-from tidewatt_coordinator.levers.settings import Lever, Levers
+from tidewatt_coordinator.levers.lever import Lever
+from tidewatt_coordinator.levers.settings import Levers
 from tidewatt_coordinator.levers.standing import canonical
 from tidewatt_coordinator.levers.twin import Killed, Twin
 from tidewatt_coordinator.proposals import orders

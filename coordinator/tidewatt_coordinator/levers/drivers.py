@@ -3,8 +3,12 @@
 from collections.abc import Callable, Sequence
 
 from tidewatt_coordinator.levers.driver import Driver
+from tidewatt_coordinator.levers.history import History
+from tidewatt_coordinator.levers.karpenter import KarpenterDriver
 from tidewatt_coordinator.levers.measured import Measured
 from tidewatt_coordinator.levers.power_policy import PowerPolicyDriver
+from tidewatt_coordinator.levers.replicas import ReplicasDriver
+from tidewatt_coordinator.levers.right_sizing import RightSizingDriver
 from tidewatt_coordinator.levers.s3_lifecycle import S3LifecycleDriver
 from tidewatt_coordinator.levers.settings import Levers
 from tidewatt_coordinator.prices.book import PriceBook
@@ -15,8 +19,12 @@ def drivers(
     settings: Levers, book: Callable[[], PriceBook], journal: Journal, fleet: str, now_ms: Callable[[], int]
 ) -> Sequence[Measured]:
     """Those that are enabled. `book` is only read if one of them needs prices."""
+    measured = History(settings.prometheus, settings.prometheus_token_file, now_ms)
     every: tuple[tuple[str, Callable[[], Driver]], ...] = (
+        ("karpenter", lambda: KarpenterDriver(settings.karpenter, book())),
         ("power_policy", lambda: PowerPolicyDriver(settings.power_policy, journal, fleet, now_ms)),
+        ("replicas", lambda: ReplicasDriver(settings.replicas, book(), measured.newest)),
+        ("right_sizing", lambda: RightSizingDriver(settings.right_sizing, book(), measured.history)),
         ("s3_lifecycle", lambda: S3LifecycleDriver(settings.s3_lifecycle, book())),
     )
     return [Measured(make()) for name, make in every if settings.of(name).enabled]

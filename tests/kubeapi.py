@@ -1,0 +1,438 @@
+"""A Kubernetes API server over real HTTP: server-side apply with managedFields and conflicts,
+resourceVersions, definitions that validate, and failures as told. Not good for anything else.
+"""
+
+import copy
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import parse_qs, urlsplit
+
+import jsonschema
+
+from tidewatt_coordinator.levers.kubeconfig import connect
+
+Document = dict[str, Any]
+Fields = frozenset[tuple[str, ...]]
+"""Paths of leaves, each step as managedFields writes it."""
+Fault = Literal["lost", "throttled", "timeout_before", "timeout_after", "broken", ""]
+
+#: By the field's name, the keys of lists that are maps in the built-in kinds that the tests use.
+KEYS = {
+    "containers": ("name",),
+    "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
+}
+BUILT_IN = (
+    "/api/v1/nodes", "/api/v1/pods", "/api/v1/resourcequotas", "/api/v1/limitranges",
+    "/apis/apps/v1/deployments", "/apis/autoscaling/v2/horizontalpodautoscalers",
+)  # fmt: skip
+CRDS = [json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "crds").glob("*.json"))]
+
+
+def closed(schema: Any) -> Any:
+    """The same that knows no other fields than its own: what fieldValidation=Strict refuses."""
+    if isinstance(schema, list):
+        return [closed(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: closed(value) for key, value in schema.items()}
+    if isinstance(schema.get("properties"), dict) and "additionalProperties" not in schema:
+        found["properties"] = {name: closed(one) for name, one in schema["properties"].items()}
+        found["additionalProperties"] = False
+    return found
+
+
+SCHEMAS = {
+    f"/apis/{one['group']}/{one['version']}/{one['plural']}": jsonschema.Draft7Validator(closed(one["spec"]))
+    for one in CRDS
+}
+
+
+def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every leaf of a configuration; a list without keys is one."""
+    if isinstance(value, dict) and value:
+        for name, held in value.items():
+            yield from leaves(held, (*path, f"f:{name}"))
+    elif isinstance(value, list) and path[-1][2:] in KEYS:
+        for one in value:
+            keys = {name: one[name] for name in KEYS[path[-1][2:]]}
+            step = "k:" + json.dumps(keys, sort_keys=True, separators=(",", ":"))
+            yield (*path, step)
+            yield from leaves(one, (*path, step))
+    else:
+        yield path
+
+
+def at(value: Any, path: tuple[str, ...]) -> Any:
+    """What stands at a leaf; None if nothing."""
+    for step in path:
+        if isinstance(value, list):
+            keys = json.loads(step[2:])
+            value = next((one for one in value if keys.items() <= one.items()), None)
+        else:
+            value = (value or {}).get(step[2:])
+    return value
+
+
+def put(document: Document, path: tuple[str, ...], value: Any) -> None:
+    """Make a leaf stand there, and what leads to it."""
+    node: Any = document
+    for step, after in zip(path, (*path[1:], ""), strict=True):
+        if step.startswith("k:"):
+            keys = json.loads(step[2:])
+            found = next((one for one in node if keys.items() <= one.items()), None)
+            if found is None:
+                found = dict(keys)
+                node.append(found)
+            node = found
+        elif after:
+            node = node.setdefault(step[2:], [] if after.startswith("k:") else {})
+        else:
+            node[step[2:]] = copy.deepcopy(value)
+
+
+def drop(document: Any, path: tuple[str, ...]) -> None:
+    """Take a leaf away, and what is empty without it."""
+    holder = at(document, path[:-1])
+    if isinstance(holder, list):
+        keys = json.loads(path[-1][2:])
+        holder[:] = [one for one in holder if not keys.items() <= one.items()]
+    elif holder:
+        holder.pop(path[-1][2:], None)
+    if holder == [] or (holder == {} and len(path) > 1):
+        drop(document, path[:-1])
+
+
+def tree(fields: Fields) -> Document:
+    """FieldsV1."""
+    found: Document = {}
+    for path in sorted(fields):
+        node = found
+        for step in path:
+            node = node.setdefault(step, {})
+        if path[-1].startswith("k:"):
+            node["."] = {}
+    return found
+
+
+def cluster_wide(path: str) -> str:
+    """The path without its namespace."""
+    words = path.split("/")
+    if "namespaces" in words:
+        del words[words.index("namespaces") : words.index("namespaces") + 2]
+    return "/".join(words)
+
+
+def configured(document: Document) -> Document:
+    """What managers own: not what the server says by itself."""
+    metadata = {
+        key: document["metadata"][key] for key in ("labels", "annotations") if key in document["metadata"]
+    }
+    rest = {
+        key: value
+        for key, value in document.items()
+        if key not in ("apiVersion", "kind", "metadata", "status")
+    }
+    return rest | ({"metadata": metadata} if metadata else {})
+
+
+class Refused(Exception):
+    """An answer other than 200."""
+
+    def __init__(self, status: int, message: str, causes: list[Document] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = {
+            "kind": "Status",
+            "code": status,
+            "message": message,
+            "details": {"causes": causes or []},
+        }
+
+
+class KubeApi:
+    """Objects by path, with who manages what."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Document] = {}
+        self.managers: dict[str, dict[tuple[str, str], Fields]] = {}
+        self.kinds = {*SCHEMAS, *BUILT_IN}
+        """Paths of lists that are there though empty."""
+        self.faults: list[Fault] = []
+        """One for each write, used up from the front; of an Apply that is no dry run."""
+        self.writes = 0
+        self.url = ""
+        self._version = 0
+
+    def create(self, path: str, document: Document, manager: str) -> Document:
+        """As a client does that doesn't know server-side apply."""
+        path = f"{path}/{document['metadata']['name']}"
+        self._validate(path, document)
+        self._store(path, document, {(manager, "Update"): frozenset(leaves(configured(document)))})
+        return document
+
+    def replace(self, path: str, now: Document, manager: str) -> Document:
+        """What changed becomes its manager's."""
+        before = self.objects[path.removesuffix("/status")]
+        if now["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"]:
+            raise Refused(409, "the object has been modified")
+        if path.endswith("/status"):
+            before["status"] = now["status"]
+            self._touch(path.removesuffix("/status"))
+            return before
+        paths = frozenset(leaves(configured(now)))
+        changed = frozenset(one for one in paths if at(before, one) != at(now, one))
+        managers = {who: (owned & paths) - changed for who, owned in self.managers[path].items()}
+        mine = (manager, "Update")
+        managers[mine] = managers.get(mine, frozenset()) | changed
+        self._store(path, now, managers)
+        return now
+
+    def find(self, path: str) -> Document:
+        if path in self.objects:
+            return self.objects[path]
+        below = [one for name, one in sorted(self.objects.items()) if self._in(path, name)]
+        kind = cluster_wide(path)
+        if kind in self.kinds or any(one.startswith(f"{kind}/") for one in self.kinds):
+            return {"kind": "List", "items": below, "metadata": {}}
+        raise Refused(404, f"{path} not found")
+
+    def apply(self, path: str, body: Document, manager: str, *, force: bool, dry_run: bool) -> Document:
+        live, who = self.objects.get(path), (manager, "Apply")
+        version = body["metadata"].pop("resourceVersion", None)
+        if version is not None and (live is None or live["metadata"]["resourceVersion"] != version):
+            raise Refused(409, "the object has been modified")
+        managers = dict(self.managers.get(path, {}))
+        wanted = configured(body)
+        paths = frozenset(leaves(wanted)) if wanted else frozenset()
+        if live:
+            self._conflicts(live, wanted, paths, managers, who, force=force)
+        merged = (
+            copy.deepcopy(live) if live else {key: body[key] for key in ("apiVersion", "kind", "metadata")}
+        )
+        others = frozenset[tuple[str, ...]]().union(*(owned for one, owned in managers.items() if one != who))
+        gone = managers.get(who, frozenset()) - paths - others
+        for one in sorted(gone):
+            if not any(one[:length] in gone for length in range(1, len(one))):
+                drop(merged, one)
+        for one in sorted(paths):
+            put(merged, one, at(wanted, one))
+        self._validate(path, merged)
+        if dry_run:
+            return merged
+        same = live is not None and configured(live) == configured(merged) and managers.get(who) == paths
+        managers[who] = paths
+        if force:
+            managers = {one: owned - paths if one != who else owned for one, owned in managers.items()}
+        if not same:
+            self._store(path, merged, {one: owned for one, owned in managers.items() if owned})
+        return self.objects[path]
+
+    def delete(self, path: str, preconditions: Mapping[str, str]) -> Document:
+        live = self.find(path)
+        if any(live["metadata"][key] != value for key, value in preconditions.items()):
+            raise Refused(409, "the precondition doesn't hold")
+        del self.objects[path], self.managers[path]
+        self.writes += 1
+        return {"kind": "Status", "status": "Success"}
+
+    def _conflicts(
+        self,
+        live: Document,
+        wanted: Document,
+        paths: Fields,
+        managers: Any,
+        who: tuple[str, str],
+        *,
+        force: bool,
+    ) -> None:
+        found = [
+            (manager, one)
+            for (manager, kind), owned in managers.items()
+            if (manager, kind) != who
+            for one in sorted(owned & paths)
+            if not one[-1].startswith("k:") and at(live, one) != at(wanted, one)
+        ]
+        if found and not force:
+            causes = [
+                {
+                    "reason": "FieldManagerConflict",
+                    "message": f'conflict with "{manager}"',
+                    "field": ".".join(one),
+                }
+                for manager, one in found
+            ]
+            said = ", ".join(f'conflict with "{manager}": {".".join(one)}' for manager, one in found)
+            raise Refused(409, f"Apply failed with {len(found)} conflicts: {said}", causes)
+
+    def _validate(self, path: str, document: Document) -> None:
+        schema = SCHEMAS.get(cluster_wide(path).rpartition("/")[0])
+        if schema is None:
+            return
+        errors = [f"{error.json_path}: {error.message}" for error in schema.iter_errors(document["spec"])]
+        if errors:
+            raise Refused(422, f"{document['kind']} is invalid: {'; '.join(errors)}")
+
+    def _store(self, path: str, document: Document, managers: dict[tuple[str, str], Fields]) -> None:
+        old = self.objects.get(path)
+        metadata = document.setdefault("metadata", {})
+        metadata.setdefault("uid", f"uid-{self._version}")
+        changed = old is None or old.get("spec") != document.get("spec")
+        metadata["generation"] = metadata.get("generation", 0) + changed
+        metadata["managedFields"] = [
+            {"manager": manager, "operation": kind, "fieldsType": "FieldsV1", "fieldsV1": tree(owned)}
+            for (manager, kind), owned in managers.items()
+        ]
+        self.objects[path], self.managers[path] = document, managers
+        self.writes += 1
+        self._touch(path)
+
+    def _touch(self, path: str) -> None:
+        self._version += 1
+        self.objects[path]["metadata"]["resourceVersion"] = str(self._version)
+
+    def _in(self, listed: str, path: str) -> bool:
+        inside = path.rpartition("/")[0]
+        return listed in (inside, cluster_wide(inside))
+
+
+class _Answers(BaseHTTPRequestHandler):
+    api: KubeApi
+    token: str
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer is one packet
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:
+        self._answer(lambda path, _query, _body: self.api.find(path))
+
+    def do_POST(self) -> None:
+        self._answer(lambda path, query, body: self.api.create(path, body, query["fieldManager"][0]))
+
+    def do_PUT(self) -> None:
+        self._answer(lambda path, query, body: self.api.replace(path, body, query["fieldManager"][0]))
+
+    def do_PATCH(self) -> None:
+        self._answer(self._apply)
+
+    def do_DELETE(self) -> None:
+        self._answer(lambda path, _query, body: self.api.delete(path, body.get("preconditions") or {}))
+
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing."""
+
+    def _apply(self, path: str, query: dict[str, list[str]], body: Document) -> Document:
+        assert self.headers["Content-Type"] == "application/apply-patch+yaml"
+        assert query["fieldValidation"] == ["Strict"]
+        dry_run, force = "dryRun" in query, query.get("force") == ["true"]
+        fault = self.api.faults.pop(0) if self.api.faults and not dry_run else ""
+        if fault == "lost":
+            raise Refused(409, "the object has been modified")
+        if fault == "throttled":
+            raise Refused(429, "too many requests")
+        if fault == "broken":
+            raise Refused(500, "etcd leader changed")
+        if fault == "timeout_before":
+            raise ConnectionAbortedError
+        found = self.api.apply(path, body, query["fieldManager"][0], force=force, dry_run=dry_run)
+        if fault == "timeout_after":
+            raise ConnectionAbortedError
+        return found
+
+    def _answer(self, what: Callable[[str, dict[str, list[str]], Document], Document]) -> None:
+        where = urlsplit(self.path)
+        length = int(self.headers.get("Content-Length") or 0)
+        body = json.loads(self.rfile.read(length) or b"{}")
+        try:
+            if self.headers["Authorization"] != f"Bearer {self.token}":
+                raise Refused(401, "Unauthorized")  # noqa: TRY301 - as every other
+            status, document = 200, what(where.path, parse_qs(where.query), body)
+        except Refused as error:
+            status, document = error.status, error.body
+        except ConnectionAbortedError:
+            self.close_connection = True
+            return
+        content = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@contextmanager
+def kube_api(token: str) -> Iterator[KubeApi]:
+    """One that listens while the context lasts."""
+    api = KubeApi()
+    answers = type("Answers", (_Answers,), {"api": api, "token": token})
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), answers)
+    listening.daemon_threads = True
+    api.url = f"http://127.0.0.1:{listening.server_address[1]}"
+    thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield api
+    finally:
+        listening.shutdown()
+        listening.server_close()
+        thread.join()
+
+
+class Cluster:
+    """Somebody else at an API server, be it the stand-in or a real one."""
+
+    def __init__(self, kubeconfig: str) -> None:
+        self.kubeconfig = kubeconfig
+        self._client = connect(kubeconfig, "")
+        self._made: list[str] = []
+
+    def create(self, path: str, document: Document, status: Document | None = None) -> None:
+        """In the list at `path`."""
+        self._ask("POST", f"{path}?fieldManager=kubectl", copy.deepcopy(document))
+        self._made.append(f"{path}/{document['metadata']['name']}")
+        if status:
+            self.status(self._made[-1], status)
+
+    def update(self, path: str, change: Callable[[Document], object]) -> None:
+        """Read, change, replace."""
+        now = self.find(path)
+        change(now)
+        self._ask("PUT", f"{path}?fieldManager=kubectl", now)
+
+    def status(self, path: str, status: Document) -> None:
+        """As a controller says it."""
+        now = self.find(path)
+        self._ask("PUT", f"{path}/status?fieldManager=controller", now | {"status": status})
+
+    def find(self, path: str) -> Document:
+        return self._ask("GET", path)
+
+    def names(self, path: str) -> list[str]:
+        return [one["metadata"]["name"] for one in self._ask("GET", path)["items"]]
+
+    def close(self) -> None:
+        for path in self._made:
+            self._client.request("DELETE", path)
+        self._client.close()
+
+    def _ask(self, method: str, path: str, body: Document | None = None) -> Document:
+        answer = self._client.request(method, path, json=body)
+        assert answer.is_success, answer.text
+        found: Document = answer.json()
+        return found
+
+
+def kubeconfig(folder: Path, api: KubeApi, token: str) -> str:
+    """A file by which clients find it."""
+    path = folder / "kubeconfig"
+    document = {
+        "current-context": "here",
+        "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": api.url}}],
+        "users": [{"name": "u", "user": {"token": token}}],
+    }
+    path.write_text(json.dumps(document))
+    return str(path)
