@@ -12,7 +12,6 @@ import msgspec
 from tidewatt_agent import VERSION
 from tidewatt_agent.capture import capture, private_words, redact
 from tidewatt_agent.config import Config
-from tidewatt_agent.daemon import clock_is_set, profile_of, readers_of
 from tidewatt_agent.finding import Finding, Level
 from tidewatt_agent.linkchecks import link_findings
 from tidewatt_agent.load.endpoint import Endpoint
@@ -21,6 +20,7 @@ from tidewatt_agent.power import total_watts
 from tidewatt_agent.recognise import recognise
 from tidewatt_agent.recording import save
 from tidewatt_agent.rivals import find_rivals
+from tidewatt_agent.setup import clock_is_set, profile_of, readers_of
 from tidewatt_agent.spool import FILE_NAME
 from tidewatt_agent.spoolcheck import trouble
 from tidewatt_agent.sysfs.rails import read_rails

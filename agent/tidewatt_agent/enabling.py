@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 
 from tidewatt_agent.config import Config
-from tidewatt_agent.daemon import profile_of
 from tidewatt_agent.hands import SocketHands
 from tidewatt_agent.recognise import recognise
 from tidewatt_agent.rivals import find_rivals
+from tidewatt_agent.setup import profile_of
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_link.durable import replace_file
 from tidewatt_wire.documents import decode_text

@@ -9,13 +9,13 @@ from tests.secured import Pki
 from tests.world import ignore
 
 from tidewatt_agent.config import parse_config
-from tidewatt_agent.daemon import capabilities_of, outbox_of
 from tidewatt_agent.foresight import Foresight
 from tidewatt_agent.hands import FoldedHands, SocketHands
 from tidewatt_agent.learning import Learning
 from tidewatt_agent.link import Link
 from tidewatt_agent.linkmetrics import link_families
 from tidewatt_agent.outbox import Outbox
+from tidewatt_agent.setup import capabilities_of, outbox_of
 from tidewatt_agent.spool import Spool
 from tidewatt_agent.status import Status, parse, sentences, summarise
 from tidewatt_governor.boards import BoardProfile

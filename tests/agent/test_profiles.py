@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tidewatt_agent.config import Board, Config, parse_config
-from tidewatt_agent.daemon import profile_of
 from tidewatt_agent.recognise import BoardIdentity
+from tidewatt_agent.setup import profile_of
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_wire.documents import DocumentError, to_toml
 

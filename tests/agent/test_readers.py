@@ -15,9 +15,9 @@ from tests.world import laid_out, until
 
 from tidewatt_agent import jtop, readers
 from tidewatt_agent.config import parse_config
-from tidewatt_agent.daemon import clock_is_set, readers_of
 from tidewatt_agent.jtop import JtopReader, sample_of
 from tidewatt_agent.readers import Probe, ReaderCounts, ReaderLostError, Readers, TimedSample, Waiting
+from tidewatt_agent.setup import clock_is_set, readers_of
 from tidewatt_governor.sample import Clocked, Core, Fan, Memory, Rail, Sample, Temperature
 from tidewatt_wire.clock import Clock, Timebase
 

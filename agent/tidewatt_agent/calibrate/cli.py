@@ -21,7 +21,6 @@ from tidewatt_agent.calibrate.drive import TooSlowToAskError
 from tidewatt_agent.calibrate.neighbours import fleet_policy, who_governs
 from tidewatt_agent.calibrate.sweep import Sweep, table
 from tidewatt_agent.config import Config, http_url, without_user
-from tidewatt_agent.daemon import profile_of, readers_of
 from tidewatt_agent.eyes import Eyes
 from tidewatt_agent.hands import Hands, SocketHands
 from tidewatt_agent.hold import seconds
@@ -29,6 +28,7 @@ from tidewatt_agent.load.endpoint import Applications
 from tidewatt_agent.power import Calibration, PowerRule
 from tidewatt_agent.readers import Readers
 from tidewatt_agent.recognise import recognise
+from tidewatt_agent.setup import profile_of, readers_of
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_governor.calibrate import Plan, calibrated

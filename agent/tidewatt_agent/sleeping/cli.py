@@ -10,9 +10,9 @@ from pathlib import Path
 import aiomqtt
 
 from tidewatt_agent.config import Config, kept_in
-from tidewatt_agent.daemon import readers_of
 from tidewatt_agent.power import Calibration, PowerRule
 from tidewatt_agent.readers import Readers
+from tidewatt_agent.setup import readers_of
 from tidewatt_agent.sleeping import verdict
 from tidewatt_agent.sleeping.door import SleepDoor
 from tidewatt_agent.sleeping.machine import identity_of
