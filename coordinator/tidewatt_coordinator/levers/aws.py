@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from tidewatt_coordinator.levers.driver import LeverError, Lost, Probe, Throttled, Unsure
-from tidewatt_coordinator.levers.settings import AwsLever
+from tidewatt_coordinator.levers.lever import AwsLever
 
 #: Real seconds to connect, and to wait for an answer.
 CONNECT_S, ANSWER_S = 5.0, 30.0
@@ -23,6 +23,7 @@ THROTTLES = (
 )  # fmt: skip
 LOST = (
     "PreconditionFailed", "ConditionalRequestConflict", "InvalidIfMatchVersion", "ResourceConflictException",
+    "PreconditionFailedException", "HealthCheckVersionMismatch",
     "ConflictException", "OperationAborted", "RevisionIdMismatch", "ResourceInUseException",
 )  # fmt: skip
 SERVER_ERROR = 500

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Sequence
 
+from tidewatt_coordinator.levers.aws_lambda import LambdaDriver
+from tidewatt_coordinator.levers.cloudfront import CloudFrontDriver
 from tidewatt_coordinator.levers.driver import Driver
 from tidewatt_coordinator.levers.measured import Measured
 from tidewatt_coordinator.levers.power_policy import PowerPolicyDriver
+from tidewatt_coordinator.levers.route53 import Route53Driver
 from tidewatt_coordinator.levers.s3_lifecycle import S3LifecycleDriver
+from tidewatt_coordinator.levers.s3_storage import S3StorageDriver
 from tidewatt_coordinator.levers.settings import Levers
 from tidewatt_coordinator.prices.book import PriceBook
 from tidewatt_coordinator.rollout.journal import Journal
@@ -17,6 +21,10 @@ def drivers(
     """Those that are enabled. `book` is only read if one of them needs prices."""
     every: tuple[tuple[str, Callable[[], Driver]], ...] = (
         ("power_policy", lambda: PowerPolicyDriver(settings.power_policy, journal, fleet, now_ms)),
+        ("cloudfront", lambda: CloudFrontDriver(settings.cloudfront, book(), now_ms)),
+        ("aws_lambda", lambda: LambdaDriver(settings.aws_lambda, book(), now_ms)),
+        ("route53", lambda: Route53Driver(settings.route53, book())),
+        ("s3_storage", lambda: S3StorageDriver(settings.s3_storage, book(), now_ms)),
         ("s3_lifecycle", lambda: S3LifecycleDriver(settings.s3_lifecycle, book())),
     )
     return [Measured(make()) for name, make in every if settings.of(name).enabled]

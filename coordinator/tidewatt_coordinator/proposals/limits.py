@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tidewatt_coordinator.levers.settings import Lever, Levers
+from tidewatt_coordinator.levers.lever import Lever
+from tidewatt_coordinator.levers.settings import Levers
 from tidewatt_coordinator.proposals.score import score
 from tidewatt_coordinator.proposals.state import Proposal
 
