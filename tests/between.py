@@ -25,6 +25,8 @@ class Between:
         self.faults: list[Fault] = []
         self.changes: list[tuple[str, str, dict[str, str]]] = []
         """Method, path and headers of what changed something."""
+        # Made once: every client reads all certificates there are.
+        self.client = httpx.Client(timeout=20)
         self.answers: list[Answer] = []
         """For calls that the stand-in behind doesn't know: the first that answers is taken."""
 
@@ -41,7 +43,7 @@ class Between:
             if (found := one(method, path, body)) is not None:
                 return *found, {"Content-Type": "application/json"}
         kept = {k: v for k, v in headers.items() if k.lower() not in ("host", "connection", "content-length")}
-        got = httpx.request(method, self.upstream + path, headers=kept, content=body, timeout=20)
+        got = self.client.request(method, self.upstream + path, headers=kept, content=body)
         gone = ("content-length", "transfer-encoding", "connection", "content-encoding", "server", "date")
         return got.status_code, got.content, {k: v for k, v in got.headers.items() if k.lower() not in gone}
 
@@ -90,3 +92,4 @@ def between(upstream: str) -> Iterator[Between]:
         server.shutdown()
         server.server_close()
         thread.join()
+        proxy.client.close()

@@ -405,7 +405,7 @@ class TestRoute53(Enduring):
 
 #: Of the stand-in's distributions no functions are told: this is the shape of AWS's answer.
 AT_THE_EDGE = (
-    b'<?xml version="1.0"?><DistributionList><Marker/><MaxItems>100</MaxItems><IsTruncated>false</IsTruncated>'
+    b'<?xml version="1.0"?><DistributionList><MaxItems>100</MaxItems><IsTruncated>false</IsTruncated>'
     b"<Quantity>1</Quantity><Items><DistributionSummary><Id>E1</Id><DefaultCacheBehavior>"
     b"<TargetOriginId>o</TargetOriginId><LambdaFunctionAssociations><Quantity>1</Quantity><Items>"
     b"<LambdaFunctionAssociation><LambdaFunctionARN>arn:aws:lambda:us-east-1:123456789012:function:at-the-edge:3"

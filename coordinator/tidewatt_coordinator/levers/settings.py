@@ -64,7 +64,11 @@ class Levers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def wrong_levers(levers: Levers) -> Iterator[str]:
     """What no single key shows to be wrong, one sentence each."""
-    for what, url in (("levers.prometheus", levers.prometheus), ("endpoint", levers.s3_lifecycle.endpoint)):
+    sections = {name: levers.of(name) for name in levers.__struct_fields__}
+    ends = {
+        f"levers.{name}.endpoint": one.endpoint for name, one in sections.items() if isinstance(one, AwsLever)
+    }
+    for what, url in [("levers.prometheus", levers.prometheus), *ends.items()]:
         if url and not url.startswith(("http://", "https://")):
             yield f"{what} {url!r} is not http://HOST or https://HOST"
     for window in levers.freeze:
