@@ -18,6 +18,7 @@ from tests.between import Between, Fault, between
 from tests.contract import Contract, World, applied, how, order, proposed
 from tests.costing import aws
 
+from tidewatt_coordinator.config import parse_config
 from tidewatt_coordinator.levers.aws_lambda import LambdaDriver
 from tidewatt_coordinator.levers.cloudfront import CloudFrontDriver
 from tidewatt_coordinator.levers.cloudfront_logs import locations
@@ -27,6 +28,7 @@ from tidewatt_coordinator.levers.lambda_use import right_concurrency, right_size
 from tidewatt_coordinator.levers.route53 import Route53Driver
 from tidewatt_coordinator.levers.s3_classes import GIGABYTE, Holding, Object, Prices, choices
 from tidewatt_coordinator.levers.s3_storage import RULE, S3StorageDriver
+from tidewatt_coordinator.levers.settings import Levers, wrong_levers
 from tidewatt_coordinator.levers.settings_edge import CloudFront, Lambda, Route53, S3Storage, Viewers
 from tidewatt_coordinator.levers.standing import standing
 from tidewatt_coordinator.prices.files import load_book
@@ -80,7 +82,8 @@ class Enduring(Contract):
 
     @staticmethod
     def carry(world: World, line: Between, one: Any, at: int, fault: Fault, goal: str) -> None:
-        line.faults[:] = [*[""] * at, fault]
+        good: list[Fault] = [""] * at
+        line.faults[:] = [*good, fault]
         put = one.after if goal == "applied" else one.before
         for _ in range(5):
             seen = world.driver.read(one.target)
@@ -112,9 +115,7 @@ NOTES = {
 
 def viewers() -> dict[str, Viewers]:
     return {
-        region: Viewers(
-            gb=Decimal(share) * 50_000, requests=round(float(share) * 1e8), p50_ms=p50, p95_ms=p95
-        )
+        region: Viewers(gb=float(share) * 50_000, requests=round(float(share) * 1e8), p50_ms=p50, p95_ms=p95)
         for region, (share, p50, p95) in NOTES.items()
     }
 
@@ -251,7 +252,7 @@ class TestCloudFront(Enduring):
         told = {"us": ("0.93", 20), "in": ("0.04", 62), "sa": ("0.02", 88), "au": ("0.01", 75)}
         mix = given(
             {
-                region: Viewers(gb=Decimal(1), requests=round(float(share) * 1e6), p50_ms=ms, p95_ms=ms)
+                region: Viewers(gb=1, requests=round(float(share) * 1e6), p50_ms=ms, p95_ms=ms)
                 for region, (share, ms) in told.items()
             }
         )
@@ -260,6 +261,16 @@ class TestCloudFront(Enduring):
 
     def test_a_log_that_is_no_log_says_nothing(self) -> None:
         assert measured(lines("#Fields: date\nx\ty\n\nnonsense", locations()), 7, 1) is None
+
+
+def test_a_mix_is_read_from_the_configuration_and_wrong_ends_are_told() -> None:
+    text = "[levers.cloudfront.mix.E1.us]\ngb = 4.5\nrequests = 3\np50_ms = 3\np95_ms = 9\n"
+    levers = parse_config(text, name="c.toml").levers
+    assert levers.cloudfront.mix == {"E1": {"us": Viewers(gb=4.5, requests=3, p50_ms=3, p95_ms=9)}}
+    wrong = Levers(route53=Route53(endpoint="localhost:5000"))
+    assert list(wrong_levers(wrong)) == [
+        "levers.route53.endpoint 'localhost:5000' is not http://HOST or https://HOST"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -439,15 +450,17 @@ class TestLambdaMemory(Enduring):
         watch = boto3.client("cloudwatch", region_name="us-east-1", endpoint_url=cloud)
         logs = boto3.client("logs", region_name="us-east-1", endpoint_url=cloud)
         for name in ("resize", "at-the-edge"):
-            for back in range(1, 9):
-                for metric, value in (("Invocations", 1_000_000.0), ("Duration", 120_000_000.0)):
-                    one = {
-                        "MetricName": metric,
-                        "Dimensions": [{"Name": "FunctionName", "Value": name}],
-                        "Timestamp": NOW - timedelta(days=back),
-                        "Value": value,
-                    }
-                    watch.put_metric_data(Namespace="AWS/Lambda", MetricData=[one])
+            data = [
+                {
+                    "MetricName": metric,
+                    "Dimensions": [{"Name": "FunctionName", "Value": name}],
+                    "Timestamp": NOW - timedelta(days=back),
+                    "Value": value,
+                }
+                for back in range(1, 9)
+                for metric, value in (("Invocations", 1_000_000.0), ("Duration", 120_000_000.0))
+            ]
+            watch.put_metric_data(Namespace="AWS/Lambda", MetricData=data)
             group = {"logGroupName": f"/aws/lambda/{name}"}
             logs.create_log_group(**group)
             logs.create_log_stream(**group, logStreamName="s")
@@ -562,8 +575,8 @@ class TestLambdaHeldReady(Enduring):
         )
         fresh.answers.append(lambda _m, path, _b: (200, b'{"Aliases": []}') if "aliases" in path else None)
         watch = boto3.client("cloudwatch", region_name="us-east-1", endpoint_url=cloud)
-        for back in range(1, 10):
-            one = {
+        data = [
+            {
                 "MetricName": "ProvisionedConcurrencyUtilization",
                 "Dimensions": [
                     {"Name": "FunctionName", "Value": "resize"},
@@ -572,7 +585,9 @@ class TestLambdaHeldReady(Enduring):
                 "Timestamp": NOW - timedelta(days=back),
                 "Value": 0.3,
             }
-            watch.put_metric_data(Namespace="AWS/Lambda", MetricData=[one])
+            for back in range(1, 10)
+        ]
+        watch.put_metric_data(Namespace="AWS/Lambda", MetricData=data)
         watch.close()
         return World(
             driver=LambdaDriver(Lambda(endpoint=fresh.url), BOOK, lambda: NOW_MS),

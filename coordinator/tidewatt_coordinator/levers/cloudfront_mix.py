@@ -86,7 +86,9 @@ class Mix(msgspec.Struct, frozen=True, kw_only=True):
 def given(viewers: Mapping[str, Viewers]) -> Mix:
     """A mix that somebody tells: latencies are log-normal through the two that he knows."""
     by_region = {
-        region: Audience(gb=one.gb, requests=one.requests, ms=_log_normal(one.p50_ms, one.p95_ms))
+        region: Audience(
+            gb=Decimal(str(one.gb)), requests=one.requests, ms=_log_normal(one.p50_ms, one.p95_ms)
+        )
         for region, one in viewers.items()
     }
     return Mix(by_region=by_region, evidence=["the mix of viewers is the one of the configuration"])

@@ -1,6 +1,5 @@
 """The sections of the levers at the edge: CloudFront, Lambda, Route 53 and S3's storage classes."""
 
-from decimal import Decimal
 from typing import Annotated
 
 import msgspec
@@ -15,7 +14,7 @@ Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=60_000)]
 class Viewers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the viewers of one region ask for in a month."""
 
-    gb: Annotated[Decimal, msgspec.Meta(ge=0)]
+    gb: Annotated[float, msgspec.Meta(ge=0, le=1e12)]
     requests: Annotated[int, msgspec.Meta(ge=0)]
     p50_ms: Milliseconds
     p95_ms: Milliseconds
