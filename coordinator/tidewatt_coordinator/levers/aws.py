@@ -23,6 +23,7 @@ THROTTLES = (
 )  # fmt: skip
 LOST = (
     "PreconditionFailed", "ConditionalRequestConflict", "InvalidIfMatchVersion", "ResourceConflictException",
+    "PreconditionFailedException", "HealthCheckVersionMismatch",
     "ConflictException", "OperationAborted", "RevisionIdMismatch", "ResourceInUseException",
 )  # fmt: skip
 SERVER_ERROR = 500

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+from tidewatt_coordinator.levers.aws_lambda import LambdaDriver
+from tidewatt_coordinator.levers.cloudfront import CloudFrontDriver
 from tidewatt_coordinator.levers.driver import Driver
 from tidewatt_coordinator.levers.history import History
 from tidewatt_coordinator.levers.karpenter import KarpenterDriver
@@ -9,7 +11,9 @@ from tidewatt_coordinator.levers.measured import Measured
 from tidewatt_coordinator.levers.power_policy import PowerPolicyDriver
 from tidewatt_coordinator.levers.replicas import ReplicasDriver
 from tidewatt_coordinator.levers.right_sizing import RightSizingDriver
+from tidewatt_coordinator.levers.route53 import Route53Driver
 from tidewatt_coordinator.levers.s3_lifecycle import S3LifecycleDriver
+from tidewatt_coordinator.levers.s3_storage import S3StorageDriver
 from tidewatt_coordinator.levers.settings import Levers
 from tidewatt_coordinator.prices.book import PriceBook
 from tidewatt_coordinator.rollout.journal import Journal
@@ -25,6 +29,10 @@ def drivers(
         ("power_policy", lambda: PowerPolicyDriver(settings.power_policy, journal, fleet, now_ms)),
         ("replicas", lambda: ReplicasDriver(settings.replicas, book(), measured.newest)),
         ("right_sizing", lambda: RightSizingDriver(settings.right_sizing, book(), measured.history)),
+        ("cloudfront", lambda: CloudFrontDriver(settings.cloudfront, book(), now_ms)),
+        ("aws_lambda", lambda: LambdaDriver(settings.aws_lambda, book(), now_ms)),
+        ("route53", lambda: Route53Driver(settings.route53, book())),
+        ("s3_storage", lambda: S3StorageDriver(settings.s3_storage, book(), now_ms)),
         ("s3_lifecycle", lambda: S3LifecycleDriver(settings.s3_lifecycle, book())),
     )
     return [Measured(make()) for name, make in every if settings.of(name).enabled]

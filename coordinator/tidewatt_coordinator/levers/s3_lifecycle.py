@@ -1,33 +1,25 @@
-"""S3: a rule of our own in a bucket's lifecycle that ends uploads which nobody completes.
-
-The API replaces a bucket's whole lifecycle and has no precondition, so it is read, merged and written back
-within one breath; foreign rules go back as they came. A part of the setting is one of our rules, by its ID.
-"""
+"""S3: a rule of our own in a bucket's lifecycle that ends uploads which nobody completes."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
 
-from tidewatt_coordinator.levers.aws import Aws, Refusal, aws, installed
+from tidewatt_coordinator.levers.aws import Aws, aws, installed
 from tidewatt_coordinator.levers.driver import (
-    Content,
     Context,
-    Lost,
     Order,
     Probe,
     Recommendation,
     Saving,
     Setting,
 )
+from tidewatt_coordinator.levers.s3_rules import OURS, bucket_of, lifecycle, merge, our_rules
 from tidewatt_coordinator.levers.settings import S3Lifecycle
-from tidewatt_coordinator.levers.standing import expected
 from tidewatt_coordinator.money import FINEST
 from tidewatt_coordinator.prices.book import PriceBook
 from tidewatt_coordinator.questions.changes import Selector
 
-#: Rules whose ID begins so are ours.
-OURS = "tidewatt-"
 RULE = f"{OURS}abort-uploads"
 #: The bill's name of the service.
 SERVICE = "Amazon Simple Storage Service"
@@ -70,32 +62,17 @@ class S3LifecycleDriver:
     def send(self, order: Order) -> None:
         """Merge our rules into the bucket's."""
         with aws("s3", self._settings) as s3:
-            now = _lifecycle(s3, _bucket(order.target))
-            if not expected(order.expect, _ours(now)):
-                raise Lost(f"{order.target}: our rules are not as they were when this was ordered")
-            rules = [rule for rule in now.get("Rules", []) if rule.get("ID") not in order.put]
-            rules += [rule for _, rule in sorted(order.put.items()) if rule is not None]
-            if not rules:
-                s3.call("DeleteBucketLifecycle", Bucket=_bucket(order.target))
-                return
-            kept = {key: now[key] for key in ("TransitionDefaultMinimumObjectSize",) if key in now}
-            configuration = {"Rules": rules}
-            s3.call(
-                "PutBucketLifecycleConfiguration",
-                Bucket=_bucket(order.target),
-                LifecycleConfiguration=configuration,
-                **kept,
-            )
+            merge(s3, order)
 
     def _setting(self, s3: Aws, target: str, *, facts: bool) -> Setting:
-        now = _lifecycle(s3, _bucket(target))
+        now = lifecycle(s3, bucket_of(target))
         found: dict[str, Any] = {}
         if facts:
             found = {
                 "ends_uploads": any(_ends_uploads(rule) for rule in now.get("Rules", [])),
-                "uploads": list(_uploads(s3, _bucket(target))),
+                "uploads": list(_uploads(s3, bucket_of(target))),
             }
-        return Setting(target=target, content={RULE: None} | _ours(now), facts=found)
+        return Setting(target=target, content={RULE: None} | our_rules(now), facts=found)
 
     def _stale(self, one: Setting, context: Context) -> list[dict[str, int]]:
         before_ms = context.now_ms - self._settings.abort_days * DAY_MS
@@ -130,23 +107,6 @@ class S3LifecycleDriver:
             ],
             selector=Selector(services=[SERVICE]),
         )
-
-
-def _bucket(target: str) -> str:
-    return target.removeprefix("s3://")
-
-
-def _lifecycle(s3: Aws, bucket: str) -> dict[str, Any]:
-    try:
-        return s3.call("GetBucketLifecycleConfiguration", Bucket=bucket)
-    except Refusal as error:
-        if error.code == "NoSuchLifecycleConfiguration":
-            return {}
-        raise
-
-
-def _ours(lifecycle: dict[str, Any]) -> Content:
-    return {rule["ID"]: rule for rule in lifecycle.get("Rules", []) if rule.get("ID", "").startswith(OURS)}
 
 
 def _ends_uploads(rule: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 
 from tidewatt_coordinator.levers.lever import AwsLever, Lever, Ratio, Seconds
+from tidewatt_coordinator.levers.settings_edge import CloudFront, Lambda, Route53, S3Storage
 from tidewatt_coordinator.levers.settings_kubernetes import (
     Karpenter,
     Replicas,
@@ -56,6 +57,10 @@ class Levers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     can."""
     s3_lifecycle: S3Lifecycle = msgspec.field(default_factory=S3Lifecycle)
     power_policy: PowerPolicy = msgspec.field(default_factory=PowerPolicy)
+    cloudfront: CloudFront = msgspec.field(default_factory=CloudFront)
+    aws_lambda: Lambda = msgspec.field(default_factory=Lambda)
+    route53: Route53 = msgspec.field(default_factory=Route53)
+    s3_storage: S3Storage = msgspec.field(default_factory=S3Storage)
 
     karpenter: Karpenter = msgspec.field(default_factory=Karpenter)
     replicas: Replicas = msgspec.field(default_factory=Replicas)
@@ -69,7 +74,11 @@ class Levers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def wrong_levers(levers: Levers) -> Iterator[str]:
     """What no single key shows to be wrong, one sentence each."""
-    for what, url in (("levers.prometheus", levers.prometheus), ("endpoint", levers.s3_lifecycle.endpoint)):
+    sections = {name: levers.of(name) for name in levers.__struct_fields__}
+    ends = {
+        f"levers.{name}.endpoint": one.endpoint for name, one in sections.items() if isinstance(one, AwsLever)
+    }
+    for what, url in [("levers.prometheus", levers.prometheus), *ends.items()]:
         if url and not url.startswith(("http://", "https://")):
             yield f"{what} {url!r} is not http://HOST or https://HOST"
     for window in levers.freeze:
