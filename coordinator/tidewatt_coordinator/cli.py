@@ -18,6 +18,7 @@ from tidewatt_coordinator.alerts.cli import app as alerts_app
 from tidewatt_coordinator.anomalies.cli import app as anomalies_app
 from tidewatt_coordinator.budgets.cli import app as budget_app
 from tidewatt_coordinator.carbon.cli import app as carbon_app
+from tidewatt_coordinator.chaos.cli import app as chaos_app
 from tidewatt_coordinator.config import host_port
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.costs.cli import app as costs_app
@@ -51,6 +52,7 @@ app.add_typer(alerts_app, name="alerts")
 app.add_typer(anomalies_app, name="anomalies")
 app.add_typer(budget_app, name="budget")
 app.add_typer(carbon_app, name="carbon")
+app.add_typer(chaos_app, name="chaos")
 app.add_typer(config_app, name="config")
 app.add_typer(cost_app, name="cost")
 app.add_typer(costs_app, name="costs")

@@ -4,10 +4,14 @@ from collections.abc import Callable, Sequence
 
 from tidewatt_coordinator.levers.aws_lambda import LambdaDriver
 from tidewatt_coordinator.levers.cloudfront import CloudFrontDriver
+from tidewatt_coordinator.levers.commitments import CommitmentsDriver
+from tidewatt_coordinator.levers.cost_spike import CostSpikeDriver
 from tidewatt_coordinator.levers.driver import Driver
 from tidewatt_coordinator.levers.history import History
 from tidewatt_coordinator.levers.karpenter import KarpenterDriver
 from tidewatt_coordinator.levers.measured import Measured
+from tidewatt_coordinator.levers.multi_cloud import MultiCloudDriver
+from tidewatt_coordinator.levers.optimization_hub import OptimizationHubDriver
 from tidewatt_coordinator.levers.power_policy import PowerPolicyDriver
 from tidewatt_coordinator.levers.replicas import ReplicasDriver
 from tidewatt_coordinator.levers.right_sizing import RightSizingDriver
@@ -15,12 +19,19 @@ from tidewatt_coordinator.levers.route53 import Route53Driver
 from tidewatt_coordinator.levers.s3_lifecycle import S3LifecycleDriver
 from tidewatt_coordinator.levers.s3_storage import S3StorageDriver
 from tidewatt_coordinator.levers.settings import Levers
+from tidewatt_coordinator.levers.sights import Sights
+from tidewatt_coordinator.levers.tags import TagsDriver
 from tidewatt_coordinator.prices.book import PriceBook
 from tidewatt_coordinator.rollout.journal import Journal
 
 
 def drivers(
-    settings: Levers, book: Callable[[], PriceBook], journal: Journal, fleet: str, now_ms: Callable[[], int]
+    settings: Levers,
+    book: Callable[[], PriceBook],
+    journal: Journal,
+    fleet: str,
+    now_ms: Callable[[], int],
+    sights: Sights,
 ) -> Sequence[Measured]:
     """Those that are enabled. `book` is only read if one of them needs prices."""
     measured = History(settings.prometheus, settings.prometheus_token_file, now_ms)
@@ -34,5 +45,10 @@ def drivers(
         ("route53", lambda: Route53Driver(settings.route53, book())),
         ("s3_storage", lambda: S3StorageDriver(settings.s3_storage, book(), now_ms)),
         ("s3_lifecycle", lambda: S3LifecycleDriver(settings.s3_lifecycle, book())),
+        ("cost_spike", lambda: CostSpikeDriver(settings.cost_spike, sights)),
+        ("tags", lambda: TagsDriver(settings.tags, sights)),
+        ("commitments", lambda: CommitmentsDriver(settings.commitments, book(), sights)),
+        ("multi_cloud", lambda: MultiCloudDriver(settings.multi_cloud, book())),
+        ("optimization_hub", lambda: OptimizationHubDriver(settings.optimization_hub, sights)),
     )
     return [Measured(make()) for name, make in every if settings.of(name).enabled]

@@ -13,6 +13,14 @@ from tidewatt_coordinator.levers.settings_kubernetes import (
     RightSizing,
     wrong_kubernetes,
 )
+from tidewatt_coordinator.levers.settings_spend import (
+    Commitments,
+    CostSpike,
+    MultiCloud,
+    OptimizationHub,
+    Tags,
+    wrong_spend,
+)
 from tidewatt_coordinator.rollout.windows import zone_of
 from tidewatt_wire.messages import MaintenanceWindow
 
@@ -65,6 +73,11 @@ class Levers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     karpenter: Karpenter = msgspec.field(default_factory=Karpenter)
     replicas: Replicas = msgspec.field(default_factory=Replicas)
     right_sizing: RightSizing = msgspec.field(default_factory=RightSizing)
+    commitments: Commitments = msgspec.field(default_factory=Commitments)
+    multi_cloud: MultiCloud = msgspec.field(default_factory=MultiCloud)
+    optimization_hub: OptimizationHub = msgspec.field(default_factory=OptimizationHub)
+    tags: Tags = msgspec.field(default_factory=Tags)
+    cost_spike: CostSpike = msgspec.field(default_factory=CostSpike)
 
     def of(self, driver: str) -> Lever:
         """The section of a driver."""
@@ -88,3 +101,4 @@ def wrong_levers(levers: Levers) -> Iterator[str]:
     if low > high:
         yield f"levers.power_policy.saves: {low:g} is above {high:g}"
     yield from wrong_kubernetes(levers.karpenter, levers.replicas, levers.right_sizing)
+    yield from wrong_spend(levers.commitments, levers.tags, levers.cost_spike)

@@ -9,6 +9,7 @@ import typer
 
 from tidewatt_coordinator.configfile import read_config
 from tidewatt_coordinator.prices.book import Price, PriceBook, PriceError, PriceTable
+from tidewatt_coordinator.prices.elsewhere import compare, pays_back_months
 from tidewatt_coordinator.prices.files import load_book
 
 app = typer.Typer(help="The price book: dated tables of what cloud services cost.", no_args_is_help=True)
@@ -87,6 +88,47 @@ def check(on: On = "", config: PricesConfig = None, folder: Folder = "") -> None
     print(f"{len(book.tables)} tables, {worn} older than {warn_days} days")
     if worn:
         raise typer.Exit(WORN)
+
+
+@app.command("compare")
+def compare_clouds(
+    nodes: Annotated[list[str], typer.Argument(help="EC2 types and how many, such as c7g.2xlarge=5.")],
+    region: Annotated[str, typer.Option(help="Of the EC2 price.")] = "us-east-1",
+    egress_gb: Annotated[str, typer.Option(help="GB to the internet in a month.")] = "0",
+    stored_gb: Annotated[str, typer.Option(help="GB that would have to be moved out once.")] = "0",
+    any_architecture: Annotated[
+        bool, typer.Option("--any-architecture", help="arm64 and x86 alike will do.")
+    ] = False,
+    on: On = "",
+    config: PricesConfig = None,
+    folder: Folder = "",
+) -> None:
+    """Price the same machines at other providers, on demand: a comparison, nothing more."""
+    book, _ = _book(config, folder)
+    counted: dict[str, int] = {}
+    for one in nodes:
+        kind, _, count = one.partition("=")
+        if count and not count.isdecimal():
+            raise PriceError(f"{one!r} is not TYPE=COUNT")
+        counted[kind] = counted.get(kind, 0) + int(count or 1)
+    found = compare(
+        book,
+        counted,
+        region,
+        on=_day(on),
+        egress_gb=_number(egress_gb),
+        stored_gb=_number(stored_gb),
+        any_architecture=any_architecture,
+    )
+    for each in found:
+        machines = ", ".join(f"{one.machines} {one.machine} for {one.count} {one.kind}" for one in each.nodes)
+        months = pays_back_months(each)
+        print(
+            f"{each.provider} {each.region}: {each.there:,.2f} {each.currency} a month, aws {each.here:,.2f}"
+        )
+        print(f"  {machines}; transfer {each.egress_there:,.2f}, aws {each.egress_here:,.2f}")
+        back = f", paid back in {months} months" if months is not None else ", never paid back"
+        print(f"  moving out {each.moving:,.2f} once{back}")
 
 
 def _replaced(table: PriceTable, book: PriceBook, day: date) -> bool:

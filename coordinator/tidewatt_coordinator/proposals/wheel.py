@@ -20,6 +20,7 @@ from tidewatt_coordinator.levers.measured import families
 from tidewatt_coordinator.prices.files import load_book
 from tidewatt_coordinator.proposals.desk import Desk
 from tidewatt_coordinator.proposals.pipeline import Pipeline
+from tidewatt_coordinator.proposals.sights import sights
 from tidewatt_coordinator.proposals.state import LIVE
 from tidewatt_coordinator.proposals.store import Proposals
 from tidewatt_coordinator.questions.answers import Answers
@@ -50,7 +51,12 @@ class Wheel(Collector):
         judge = Judge(by_bucket(config.sla, ledger.bucket_ms), measure, now_ms)
         self.store = Proposals(ledger.engine, fleet)
         self.drivers = drivers(
-            levers, lambda: load_book(config.prices.folder), Journal(ledger.engine, fleet), fleet, now_ms
+            levers,
+            lambda: load_book(config.prices.folder),
+            Journal(ledger.engine, fleet),
+            fleet,
+            now_ms,
+            sights(ledger, config, answers, self.store, now_ms),
         )
         self.pipeline = Pipeline(self.drivers, self.store, levers, judge, lease, self._context, now_ms)
         self.desk = Desk(self.store, levers, judge, self.pipeline, now_ms)

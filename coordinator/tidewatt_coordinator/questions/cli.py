@@ -24,6 +24,7 @@ from tidewatt_coordinator.costs.days import Window
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.questions.answers import UNITS, Answers
 from tidewatt_coordinator.questions.change_cli import app as change_app
+from tidewatt_coordinator.questions.tag_cli import tags
 from tidewatt_coordinator.questions.trend import Trend
 from tidewatt_coordinator.questions.unitcost import UnitCost
 from tidewatt_coordinator.questions.waste import summed
@@ -31,6 +32,7 @@ from tidewatt_wire.clock import Clock
 
 app = typer.Typer(help="What a request costs, and why; what was wasted and what saved.", no_args_is_help=True)
 app.add_typer(change_app, name="change")
+app.command()(tags)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON: exact amounts, units in the names.")]
 Days = Annotated[int, typer.Option(min=1, max=400, help="Whole days (UTC) back from the last one told.")]

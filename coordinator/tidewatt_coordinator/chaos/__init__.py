@@ -1,0 +1,1 @@
+"""Game days: what fails is simulated, and what that costs is told."""

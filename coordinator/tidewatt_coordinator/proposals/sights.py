@@ -1,0 +1,39 @@
+"""What the drivers of the bill see: built from the running coordinator's own parts."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from tidewatt_coordinator.alerts.watch import recent_costs
+from tidewatt_coordinator.anomalies.groups import Found, anomalies, groups, terms_of
+from tidewatt_coordinator.config import Config
+from tidewatt_coordinator.costs.days import day_of
+from tidewatt_coordinator.costs.series import Settling
+from tidewatt_coordinator.ledger.store import Ledger
+from tidewatt_coordinator.levers.sights import Sights
+from tidewatt_coordinator.proposals.state import LIVE
+from tidewatt_coordinator.proposals.store import Proposals
+from tidewatt_coordinator.questions.answers import Answers
+
+#: Of today, too: what a day has cost so far it will have cost at the least.
+AT_ONCE = Settling(-24, -24)
+
+
+def sights(
+    ledger: Ledger, config: Config, answers: Answers, store: Proposals, now_ms: Callable[[], int]
+) -> Sights:
+    """One coordinator's."""
+    recent = recent_costs(ledger.engine, config)
+
+    def spikes(days: int) -> Sequence[Found]:
+        at_ms, settings = now_ms(), config.anomalies
+        seen = recent.read(at_ms, time.monotonic())
+        first, terms = day_of(at_ms) - timedelta(days=days - 1), terms_of(settings)
+        watched = groups(seen.costs, seen.tags, settings.tags, at_ms, AT_ONCE)
+        return [one for group in watched for one in anomalies(group, first, terms)]
+
+    return Sights(
+        spent=lambda days, by: answers.breakdown(answers.last(days), by),
+        spikes=spikes,
+        proposed=lambda: [kept.proposal.recommendation for kept in store.of(("open", *LIVE))],
+    )
