@@ -141,13 +141,13 @@ class TestCommitments(Advice):
         assert year.saving.middle < one.saving.middle
 
     def test_too_little_history_other_services_and_what_is_committed_leave_nothing(self) -> None:
-        for sights, terms in (
+        for seen, terms in (
             (spent([240.0] * 20), Commitments()),
             (spent([240.0] * DAYS, "Amazon Simple Storage Service"), Commitments()),
             (spent([240.0] * DAYS), Commitments(committed_per_hour={"compute": Decimal(15)})),
             (spent([0.0] * DAYS), Commitments()),
         ):
-            driver = CommitmentsDriver(terms, BOOK, sights)
+            driver = CommitmentsDriver(terms, BOOK, seen)
             assert not driver.propose(driver.observe(), CONTEXT)
 
     def test_tomorrows_advice_is_todays(self) -> None:
@@ -565,12 +565,17 @@ def test_the_commands_print(tmp_path: Path) -> None:
         ended = NOW_MS - NOW_MS % day_ms
         charges = [
             Charge(
-                source="focus", key=str(number), start_ms=ended - number * day_ms,
-                end_ms=ended - (number - 1) * day_ms, service=service, tags=tags, billed=amount, effective=amount,
+                source="focus",
+                key=str(number),
+                start_ms=ended - number * day_ms,
+                end_ms=ended - (number - 1) * day_ms,
+                service="AWS Lambda",
+                tags={"owner": "shop"},
+                billed=Decimal(90 if number == 1 else 10),
+                effective=Decimal(90 if number == 1 else 10),
             )
             for number in range(1, 60)
-            for service, tags, amount in (("AWS Lambda", {"owner": "shop"}, Decimal(90 if number == 1 else 10)),)
-        ]  # fmt: skip
+        ]
         Charges(ledger.engine).put(charges, NOW_MS)
         settings = Config(costs=Costs(bill="focus"))
         answers = Answers(ledger, "f", "focus", lambda: NOW_MS)
