@@ -16,6 +16,8 @@ XML = (
     b"<Message>slow</Message></Error></ErrorResponse>"
 )
 
+JSON = b'{"__type": "ThrottlingException", "message": "slow"}'
+
 
 class Between:
     """`faults` is used up from the front, one for each request that changes something."""
@@ -31,7 +33,9 @@ class Between:
         """For calls that the stand-in behind doesn't know: the first that answers is taken."""
 
     def told(self, method: str, path: str, headers: dict[str, str]) -> Fault:
-        if method not in ("PUT", "DELETE") and not (method == "POST" and path.startswith("/2013-04-01/")):
+        tagged = headers.get("X-Amz-Target", "").endswith((".TagResources", ".UntagResources"))
+        changes = method in ("PUT", "DELETE") or (method == "POST" and path.startswith("/2013-04-01/"))
+        if not changes and not tagged:
             return ""
         self.changes.append((method, path, headers))
         return self.faults.pop(0) if self.faults else ""
@@ -65,7 +69,8 @@ def between(upstream: str) -> Iterator[Between]:
             if fault == "throttled":
                 lambdas = "/functions/" in self.path
                 more = {"x-amzn-ErrorType": "TooManyRequestsException"} if lambdas else {}
-                self.reply(429 if lambdas else 400, b"{}" if lambdas else XML, more)
+                said = JSON if "X-Amz-Target" in headers else XML
+                self.reply(429 if lambdas else 400, b"{}" if lambdas else said, more)
                 return
             found = proxy.answer(self.command, self.path, headers, body)
             if fault != "cut_after":

@@ -17,7 +17,9 @@ import pytest
 from botocore.stub import Stubber
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.between import Between, between
 from tests.contract import Contract, World, applied, how, order, proposed
+from tests.coordinator.test_drivers_edge import Enduring
 from tests.costing import aws
 from typer.testing import CliRunner
 
@@ -53,11 +55,16 @@ from tidewatt_coordinator.levers.tags import TagsDriver, _check
 from tidewatt_coordinator.prices.book import PriceError
 from tidewatt_coordinator.prices.elsewhere import compare, pays_back_months, shape_of
 from tidewatt_coordinator.prices.files import load_book
+from tidewatt_coordinator.proposals import orders as by_hand
+from tidewatt_coordinator.proposals.pipeline import Pipeline
 from tidewatt_coordinator.proposals.sights import sights
 from tidewatt_coordinator.proposals.store import Proposals
 from tidewatt_coordinator.questions.answers import Answers
 from tidewatt_coordinator.questions.rows import Cost
 from tidewatt_coordinator.questions.untagged import tagged
+from tidewatt_coordinator.rollout.lease import Lease
+from tidewatt_coordinator.sla.judging import Judge
+from tidewatt_coordinator.sla.objectives import Service
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
 NOW_MS = round(NOW.timestamp() * 1000)
@@ -73,10 +80,18 @@ def cloud() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def line(cloud: str) -> Iterator[Between]:
+    with between(cloud) as proxy:
+        yield proxy
+
+
 @pytest.fixture
-def fresh(cloud: str) -> str:
+def fresh(cloud: str, line: Between) -> Between:
     httpx.post(f"{cloud}/moto-api/reset").raise_for_status()
-    return cloud
+    line.faults.clear()
+    line.changes.clear()
+    return line
 
 
 def cost(*key: str, effective: float | str, currency: str = "USD") -> Cost:
@@ -332,10 +347,10 @@ class TestOptimizationHub(Advice):
 # Tags
 
 
-class TestTags(Contract):
+class TestTags(Enduring):
     @pytest.fixture
-    def s3(self, fresh: str) -> Iterator[Any]:
-        client = boto3.client("s3", region_name="us-east-1", endpoint_url=fresh)
+    def s3(self, fresh: Between) -> Iterator[Any]:
+        client = boto3.client("s3", region_name="us-east-1", endpoint_url=fresh.upstream)
         client.create_bucket(Bucket="shop-images")
         self.put(client, theirs="x")
         yield client
@@ -352,9 +367,9 @@ class TestTags(Contract):
         return {tag["Key"]: tag["Value"] for tag in found}
 
     @pytest.fixture
-    def world(self, s3: Any, fresh: str) -> World:
+    def world(self, s3: Any, fresh: Between) -> World:
         policy = Tags(
-            endpoint=fresh,
+            endpoint=fresh.url,
             require=[
                 Required(tag="owner", derive=[Derived(match="*:shop-*", value="shop")]),
                 Required(tag="project", values=["web"]),
@@ -417,16 +432,16 @@ def brake(**values: Any) -> Brake:
     return Brake(**known | values)
 
 
-class TestCostSpike(Contract):
+class TestCostSpike(Enduring):
     @pytest.fixture
-    def function(self, fresh: str) -> Iterator[Any]:
-        role = boto3.client("iam", region_name="us-east-1", endpoint_url=fresh).create_role(
+    def function(self, fresh: Between) -> Iterator[Any]:
+        role = boto3.client("iam", region_name="us-east-1", endpoint_url=fresh.upstream).create_role(
             RoleName="r", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": []})
         )["Role"]["Arn"]
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
             archive.writestr("f.py", "def f(e, c): ...")
-        client = boto3.client("lambda", region_name="us-east-1", endpoint_url=fresh)
+        client = boto3.client("lambda", region_name="us-east-1", endpoint_url=fresh.upstream)
         client.create_function(
             FunctionName="thumbs", Runtime="python3.12", Role=role, Handler="f.f",
             Code={"ZipFile": packed.getvalue()},
@@ -439,8 +454,8 @@ class TestCostSpike(Contract):
         return [spike()]
 
     @pytest.fixture
-    def world(self, function: Any, fresh: str, spikes: list[Found]) -> World:
-        terms = CostSpike(endpoint=fresh, brakes=[brake()])
+    def world(self, function: Any, fresh: Between, spikes: list[Found]) -> World:
+        terms = CostSpike(endpoint=fresh.url, brakes=[brake()])
         driver = CostSpikeDriver(terms, Sights(spikes=lambda _days: spikes))
 
         def raw() -> Any:
@@ -466,6 +481,43 @@ class TestCostSpike(Contract):
         world.driver.send(order(again, world.driver.read(again.target), again.after))
         assert world.raw() is None
 
+    def test_a_rule_puts_it_and_a_person_takes_it_back(
+        self, world: World, spikes: list[Found], tmp_path: Path
+    ) -> None:
+        """The whole way through the pipeline, on a real database and a real API."""
+        now = [NOW_MS]
+        measured = {NOW_MS - minute * 60_000: 0.0001 for minute in range(60)}
+        rule = CostSpike(
+            enabled=True, dry_run=False, approve="rule", guard_s=300.0, brakes=[brake()], least_score=0.0
+        )
+        shop = Service(service="shop", error_rate=0.01, queries={"error_rate": "e"}, window_s=600.0)
+        with closing(Ledger(f"sqlite:///{tmp_path / 'l.db'}", 300_000)) as ledger:
+            lease = Lease(ledger.engine, "f", "one", 30_000, lambda: now[0])
+            store = Proposals(ledger.engine, "f")
+            pipeline = Pipeline(
+                [world.driver],
+                store,
+                Levers(cost_spike=rule),
+                Judge([shop], lambda _s, _u: {"error_rate": dict(measured)}, lambda: now[0]),
+                lease,
+                lambda: msgspec.structs.replace(CONTEXT, now_ms=now[0]),
+                lambda: now[0],
+            )
+
+            def run(minutes: int) -> tuple[str, Any]:
+                for _ in range(minutes):
+                    now[0] += 60_000
+                    measured[now[0]] = 0.0001
+                    lease.keep()
+                    pipeline.tick()
+                return store.page("", 1)[0].proposal.stage, world.raw()
+
+            assert run(12) == ("kept", 5)
+            name = store.page("", 1)[0].proposal.id
+            spikes.clear()
+            store.order(name, lambda one: by_hand.roll_back(one, "me", "", now[0]), "me", now[0])
+            assert run(8) == ("rolled_back", None)
+
     def test_only_a_level_is_a_spike_and_only_of_what_is_watched(
         self, world: World, spikes: list[Found]
     ) -> None:
@@ -486,8 +538,8 @@ def proposed_release(world: World) -> Recommendation:
     return found[0]
 
 
-def test_a_groups_size_is_limited_and_restored(fresh: str) -> None:
-    groups = boto3.client("autoscaling", region_name="us-east-1", endpoint_url=fresh)
+def test_a_groups_size_is_limited_and_restored(fresh: Between) -> None:
+    groups = boto3.client("autoscaling", region_name="us-east-1", endpoint_url=fresh.upstream)
     groups.create_launch_configuration(
         LaunchConfigurationName="c", ImageId="ami-12c6146b", InstanceType="m5.large"
     )
@@ -496,7 +548,9 @@ def test_a_groups_size_is_limited_and_restored(fresh: str) -> None:
         AvailabilityZones=["us-east-1a"],
     )  # fmt: skip
     one = brake(kind="asg_max_size", name="web", limit=2, usual=8)
-    driver = CostSpikeDriver(CostSpike(endpoint=fresh, brakes=[one]), Sights(spikes=lambda _days: [spike()]))
+    driver = CostSpikeDriver(
+        CostSpike(endpoint=fresh.url, brakes=[one]), Sights(spikes=lambda _days: [spike()])
+    )
     world = World(driver=driver, context=CONTEXT, raw=lambda: None, disturb=lambda: None)
     told = applied(world)
     assert (told.before, told.after) == ({"MaxSize": 8}, {"MaxSize": 2})
