@@ -527,7 +527,7 @@ class TestCostSpike(Enduring):
     def test_the_saving_is_the_excess(self, world: World) -> None:
         one = proposed(world)
         assert (one.saving.low, one.saving.high) == (Decimal("16.00"), Decimal("2160.00"))
-        assert one.spending == Decimal(300)
+        assert one.spending == Decimal(2700)
         assert one.effects
         assert one.effects["availability"].plus == -0.001
 
@@ -631,11 +631,17 @@ def test_the_commands_print(tmp_path: Path) -> None:
             for number in range(1, 60)
         ]
         Charges(ledger.engine).put(charges, NOW_MS)
-        settings = Config(costs=Costs(bill="focus"))
+        settings = Config(
+            costs=Costs(bill="focus"),
+            levers=Levers(cost_spike=CostSpike(brakes=[brake(watch="tag", tag="owner", value="shop")])),
+        )
         answers = Answers(ledger, "f", "focus", lambda: NOW_MS)
         store = Proposals(ledger.engine, "f")
         seen = sights(ledger, settings, answers, store, lambda: NOW_MS)
         spikes = [(one.by, one.value, str(one.verdict.day)) for one in seen.spikes(2)]
-        assert spikes == [("service", "AWS Lambda", "2026-11-20")]
+        assert spikes == [
+            ("service", "AWS Lambda", "2026-11-20"),
+            ("tag:owner", "shop", "2026-11-20"),
+        ]
         assert seen.spent(7, ["service"])[0].key == ("AWS Lambda",)
         assert seen.proposed() == []

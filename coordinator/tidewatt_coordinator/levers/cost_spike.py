@@ -97,7 +97,7 @@ class CostSpikeDriver:
             brake, spike = self._brakes[one.target], one.facts["spike"]
             value = one.content[PARTS[brake.kind]]
             if spike and (value is None or value > brake.limit):
-                found.append(self._brake(one, brake, msgspec.convert(spike, Spike), context))
+                found.append(self._brake(one, brake, msgspec.convert(spike, Spike)))
             elif not spike and value == brake.limit:
                 found.append(_release(one, brake, context))
         return found
@@ -114,13 +114,12 @@ class CostSpikeDriver:
                 raise Lost(f"{order.target}: {part} is {value}, not {order.expect.get(part)}")
             _put(cloud, brake, order.put[part])
 
-    def _brake(self, one: Setting, brake: Brake, spike: Spike, context: Context) -> Recommendation:
+    def _brake(self, one: Setting, brake: Brake, spike: Spike) -> Recommendation:
         excess = spike.cost - spike.expected
         least, most = (Decimal(str(share)) for share in self._settings.saves)
         low, high = excess * least * LEAST_DAYS, excess * most * MOST_DAYS
         middle = excess * (least + most) / 2 * GUESSED_DAYS
         part = PARTS[brake.kind]
-        same = brake.watch == "service" and spike.currency == context.currency
         return Recommendation(
             driver=self.name,
             target=one.target,
@@ -134,7 +133,7 @@ class CostSpikeDriver:
                 high=high.quantize(CENT),
                 currency=spike.currency,
             ),
-            spending=context.spending.get(brake.value) if same else None,
+            spending=(spike.cost * MOST_DAYS).quantize(CENT),  # a month of such days
             disruption=brake.disruption,
             risk=brake.risk,
             evidence=[

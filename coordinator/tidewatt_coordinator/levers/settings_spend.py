@@ -56,7 +56,7 @@ class Commitments(Lever, frozen=True, kw_only=True, forbid_unknown_fields=True):
     most_months: Annotated[int, msgspec.Meta(ge=1, le=60)] = 36
     """No commitment for longer."""
     committed_per_hour: dict[str, Decimal] = msgspec.field(default_factory=dict)
-    """What is committed already, by group: its use in on-demand money an hour."""
+    """What is committed already, by group: money an hour, as the bill amortises it."""
 
 
 class MultiCloud(Lever, frozen=True, kw_only=True, forbid_unknown_fields=True):

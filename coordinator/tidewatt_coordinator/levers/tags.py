@@ -58,18 +58,19 @@ class TagsDriver:
             costs = self._sights.spent(SPENT_DAYS, ["resource"])
         except CostError as error:
             raise LeverError(str(error)) from error
-        spent = {(cost.key[0], cost.currency): cost.effective for cost in costs}
+        spent: dict[str, dict[str, str]] = {}
+        for cost in costs:
+            spent.setdefault(cost.key[0], {})[cost.currency] = str(cost.effective)
         with aws(API, self._settings) as tagging:
             tagged = dict(self._listed(tagging))
         # The bill's own that AWS doesn't list: those without any tag ever.
-        never: dict[str, dict[str, str]] = {name: {} for name, _ in spent if name.startswith("arn:")}
+        never: dict[str, dict[str, str]] = {name: {} for name in spent if name.startswith("arn:")}
         known = never | tagged
         found = []
         for arn in sorted(known):
             content = {name: known[arn].get(name) for name in self._names}
             if any(not fits(one, content[one.tag]) for one in self._settings.require):
-                money = {currency: str(cost) for (name, currency), cost in spent.items() if name == arn}
-                found.append(Setting(target=arn, content=content, facts={"spent": money}))
+                found.append(Setting(target=arn, content=content, facts={"spent": spent.get(arn, {})}))
         return found
 
     def read(self, target: str) -> Setting:

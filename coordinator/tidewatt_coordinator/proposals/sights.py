@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
+from msgspec.structs import replace
+
 from tidewatt_coordinator.alerts.watch import recent_costs
 from tidewatt_coordinator.anomalies.groups import Found, anomalies, groups, terms_of
 from tidewatt_coordinator.config import Config
@@ -23,10 +25,13 @@ def sights(
     ledger: Ledger, config: Config, answers: Answers, store: Proposals, now_ms: Callable[[], int]
 ) -> Sights:
     """One coordinator's."""
-    recent = recent_costs(ledger.engine, config)
+    brakes = [one.tag for one in config.levers.cost_spike.brakes if one.tag]
+    watched_tags = list(dict.fromkeys([*config.anomalies.tags, *brakes]))
+    settings = replace(config.anomalies, tags=watched_tags)
+    recent = recent_costs(ledger.engine, replace(config, anomalies=settings))
 
     def spikes(days: int) -> Sequence[Found]:
-        at_ms, settings = now_ms(), config.anomalies
+        at_ms = now_ms()
         seen = recent.read(at_ms, time.monotonic())
         first, terms = day_of(at_ms) - timedelta(days=days - 1), terms_of(settings)
         watched = groups(seen.costs, seen.tags, settings.tags, at_ms, AT_ONCE)
