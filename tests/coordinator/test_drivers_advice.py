@@ -35,7 +35,9 @@ def now_ms() -> int:
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[str]:
-    with aws() as url:
+    # Over a thousand images and snapshots of others, made anew at every reset.
+    with pytest.MonkeyPatch.context() as patch, aws() as url:
+        patch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
         yield url
 
 
@@ -197,5 +199,6 @@ def test_a_month_is_as_sure_as_its_days_are_alike() -> None:
     assert apart.middle == same.middle
     assert apart.low < apart.middle < apart.high
     one = a_month([3.0])
-    assert (one.low, one.high) == (0, 2 * one.middle)
+    assert one.low == 0
+    assert one.high == 2 * one.middle
     assert shares(Decimal(100), (0.1, 0.9)).middle == 50

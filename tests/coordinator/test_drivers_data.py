@@ -18,11 +18,12 @@ from tests.costing import aws
 from tidewatt_coordinator.levers.aurora import AuroraDriver
 from tidewatt_coordinator.levers.aurora_nights import at_night, most_connections
 from tidewatt_coordinator.levers.aws import check_request
-from tidewatt_coordinator.levers.driver import Context, Foreign, LeverError, Lost, Order
+from tidewatt_coordinator.levers.driver import Context, Foreign, LeverError, Lost, Order, Unsure
 from tidewatt_coordinator.levers.dynamodb import PERIOD_S, DynamoDbDriver, Rates, costs, needed
 from tidewatt_coordinator.levers.ebs_volumes import EbsVolumesDriver, speed
 from tidewatt_coordinator.levers.settings import Levers, wrong_levers
 from tidewatt_coordinator.levers.settings_data import Aurora, DynamoDb, EbsVolumes, Unused
+from tidewatt_coordinator.levers.steps import in_order
 from tidewatt_coordinator.levers.unused import UnusedDriver
 from tidewatt_coordinator.levers.unused_seen import COPY_OF, SINCE
 from tidewatt_coordinator.prices.files import load_book
@@ -45,7 +46,9 @@ def now_ms() -> int:
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[str]:
-    with aws() as url:
+    # Over a thousand images and snapshots of others, made anew at every reset.
+    with pytest.MonkeyPatch.context() as patch, aws() as url:
+        patch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
         yield url
 
 
@@ -443,6 +446,16 @@ class TestAurora(Contract):
         assert most_connections("aurora-postgresql", 16, 4) == 3604
         assert most_connections("aurora-postgresql", 64, 0.5) == 2000
         assert most_connections("aurora-mysql", 16, 4) is None
+
+
+def test_a_refusal_half_way_is_no_refusal() -> None:
+    def refuse() -> None:
+        raise Foreign("theirs")
+
+    with pytest.raises(Foreign):
+        in_order(refuse, list)
+    with pytest.raises(Unsure, match="1 of 2 steps were done: theirs"):
+        in_order(list, refuse)
 
 
 def test_what_is_wrong_in_the_settings_is_told() -> None:

@@ -8,6 +8,7 @@ first and deleted last; in between a rollback by night restores the capacity its
 import json
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
+from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -36,6 +37,7 @@ from tidewatt_coordinator.levers.months import DAYS_PER_MONTH, a_month, day_of, 
 from tidewatt_coordinator.levers.series import Series, series
 from tidewatt_coordinator.levers.settings_data import Aurora
 from tidewatt_coordinator.levers.standing import expected
+from tidewatt_coordinator.levers.steps import in_order
 from tidewatt_coordinator.prices.book import PriceBook
 from tidewatt_coordinator.questions.changes import Selector
 from tidewatt_coordinator.rollout.windows import zone_of
@@ -97,14 +99,20 @@ class AuroraDriver:
         if not expected(order.expect, now):
             raise Lost(f"{order.target}: our schedules are not as they were when this was ordered")
         with aws("scheduler", self._settings) as scheduler:
-            for when in (MORNING, EVENING):
-                if order.put[when] is not None and now[when] is None:
-                    scheduler.call("CreateSchedule", **_request(name, when, order.put[when], order.key))
-            if order.put[EVENING] is None and now[EVENING] is not None:
-                scheduler.call("DeleteSchedule", Name=_name(name, EVENING))
-            if order.put[MORNING] is None and now[MORNING] is not None:
-                self._restore(name, json.loads(now[MORNING]["input"])[CAPACITY])
-                scheduler.call("DeleteSchedule", Name=_name(name, MORNING))
+            made = [
+                partial(scheduler.call, "CreateSchedule", **_request(name, when, order.put[when], order.key))
+                for when in (MORNING, EVENING)
+                if order.put[when] is not None and now[when] is None
+            ]
+            gone: dict[str, Callable[[], object]] = {
+                when: partial(scheduler.call, "DeleteSchedule", Name=_name(name, when))
+                for when in (EVENING, MORNING)
+                if order.put[when] is None and now[when] is not None
+            }
+            if MORNING in gone:
+                day = json.loads(now[MORNING]["input"])[CAPACITY]
+                gone[MORNING] = partial(in_order, partial(self._restore, name, day), gone[MORNING])
+            in_order(*made, *gone.values())
 
     def _restore(self, name: str, day: dict[str, Any]) -> None:
         """The day's capacity, if the evening's schedule has taken it."""

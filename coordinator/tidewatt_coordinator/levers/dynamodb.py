@@ -16,7 +16,6 @@ from tidewatt_coordinator.levers.aws import Aws, aws, installed
 from tidewatt_coordinator.levers.driver import (
     Content,
     Context,
-    Effect,
     Foreign,
     Lost,
     Order,
@@ -85,7 +84,7 @@ class DynamoDbDriver:
         found = []
         with aws("cloudwatch", self._settings) as watch:
             for table in tables:
-                if table["CreationDateTime"].timestamp() * 1000 <= old_ms:
+                if table["CreationDateTime"].timestamp() * 1000 <= old_ms and not _odd(table):
                     facts = {"used": self._used(watch, table), "scaled": table["TableName"] in scaled}
                     found.append(_setting(table, facts))
         return found
@@ -106,8 +105,10 @@ class DynamoDbDriver:
         if name in self._scaled():
             raise Foreign(f"{order.target}: its capacity is set by Application Auto Scaling")
         with aws("dynamodb", self._settings) as cloud:
-            now = _setting(_table(cloud, name), {})
-            if not expected(order.expect, now.content):
+            table = _table(cloud, name)
+            if why := _odd(table):
+                raise Foreign(f"{order.target}: {why}")
+            if not expected(order.expect, _setting(table, {}).content):
                 raise Lost(f"{order.target} is not billed as it was when this was ordered")
             cloud.call("UpdateTable", TableName=name, **_request(put))
 
@@ -165,7 +166,7 @@ class DynamoDbDriver:
             disruption=0.0,
             risk="medium" if tight else "low",
             # What is provisioned can be too little, and nothing measured says how often.
-            effects={"error_rate": Effect(), "p95_ms": Effect()} if not tight else None,
+            effects=None if tight else {},
             evidence=[
                 f"{self._settings.days} days in steps of five minutes: {_told(used, now, after)}",
                 (
@@ -221,6 +222,16 @@ def _told(used: Mapping[str, Sequence[float]], now: Content, after: Content) -> 
 def _table(cloud: Aws, name: str) -> dict[str, Any]:
     found: dict[str, Any] = cloud.call("DescribeTable", TableName=name)["Table"]
     return found
+
+
+def _odd(table: dict[str, Any]) -> str:
+    """What other prices hold for, or what a rollback would not restore, in a sentence."""
+    if table.get("Replicas"):
+        return "it is a global table, whose writes cost more"
+    if table.get("TableClassSummary", {}).get("TableClass", "STANDARD") != "STANDARD":
+        return "its table class has prices of its own"
+    bounds = table.get("OnDemandThroughput", {}).values()
+    return "its use on demand is bounded by somebody" if any(bound > 0 for bound in bounds) else ""
 
 
 def _setting(table: dict[str, Any], facts: dict[str, Any]) -> Setting:

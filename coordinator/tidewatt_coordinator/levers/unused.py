@@ -8,6 +8,7 @@ away the tag and our own copy.
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from tidewatt_coordinator.levers.aws import Aws, aws, installed
@@ -27,6 +28,7 @@ from tidewatt_coordinator.levers.months import day_of
 from tidewatt_coordinator.levers.series import series
 from tidewatt_coordinator.levers.settings_data import Unused
 from tidewatt_coordinator.levers.standing import expected
+from tidewatt_coordinator.levers.steps import in_order
 from tidewatt_coordinator.levers.unused_seen import COPY_OF, SINCE, Resource, copies, everything, one
 from tidewatt_coordinator.prices.book import HOURS_PER_MONTH, PriceBook
 from tidewatt_coordinator.questions.changes import Selector
@@ -97,11 +99,14 @@ class UnusedDriver:
             if not order.undo and order.put[QUARANTINED] and not now.facts["idle"]:
                 raise Lost(f"{order.target} is used again")
             put = order.put
+            steps: list[Callable[[], object]] = [
+                partial(self._tag, ec2, balancing, kind, name, since=bool(put[QUARANTINED]))
+            ]
             if put.get(COPIED) and not now.content.get(COPIED):
-                _copy(ec2, name)
-            self._tag(ec2, balancing, kind, name, since=bool(put[QUARANTINED]))
+                steps.insert(0, partial(_copy, ec2, name))
             if COPIED in put and not put[COPIED] and (copy := copies(ec2, name).get(name)):
-                ec2.call("DeleteSnapshot", SnapshotId=copy[0])
+                steps.append(partial(ec2.call, "DeleteSnapshot", SnapshotId=copy[0]))
+            in_order(*steps)
 
     def _looked_at(self, each: Resource) -> bool:
         return each.tags.get(self._settings.tag) in self._settings.environments
