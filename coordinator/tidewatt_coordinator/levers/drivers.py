@@ -2,16 +2,23 @@
 
 from collections.abc import Callable, Sequence
 
+from tidewatt_coordinator.levers.athena import AthenaDriver
+from tidewatt_coordinator.levers.aurora import AuroraDriver
 from tidewatt_coordinator.levers.aws_lambda import LambdaDriver
 from tidewatt_coordinator.levers.cloudfront import CloudFrontDriver
 from tidewatt_coordinator.levers.commitments import CommitmentsDriver
 from tidewatt_coordinator.levers.cost_spike import CostSpikeDriver
 from tidewatt_coordinator.levers.driver import Driver
+from tidewatt_coordinator.levers.dynamodb import DynamoDbDriver
+from tidewatt_coordinator.levers.ebs_volumes import EbsVolumesDriver
+from tidewatt_coordinator.levers.egress import EgressDriver
+from tidewatt_coordinator.levers.event_rules import EventRulesDriver
 from tidewatt_coordinator.levers.history import History
 from tidewatt_coordinator.levers.karpenter import KarpenterDriver
 from tidewatt_coordinator.levers.measured import Measured
 from tidewatt_coordinator.levers.multi_cloud import MultiCloudDriver
 from tidewatt_coordinator.levers.optimization_hub import OptimizationHubDriver
+from tidewatt_coordinator.levers.nat import NatDriver
 from tidewatt_coordinator.levers.power_policy import PowerPolicyDriver
 from tidewatt_coordinator.levers.replicas import ReplicasDriver
 from tidewatt_coordinator.levers.right_sizing import RightSizingDriver
@@ -21,6 +28,8 @@ from tidewatt_coordinator.levers.s3_storage import S3StorageDriver
 from tidewatt_coordinator.levers.settings import Levers
 from tidewatt_coordinator.levers.sights import Sights
 from tidewatt_coordinator.levers.tags import TagsDriver
+from tidewatt_coordinator.levers.step_functions import StepFunctionsDriver
+from tidewatt_coordinator.levers.unused import UnusedDriver
 from tidewatt_coordinator.prices.book import PriceBook
 from tidewatt_coordinator.rollout.journal import Journal
 
@@ -50,5 +59,14 @@ def drivers(
         ("commitments", lambda: CommitmentsDriver(settings.commitments, book(), sights)),
         ("multi_cloud", lambda: MultiCloudDriver(settings.multi_cloud, book())),
         ("optimization_hub", lambda: OptimizationHubDriver(settings.optimization_hub, sights)),
+        ("dynamodb", lambda: DynamoDbDriver(settings.dynamodb, book(), now_ms)),
+        ("ebs_volumes", lambda: EbsVolumesDriver(settings.ebs_volumes, book())),
+        ("unused", lambda: UnusedDriver(settings.unused, book(), now_ms)),
+        ("aurora", lambda: AuroraDriver(settings.aurora, book(), now_ms)),
+        ("athena", lambda: AthenaDriver(settings.athena, book(), now_ms)),
+        ("step_functions", lambda: StepFunctionsDriver(settings.step_functions, book(), now_ms)),
+        ("event_rules", lambda: EventRulesDriver(settings.event_rules, book(), now_ms)),
+        ("nat", lambda: NatDriver(settings.nat, book(), now_ms)),
+        ("egress", lambda: EgressDriver(settings.egress, book(), now_ms)),
     )
     return [Measured(make()) for name, make in every if settings.of(name).enabled]

@@ -6,6 +6,16 @@ from typing import Annotated
 import msgspec
 
 from tidewatt_coordinator.levers.lever import AwsLever, Lever, Ratio, Seconds
+from tidewatt_coordinator.levers.settings_data import (
+    AdviceLever,
+    Athena,
+    Aurora,
+    DynamoDb,
+    EbsVolumes,
+    Egress,
+    Unused,
+    wrong_data,
+)
 from tidewatt_coordinator.levers.settings_edge import CloudFront, Lambda, Route53, S3Storage
 from tidewatt_coordinator.levers.settings_kubernetes import (
     Karpenter,
@@ -78,6 +88,15 @@ class Levers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     optimization_hub: OptimizationHub = msgspec.field(default_factory=OptimizationHub)
     tags: Tags = msgspec.field(default_factory=Tags)
     cost_spike: CostSpike = msgspec.field(default_factory=CostSpike)
+    dynamodb: DynamoDb = msgspec.field(default_factory=DynamoDb)
+    ebs_volumes: EbsVolumes = msgspec.field(default_factory=EbsVolumes)
+    unused: Unused = msgspec.field(default_factory=Unused)
+    aurora: Aurora = msgspec.field(default_factory=Aurora)
+    athena: Athena = msgspec.field(default_factory=Athena)
+    step_functions: AdviceLever = msgspec.field(default_factory=AdviceLever)
+    event_rules: AdviceLever = msgspec.field(default_factory=AdviceLever)
+    nat: AdviceLever = msgspec.field(default_factory=AdviceLever)
+    egress: Egress = msgspec.field(default_factory=Egress)
 
     def of(self, driver: str) -> Lever:
         """The section of a driver."""
@@ -102,3 +121,7 @@ def wrong_levers(levers: Levers) -> Iterator[str]:
         yield f"levers.power_policy.saves: {low:g} is above {high:g}"
     yield from wrong_kubernetes(levers.karpenter, levers.replicas, levers.right_sizing)
     yield from wrong_spend(levers.commitments, levers.tags, levers.cost_spike)
+    advice = {name: getattr(levers, name) for name in levers.__struct_fields__}
+    yield from wrong_data(
+        levers.aurora, {name: one for name, one in advice.items() if isinstance(one, AdviceLever)}
+    )

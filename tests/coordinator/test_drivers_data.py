@@ -1,0 +1,478 @@
+"""The levers on data and block storage: each keeps the contract before moto's server; what they compute."""
+
+from collections.abc import Callable, Iterator
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import boto3
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from tests.contract import Contract, World, applied, how, order, proposed
+from tests.costing import aws
+
+from tidewatt_coordinator.levers.aurora import AuroraDriver
+from tidewatt_coordinator.levers.aurora_nights import at_night, most_connections
+from tidewatt_coordinator.levers.aws import check_request
+from tidewatt_coordinator.levers.driver import Context, Foreign, LeverError, Lost, Order, Unsure
+from tidewatt_coordinator.levers.dynamodb import PERIOD_S, DynamoDbDriver, Rates, costs, needed
+from tidewatt_coordinator.levers.ebs_volumes import EbsVolumesDriver, speed
+from tidewatt_coordinator.levers.settings import Levers, wrong_levers
+from tidewatt_coordinator.levers.settings_data import Aurora, DynamoDb, EbsVolumes, Unused
+from tidewatt_coordinator.levers.steps import in_order
+from tidewatt_coordinator.levers.unused import UnusedDriver
+from tidewatt_coordinator.levers.unused_seen import COPY_OF, SINCE
+from tidewatt_coordinator.prices.files import load_book
+
+DAY_S = 86_400
+TODAY_S = int(datetime.now(timezone.utc).timestamp()) // DAY_S * DAY_S
+#: What these drivers take for now: moto makes resources today.
+NOW_MS = (TODAY_S + 40 * DAY_S) * 1000
+LATER = Context(now_ms=NOW_MS)
+BOOK = load_book()
+#: us-east-1: of a unit-hour that is provisioned, of a unit on demand.
+READS, WRITES = Rates(0.00013, 0.125e-6), Rates(0.00065, 0.625e-6)
+
+Client = Callable[[str], Any]
+
+
+def now_ms() -> int:
+    return NOW_MS
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[str]:
+    # Over a thousand images and snapshots of others, made anew at every reset.
+    with pytest.MonkeyPatch.context() as patch, aws() as url:
+        patch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+        yield url
+
+
+@pytest.fixture
+def client(cloud: str) -> Iterator[Client]:
+    httpx.post(f"{cloud}/moto-api/reset").raise_for_status()
+    made = []
+
+    def make(service: str) -> Any:
+        made.append(boto3.client(service, region_name="us-east-1", endpoint_url=cloud))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def count(watch: Any, space: str, metric: str, at: dict[str, str], values: dict[int, float]) -> None:
+    """Values by the seconds before the day of now."""
+    dimensions = [{"Name": key, "Value": value} for key, value in at.items()]
+    end = datetime.fromtimestamp(NOW_MS / 1000, timezone.utc)
+    data = [
+        {
+            "MetricName": metric,
+            "Dimensions": dimensions,
+            "Timestamp": end - timedelta(seconds=ago),
+            "Value": value,
+        }
+        for ago, value in values.items()
+    ]
+    for first in range(0, len(data), 500):
+        watch.put_metric_data(Namespace=space, MetricData=data[first : first + 500])
+
+
+# DynamoDB
+
+
+class TestDynamoDb(Contract):
+    @pytest.fixture
+    def tables(self, client: Client) -> Any:
+        tables, watch = client("dynamodb"), client("cloudwatch")
+        units = {"ReadCapacityUnits": 500, "WriteCapacityUnits": 100}
+        tables.create_table(
+            TableName="carts",
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("id", "day")],
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            ProvisionedThroughput=units,
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "by-day",
+                    "KeySchema": [{"AttributeName": "day", "KeyType": "HASH"}],
+                    "Projection": {"ProjectionType": "ALL"},
+                    "ProvisionedThroughput": units,
+                }
+            ],
+        )
+        values = {3600 * hour: 900.0 for hour in range(1, 49, 4)}
+        for kind in ("Read", "Write"):
+            count(watch, "AWS/DynamoDB", f"Consumed{kind}CapacityUnits", {"TableName": "carts"}, values)
+        return tables
+
+    @pytest.fixture
+    def world(self, tables: Any, cloud: str) -> World:
+        return World(
+            driver=DynamoDbDriver(DynamoDb(endpoint=cloud, days=2), BOOK, now_ms),
+            context=LATER,
+            raw=lambda: self.billing(tables),
+            disturb=lambda: self.more(tables),
+        )
+
+    @staticmethod
+    def billing(tables: Any) -> Any:
+        table = tables.describe_table(TableName="carts")["Table"]
+        mode = table.get("BillingModeSummary", {}).get("BillingMode", "PROVISIONED")
+        if mode != "PROVISIONED":
+            return mode
+        held = [table["ProvisionedThroughput"]]
+        held += [one["ProvisionedThroughput"] for one in table["GlobalSecondaryIndexes"]]
+        return [(one["ReadCapacityUnits"], one["WriteCapacityUnits"]) for one in held]
+
+    @staticmethod
+    def more(tables: Any) -> None:
+        held = {"ReadCapacityUnits": 600, "WriteCapacityUnits": 100}
+        tables.update_table(TableName="carts", ProvisionedThroughput=held)
+
+    def test_it_saves_what_the_provisioned_units_cost_beyond_what_was_used(self, world: World) -> None:
+        one = proposed(world)
+        held = 2 * (500 * Decimal("0.00013") + 100 * Decimal("0.00065")) * 730
+        used = 6 * 900 * (Decimal("0.125e-6") + Decimal("0.625e-6")) * 365 / 12
+        assert one.saving.middle == pytest.approx(held - used, rel=Decimal("1e-9"))
+        assert one.spending == pytest.approx(held, rel=Decimal("1e-9"))
+        assert (one.risk, one.after) == ("low", {"billing": {"mode": "PAY_PER_REQUEST"}})
+
+    def test_a_table_that_application_auto_scaling_sets_is_left(self, world: World, client: Client) -> None:
+        one = proposed(world)
+        client("application-autoscaling").register_scalable_target(
+            ServiceNamespace="dynamodb",
+            ResourceId="table/carts",
+            ScalableDimension="dynamodb:table:ReadCapacityUnits",
+            MinCapacity=5,
+            MaxCapacity=500,
+        )
+        assert not world.driver.propose(world.driver.observe(), world.context)
+        with pytest.raises(Foreign, match="Application Auto Scaling"):
+            world.driver.send(order(one, world.driver.read(one.target), one.after))
+
+
+def test_dynamodb_breaks_even_where_a_little_over_a_quarter_is_used() -> None:
+    assert READS.break_even() == pytest.approx(0.2889, abs=1e-4)
+    assert WRITES.break_even() == pytest.approx(0.2889, abs=1e-4)
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(st.floats(0.5, 3000), st.floats(0.05, 1))
+def test_provisioned_is_cheaper_from_the_break_even_on(rate: float, share: float) -> None:
+    used = {":Read": [rate * PERIOD_S] * 288}
+    held = needed(used, share)
+    assert held["units"][""]["Read"] * share >= rate * 0.999
+    provisioned = costs(used, held, {"Read": READS}, 1)[0]
+    demand = costs(used, {"mode": "PAY_PER_REQUEST"}, {"Read": READS}, 1)[0]
+    use = rate / held["units"][""]["Read"]
+    assert (provisioned < demand) == (use > READS.break_even())
+
+
+# Volumes
+
+
+class TestEbsVolumes(Contract):
+    @pytest.fixture
+    def ec2(self, client: Client) -> Any:
+        return client("ec2")
+
+    @pytest.fixture
+    def volume(self, ec2: Any) -> str:
+        made = ec2.create_volume(Size=1000, AvailabilityZone="us-east-1a", VolumeType="gp2")
+        return str(made["VolumeId"])
+
+    @pytest.fixture
+    def world(self, ec2: Any, volume: str, cloud: str) -> World:
+        return World(
+            driver=EbsVolumesDriver(EbsVolumes(endpoint=cloud), BOOK),
+            context=LATER,
+            raw=lambda: self.kind(ec2, volume),
+            disturb=lambda: ec2.modify_volume(VolumeId=volume, VolumeType="io1", Iops=900),
+        )
+
+    @staticmethod
+    def kind(ec2: Any, volume: str) -> Any:
+        kind = ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]
+        # gp2 has no IOPS of its own choosing.
+        speed = (kind.get("Iops"), kind.get("Throughput")) if kind["VolumeType"] != "gp2" else None
+        return kind["VolumeType"], kind["Size"], speed
+
+    def test_it_is_no_slower_and_costs_less(self, world: World) -> None:
+        one = proposed(world)
+        assert one.after["volume"] == {"type": "gp3", "iops": 3000, "mibps": 250}
+        assert one.saving.middle == 1000 * (Decimal("0.10") - Decimal("0.08")) - 125 * Decimal("0.04")
+
+    def test_a_small_volume_that_is_as_fast_as_the_rest_is_worth_it_and_a_middling_one_is_not(
+        self, world: World
+    ) -> None:
+        seen = world.driver.observe()[0]
+        told = {
+            gib: world.driver.propose([replace(seen, facts={"gib": gib})], world.context)
+            for gib in (100, 240, 5000)
+        }
+        assert told[100][0].after["volume"] == {"type": "gp3", "iops": 3000, "mibps": 128}
+        assert not told[240]  # 250 MiB/s cost more than what the size saves
+        assert told[5000][0].after["volume"]["iops"] == 15_000
+
+    def test_gp2_has_speed_by_size(self) -> None:
+        assert [speed(gib) for gib in (10, 170, 171, 6000)] == [
+            (100, 128), (510, 128), (513, 250), (16_000, 250)
+        ]  # fmt: skip
+
+
+# Unused resources
+
+
+class TestUnused(Contract):
+    TAGS = ({"Key": "environment", "Value": "dev"},)
+
+    @pytest.fixture
+    def ec2(self, client: Client) -> Any:
+        return client("ec2")
+
+    @pytest.fixture
+    def volume(self, ec2: Any) -> str:
+        for tags in (self.TAGS, ({"Key": "environment", "Value": "production"},)):
+            made = ec2.create_volume(
+                Size=100,
+                AvailabilityZone="us-east-1a",
+                VolumeType="gp3",
+                TagSpecifications=[{"ResourceType": "volume", "Tags": list(tags)}],
+            )
+            if tags is self.TAGS:
+                volume = str(made["VolumeId"])
+        return volume
+
+    @pytest.fixture
+    def world(self, ec2: Any, volume: str, cloud: str) -> World:
+        return World(
+            driver=UnusedDriver(Unused(endpoint=cloud), BOOK, now_ms),
+            context=LATER,
+            raw=lambda: self.seen(ec2),
+            disturb=lambda: self.tag(ec2, volume, SINCE, "2020-01-01"),
+            add_foreign=lambda: self.tag(ec2, volume, "owner", "them"),
+        )
+
+    @staticmethod
+    def tag(ec2: Any, volume: str, key: str, value: str) -> None:
+        ec2.create_tags(Resources=[volume], Tags=[{"Key": key, "Value": value}])
+
+    @staticmethod
+    def seen(ec2: Any) -> Any:
+        volumes = {one["VolumeId"]: one.get("Tags") for one in ec2.describe_volumes()["Volumes"]}
+        ours = [{"Name": "tag-key", "Values": [COPY_OF]}]
+        return volumes, [one["VolumeId"] for one in ec2.describe_snapshots(Filters=ours)["Snapshots"]]
+
+    def test_it_is_copied_first_and_deleting_it_is_recommended_when_its_time_is_over(
+        self, world: World, ec2: Any, volume: str
+    ) -> None:
+        one = applied(world)
+        assert one.what == f"quarantine volume {volume}: nobody uses it"
+        copies = ec2.describe_snapshots(Filters=[{"Name": f"tag:{COPY_OF}", "Values": [volume]}])["Snapshots"]
+        assert [copy["VolumeId"] for copy in copies] == [volume]
+        later = Context(now_ms=NOW_MS + 15 * DAY_S * 1000)
+        deletion = world.driver.propose(world.driver.observe(), later)[0]
+        assert (deletion.irreversible, deletion.after) == (True, {"exists": None})
+        assert f"to delete it, call ec2 DeleteVolume VolumeId={volume}" in deletion.evidence
+        with pytest.raises(LeverError, match="recommended only"):
+            world.driver.send(order(deletion, world.driver.read(deletion.target), deletion.after))
+        ec2.delete_volume(VolumeId=volume)
+        assert how(world, deletion) == "applied"  # who follows the advice is seen to have done it
+
+    def test_who_uses_it_again_ends_its_quarantine(self, world: World, ec2: Any, volume: str) -> None:
+        applied(world)
+        machine = ec2.run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)["Instances"][0]
+        ec2.attach_volume(VolumeId=volume, InstanceId=machine["InstanceId"], Device="/dev/sdh")
+        again = world.driver.propose(world.driver.observe(), Context(now_ms=NOW_MS + 99 * DAY_S * 1000))
+        assert [(one.what.partition(" ")[0], one.after) for one in again] == [("end", {"quarantined": None})]
+
+    def test_what_is_young_or_was_used_lately_or_is_another_environments_is_left(
+        self, world: World, client: Client, volume: str, ec2: Any
+    ) -> None:
+        seen = world.driver.observe()
+        assert [one.target for one in seen] == [f"volume {volume}"]
+        young = Context(now_ms=NOW_MS - 30 * DAY_S * 1000)
+        assert not world.driver.propose(seen, young)
+        one = proposed(world)
+        # Attached until ten days ago, as its metrics tell.
+        count(client("cloudwatch"), "AWS/EBS", "VolumeIdleTime", {"VolumeId": volume}, {10 * DAY_S: 300.0})
+        assert not world.driver.propose(world.driver.observe(), world.context)
+        self.tag(ec2, volume, "environment", "production")
+        with pytest.raises(Foreign, match="not tagged"):
+            world.driver.send(order(one, world.driver.read(one.target), one.after))
+
+    def test_half_a_quarantine_is_told_from_a_whole_one(self, world: World, ec2: Any, volume: str) -> None:
+        one = proposed(world)
+        specification = {"ResourceType": "snapshot", "Tags": [{"Key": COPY_OF, "Value": volume}]}
+        ec2.create_snapshot(VolumeId=volume, TagSpecifications=[specification])
+        assert how(world, one) == "partial"
+        world.driver.send(order(one, world.driver.read(one.target), one.after))
+        assert how(world, one) == "applied"
+        assert self.seen(ec2)[1] == [volume]
+
+    def test_addresses_snapshots_without_an_image_and_idle_load_balancers_too(
+        self, world: World, ec2: Any, client: Client, volume: str
+    ) -> None:
+        tags = list(self.TAGS)
+        ec2.allocate_address(TagSpecifications=[{"ResourceType": "elastic-ip", "Tags": tags}])
+        for _ in range(2):
+            free = ec2.create_snapshot(
+                VolumeId=volume, TagSpecifications=[{"ResourceType": "snapshot", "Tags": tags}]
+            )
+        backing = [{"DeviceName": "/dev/sda1", "Ebs": {"SnapshotId": free["SnapshotId"]}}]
+        ec2.register_image(Name="ours", BlockDeviceMappings=backing, RootDeviceName="/dev/sda1")
+        subnets = [one["SubnetId"] for one in ec2.describe_subnets()["Subnets"][:2]]
+        client("elbv2").create_load_balancer(Name="idle", Subnets=subnets, Tags=tags)
+        old = Context(now_ms=NOW_MS + 99 * DAY_S * 1000)
+        told = {
+            one.target.partition(" ")[0]: one for one in world.driver.propose(world.driver.observe(), old)
+        }
+        assert sorted(told) == ["address", "load-balancer", "snapshot", "volume"]
+        assert told["snapshot"].target != f"snapshot {free['SnapshotId']}"
+        assert told["address"].saving.middle == Decimal("3.65")
+        for name in ("address", "load-balancer", "snapshot"):
+            one = told[name]
+            world.driver.send(order(one, world.driver.read(one.target), one.after))
+            assert how(world, one) == "applied"
+            world.driver.send(order(one, world.driver.read(one.target), one.before, undo=True))
+            assert how(world, one) == "untouched"
+
+
+# Aurora
+
+
+class TestAurora(Contract):
+    @pytest.fixture
+    def clusters(self, client: Client) -> Any:
+        clusters, watch = client("rds"), client("cloudwatch")
+        clusters.create_db_cluster(
+            DBClusterIdentifier="shop",
+            Engine="aurora-postgresql",
+            EngineVersion="16.4",
+            MasterUsername="root",
+            MasterUserPassword="for a test",
+            ServerlessV2ScalingConfiguration={"MinCapacity": 4, "MaxCapacity": 16},
+        )
+        at, hours = {"DBClusterIdentifier": "shop"}, [3600 * hour for hour in range(1, 49)]
+        count(watch, "AWS/RDS", "ServerlessDatabaseCapacity", at, dict.fromkeys(hours, 4.0))
+        count(watch, "AWS/RDS", "CPUUtilization", at, dict.fromkeys(hours, 14.0))
+        count(watch, "AWS/RDS", "DatabaseConnections", at, dict.fromkeys(hours, 12.0))
+        return clusters
+
+    @pytest.fixture
+    def world(self, clusters: Any, client: Client, cloud: str) -> World:
+        role = "arn:aws:iam::123456789012:role/nights"
+        scheduler = client("scheduler")
+        return World(
+            driver=AuroraDriver(Aurora(endpoint=cloud, days=2, clusters=["shop"], role=role), BOOK, now_ms),
+            context=LATER,
+            raw=lambda: (self.held(clusters), self.schedules(scheduler)),
+            disturb=lambda: self.make(scheduler, "tidewatt-evening-shop", role),
+            add_foreign=lambda: self.make(scheduler, "theirs", role),
+        )
+
+    @staticmethod
+    def held(clusters: Any) -> Any:
+        return clusters.describe_db_clusters()["DBClusters"][0]["ServerlessV2ScalingConfiguration"]
+
+    @staticmethod
+    def schedules(scheduler: Any) -> Any:
+        names = [one["Name"] for one in scheduler.list_schedules()["Schedules"]]
+        return {name: scheduler.get_schedule(Name=name)["Target"] for name in names}
+
+    @staticmethod
+    def make(scheduler: Any, name: str, role: str) -> None:
+        scheduler.create_schedule(
+            Name=name,
+            ScheduleExpression="rate(1 day)",
+            FlexibleTimeWindow={"Mode": "OFF"},
+            Target={"Arn": "arn:aws:scheduler:::aws-sdk:rds:modifyDBCluster", "RoleArn": role, "Input": "{}"},
+        )
+
+    def test_it_saves_what_nights_hold_beyond_what_they_use(self, world: World) -> None:
+        one = proposed(world)
+        # 14 % of four units at 70 % is 0.8: one unit. Eight hours of three units a night.
+        assert one.saving.middle == pytest.approx(8 * 3 * Decimal("0.12") * 365 / 12, rel=Decimal("1e-9"))
+        assert one.after["evening"]["expression"] == "cron(0 22 * * ? *)"
+        assert '"MinCapacity": 0.5' in one.after["evening"]["input"]
+        assert '"MinCapacity": 4' in one.after["morning"]["input"]
+
+    def test_a_rollback_by_night_restores_the_days_capacity(self, world: World, clusters: Any) -> None:
+        before = world.raw()
+        one = applied(world)
+        night = {"MinCapacity": 0.5, "MaxCapacity": 16}
+        clusters.modify_db_cluster(DBClusterIdentifier="shop", ServerlessV2ScalingConfiguration=night)
+        world.driver.send(order(one, world.driver.read(one.target), one.before, undo=True))
+        assert world.raw() == before
+
+    def test_connections_that_keep_it_awake_are_told(self, world: World) -> None:
+        seen, driver = world.driver.observe()[0], world.driver
+        assert isinstance(driver, AuroraDriver)
+        settings = Aurora(days=2, night=0, clusters=["shop"], role="r")
+        told = AuroraDriver(settings, BOOK, now_ms).propose(
+            [replace(seen, facts=seen.facts | {"pauses": True, "cpu": [0.0] * 48})], LATER
+        )
+        assert [one.irreversible for one in told] == [False, True]
+        assert '"MinCapacity": 0.5' in told[0].after["evening"]["input"]
+        assert told[1].what == "pool the connections of aurora://shop, and close those that are idle"
+        assert told[1].saving.middle == pytest.approx(8 * Decimal("0.06") * 365 / 12, rel=Decimal("1e-9"))
+        quiet = seen.facts | {"pauses": True, "connections": [0.0] * 48}
+        paused = AuroraDriver(settings, BOOK, now_ms).propose([replace(seen, facts=quiet)], LATER)
+        assert '"SecondsUntilAutoPause": 300' in paused[0].after["evening"]["input"]
+        old = AuroraDriver(settings, BOOK, now_ms).propose(
+            [replace(seen, facts=quiet | {"pauses": False, "version": "15.4"})], LATER
+        )
+        assert '"MinCapacity": 0.5' in old[0].after["evening"]["input"]
+
+    def test_the_requests_that_the_scheduler_makes_are_as_the_database_knows_them(self, world: World) -> None:
+        from json import loads  # noqa: PLC0415 - for this test alone
+
+        for part in proposed(world).after.values():
+            told = loads(part["input"])
+            told["DBClusterIdentifier"] = told.pop("DbClusterIdentifier")
+            check_request("rds", "ModifyDBCluster", told)
+
+    def test_nights_follow_the_clock_on_the_wall_and_connections_the_memory(self) -> None:
+        berlin, settings = ZoneInfo("Europe/Berlin"), Aurora(evening="22:00", morning="06:00")
+        for day, first in ((date(2026, 1, 15), 21), (date(2026, 7, 15), 20)):
+            start_s = int(datetime(day.year, day.month, day.day, tzinfo=timezone.utc).timestamp())
+            hours = [hour for hour in range(24) if at_night(start_s + hour * 3600, settings, berlin)]
+            assert (len(hours), first in hours, first - 1 in hours) == (8, True, False)
+        assert most_connections("aurora-postgresql", 16, 4) == 3604
+        assert most_connections("aurora-postgresql", 64, 0.5) == 2000
+        assert most_connections("aurora-mysql", 16, 4) is None
+
+
+def test_a_refusal_half_way_is_no_refusal() -> None:
+    def refuse() -> None:
+        raise Foreign("theirs")
+
+    with pytest.raises(Foreign):
+        in_order(refuse, list)
+    with pytest.raises(Unsure, match="1 of 2 steps were done: theirs"):
+        in_order(list, refuse)
+
+
+def test_what_is_wrong_in_the_settings_is_told() -> None:
+    aurora = Aurora(enabled=True, clusters=["a"], zone="Europe/Bärlin", morning="22:00", night=0.7)
+    told = list(wrong_levers(Levers(aurora=aurora)))
+    assert [sentence.partition(":")[0] for sentence in told] == [
+        "levers.aurora.zone", "levers.aurora", "levers.aurora.night", "levers.aurora.role is needed"
+    ]  # fmt: skip
+    assert not list(wrong_levers(Levers()))
+
+
+def test_lost_is_lost_for_every_order_that_expects_what_is_not_there(cloud: str, client: Client) -> None:
+    made = client("ec2").create_volume(Size=9, AvailabilityZone="us-east-1a", VolumeType="gp3")
+    odd = Order(
+        target=f"ebs://{made['VolumeId']}",
+        expect={"volume": {"type": "gp2"}},
+        put={"volume": {"type": "gp2"}},
+    )
+    with pytest.raises(Lost):
+        EbsVolumesDriver(EbsVolumes(endpoint=cloud), BOOK).send(odd)
