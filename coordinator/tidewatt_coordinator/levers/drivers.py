@@ -17,8 +17,8 @@ from tidewatt_coordinator.levers.history import History
 from tidewatt_coordinator.levers.karpenter import KarpenterDriver
 from tidewatt_coordinator.levers.measured import Measured
 from tidewatt_coordinator.levers.multi_cloud import MultiCloudDriver
-from tidewatt_coordinator.levers.optimization_hub import OptimizationHubDriver
 from tidewatt_coordinator.levers.nat import NatDriver
+from tidewatt_coordinator.levers.optimization_hub import OptimizationHubDriver
 from tidewatt_coordinator.levers.power_policy import PowerPolicyDriver
 from tidewatt_coordinator.levers.replicas import ReplicasDriver
 from tidewatt_coordinator.levers.right_sizing import RightSizingDriver
@@ -27,8 +27,8 @@ from tidewatt_coordinator.levers.s3_lifecycle import S3LifecycleDriver
 from tidewatt_coordinator.levers.s3_storage import S3StorageDriver
 from tidewatt_coordinator.levers.settings import Levers
 from tidewatt_coordinator.levers.sights import Sights
-from tidewatt_coordinator.levers.tags import TagsDriver
 from tidewatt_coordinator.levers.step_functions import StepFunctionsDriver
+from tidewatt_coordinator.levers.tags import TagsDriver
 from tidewatt_coordinator.levers.unused import UnusedDriver
 from tidewatt_coordinator.prices.book import PriceBook
 from tidewatt_coordinator.rollout.journal import Journal
