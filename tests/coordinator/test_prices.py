@@ -259,4 +259,4 @@ def test_the_commands(tmp_path: Path) -> None:
     (tmp_path / "tables").mkdir()
     (tmp_path / "own.toml").rename(tmp_path / "tables/own.toml")
     checked = run(app, ["prices", "check", "--on", "2027-11-21", "--config", str(tmp_path / "c.toml")])
-    assert (checked.exit_code, checked.output.splitlines()[-1]) == (0, "10 tables, 0 older than 1000 days")
+    assert (checked.exit_code, checked.output.splitlines()[-1]) == (0, "11 tables, 0 older than 1000 days")
