@@ -320,20 +320,19 @@ class TestUnused(Contract):
     ) -> None:
         tags = list(self.TAGS)
         ec2.allocate_address(TagSpecifications=[{"ResourceType": "elastic-ip", "Tags": tags}])
-        for _ in range(2):
-            free = ec2.create_snapshot(
-                VolumeId=volume, TagSpecifications=[{"ResourceType": "snapshot", "Tags": tags}]
-            )
-        backing = [{"DeviceName": "/dev/sda1", "Ebs": {"SnapshotId": free["SnapshotId"]}}]
-        ec2.register_image(Name="ours", BlockDeviceMappings=backing, RootDeviceName="/dev/sda1")
+        ec2.create_snapshot(VolumeId=volume, TagSpecifications=[{"ResourceType": "snapshot", "Tags": tags}])
+        machine = ec2.run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)["Instances"][0]
+        ec2.create_image(InstanceId=machine["InstanceId"], Name="ours")
+        image = ec2.describe_images(Owners=["self"])["Images"][0]
+        backing = image["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
+        ec2.create_tags(Resources=[backing], Tags=tags)
         subnets = [one["SubnetId"] for one in ec2.describe_subnets()["Subnets"][:2]]
         client("elbv2").create_load_balancer(Name="idle", Subnets=subnets, Tags=tags)
         old = Context(now_ms=NOW_MS + 99 * DAY_S * 1000)
-        told = {
-            one.target.partition(" ")[0]: one for one in world.driver.propose(world.driver.observe(), old)
-        }
+        every = world.driver.propose(world.driver.observe(), old)
+        told = {one.target.partition(" ")[0]: one for one in every}
         assert sorted(told) == ["address", "load-balancer", "snapshot", "volume"]
-        assert told["snapshot"].target != f"snapshot {free['SnapshotId']}"
+        assert f"snapshot {backing}" not in [one.target for one in every]
         assert told["address"].saving.middle == Decimal("3.65")
         for name in ("address", "load-balancer", "snapshot"):
             one = told[name]
