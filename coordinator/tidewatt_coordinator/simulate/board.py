@@ -39,7 +39,7 @@ def stood(profile: BoardProfile, policy: Policy, rps: Floats) -> Stood:
         here = point_of == index
         if np.any(here):
             out[:, here] = np.array([_minute(point, float(rate)) for rate in rps[here]]).T
-    return Stood(*out, switches=switches)
+    return Stood(out[0], out[1], out[2], out[3], switches)
 
 
 def _minute(point: OperatingPoint, rps: float) -> tuple[float, float, float, float]:

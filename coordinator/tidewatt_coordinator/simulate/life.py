@@ -60,8 +60,8 @@ class _Minutes:
         self.load = np.zeros((count, backends, classes))
         self.most = np.zeros((count, backends))
         """What each can really serve; boards are looked at later."""
-        self.lost = np.zeros((count, backends))
-        """Share of its requests that fell with nodes nobody had warned of."""
+        self.lost = np.zeros(count)
+        """Share of the requests that fell with nodes nobody had warned of."""
         self.paid = np.zeros((count, pools, 2))
 
 
@@ -75,7 +75,7 @@ def live(world: World, demand: Demand, profile: BoardProfile | None, prices: Pri
     looks = _looked(world, minutes, profile, np.concatenate([limits, BOUNDS_MS]))
     quick = looks.within[:, :, : len(limits)]
     offered = minutes.load.sum(axis=2)
-    kept = np.minimum(offered, minutes.most) / np.maximum(offered, TINY) * (1.0 - minutes.lost)
+    kept = np.minimum(offered, minutes.most) / np.maximum(offered, TINY) * (1.0 - minutes.lost)[:, None]
     answered = minutes.load * kept[:, :, None]
     asked = rps[:, None] * share[None, :]
     in_time = (answered * quick).sum(axis=1)
@@ -127,9 +127,12 @@ def _steered(world: World, rps: Floats, share: Floats, tables: Tables) -> _Minut
             out.most[minute, row : row + 2] = np.multiply(serving, pool.node_rps)
             out.paid[minute, place] = paid
             crew.served(float(load[row : row + 2].sum()))
-            if world.storm and (took := crew.took(minute)):
-                fell = world.storm.unwarned * took / max(serving[1] + took, 1)
-                out.lost[minute, row + 1] = fell * world.storm.follow_s / MINUTE_S
+            took = crew.took(minute)
+            if world.storm and took and minute and rate > 0.0:
+                # The table of the minute before still sends them there.
+                sent = out.load[minute - 1, row + 1].sum() * took / (serving[1] + took)
+                fell = sent * world.storm.unwarned * world.storm.follow_s / MINUTE_S
+                out.lost[minute] = min(out.lost[minute] + fell / rate, 1.0)
         known = rate
     return out
 

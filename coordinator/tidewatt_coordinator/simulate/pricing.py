@@ -72,10 +72,10 @@ class Bill:
                 [price * _exact(hour) for price, hour in zip(prices, hours, strict=True)]
             )
         if world.boards:
-            lines["energy"] = world.boards.price_per_kwh * _exact(weights @ lived.energy_kwh)
+            lines["energy"] = world.boards.price_per_kwh * _exact(float(weights @ lived.energy_kwh))
             lines["boards"] = world.boards.kept_per_month * world.boards.count
         if world.function:
-            lines[world.function.name] = self._request * _exact(weights @ lived.served[:, -1])
+            lines[world.function.name] = self._request * _exact(float(weights @ lived.served[:, -1]))
         if delivery := world.delivery:
             grown = delivery.gigabytes_per_month * _exact(float(weights @ lived.asked) / usual_requests)
             sent = {region: grown * share for region, share in delivery.viewers.items()}
