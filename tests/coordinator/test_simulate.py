@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from tidewatt_coordinator.cli import app
+from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.prices.book import PriceError
 from tidewatt_coordinator.prices.files import load_book
 from tidewatt_coordinator.prices.worked import least_plan
@@ -28,7 +29,7 @@ from tidewatt_coordinator.simulate.scenario import outcome, sight
 from tidewatt_coordinator.simulate.sources import summed
 from tidewatt_coordinator.simulate.world import Change, Storm, World, changed
 from tidewatt_coordinator.train.windows import Series
-from tidewatt_wire.documents import parse_toml
+from tidewatt_wire.documents import parse_toml, to_toml
 from tidewatt_wire.messages import Policy
 
 REFERENCE = reference()
@@ -330,3 +331,33 @@ def test_every_seed_gives_the_same_answer_again() -> None:
     asked = One(template="spot-70", demand=Recorded(), seed=4)
     one = Demand(DAYS.rps, DAYS.weekend, "a day")
     assert answer(asked, one, MEANS) == answer(asked, one, MEANS)
+
+
+def test_a_world_is_drawn_up_from_dispatch_and_says_what_is_missing(tmp_path: Path) -> None:
+    pool = {"instance": "c7g.2xlarge", "node_rps": 120.0, "capacity_rps": 400.0}
+    waits = {"bounds_ms": [20.0, 50.0], "counts": [40, 59, 1]}
+    file = tmp_path / "c.toml"
+    dispatch = {
+        "classes": [{"name": "tight", "share": 0.25, "limit_ms": 60}, {"name": "loose", "limit_ms": 90}],
+        "pools": [
+            {"name": "steady", "kind": "on_demand", "latency": waits, **pool},
+            {"name": "cheap", "kind": "spot", "latency": waits, **pool},
+            {"name": "fn", "kind": "lambda", "billed_ms": 40, "capacity_rps": 1000.0, "latency": waits},
+            {"name": "far", "kind": "http", "cost_per_million": "5", "capacity_rps": 9.0, "latency": waits},
+        ],
+    }
+    file.write_text(to_toml(msgspec.convert({"dispatch": dispatch}, Config)))
+    result = CliRunner().invoke(app, ["simulate", "world", "--config", str(file), "--boards", "4"])
+    assert result.exit_code == 0, result.exception
+    printed = result.output
+    assert "# pool far is left out: a world has no backend of kind http" in printed
+    world = parse_toml(printed, World, name="w")
+    assert [(one.name, one.most, one.spot_share) for one in world.nodes] == [
+        ("steady", 4, 0.0),
+        ("cheap", 4, 1.0),
+    ]
+    assert world.nodes[0].waits.quicker == [0.4, 0.99]
+    assert [(one.name, one.share) for one in world.classes] == [("tight", 0.25), ("loose", 0.75)]
+    assert world.boards
+    assert world.boards.count == 4
+    assert ask(Change(storm=Storm(hour=12)), world).after.promise == "kept"

@@ -10,11 +10,12 @@ from rich.table import Table
 
 from tidewatt_coordinator.alerts.desk import AsJson, as_json, console
 from tidewatt_coordinator.config import Config
-from tidewatt_coordinator.configfile import read_config
+from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.prices.cli import On, day_of
 from tidewatt_coordinator.simulate.asked import One, Recorded, Refused, answer
 from tidewatt_coordinator.simulate.bundled import reference as shipped
 from tidewatt_coordinator.simulate.bundled import templates
+from tidewatt_coordinator.simulate.drawing import drawn_up
 from tidewatt_coordinator.simulate.outcome import Interval, Outcome, Side
 from tidewatt_coordinator.simulate.page import dollars, page, span
 from tidewatt_coordinator.simulate.reference import told
@@ -22,7 +23,7 @@ from tidewatt_coordinator.simulate.scenario import Means
 from tidewatt_coordinator.simulate.setup import doors, equipped
 from tidewatt_coordinator.simulate.sources import demand_of, from_files
 from tidewatt_coordinator.simulate.world import Change, World
-from tidewatt_wire.documents import decode_text, parse_toml
+from tidewatt_wire.documents import decode_text, parse_toml, to_toml
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -84,6 +85,19 @@ def run(
         print(as_json(found))
     else:
         _show(found)
+
+
+@app.command("world")
+def draw_up(
+    config: ConfigFile = DEFAULT_CONFIG,
+    boards: Annotated[int, typer.Option(min=0, help="How many boards there are.")] = 0,
+) -> None:
+    """Print a world drawn up from [dispatch], to be completed; what is missing stands in its comments."""
+    settings = read_config(config)
+    drawn, missing = drawn_up(settings.coordinator.fleet, settings.dispatch, boards)
+    for sentence in missing:
+        print(f"# {sentence}")
+    print(to_toml(drawn), end="")
 
 
 @app.command()
