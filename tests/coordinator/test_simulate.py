@@ -102,6 +102,14 @@ def test_price_class_200_saves_what_the_book_says_and_touches_nothing_else() -> 
     assert found.before.promise == found.after.promise == "kept"
 
 
+def test_evenly_is_by_pool_whatever_its_nodes_are() -> None:
+    found = ask(Change(spot_share=0.7), WORLD)
+    assert found.before.shares["function"] == pytest.approx(0.2)
+    assert found.after.shares["function"] == pytest.approx(0.2)
+    assert found.after.shares["eks-us"] + found.after.shares["eks-us-spot"] == pytest.approx(0.2)
+    assert found.after.spot_hours == pytest.approx(0.6), "of five nodes three"
+
+
 def test_twice_the_traffic_is_twice_the_requests_and_the_price_of_tiers() -> None:
     found = ask(templates()["traffic-x2"].change)
     assert found.after.requests == pytest.approx(2 * found.before.requests)
@@ -323,6 +331,8 @@ def test_the_command_runs_a_scenario_on_a_trace(tmp_path: Path) -> None:
 
 def test_the_worlds_file_is_checked() -> None:
     assert parse_toml(SMALL, World, name="w").nodes[0].name == "pool"
+    with pytest.raises(ValueError, match="none of boards, energy, delivery: energy"):
+        parse_toml(SMALL.replace('"pool"', '"energy"'), World, name="w")
     with pytest.raises(ValueError, match="nothing serves in this world"):
         parse_toml(SMALL.split("[[nodes]]", maxsplit=1)[0], World, name="w")
 

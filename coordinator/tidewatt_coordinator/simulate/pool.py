@@ -30,7 +30,7 @@ class Crew:
         while self._coming and self._coming[0][0] <= minute:
             self._coming.popleft()
         ready = self._count - sum(more for _, more in self._coming)
-        spot, spot_paid = (math.floor(count * self._pool.spot_share + 0.5) for count in (ready, self._count))
+        spot, spot_paid = self._spot(ready), self._spot(self._count)
         steady, steady_paid = ready - spot, self._count - spot_paid
         gone, back, ordered = self._taken(minute, spot)
         return (
@@ -43,7 +43,7 @@ class Crew:
         storm = self._storm
         if storm is None or minute % DAY_MIN != storm.hour * 60:
             return 0
-        return self._lost(math.floor(self._count * self._pool.spot_share + 0.5))
+        return self._lost(self._spot(self._count))
 
     def served(self, rps: float) -> None:
         """Note what the pool served in the minute."""
@@ -70,6 +70,10 @@ class Crew:
         if not 0 <= since < storm.minutes:
             return 0, False, False
         return self._lost(spot), since >= self._pool.start_min - NOTICE_MIN, True
+
+    def _spot(self, count: int) -> int:
+        """Of so many nodes; the nearest, of two the fewer."""
+        return max(math.ceil(count * self._pool.spot_share - 0.5), 0)
 
     def _lost(self, spot: int) -> int:
         return math.ceil(spot * self._storm.share - 1e-9) if self._storm else 0

@@ -84,6 +84,11 @@ class Tables:
 
     def _even(self, backends: list[Backend], classes: list[RequestClass]) -> Split:
         able = survey(backends, classes, self._terms).keeps.astype(np.float64)
+        # The two halves of a pool are one to whoever spreads evenly.
+        whole: dict[str, float] = {}
+        for one in backends:
+            whole[_pool_of(one)] = whole.get(_pool_of(one), 0.0) + one.usable_rps
+        able *= np.array([one.usable_rps / max(whole[_pool_of(one)], 1e-9) for one in backends])[:, None]
         count = able.sum(axis=0)
         shares = able / np.where(count > 0.0, count, 1.0)[None, :]
         return Split(shares, np.full(len(backends), np.inf), np.where(count > 0.0, 0.0, 1.0))
@@ -107,6 +112,10 @@ class Tables:
             waits = histogram(function.waits)
             found.append(Backend(function.name, 1e9, self._prices.request, kind="lambda", latency=waits))
         return found
+
+
+def _pool_of(one: Backend) -> str:
+    return one.domain or one.name
 
 
 def histogram(waits: Waits) -> Histogram:

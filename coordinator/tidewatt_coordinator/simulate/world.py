@@ -17,6 +17,8 @@ Rate = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 PriceClass = Literal["PriceClass_All", "PriceClass_200", "PriceClass_100"]
 #: By the product's tables, or as much to each backend that keeps the promise, whatever it costs.
 Routing = Literal["dispatch", "even"]
+#: Names of lines and backends that are there anyway.
+RESERVED = ("boards", "energy", "delivery")
 
 
 class Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -150,8 +152,12 @@ class World(Strict, frozen=True, kw_only=True):
         if abs(sum(one.share for one in self.classes) - 1.0) > 1e-6:  # noqa: PLR2004 - rounding
             raise ValueError(f"the classes' shares sum to {sum(one.share for one in self.classes):g}, not 1")
         names = [one.name for one in self.nodes] + ([self.function.name] if self.function else [])
-        if len(set(names)) != len(names):
-            raise ValueError("pools and the function need distinct names")
+        taken = [*names, *(f"{one.name}-spot" for one in self.nodes), *RESERVED]
+        if len(set(taken)) != len(taken):
+            raise ValueError(
+                f"pools and the function need distinct names, without -spot at their end, and none of "
+                f"{', '.join(RESERVED)}: {', '.join(names)}"
+            )
         if not (self.boards and self.boards.count) and not names:
             raise ValueError("nothing serves in this world: no boards, no nodes, no function")
 
