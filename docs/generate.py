@@ -1,5 +1,5 @@
 """Documents made from the product itself: boards.md from the recordings, metrics.md from the collectors,
-asyncapi.json and schemas/ from the wire.
+reference.md from a simulation, asyncapi.json and schemas/ from the wire.
 
 python docs/generate.py          write them
 python docs/generate.py --check  exit code 1 if one of them is not what it would write
@@ -60,7 +60,11 @@ from tidewatt_coordinator.hinting.topic import PlanTopics
 from tidewatt_coordinator.levers.driver import Recommendation, Saving
 from tidewatt_coordinator.levers.settings import Levers, PowerPolicy
 from tidewatt_coordinator.pki.metrics import DoorMetrics
+from tidewatt_coordinator.prices.files import load_book
 from tidewatt_coordinator.proposals.state import Proposal
+from tidewatt_coordinator.simulate.bundled import means, reference
+from tidewatt_coordinator.simulate.page import page
+from tidewatt_coordinator.simulate.reference import told
 from tidewatt_coordinator.steering.pools import PoolPrice
 from tidewatt_coordinator.steering.settings import Dispatch, Pool
 from tidewatt_coordinator.steering.wheel import Power
@@ -146,6 +150,7 @@ def main() -> None:
     """Write the documents, or say which of them are stale."""
     logging.disable()  # what is refused here is refused on purpose
     makers: dict[str, Callable[[], str]] = {"docs/boards.md": boards, "docs/metrics.md": metrics}
+    makers["docs/reference.md"] = reference_page
     makers["docs/asyncapi.json"] = lambda: _json(asyncapi())
     for name, kind in MESSAGES.items():
         makers[f"docs/schemas/{name}.json"] = functools.partial(_schema, kind)
@@ -243,6 +248,13 @@ def metrics() -> str:
             "",
         ]
     )
+
+
+def reference_page() -> str:
+    """The reference service's two months, simulated."""
+    told_of = reference()
+    story = told(told_of, means(load_book(), told_of.date), seed=13)
+    return f"{MADE}\n{page(story)}"
 
 
 def _table(families: Iterator[Metric]) -> Iterator[str]:

@@ -35,6 +35,7 @@ from tidewatt_coordinator.proposals.cli import freeze, unfreeze
 from tidewatt_coordinator.questions.cli import app as cost_app
 from tidewatt_coordinator.reports.cli import report
 from tidewatt_coordinator.rollout.cli import app as policy_app
+from tidewatt_coordinator.simulate.cli import app as simulate_app
 from tidewatt_coordinator.steering.cli import app as dispatch_app
 from tidewatt_governor.traffic import TraceError
 from tidewatt_wire.documents import DocumentError, to_toml
@@ -65,6 +66,7 @@ app.add_typer(plan_app, name="plan")
 app.add_typer(policy_app, name="policy")
 app.add_typer(prices_app, name="prices")
 app.add_typer(recommend_app, name="recommend")
+app.add_typer(simulate_app, name="simulate")
 app.add_typer(tariff_app, name="tariff")
 app.command()(freeze)
 app.command()(unfreeze)

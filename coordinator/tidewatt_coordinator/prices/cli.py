@@ -45,7 +45,7 @@ def show(
 ) -> None:
     """Show a table's prices, or what a quantity of one item costs and what one more unit would."""
     book, _ = _book(config, folder)
-    day = _day(on)
+    day = day_of(on)
     if quantity:
         if not item:
             raise PriceError("--quantity needs an item")
@@ -70,7 +70,7 @@ def show(
 def check(on: On = "", config: PricesConfig = None, folder: Folder = "") -> None:
     """Read every table; warn of those that are old, assumed or not from the vendor. Exit 1 if any is old."""
     book, warn_days = _book(config, folder)
-    day = _day(on)
+    day = day_of(on)
     worn = 0
     for table in book.tables:
         if _replaced(table, book, day):
@@ -155,7 +155,8 @@ def _book(config: Path | None, folder: str) -> tuple[PriceBook, int]:
     return load_book(folder or (section.folder if section else "")), warn_days
 
 
-def _day(text: str) -> date:
+def day_of(text: str) -> date:
+    """The day of an option, today if it is empty; PriceError if it is none."""
     if not text:
         return datetime.now(timezone.utc).date()
     try:

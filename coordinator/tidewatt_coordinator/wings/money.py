@@ -13,6 +13,7 @@ from tidewatt_coordinator.proposals.wheel import Wheel
 from tidewatt_coordinator.questions.answers import Answers
 from tidewatt_coordinator.questions.rest import router as cost_router
 from tidewatt_coordinator.reports.sending import Sending
+from tidewatt_coordinator.simulate.rest import router as simulate_router
 from tidewatt_coordinator.wings.ground import Ground
 
 
@@ -47,3 +48,4 @@ class Money:
         yield cost_router(self.answers)
         yield proposals_router(self.levers.desk)
         yield budget_router(ground.ledger, ground.config, ground.now_ms)
+        yield simulate_router(ground.config, ground.now_ms)
