@@ -115,7 +115,7 @@ def compare_clouds(
         book,
         counted,
         region,
-        on=_day(on),
+        on=day_of(on),
         egress_gb=_number(egress_gb),
         stored_gb=_number(stored_gb),
         any_architecture=any_architecture,
