@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tidewatt_coordinator.planning.demand import DemandGuard, Guarded
 from tidewatt_coordinator.planning.envelopes import Choosing, Envelope, Option, choose, envelopes_of
 from tidewatt_coordinator.planning.plan import Asked, Device, Plan, PlanState, plan
-from tidewatt_coordinator.planning.residuals import COLD, FEWEST
+from tidewatt_coordinator.planning.residuals import COLD, FEWEST, USUAL
 from tidewatt_coordinator.planning.shares import Server, split
 from tidewatt_coordinator.planning.terms import Terms
 from tidewatt_governor.boards import load_profile
@@ -241,8 +241,8 @@ def test_a_minute_of_which_the_forecast_is_less_certain_gets_more_margin() -> No
     certain, uncertain = (guard.ready(minute + 2, forecast(minute, 80.0, p99)) for p99 in (90.0, 110.0))
     assert certain is not None
     assert uncertain is not None
-    # 20 beyond the median came when the forecast's own spread was 10; now it is 30.
-    more = (30.0 + 80.0 * TERMS.steady) / (10.0 + 80.0 * TERMS.steady)
+    # 20 beyond the median came when the forecast's own spread was 10; now it is 30, which is half believed.
+    more = (USUAL * 10.0 + (1.0 - USUAL) * 30.0 + 80.0 * TERMS.steady) / (10.0 + 80.0 * TERMS.steady)
     assert uncertain.rps - 80.0 == pytest.approx(more * (certain.rps - 80.0))
 
 

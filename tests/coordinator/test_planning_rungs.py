@@ -8,6 +8,7 @@ from tidewatt_coordinator.planning.demand import DemandGuard, Guarded
 from tidewatt_coordinator.planning.envelopes import Envelope
 from tidewatt_coordinator.planning.fresh import Fresh
 from tidewatt_coordinator.planning.plan import Device, Plan, PlanState, plan
+from tidewatt_coordinator.planning.residuals import FEWEST, USUAL, Residuals
 from tidewatt_coordinator.planning.terms import Terms
 from tidewatt_governor.hints import Hint, asked
 
@@ -78,3 +79,12 @@ def test_a_step_that_devices_see_first_is_known_to_last() -> None:
             assert ready.fresh.sure
             assert not ready.sure
             assert ready.fresh.need(1700.0) == pytest.approx(1700.0 * (1.0 + TERMS.least_margin))
+
+
+def test_what_is_said_of_a_minutes_spread_is_half_believed() -> None:
+    known = Residuals(0.99)
+    assert known.width(30.0) == 30.0
+    for _ in range(FEWEST):
+        known.add(1.0, 10.0)
+    assert known.width(30.0) == pytest.approx(USUAL * 10.0 + (1.0 - USUAL) * 30.0)
+    assert known.width(10.0) == pytest.approx(10.0)

@@ -54,8 +54,9 @@ class Track:
 
         `width_rps`: what its error is reckoned in, above 0: more where more may come.
         """
-        self._open[minute] = (rps, width_rps, sure)
         known = self._residuals[sure]
+        width_rps = known.width(width_rps)
+        self._open[minute] = (rps, width_rps, sure)
         extra = known.margin * width_rps if known.known else rps * COLD
         extra = max(extra, rps * self._least)
         words = f"{rps:.0f} rps expected + {extra / max(rps, 1e-9):.0%}"
@@ -65,7 +66,7 @@ class Track:
         """Learn from a minute that is over; what was expected of earlier ones is forgotten."""
         if expected := self._open.pop(minute, None):
             guess, width, sure = expected
-            self._residuals[sure].add((rps - guess) / width)
+            self._residuals[sure].add((rps - guess) / width, width)
         self._open = {later: one for later, one in self._open.items() if later > minute}
 
     def range(self, rps: float, width_rps: float) -> tuple[float, float]:
@@ -73,6 +74,7 @@ class Track:
         known = self._residuals[False]
         if not known.known:
             return 0.5 * rps, 1.5 * rps
+        width_rps = known.width(width_rps)
         low, high = known.at(LOW) * width_rps, known.at(HIGH) * width_rps
         return max(0.0, rps + min(low, 0.0)), rps + max(high, 0.0)
 

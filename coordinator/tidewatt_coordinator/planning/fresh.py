@@ -46,8 +46,9 @@ class FreshTrack:
 
     def expect(self, minute: int, slope: float, base: float, width_rps: float, *, sure: bool) -> Lines:
         """What to be ready for in that minute, as lines over the rate of the one before."""
-        self._open[minute] = (slope, base, width_rps, sure)
         known, least = self._residuals[sure], 1.0 + self._least
+        width_rps = known.width(width_rps)
+        self._open[minute] = (slope, base, width_rps, sure)
         if known.known:
             guarded = (slope, base + known.margin * width_rps)
         else:
@@ -59,7 +60,7 @@ class FreshTrack:
         expected = self._open.pop(minute, None)
         if expected and before_rps is not None:
             slope, base, width, sure = expected
-            self._residuals[sure].add((rps - slope * before_rps - base) / width)
+            self._residuals[sure].add((rps - slope * before_rps - base) / width, width)
         self._open = {later: one for later, one in self._open.items() if later > minute}
 
     @property

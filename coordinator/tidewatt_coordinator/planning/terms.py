@@ -10,7 +10,7 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of one fleet's planner."""
 
-    tail_quantile: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.993
+    tail_quantile: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.994
     """The guard is this quantile of by how much the fleet's demand lately exceeded what was expected."""
     least_margin: Annotated[float, msgspec.Meta(ge=0)] = 0.015
     """The guard is at least this. It may be less than the agents' own headroom: the strongest boards take
