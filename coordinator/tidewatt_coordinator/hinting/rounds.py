@@ -6,11 +6,13 @@ nothing that was only asked for is counted on.
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.hinting import gathering
+from tidewatt_coordinator.hinting.enough import told
 from tidewatt_coordinator.hinting.gathering import Seen
 from tidewatt_coordinator.hinting.metering import Meter
 from tidewatt_coordinator.hinting.nodes import STEP_MIN, Beyond, needs, node_pools
@@ -38,7 +40,7 @@ from tidewatt_coordinator.steering.settings import Dispatch
 from tidewatt_coordinator.steering.vectors import number
 from tidewatt_coordinator.steering.wheel import Power
 from tidewatt_wire.messages import PolicySet
-from tidewatt_wire.planned import PlanHint
+from tidewatt_wire.planned import EnoughAt, PlanHint
 from tidewatt_wire.sleeping import SleepHint
 
 MINUTE_MS = 60_000
@@ -64,6 +66,8 @@ class Round(msgspec.Struct, frozen=True):
     shown: Shown
     hints: Mapping[str, Hint]
     planned: frozenset[str]
+    rates: Mapping[str, float] = {}
+    """What each device was seen to serve, requests/s."""
 
 
 class _Group(msgspec.Struct):
@@ -147,6 +151,7 @@ class Planner:
             group.outlook.came(minute - 1, demand_rps)
             guarded = self._foretold(group.outlook.ready(minute), len(groups))
             devices = gathering.devices(members, self._rests)
+            before = group.state.shares
             group.state, made = plan(group.state, devices, guarded, minute, terms)
             shown.append(group_of(name, made, demand_rps))
             follows = {one.known.name: one.obeys for one in members}
@@ -154,17 +159,24 @@ class Planner:
             if guarded:
                 edge_rps = self._dispatch.fill * gathering.most_rps(members)
                 beyond.append(Beyond(guarded.rps, group.outlook.forecast, edge_rps))
-                hints |= self._hints(name, made, devices, follows, now_ms)
+                shares = {
+                    one.known.name: one.rps / demand_rps
+                    for one in members
+                    if demand_rps and one.rps is not None
+                }
+                enough = partial(_enough, made, before, shares)
+                hints |= self._hints(name, made, devices, follows, now_ms, enough)
                 counted |= _seen_capacities(made, devices)
         self._groups = {name: self._groups[name] for name in groups}
         hinted = self.settings.mode == "hint" and self._dispatch.backends == "devices"
         self._capacities = (minute, counted if hinted else {})
         nodes, why = self._nodes(beyond, minute)
-        told = Shown(
+        shown_now = Shown(
             fleet=self._current().fleet, minute=minute, at_ms=now_ms, mode=self.settings.mode, groups=shown,
             devices=rows, nodes=nodes, nodes_reason=why, currency=self._power.currency,
         )  # fmt: skip
-        return Round(told, hints, frozenset(one.device for one in rows))
+        rates = {one.known.name: one.rps for group in groups.values() for one in group if one.rps is not None}
+        return Round(shown_now, hints, frozenset(one.device for one in rows), rates)
 
     def _terms_of(self, members: Sequence[Seen]) -> Terms:
         """The margin is never below the boards' own headroom: with less they would raise themselves."""
@@ -187,7 +199,13 @@ class Planner:
         return msgspec.structs.replace(guarded, rps=told, words=words)
 
     def _hints(
-        self, group: str, made: Plan, devices: Sequence[Device], follows: Mapping[str, bool], now_ms: int
+        self,
+        group: str,
+        made: Plan,
+        devices: Sequence[Device],
+        follows: Mapping[str, bool],
+        now_ms: int,
+        enough: Callable[[str], list[EnoughAt] | msgspec.UnsetType],
     ) -> dict[str, Hint]:
         """What to say to each device that may follow; the expiry is that of a hint said now."""
         fleet, naps = self._current().fleet, self._naps(group, made, devices)
@@ -201,6 +219,7 @@ class Planner:
                 found[device.name] = PlanHint(
                     fleet=fleet, device=device.name, plan=made.minute, issued_at_ms=now_ms,
                     expires_at_ms=until_ms, point=there.point, guarded=True, reason=made.reason,
+                    enough=enough(device.name),
                 )  # fmt: skip
             elif device.name in naps:
                 found[device.name] = SleepHint(
@@ -225,6 +244,12 @@ class Planner:
             return [], str(error)
         now = {one.name: one.held for one in pools}
         return nodes_of(held, now, {one.name: one.per_hour for one in pools}), held.reason
+
+
+def _enough(
+    made: Plan, before: Mapping[str, float], seen: Mapping[str, float], device: str
+) -> list[EnoughAt] | msgspec.UnsetType:
+    return told(made.devices[device].enough, before.get(device, 0.0), seen.get(device))
 
 
 def number_of(readings: Mapping[str, Reading], query: str) -> Fetched:

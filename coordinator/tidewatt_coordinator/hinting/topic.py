@@ -79,7 +79,7 @@ class PlanTopics:
             return
         expiry = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         expiry.MessageExpiryInterval = math.ceil(self._clock.real_seconds(self.planner.settings.hint_s))
-        due = self._said.due(made.hints, made.planned, self._clock.now_ms())
+        due = self._said.due(made.hints, made.planned, self._clock.now_ms(), made.rates)
         for start in range(0, len(due), AT_A_TIME):
             some = due[start : start + AT_A_TIME]
             sealed = await asyncio.to_thread(_seal_all, some, signers)
