@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from tidewatt_coordinator.planning.demand import DemandGuard, Guarded
+from tidewatt_coordinator.planning.naps import NapTerms
+from tidewatt_coordinator.planning.outlook import Outlook as Minutes
 from tidewatt_coordinator.planning.terms import Terms
 from tidewatt_governor.forecast.shipped import SHIPPED, shipped_model
 from tidewatt_governor.forecast.value import Forecast
@@ -32,6 +34,7 @@ class Outlook:
     def __init__(self, terms: Terms, floor_rps: float, forecaster: "Forecaster | None", zone: str) -> None:
         self._guard = DemandGuard(terms, floor_rps)
         self._forecaster, self._zone = forecaster, ZoneInfo(zone)
+        self._minutes = Minutes(NapTerms().tail_quantile, floor_rps)
         self.forecast: Forecast | None = None
 
     def came(self, minute: int, rps: float | None) -> None:
@@ -41,10 +44,16 @@ class Outlook:
         if self._forecaster:
             local = datetime.fromtimestamp(minute * MINUTE_S, timezone.utc).astimezone(self._zone)
             self.forecast = self._forecaster.minute(minute, rps, local)
+        if rps is not None:
+            self._minutes.came(minute, rps, self.forecast)
 
     def ready(self, minute: int) -> Guarded | None:
         """What to be ready for; None where what is known is too old to tell."""
         return self._guard.ready(minute, self.forecast)
+
+    def ahead(self, minute: int) -> tuple[float, ...]:
+        """Requests/s to be ready for in `minute` and in each after it, as far as is known."""
+        return self._minutes.ahead(minute)
 
 
 def forecasters(model: str) -> Callable[[], "Forecaster | None"]:
