@@ -1,6 +1,7 @@
 """A fleet as its planner sees it: births and reports as they are told, minute by minute."""
 
 from tidewatt_coordinator.fleet import Fleet
+from tidewatt_coordinator.hinting.outlook import Foreseer
 from tidewatt_coordinator.hinting.rounds import MINUTE_MS, Planner
 from tidewatt_coordinator.hinting.settings import Planning
 from tidewatt_coordinator.steering.pools import PoolPrice
@@ -23,6 +24,7 @@ class World:
         dispatch: Dispatch | None = None,
         *,
         sees: bool = True,
+        foreseer: Foreseer | None = None,
         **settings: object,
     ) -> None:
         self.fleet, self.minute, self.requests = Fleet(90_000), BEGIN_MS // MINUTE_MS, dict[str, float]()
@@ -31,7 +33,7 @@ class World:
         planning = Planning(**{"mode": "hint", **settings})  # type: ignore[arg-type]
         self.planner = Planner(
             planning, dispatch or Dispatch(), self.fleet, lambda: self.policies, power, {}, lambda: None,
-            lambda: sees,
+            lambda: sees, lambda: foreseer,
         )  # fmt: skip
 
     @property

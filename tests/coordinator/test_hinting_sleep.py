@@ -1,14 +1,19 @@
 """Sleep as the running planner orders it: who may, on whose word, with what left awake, and who is called."""
 
 import random
+from collections.abc import Callable
+from datetime import datetime
 
 import pytest
 from tests.hinted import BEGIN_MS, USABLE, World
 
+from tidewatt_coordinator.hinting.explaining import explain
 from tidewatt_coordinator.hinting.rounds import MINUTE_MS, Planner, Round
 from tidewatt_coordinator.hinting.settings import Planning
 from tidewatt_coordinator.steering.settings import Dispatch
 from tidewatt_coordinator.steering.wheel import Power
+from tidewatt_governor.forecast.layout import AHEAD
+from tidewatt_governor.forecast.value import Forecast
 from tidewatt_wire.messages import Policy, PolicySet, Rule, SleepLimits
 from tidewatt_wire.planned import PlanHint
 from tidewatt_wire.sleeping import SleepHint, SleepState
@@ -21,8 +26,14 @@ LEAD_MS = 30_000
 class Night(World):
     """Boards that do as they are hinted, in their own time: asleep after a minute, up before they must."""
 
-    def __init__(self, *names: str, sites: tuple[str, ...] = ("roof",), floor: int = 1) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        *names: str,
+        sites: tuple[str, ...] = ("roof",),
+        floor: int = 1,
+        foreseer: "Timetable | None" = None,
+    ) -> None:
+        super().__init__(foreseer=foreseer)
         limits = SleepLimits(longest_nap_s=1800.0, awake_per_site=floor)
         rules = [Rule(policy=Policy(sleep=limits))]
         self.policies = PolicySet(fleet="f", revision=1, issued_at_ms=0, rules=rules)
@@ -86,6 +97,18 @@ class Night(World):
                 self.say(name, until_ms=self.until_ms[name])
 
 
+class Timetable:
+    """Knows what comes."""
+
+    def __init__(self, rps: Callable[[int], float]) -> None:
+        self._rps = rps
+
+    def minute(self, minute: int, rps: float | None, _local: datetime) -> Forecast | None:
+        told = [self._rps(minute + ahead) for ahead in range(1, AHEAD + 1)]
+        rows = tuple((one, one, one) for one in [*told, max(told[:3]), max(told)])
+        return Forecast(minute=minute, rps=rows, trusted=rps is not None, reason="")
+
+
 def test_who_is_not_needed_sleeps_with_its_time_to_serve_and_the_floor_and_a_spare_stay_awake() -> None:
     night = Night(*"abcde")
     seen: set[str] = set()
@@ -102,6 +125,25 @@ def test_who_is_not_needed_sleeps_with_its_time_to_serve_and_the_floor_and_a_spa
     serve = {one.device: one.serve_ms for one in made.shown.devices if one.point == "asleep"}
     assert set(serve) == set(night.until_ms)
     assert all(serve.values())
+    told = "\n".join(explain(made.shown))
+    assert "3 asleep, the first to serve again in " in told
+    assert f"  {min(serve)} sleeps, or is to, and must serve again at " in told
+
+
+def test_those_who_sleep_are_up_before_the_demand_that_is_foreseen() -> None:
+    begin, rise = BEGIN_MS // MINUTE_MS, BEGIN_MS // MINUTE_MS + 90
+
+    def rps(minute: int) -> float:
+        return 3.2 * USABLE["25W"] if minute >= rise else 50.0 + 5.0 * ((minute - begin) % 3)
+
+    night = Night(*"abcde", foreseer=Timetable(rps))
+    for minute in range(begin, rise + 5):
+        made = night.minutes(1, rps(minute))
+        assert not made.calls, "nobody has to be called"
+        if minute == rise - 15:
+            assert len(night.until_ms) == 3
+        if minute >= rise - 1:
+            assert len(night.up) >= 4
 
 
 def test_who_is_not_qualified_or_held_or_forbidden_never_gets_a_hint_to_sleep() -> None:

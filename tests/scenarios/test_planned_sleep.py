@@ -40,7 +40,7 @@ from tidewatt_wire.topics import WakeTopic
 
 SPEED, TICK_S, DAY_MS = 100.0, 5.0, 1_795_000_000_000
 BOARD = load_profile("orin-nano-super")
-POLICY = Policy(headroom=0.02, sleep=SleepLimits(longest_nap_s=600.0, wake_neighbours=True))
+POLICY = Policy(headroom=0.02, sleep=SleepLimits(longest_nap_s=300.0, wake_neighbours=True))
 NAMES = ("b1", "b2", "b3", "b4")
 MOST = max(usable_rps(point, POLICY.slo_p95_ms) for point in BOARD.points)
 
@@ -172,7 +172,7 @@ class World:
             ledger=Ledger(url=f"sqlite:///{folder / 'ledger.db'}"),
             policy_keys=PolicyKeys(folder=str(folder / "keys")),
             dispatch=Dispatch(stale_after_s=120.0, motion=1.0, absorb_loss=False),
-            planning=Planning(mode="hint", hint_s=300.0),
+            planning=Planning(mode="hint", hint_s=120.0),
             policy=[Rule(policy=POLICY)],
             clock=timebase,
         )
@@ -241,7 +241,7 @@ async def test_boards_sleep_when_not_needed_are_woken_for_a_surge_and_by_their_a
         assert asleep
         for name in asleep:
             slept = world.boards[name].door.slept[-1]
-            assert slept.slept_s <= 600.0 + 60.0
+            assert slept.slept_s <= 300.0 + 60.0
             assert slept.early_s == 0.0
         assert world.place.woken == []
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from tidewatt_coordinator.planning.demand import DemandGuard, Guarded
@@ -19,19 +19,23 @@ from tidewatt_coordinator.planning.terms import Terms
 from tidewatt_governor.forecast.shipped import SHIPPED, shipped_model
 from tidewatt_governor.forecast.value import Forecast
 
-if TYPE_CHECKING:
-    from tidewatt_governor.forecast.forecaster import Forecaster
-
 log = logging.getLogger(__name__)
 
 SHIPPED_NAME = "shipped"
 MINUTE_S = 60
 
 
+class Foreseer(Protocol):
+    """Foresees one group's demand."""
+
+    def minute(self, minute: int, rps: float | None, local: datetime) -> Forecast | None:
+        """Take a minute that is over, None: unknown, with its local time; the forecast, if there is one."""
+
+
 class Outlook:
     """One group's. Minutes are those since 1970 UTC."""
 
-    def __init__(self, terms: Terms, floor_rps: float, forecaster: "Forecaster | None", zone: str) -> None:
+    def __init__(self, terms: Terms, floor_rps: float, forecaster: Foreseer | None, zone: str) -> None:
         self._guard = DemandGuard(terms, floor_rps)
         self._forecaster, self._zone = forecaster, ZoneInfo(zone)
         self._minutes = Minutes(NapTerms().tail_quantile, floor_rps)
@@ -56,7 +60,7 @@ class Outlook:
         return self._minutes.ahead(minute)
 
 
-def forecasters(model: str) -> Callable[[], "Forecaster | None"]:
+def forecasters(model: str) -> Callable[[], Foreseer | None]:
     """Makes a forecaster for each group by the configured model; None where there is none, or it fails."""
     if not model:
         return lambda: None

@@ -17,7 +17,7 @@ from tidewatt_coordinator.hinting.gathering import Seen
 from tidewatt_coordinator.hinting.metering import Meter
 from tidewatt_coordinator.hinting.napping import Bed
 from tidewatt_coordinator.hinting.nodes import STEP_MIN, Beyond, needs, node_pools
-from tidewatt_coordinator.hinting.outlook import Outlook, forecasters
+from tidewatt_coordinator.hinting.outlook import Foreseer, Outlook, forecasters
 from tidewatt_coordinator.hinting.saying import Hint
 from tidewatt_coordinator.hinting.settings import Planning
 from tidewatt_coordinator.hinting.shown import (
@@ -95,13 +95,17 @@ class Planner:
         readings: Mapping[str, Reading],
         edge_share: Callable[[], float | None],
         sees: Callable[[], bool] = lambda: True,
+        foreseers: Callable[[], Foreseer | None] | None = None,
     ) -> None:
-        """`edge_share`: of all requests, by the table in force; `sees`: whether `fleet` shows all."""
+        """`edge_share`: of all requests, by the table in force; `sees`: whether `fleet` shows all.
+
+        `foreseers`: makes who foresees a group's demand; None: as the settings say.
+        """
         self.settings, self._dispatch, self._fleet, self._current = settings, dispatch, fleet, current
         self._power, self._readings, self._edge_share, self._sees = power, readings, edge_share, sees
         self._terms, self._lock = Terms(), threading.Lock()
         self._meter, self._groups = Meter(), dict[str, _Group]()
-        self._forecaster = forecasters(settings.forecast if settings.mode != "off" else "")
+        self._forecaster = foreseers or forecasters(settings.forecast if settings.mode != "off" else "")
         self._capacities: tuple[int, Mapping[str, float]] = (0, {})
         self.last: Round | None = None
         self.made = 0
