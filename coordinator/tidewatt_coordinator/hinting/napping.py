@@ -6,6 +6,7 @@ overdue. An order is never taken for a nap, and a nap that nobody here ordered i
 """
 
 import math
+from bisect import insort
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -21,6 +22,10 @@ GOING_MIN = 4
 #: A board wakes earlier than it must by its slowest resume and this share of it, and seconds on top.
 SLOWER, PATIENCE_S = 1.25, 5.0
 ROUNDING_MS = 500.0
+
+
+#: What a minute has time for: this many of those asked about, times the boards of their group.
+MOST_PAIRS, FEWEST_A_MINUTE = 400_000, 8
 
 
 class Bed(msgspec.Struct, frozen=True):
@@ -109,11 +114,35 @@ def kept_awake(
         return name in rests, -stands, -state.slept_min.get(name, 0), name
 
     kept: set[str] = set()
-    for site in {one.site for one in members}:
-        here = [one for one in members if one.site == site]
+    sites: dict[str, list[Seen]] = {}
+    for one in members:
+        sites.setdefault(one.site, []).append(one)
+    for here in sites.values():
         up = [one for one in here if one.status == "online" and one.known.name not in state.naps]
         kept |= {one.known.name for one in sorted(up, key=rank)[: floor_of(here, spare)]}
     return frozenset(kept)
+
+
+def considered(
+    state: NapState, rests: Mapping[str, Envelope], kept: frozenset[str], minute: int, boards: int
+) -> dict[str, Envelope]:
+    """Of whom it is decided in this minute whether they sleep: of a large group not of all at once.
+
+    First who has notice, then whose nap ends, then who has slept least; one whose turn doesn't come wakes by
+    its alarm, or stays awake.
+    """
+    found = {name: how for name, how in rests.items() if name not in kept}
+
+    def turn(name: str) -> tuple[int, int, str]:
+        order = state.naps.get(name)
+        rank = 2 if order is None else int(order.since != minute)
+        return rank, state.slept_min.get(name, 0), name
+
+    under = [name for name, order in state.naps.items() if minute not in (order.since, order.serve - 1)]
+    asked = sorted(found.keys() - set(under), key=turn)
+    for name in asked[max(FEWEST_A_MINUTE, MOST_PAIRS // max(1, boards)) :]:
+        del found[name]
+    return found
 
 
 def floor_of(here: Sequence[Seen], spare: int) -> int:
@@ -134,22 +163,25 @@ def calls(
     then: first those whose alarm is next. Only a packet of a neighbour wakes them, which may fail.
     """
     found: set[str] = set()
-    if not needs:
-        return frozenset()
-    rows = [
-        (state.naps[one.known.name].serve, one.known.name, _back_min(one.sleep), _most(one))
+    sleepers = [
+        one
         for one in members
         if one.status == "asleep" and one.known.name in state.naps and one.sleep and one.sleep.mac
     ]
-    most = {one.known.name: _most(one) for one in members}
-    for serve, name, back, _ in sorted(rows):
-        at = min(back, len(needs) - 1)
-        then = minute + back
-        there = [other for other in most if other in found or _serves_at(state, up, other, then)]
-        rooms = sorted(most[other] for other in there)
-        sure = rooms[: len(rooms) - terms.spare] if terms.spare else rooms
-        if serve > minute + back and (sum(sure) < needs[at] or len(rooms) < terms.awake_at_least):
-            found.add(name)
+    sleepers.sort(key=lambda one: (state.naps[one.known.name].serve, one.known.name))
+    for back in sorted({_back_min(one.sleep) for one in sleepers}) if needs else ():
+        need, then = needs[min(back, len(needs) - 1)], minute + back
+        rooms = sorted(
+            _most(one)
+            for one in members
+            if one.known.name in found or _serves_at(state, up, one.known.name, then)
+        )
+        for one in sleepers:
+            if sum(rooms[: max(0, len(rooms) - terms.spare)]) >= need and len(rooms) >= terms.awake_at_least:
+                break
+            if _back_min(one.sleep) == back and state.naps[one.known.name].serve > then:
+                found.add(one.known.name)
+                insort(rooms, _most(one))
     return frozenset(found)
 
 

@@ -213,7 +213,8 @@ class Planner:
         terms = napping.terms_of(members, self.settings.spare)
         before = napping.noted(group.state.naps, members, minute)
         kept = napping.kept_awake(before, members, rests, self.settings.spare)
-        devices = gathering.devices(members, {name: one for name, one in rests.items() if name not in kept})
+        may = napping.considered(before, rests, kept, minute, len(members))
+        devices = gathering.devices(members, may)
         up = napping.awake(before, group.bed, members, rests, minute)
         needs = group.outlook.ahead(minute) if guarded else ()
         if guarded and needs:
