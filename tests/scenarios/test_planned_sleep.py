@@ -184,7 +184,7 @@ class World:
     async def live(self) -> None:
         """Traffic by the table that stands, and the tick of everybody who is awake."""
         while True:
-            if self.coordinator and (last := self.coordinator.steering.last):
+            if self.coordinator and (last := self.coordinator.traffic.steering.last):
                 self.weights = dict(last.message.weights)
             total = sum(self.weights.get(name, 0) for name in NAMES)
             for name, board in self.boards.items():
@@ -247,5 +247,5 @@ async def test_boards_sleep_when_not_needed_are_woken_for_a_surge_and_by_their_a
 
 
 def _shown(coordinator: Coordinator) -> int:
-    last = coordinator.plans.planner.last
+    last = coordinator.traffic.plans.planner.last
     return last.shown.groups[0].asleep if last else 0
