@@ -4,10 +4,11 @@ It ends by the board's clock or, should that be wrong, so long after it came as 
 """
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from tidewatt_governor.hints import Hint
+from tidewatt_governor.hints import Enough, Hint
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.codec import Refused, decode
 from tidewatt_wire.messages import TrustedKey
@@ -67,7 +68,12 @@ class PlanHints:
         hint = self._last
         if hint is None or now_ms >= hint.expires_at_ms or now_s >= self._until_s:
             return None
-        return Hint(point=hint.point, until_s=self._until_s, reason=hint.reason, guarded=hint.guarded)
+        enough = tuple(
+            Enough(math.inf if one.most_rps is None else one.most_rps, one.point) for one in hint.enough or ()
+        )
+        return Hint(
+            point=hint.point, until_s=self._until_s, reason=hint.reason, guarded=hint.guarded, enough=enough
+        )
 
     def _stand(self, hint: PlanHint) -> None:
         lasts_s = min(max(0, hint.expires_at_ms - hint.issued_at_ms) / 1000.0, LONGEST_S)

@@ -156,6 +156,19 @@ class Fleet:
             if birth.points and self.status(name, now_ms) == "online"
         ]
 
+    def resting(self, policies: PolicySet, now_ms: int) -> list[Known]:
+        """The devices that sleep by their own word, or should be back from that by now."""
+        return [
+            Known(
+                name,
+                birth,
+                resolve(policies, name, birth.labels),
+                max(0, now_ms - self.devices[name].heard_ms) / 1000.0,
+            )
+            for name, birth in self._births().items()
+            if birth.points and self.status(name, now_ms) in ("asleep", "overdue")
+        ]
+
     def rates(self, now_ms: int) -> list[float]:
         """The requests/s that online devices last reported; none of a device that didn't measure them."""
         return [

@@ -69,7 +69,7 @@ def _place(labels: Mapping[str, str]) -> tuple[str, str] | None:
 
 
 class Waker:
-    """Orders neighbours to wake boards. One task may call it at a time."""
+    """Orders neighbours to wake boards."""
 
     def __init__(
         self,
@@ -84,6 +84,7 @@ class Waker:
         self._connection, self._fleet, self._policies = connection, fleet, policies
         self._signers, self._now_ms, self._called = signers, now_ms, called
         self._tried: dict[str, Tried] = {}
+        self._one_at_a_time = asyncio.Lock()
 
     def orders(self, device: str, why: str) -> list[WakeOrder]:
         """The orders that would wake a board now, and note the try; none where nobody can or may."""
@@ -103,6 +104,10 @@ class Waker:
 
     async def wake(self, devices: Iterable[str], why: str) -> int:
         """Have these boards woken; how many orders the broker took. What fails is logged and tried again."""
+        async with self._one_at_a_time:  # the broker knows one connection of this name
+            return await self._wake(devices, why)
+
+    async def _wake(self, devices: Iterable[str], why: str) -> int:
         orders = [order for device in devices for order in self.orders(device, why)]
         if not orders:
             return 0

@@ -7,9 +7,9 @@ from tests.sealing import FLEETS_KEY, FOREIGN_KEY
 from tests.world import HandClock
 
 from tidewatt_agent.planhints import LONGEST_S, PlanHints
-from tidewatt_governor.hints import Hint
+from tidewatt_governor.hints import Hint, asked
 from tidewatt_wire.codec import encode
-from tidewatt_wire.planned import PlanHint
+from tidewatt_wire.planned import EnoughAt, PlanHint
 from tidewatt_wire.signing import HINT_TYPE, PLAN_TYPE, Signer, seal
 
 
@@ -36,6 +36,12 @@ def test_a_hint_stands_until_it_expires_or_is_taken_away(hints: PlanHints, clock
     hints.take(sealed(clock, guarded=True))
     until_s = clock.monotonic_s() + 300.0
     assert now(hints, clock) == Hint(point="15W", until_s=until_s, reason="planned", guarded=True)
+    hints.take(
+        sealed(clock, enough=[EnoughAt(most_rps=9.5, point="7W"), EnoughAt(most_rps=None, point="10W")])
+    )
+    stands = now(hints, clock)
+    assert stands
+    assert [asked(stands, rps) for rps in (9.5, 9.6, 1e6)] == ["7W", "10W", "10W"]
     hints.take(b"")
     assert now(hints, clock) is None
     hints.take(sealed(clock))

@@ -7,84 +7,27 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.hinted import BEGIN_MS, BOARD, USABLE, World
 from tests.steered import steering_of
 from tests.world import HandClock
 from typer.testing import CliRunner
 
 from tidewatt_coordinator.cli import app
 from tidewatt_coordinator.dispatch.backends import Backend
-from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.hinting.book import PlanBook
-from tidewatt_coordinator.hinting.gathering import awake_only
 from tidewatt_coordinator.hinting.metering import Meter
 from tidewatt_coordinator.hinting.nodes import Beyond, needs
 from tidewatt_coordinator.hinting.rest import router
-from tidewatt_coordinator.hinting.rounds import MINUTE_MS, Naps, NoPlan, Planner, Rests
+from tidewatt_coordinator.hinting.rounds import MINUTE_MS, NoPlan
 from tidewatt_coordinator.hinting.saying import Hint, Said
-from tidewatt_coordinator.hinting.settings import Planning
 from tidewatt_coordinator.ledger.store import Ledger
-from tidewatt_coordinator.planning.envelopes import Envelope
 from tidewatt_coordinator.steering.concentrating import concentrated
 from tidewatt_coordinator.steering.edge import Known, devices
-from tidewatt_coordinator.steering.pools import PoolPrice
 from tidewatt_coordinator.steering.settings import Dispatch, Pool
-from tidewatt_coordinator.steering.wheel import Power
-from tidewatt_governor.boards import load_profile
-from tidewatt_governor.points import usable_rps
-from tidewatt_wire.messages import Birth, Control, Counters, Gauges, Policy, PolicySet, Report, Rule
+from tidewatt_wire.messages import Birth, Counters, Gauges, Policy, Report
 from tidewatt_wire.planned import PlanHint
 from tidewatt_wire.sleeping import SleepHint
 from tidewatt_wire.topics import HintTopic, PlanTopic
-
-BOARD = load_profile("orin-nano-super")
-USABLE = {point.name: usable_rps(point, Policy().slo_p95_ms) for point in BOARD.points}
-BEGIN_MS = 1_800_000_000_000
-
-
-class World:
-    """A fleet that reports what it is told to have served, and its planner."""
-
-    def __init__(
-        self,
-        dispatch: Dispatch | None = None,
-        *,
-        sees: bool = True,
-        rests: Rests = awake_only,
-        naps: Naps = lambda _group, _plan, _devices: {},
-        **settings: object,
-    ) -> None:
-        self.fleet, self.minute, self.requests = Fleet(90_000), BEGIN_MS // MINUTE_MS, dict[str, float]()
-        self.policies = PolicySet(fleet="f", revision=1, issued_at_ms=0, rules=[Rule()])
-        power = Power(0.15, "USD", {"spot": PoolPrice(1e-6, 0.0, "")})
-        planning = Planning(**{"mode": "hint", **settings})  # type: ignore[arg-type]
-        self.planner = Planner(
-            planning, dispatch or Dispatch(), self.fleet, lambda: self.policies, power, {}, lambda: None,
-            lambda: sees, rests, naps,
-        )  # fmt: skip
-
-    @property
-    def now_ms(self) -> int:
-        return self.minute * MINUTE_MS
-
-    def born(self, *names: str, control: Control = "enforce", site: str = "") -> None:
-        for name in names:
-            birth = Birth(
-                device=name, session="s", epoch="e", at_ms=0, version="0", board="b", control=control,
-                points=BOARD.points, labels={"site": site} if site else {},
-            )  # fmt: skip
-            self.fleet.born(birth, self.now_ms)
-
-    def pass_minute(self, at: dict[str, str], rps: float | None) -> None:
-        """Every device serves `rps` at its point for a minute."""
-        self.minute += 1
-        for name, point in at.items():
-            self.requests[name] = self.requests.get(name, 0.0) + 60.0 * (rps or 0.0)
-            report = Report(
-                device=name, session="s", epoch="e", seq=self.minute, at_ms=self.now_ms,
-                counters=Counters(requests=round(self.requests[name])),
-                gauges=Gauges(point=point, requests_rps=rps),
-            )  # fmt: skip
-            self.fleet.reported(report, self.now_ms)
 
 
 def test_a_plan_is_hinted_to_those_who_follow_and_counts_on_what_was_seen() -> None:
@@ -108,24 +51,6 @@ def test_a_plan_is_hinted_to_those_who_follow_and_counts_on_what_was_seen() -> N
         assert counted[name] == min(USABLE[planned[name]], USABLE[point])
     assert world.planner.capacities(world.now_ms + 3 * MINUTE_MS) == {}
     assert made.shown.groups[0].demand_rps == pytest.approx(330.0)
-
-
-def test_a_plan_to_sleep_is_a_sleep_hint_with_its_time_to_serve() -> None:
-    world = World(
-        rests=lambda seen: (Envelope("asleep", 0.0, 0.5, wake_s=35.0),) if seen.known.name != "a" else (),
-        naps=lambda _group, made, _devices: {"b": (made.minute + 20) * MINUTE_MS},
-    )
-    world.born("a", "b", "c")
-    for _ in range(4):
-        world.pass_minute({"a": "25W", "b": "7W", "c": "7W"}, 5.0)
-        made = world.planner.make(world.now_ms)
-    points = {one.device: (one.point, one.share) for one in made.shown.devices}
-    assert points["b"] == points["c"] == ("asleep", 0.0)
-    assert points["a"][1] == 1.0
-    assert made.hints.keys() == {"a", "b"}, "who has no time to serve is told nothing"
-    hint = made.hints["b"]
-    assert isinstance(hint, SleepHint)
-    assert hint.serve_at_ms == world.now_ms + 20 * MINUTE_MS
 
 
 def test_who_cannot_tell_the_demand_hints_to_nobody() -> None:

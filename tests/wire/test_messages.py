@@ -32,7 +32,7 @@ from tidewatt_wire.messages import (
     Wave,
     Will,
 )
-from tidewatt_wire.planned import PlanHint
+from tidewatt_wire.planned import EnoughAt, PlanHint
 from tidewatt_wire.sleeping import Nap, SleepHint, SleepState, WakeOrder
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -150,6 +150,16 @@ MESSAGES: dict[str, Message] = {
         point="15W",
         guarded=True,
         reason="212 rps expected + 3% = 218 rps, carried by 4 at 15W for 230 rps",
+    ),
+    "plan_hint_enough": PlanHint(
+        fleet="berlin",
+        device="roof-3",
+        plan=29_395_000,
+        issued_at_ms=1_763_700_000_000,
+        expires_at_ms=1_763_700_300_000,
+        point="25W",
+        guarded=True,
+        enough=[EnoughAt(most_rps=88.5, point="7W"), EnoughAt(most_rps=None, point="15W")],
     ),
     "sleep_state_mac": SleepState(
         device="roof-4",

@@ -35,7 +35,8 @@ def show(
         print(f"{group.name}: {group.reason}")
     table = Table("device", "group", "point", "seen at", "share", "counted on")
     for one in shown.devices[:most]:
-        cells = (one.point, one.at or "-", f"{one.share:.1%}", f"{one.counted_rps:.0f} rps")
+        point = f"{one.point} until {clock(one.serve_ms)}" if one.serve_ms else one.point
+        cells = (point, one.at or "-", f"{one.share:.1%}", f"{one.counted_rps:.0f} rps")
         table.add_row(one.device, one.group, *cells)
     console().print(table)
     if len(shown.devices) > most:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from tidewatt_coordinator.hinting.shown import PlannedDevice, Shown
+from tidewatt_coordinator.steering.orders import clock
 
 #: Shares below this are told as none.
 NOTHING = 5e-4
@@ -15,6 +16,8 @@ def explain(shown: Shown, device: str = "", most: int = 20) -> Iterator[str]:
     for group in shown.groups:
         if not device or group.name in groups:
             yield f"{group.name}: {group.reason}"
+            if group.called:
+                yield f"  more is needed than is awake: {', '.join(group.called)} to be woken by a neighbour"
             mine = [one for one in told if one.group == group.name]
             for one in sorted(mine, key=lambda one: (-one.share, one.device))[:most]:
                 yield _of(one)
@@ -25,6 +28,8 @@ def explain(shown: Shown, device: str = "", most: int = 20) -> Iterator[str]:
 
 
 def _of(one: PlannedDevice) -> str:
+    if one.serve_ms is not None:
+        return f"  {one.device} sleeps, or is to, and must serve again at {clock(one.serve_ms)}: no requests"
     if one.at is None:
         seen = "not seen anywhere yet"
     elif one.at == one.point:

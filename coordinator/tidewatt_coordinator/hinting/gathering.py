@@ -4,7 +4,8 @@ What counts is where a device was seen, and how long ago. One that only observes
 planned with as it stands.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -12,9 +13,14 @@ from tidewatt_coordinator.planning.envelopes import Envelope, envelopes_of
 from tidewatt_coordinator.planning.plan import Device
 from tidewatt_coordinator.steering.edge import NOWHERE, Known
 from tidewatt_governor.policy import allowed
+from tidewatt_wire.sleeping import ASLEEP, SleepState
 
 #: The group of a fleet whose proxies choose among all devices.
 WHOLE = "all"
+#: What a board is taken to draw asleep that nobody has measured: assumed, and shown so.
+ASSUMED_WATTS = 0.5
+#: Nobody is there at once.
+LEAST_WAKE_S = 1.0
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -23,6 +29,16 @@ class Seen(msgspec.Struct, frozen=True):
     known: Known
     point: str | None
     rps: float | None
+    status: Literal["online", "asleep", "overdue"] = "online"
+    sleep: SleepState | None = None
+    """Its own word on its sleep."""
+    held: bool = False
+    """Whether somebody on the board holds it awake by a lease."""
+
+    @property
+    def site(self) -> str:
+        """Where it is."""
+        return self.known.birth.labels.get("site", "") or NOWHERE
 
     @property
     def obeys(self) -> bool:
@@ -34,7 +50,7 @@ def grouped(seen: Iterable[Seen], *, by_site: bool) -> dict[str, list[Seen]]:
     """The devices among which traffic can be moved: all, or those of a site that has a proxy of its own."""
     found: dict[str, list[Seen]] = {}
     for one in seen:
-        name = (one.known.birth.labels.get("site", "") or NOWHERE) if by_site else WHOLE
+        name = one.site if by_site else WHOLE
         found.setdefault(name, []).append(one)
     return dict(sorted(found.items()))
 
@@ -46,19 +62,23 @@ def envelopes(seen: Seen) -> tuple[Envelope, ...]:
     return found if seen.obeys else tuple(one for one in found if one.point == seen.point)
 
 
-def awake_only(_seen: Seen) -> tuple[Envelope, ...]:
-    """Nobody may be planned to sleep."""
-    return ()
+def rest_of(seen: Seen) -> Envelope | None:
+    """How it may sleep: by its policy, and by its own word as its trial left it; None: not at all."""
+    told = seen.sleep
+    if not seen.obeys or seen.known.policy.sleep is None or seen.held:
+        return None
+    if told is None or not told.able or told.resume_s is None:
+        return None
+    watts = ASSUMED_WATTS if told.watts is None else told.watts
+    return Envelope(ASLEEP, 0.0, watts, wake_s=max(told.resume_s, LEAST_WAKE_S))
 
 
-def devices(
-    group: Sequence[Seen], rests: Callable[[Seen], tuple[Envelope, ...]] = awake_only
-) -> list[Device]:
-    """As the planner takes them: those that have somewhere to stand. `rests`: how one may sleep."""
+def devices(group: Sequence[Seen], rests: Mapping[str, Envelope]) -> list[Device]:
+    """As the planner takes them: those that have somewhere to stand. `rests`: how each may sleep that may."""
     return [
         Device(
             one.known.name,
-            (*there, *rests(one)) if one.obeys else there,
+            (*there, rests[one.known.name]) if one.known.name in rests else there,
             one.point,
             max(0.0, one.known.age_s) / 60.0,
         )

@@ -47,6 +47,16 @@ class PlanMetrics(Collector):
                 if (value := getattr(group, key)) is not None:
                     family.add_metric([group.name], value)
             yield family
+        for key, text in {
+            "asleep": "Devices that sleep by the plan, or are to",
+            "called": "Devices that are to be woken before their alarm, by a neighbour",
+            "missing": "Devices that should be back from their sleep, and aren't",
+        }.items():
+            family = GaugeMetricFamily(f"tidewatt_plan_{key}", text, labels=["group"])
+            for group in shown.groups:
+                found = getattr(group, key)
+                family.add_metric([group.name], found if isinstance(found, int) else len(found))
+            yield family
         devices = GaugeMetricFamily("tidewatt_plan_devices", "Devices by the point planned", labels=["point"])
         for point, count in sorted(Counter(one.point for one in shown.devices).items()):
             devices.add_metric([point], count)

@@ -9,16 +9,15 @@ import os
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from tidewatt_coordinator.planning.demand import DemandGuard, Guarded
+from tidewatt_coordinator.planning.naps import NapTerms
+from tidewatt_coordinator.planning.outlook import Outlook as Minutes
 from tidewatt_coordinator.planning.terms import Terms
 from tidewatt_governor.forecast.shipped import SHIPPED, shipped_model
 from tidewatt_governor.forecast.value import Forecast
-
-if TYPE_CHECKING:
-    from tidewatt_governor.forecast.forecaster import Forecaster
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +25,20 @@ SHIPPED_NAME = "shipped"
 MINUTE_S = 60
 
 
+class Foreseer(Protocol):
+    """Foresees one group's demand."""
+
+    def minute(self, minute: int, rps: float | None, local: datetime) -> Forecast | None:
+        """Take a minute that is over, None: unknown, with its local time; the forecast, if there is one."""
+
+
 class Outlook:
     """One group's. Minutes are those since 1970 UTC."""
 
-    def __init__(self, terms: Terms, floor_rps: float, forecaster: "Forecaster | None", zone: str) -> None:
+    def __init__(self, terms: Terms, floor_rps: float, forecaster: Foreseer | None, zone: str) -> None:
         self._guard = DemandGuard(terms, floor_rps)
         self._forecaster, self._zone = forecaster, ZoneInfo(zone)
+        self._minutes = Minutes(NapTerms().tail_quantile, floor_rps)
         self.forecast: Forecast | None = None
 
     def came(self, minute: int, rps: float | None) -> None:
@@ -41,13 +48,19 @@ class Outlook:
         if self._forecaster:
             local = datetime.fromtimestamp(minute * MINUTE_S, timezone.utc).astimezone(self._zone)
             self.forecast = self._forecaster.minute(minute, rps, local)
+        if rps is not None:
+            self._minutes.came(minute, rps, self.forecast)
 
     def ready(self, minute: int) -> Guarded | None:
         """What to be ready for; None where what is known is too old to tell."""
         return self._guard.ready(minute, self.forecast)
 
+    def ahead(self, minute: int) -> tuple[float, ...]:
+        """Requests/s to be ready for in `minute` and in each after it, as far as is known."""
+        return self._minutes.ahead(minute)
 
-def forecasters(model: str) -> Callable[[], "Forecaster | None"]:
+
+def forecasters(model: str) -> Callable[[], Foreseer | None]:
     """Makes a forecaster for each group by the configured model; None where there is none, or it fails."""
     if not model:
         return lambda: None

@@ -20,10 +20,15 @@ class PlannedDevice(BaseModel):
     share: float
     counted_rps: float
     follows: bool
+    serve_ms: int | None
+    """Of one that is to sleep, or sleeps: by when it must serve again."""
 
 
 class PlannedGroup(BaseModel):
-    """The plan of the devices among which traffic can be moved; null: not known."""
+    """The plan of the devices among which traffic can be moved; null: not known.
+
+    `asleep`: how many sleep, or are to; `called`: to be woken before their alarm; `missing`: not back.
+    """
 
     name: str
     demand_rps: float | None
@@ -32,6 +37,9 @@ class PlannedGroup(BaseModel):
     watts: float
     moves: int
     reason: str
+    asleep: int
+    called: list[str]
+    missing: list[str]
 
 
 class PlannedNodes(BaseModel):

@@ -6,15 +6,18 @@ nothing that was only asked for is counted on.
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
 from tidewatt_coordinator.fleet import Fleet
-from tidewatt_coordinator.hinting import gathering
+from tidewatt_coordinator.hinting import gathering, napping
+from tidewatt_coordinator.hinting.asking import Told, enough_for, hints_of, seen_capacities
 from tidewatt_coordinator.hinting.gathering import Seen
 from tidewatt_coordinator.hinting.metering import Meter
+from tidewatt_coordinator.hinting.napping import Bed
 from tidewatt_coordinator.hinting.nodes import STEP_MIN, Beyond, needs, node_pools
-from tidewatt_coordinator.hinting.outlook import Outlook, forecasters
+from tidewatt_coordinator.hinting.outlook import Foreseer, Outlook, forecasters
 from tidewatt_coordinator.hinting.saying import Hint
 from tidewatt_coordinator.hinting.settings import Planning
 from tidewatt_coordinator.hinting.shown import (
@@ -27,9 +30,9 @@ from tidewatt_coordinator.hinting.shown import (
     nodes_of,
 )
 from tidewatt_coordinator.planning.demand import Guarded
-from tidewatt_coordinator.planning.envelopes import Envelope
 from tidewatt_coordinator.planning.nodes import UnsolvedNodes, commit
-from tidewatt_coordinator.planning.plan import Device, Plan, PlanState, plan
+from tidewatt_coordinator.planning.plan import Device, Plan, plan
+from tidewatt_coordinator.planning.resting import RestState, plan_rest
 from tidewatt_coordinator.planning.terms import Terms
 from tidewatt_coordinator.steering.demand import LEAST_EDGE_SHARE
 from tidewatt_coordinator.steering.pools import Fetched
@@ -38,20 +41,12 @@ from tidewatt_coordinator.steering.settings import Dispatch
 from tidewatt_coordinator.steering.vectors import number
 from tidewatt_coordinator.steering.wheel import Power
 from tidewatt_wire.messages import PolicySet
-from tidewatt_wire.planned import PlanHint
-from tidewatt_wire.sleeping import SleepHint
 
 MINUTE_MS = 60_000
 #: A plan tells dispatch nothing any more after so many minutes.
 STANDS_MIN = 3
 #: By so much the plan's margin is above the boards' headroom.
 HAIR = 0.005
-
-#: How a device may sleep, if it may: envelopes that serve nothing and take time to wake.
-Rests = Callable[[Seen], tuple[Envelope, ...]]
-#: When each device that a plan sends to sleep must be serving, in Unix ms: the group, its plan, its devices.
-#: One that isn't named is told nothing.
-Naps = Callable[[str, Plan, Sequence[Device]], Mapping[str, int]]
 
 
 class NoPlan(Exception):
@@ -64,12 +59,27 @@ class Round(msgspec.Struct, frozen=True):
     shown: Shown
     hints: Mapping[str, Hint]
     planned: frozenset[str]
+    rates: Mapping[str, float] = {}
+    """What each device was seen to serve, requests/s."""
+    calls: frozenset[str] = frozenset()
+    """Who must be woken now, before its alarm."""
 
 
 class _Group(msgspec.Struct):
     outlook: Outlook
     terms: Terms
-    state: PlanState = PlanState()
+    state: RestState = RestState()
+    bed: Bed = Bed()
+
+
+class _Planned(msgspec.Struct, frozen=True):
+    """A group's plan, and who sleeps under it."""
+
+    plan: Plan
+    devices: list[Device]
+    serve_ms: Mapping[str, int] = {}
+    missing: tuple[str, ...] = ()
+    called: frozenset[str] = frozenset()
 
 
 class Planner:
@@ -85,15 +95,17 @@ class Planner:
         readings: Mapping[str, Reading],
         edge_share: Callable[[], float | None],
         sees: Callable[[], bool] = lambda: True,
-        rests: Rests = gathering.awake_only,
-        naps: Naps = lambda _group, _plan, _devices: {},
+        foreseers: Callable[[], Foreseer | None] | None = None,
     ) -> None:
-        """`edge_share`: of all requests, by the table in force; `sees`: whether `fleet` shows all."""
+        """`edge_share`: of all requests, by the table in force; `sees`: whether `fleet` shows all.
+
+        `foreseers`: makes who foresees a group's demand; None: as the settings say.
+        """
         self.settings, self._dispatch, self._fleet, self._current = settings, dispatch, fleet, current
         self._power, self._readings, self._edge_share, self._sees = power, readings, edge_share, sees
-        self._rests, self._naps, self._terms, self._lock = rests, naps, Terms(), threading.Lock()
+        self._terms, self._lock = Terms(), threading.Lock()
         self._meter, self._groups = Meter(), dict[str, _Group]()
-        self._forecaster = forecasters(settings.forecast if settings.mode != "off" else "")
+        self._forecaster = foreseers or forecasters(settings.forecast if settings.mode != "off" else "")
         self._capacities: tuple[int, Mapping[str, float]] = (0, {})
         self.last: Round | None = None
         self.made = 0
@@ -123,48 +135,98 @@ class Planner:
         return found if now_ms // MINUTE_MS - minute < STANDS_MIN else {}
 
     def _seen(self, now_ms: int) -> list[Seen]:
-        found = []
-        for known in self._fleet.able(self._current(), now_ms):
-            report = self._fleet.devices[known.name].report
+        policies, found = self._current(), []
+        for known in self._fleet.able(policies, now_ms):
+            device = self._fleet.devices[known.name]
+            report = device.report
             point, rps = (report.gauges.point, self._meter.rps(report)) if report else (None, None)
-            found.append(Seen(known, point, rps))
-        return found
+            held = bool(report and report.gauges.leases)
+            found.append(Seen(known, point, rps, sleep=device.sleep, held=held))
+        for known in self._fleet.resting(policies, now_ms):
+            device, late = self._fleet.devices[known.name], self._fleet.status(known.name, now_ms)
+            point = device.report.gauges.point if device.report else None
+            status: Literal["asleep", "overdue"] = "overdue" if late == "overdue" else "asleep"
+            found.append(Seen(known, point, None, status, device.sleep))
+        return sorted(found, key=lambda one: one.known.name)
 
     def _round(self, groups: Mapping[str, list[Seen]], now_ms: int) -> Round:
         minute = now_ms // MINUTE_MS
+        told = Told(self._current().fleet, now_ms, now_ms + round(self.settings.hint_s * 1000))
         shown: list[PlannedGroup] = []
         rows: list[PlannedDevice] = []
         hints: dict[str, Hint] = {}
         beyond: list[Beyond] = []
         counted: dict[str, float] = {}
+        calls: frozenset[str] = frozenset()
         for name, members in groups.items():
-            group = self._groups.get(name)
-            terms = self._terms_of(members)
-            if group is None or group.terms != terms:
-                outlook = Outlook(terms, gathering.floor_rps(members), self._forecaster(), self.settings.zone)
-                group = self._groups[name] = _Group(outlook, terms)
+            group = self._group(name, members)
             demand_rps = gathering.demand_of(members, self._share())
             group.outlook.came(minute - 1, demand_rps)
             guarded = self._foretold(group.outlook.ready(minute), len(groups))
-            devices = gathering.devices(members, self._rests)
-            group.state, made = plan(group.state, devices, guarded, minute, terms)
-            shown.append(group_of(name, made, demand_rps))
+            shares = group.state.plan.shares
+            made = self._planned(group, members, guarded, minute)
+            shown.append(group_of(name, made.plan, demand_rps, made.serve_ms, made.missing, made.called))
             follows = {one.known.name: one.obeys for one in members}
-            rows += devices_of(name, made, {one.name: one.at for one in devices}, follows)
+            at = {one.name: one.at for one in made.devices}
+            rows += devices_of(name, made.plan, at, follows, made.serve_ms)
             if guarded:
                 edge_rps = self._dispatch.fill * gathering.most_rps(members)
                 beyond.append(Beyond(guarded.rps, group.outlook.forecast, edge_rps))
-                hints |= self._hints(name, made, devices, follows, now_ms)
-                counted |= _seen_capacities(made, devices)
+                enough = enough_for(made.plan, shares, members, demand_rps)
+                may = frozenset(one for one, obeys in follows.items() if obeys)
+                sleep = {one: at_ms for one, at_ms in made.serve_ms.items() if one not in made.called}
+                hints |= hints_of(made.plan, made.devices, may, sleep, enough, told)
+                capacities = seen_capacities(made.plan, made.devices)
+                # Who is called may be back in the middle of the minute, and is needed then.
+                counted |= {one: rps for one, rps in capacities.items() if one not in made.called}
+                calls |= made.called
         self._groups = {name: self._groups[name] for name in groups}
         hinted = self.settings.mode == "hint" and self._dispatch.backends == "devices"
         self._capacities = (minute, counted if hinted else {})
         nodes, why = self._nodes(beyond, minute)
-        told = Shown(
-            fleet=self._current().fleet, minute=minute, at_ms=now_ms, mode=self.settings.mode, groups=shown,
+        told_of = Shown(
+            fleet=told.fleet, minute=minute, at_ms=now_ms, mode=self.settings.mode, groups=shown,
             devices=rows, nodes=nodes, nodes_reason=why, currency=self._power.currency,
         )  # fmt: skip
-        return Round(told, hints, frozenset(one.device for one in rows))
+        rates = {one.known.name: one.rps for group in groups.values() for one in group if one.rps is not None}
+        return Round(told_of, hints, frozenset(one.device for one in rows), rates, calls)
+
+    def _group(self, name: str, members: Sequence[Seen]) -> _Group:
+        group, terms = self._groups.get(name), self._terms_of(members)
+        if group is None or group.terms != terms:
+            outlook = Outlook(terms, gathering.floor_rps(members), self._forecaster(), self.settings.zone)
+            # Who sleeps goes on sleeping, whatever the terms.
+            naps = RestState(naps=group.state.naps) if group else RestState()
+            group = self._groups[name] = _Group(outlook, terms, naps, group.bed if group else Bed())
+        return group
+
+    def _planned(
+        self, group: _Group, members: Sequence[Seen], guarded: Guarded | None, minute: int
+    ) -> _Planned:
+        """The plan of a group; with sleep where its policy allows that, or somebody sleeps already."""
+        rests = {one.known.name: how for one in members if (how := gathering.rest_of(one))}
+        if not rests and all(one.status == "online" for one in members):
+            devices = gathering.devices(members, {})
+            after, alone = plan(group.state.plan, devices, guarded, minute, group.terms)
+            group.state = msgspec.structs.replace(group.state, plan=after)
+            return _Planned(alone, devices)
+        terms = napping.terms_of(members, self.settings.spare)
+        before = napping.noted(group.state.naps, members, minute)
+        kept = napping.kept_awake(before, members, rests, self.settings.spare)
+        may = napping.considered(before, rests, kept, minute, len(members))
+        devices = gathering.devices(members, may)
+        up = napping.awake(before, group.bed, members, rests, minute)
+        needs = group.outlook.ahead(minute) if guarded else ()
+        if guarded and needs:
+            needs = (max(guarded.rps, needs[0]), *needs[1:])
+        new = napping.calls(before, members, up, needs, minute, terms)
+        called = (group.bed.called & frozenset(before.naps)) | new
+        state = msgspec.structs.replace(group.state, naps=napping.with_calls(before, new, members, minute))
+        group.state, made = plan_rest(state, devices, up, guarded, needs, minute, group.terms, terms)
+        bed = msgspec.structs.replace(group.bed, called=called)
+        group.bed = napping.remembered(bed, before, group.state.naps, members, minute)
+        serve_ms = {name: at * MINUTE_MS for name, at in made.serve.items()}
+        return _Planned(made.plan, devices, serve_ms, made.missing, group.bed.called)
 
     def _terms_of(self, members: Sequence[Seen]) -> Terms:
         """The margin is never below the boards' own headroom: with less they would raise themselves."""
@@ -185,29 +247,6 @@ class Planner:
             return guarded
         words = f"{told:.0f} rps by the classes' own forecasts, above {guarded.words}"
         return msgspec.structs.replace(guarded, rps=told, words=words)
-
-    def _hints(
-        self, group: str, made: Plan, devices: Sequence[Device], follows: Mapping[str, bool], now_ms: int
-    ) -> dict[str, Hint]:
-        """What to say to each device that may follow; the expiry is that of a hint said now."""
-        fleet, naps = self._current().fleet, self._naps(group, made, devices)
-        until_ms = now_ms + round(self.settings.hint_s * 1000)
-        found: dict[str, Hint] = {}
-        for device in devices:
-            if not follows[device.name]:
-                continue
-            there = _envelope(device, made.devices[device.name].point)
-            if there.wake_s <= 0.0:
-                found[device.name] = PlanHint(
-                    fleet=fleet, device=device.name, plan=made.minute, issued_at_ms=now_ms,
-                    expires_at_ms=until_ms, point=there.point, guarded=True, reason=made.reason,
-                )  # fmt: skip
-            elif device.name in naps:
-                found[device.name] = SleepHint(
-                    fleet=fleet, device=device.name, issued_at_ms=now_ms, expires_at_ms=until_ms,
-                    serve_at_ms=naps[device.name], reason=made.reason,
-                )  # fmt: skip
-        return found
 
     def _nodes(self, beyond: Sequence[Beyond], minute: int) -> tuple[list[PlannedNodes], str]:
         pools = node_pools(
@@ -232,17 +271,3 @@ def number_of(readings: Mapping[str, Reading], query: str) -> Fetched:
     reading = readings.get(query)
     value = number(reading.vector) if reading else None
     return None if value is None else (value, 0.0)
-
-
-def _envelope(device: Device, point: str) -> Envelope:
-    return next(one for one in device.envelopes if one.point == point)
-
-
-def _seen_capacities(made: Plan, devices: Sequence[Device]) -> dict[str, float]:
-    """What each serves at the weaker of where it is planned and where it was seen."""
-    found = {}
-    for device in devices:
-        planned = _envelope(device, made.devices[device.name].point).usable_rps
-        seen = next((one.usable_rps for one in device.envelopes if one.point == device.at), planned)
-        found[device.name] = min(planned, seen)
-    return found

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
+from tidewatt_coordinator.hinting.enough import stands
 from tidewatt_wire.planned import PlanHint
 from tidewatt_wire.sleeping import SleepHint
 from tidewatt_wire.topics import HintTopic, PlanTopic
@@ -32,16 +33,24 @@ class Said:
         """Nothing is known of what the broker holds: all has to be said again."""
         self._last.clear()
 
-    def due(self, wanted: Mapping[str, Hint], planned: Collection[str], now_ms: int) -> list[Saying]:
+    def due(
+        self,
+        wanted: Mapping[str, Hint],
+        planned: Collection[str],
+        now_ms: int,
+        rates: Mapping[str, float] | None = None,
+    ) -> list[Saying]:
         """What to say, by device. `planned`: all of whom the plan knows. Of one that isn't heard of its last
-        hint ends by itself, and costs no message.
+        hint ends by itself, and costs no message. `rates`: what a device is expected to see itself.
         """
         found = []
         for device in sorted(planned):
             was, now = self._last.get(device), wanted.get(device)
             if was is not None and (now is None or type(now) is not type(was)):
                 found.append(Saying(self._topic(device, was), None))
-            if now is not None and (was is None or _differs(was, now) or _ages(was, now_ms)):
+            if now is not None and (
+                was is None or _differs(was, now, (rates or {}).get(device)) or _ages(was, now_ms)
+            ):
                 found.append(Saying(self._topic(device, now), now))
         return found
 
@@ -58,9 +67,9 @@ class Said:
         return kind(self._fleet, device)
 
 
-def _differs(was: Hint, now: Hint) -> bool:
+def _differs(was: Hint, now: Hint, rps: float | None) -> bool:
     if isinstance(was, PlanHint) and isinstance(now, PlanHint):
-        return (was.point, was.guarded) != (now.point, now.guarded)
+        return (was.point, was.guarded) != (now.point, now.guarded) or not stands(was, now, rps)
     if isinstance(was, SleepHint) and isinstance(now, SleepHint):
         return was.serve_at_ms != now.serve_at_ms
     return True

@@ -16,6 +16,9 @@ class Planning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     hint_s: Annotated[float, msgspec.Meta(ge=120, le=3600)] = 300.0
     """A hint is void after so many seconds, and said anew after half of them. A coordinator that dies is
     followed for so long; a shorter time means more messages: devices x 2 / hint_s a second."""
+    spare: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 1
+    """Boards of each site that stay awake beyond what is needed: for who doesn't come back from its sleep,
+    and for demand that nobody foresaw. Whether boards sleep at all is their policy's to say."""
     forecast: str = ""
     """Model that foresees the demand: "shipped", or an ONNX file. Empty: the last minute and what it took
     lately. Needs the package tidewatt-governor[forecast]."""

@@ -9,6 +9,7 @@ from tidewatt_coordinator.hinting.topic import PlanTopics
 from tidewatt_coordinator.rollout.engine import Engine
 from tidewatt_coordinator.steering.book import Book
 from tidewatt_coordinator.steering.wheel import Steering
+from tidewatt_coordinator.waking import Waker
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.signing import Signer
 
@@ -20,6 +21,7 @@ def planned(
     engine: Engine,
     signers: Callable[[], Sequence[Signer]],
     orders: Book,
+    waker: Waker,
 ) -> PlanTopics:
     """The planner of the fleet that is steered, which goes by it, and its way to the boards."""
     fleet = config.coordinator.fleet
@@ -29,4 +31,7 @@ def planned(
     )  # fmt: skip
     steering.planned = planner.capacities
     book = PlanBook(orders.database, fleet)
-    return PlanTopics(planner, book, clock, engine.may_publish, signers, fleet)
+    return PlanTopics(
+        planner, book, clock, engine.may_publish, signers, fleet,
+        lambda device: not steering.weighs(device), waker.wake,
+    )  # fmt: skip

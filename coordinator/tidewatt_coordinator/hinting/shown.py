@@ -1,7 +1,7 @@
 """The plan as it is kept and shown: every figure finite, what isn't known null."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -22,6 +22,8 @@ class PlannedDevice(msgspec.Struct, frozen=True, kw_only=True):
     counted_rps: float
     follows: bool
     """Whether it may follow a hint."""
+    serve_ms: int | None = None
+    """Of one that is to sleep, or sleeps: by when it must serve again."""
 
 
 class PlannedGroup(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +38,12 @@ class PlannedGroup(msgspec.Struct, frozen=True, kw_only=True):
     watts: float
     moves: int
     reason: str
+    asleep: int = 0
+    """Devices that sleep, or are to."""
+    called: list[str] = []
+    """Those who are to be woken before their alarm,"""
+    missing: list[str] = []
+    """and those who should be back from their sleep and aren't."""
 
 
 class PlannedNodes(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +71,14 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     currency: str = ""
 
 
-def group_of(name: str, made: Plan, demand_rps: float | None) -> PlannedGroup:
+def group_of(
+    name: str,
+    made: Plan,
+    demand_rps: float | None,
+    serve_ms: Mapping[str, int],
+    missing: Iterable[str],
+    called: Iterable[str],
+) -> PlannedGroup:
     """One group's plan."""
     return PlannedGroup(
         name=name,
@@ -73,11 +88,18 @@ def group_of(name: str, made: Plan, demand_rps: float | None) -> PlannedGroup:
         watts=made.watts,
         moves=made.moves,
         reason=made.reason,
+        asleep=len(serve_ms),
+        called=sorted(called),
+        missing=sorted(missing),
     )
 
 
 def devices_of(
-    name: str, made: Plan, at: Mapping[str, str | None], follows: Mapping[str, bool]
+    name: str,
+    made: Plan,
+    at: Mapping[str, str | None],
+    follows: Mapping[str, bool],
+    serve_ms: Mapping[str, int],
 ) -> list[PlannedDevice]:
     """Its devices."""
     return [
@@ -89,6 +111,7 @@ def devices_of(
             share=one.share,
             counted_rps=one.counted_rps,
             follows=follows[device],
+            serve_ms=serve_ms.get(device),
         )
         for device, one in sorted(made.devices.items())
     ]

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
@@ -17,11 +17,17 @@ from tidewatt_wire.clock import Clock
 from tidewatt_wire.codec import encode
 from tidewatt_wire.planned import PlanHint
 from tidewatt_wire.signing import HINT_TYPE, PLAN_TYPE, Signer, seal
+from tidewatt_wire.sleeping import SleepHint
+
+#: Has devices woken, for the reason given; how many orders went out.
+Wake = Callable[[Iterable[str], str], Awaitable[int]]
 
 log = logging.getLogger(__name__)
 
 #: Real seconds between two looks at the least, however fast virtual time runs.
 SHORTEST_S = 0.2
+#: Seconds between two looks at who is to sleep and still has a share.
+LOOK_S = 5.0
 #: Hints that are signed at a time, away from the loop.
 AT_A_TIME = 200
 
@@ -37,10 +43,16 @@ class PlanTopics:
         may_publish: Callable[[], bool],
         signers: Callable[[], Sequence[Signer]],
         fleet: str,
+        drained: Callable[[str], bool] = lambda _device: True,
+        wake: Wake | None = None,
     ) -> None:
+        """`drained`: whether a device has no share of the requests any more; `wake`: has devices woken by
+        their neighbours, with the reason.
+        """
         self.planner, self._book, self._clock = planner, book, clock
         self._may_publish, self._signers = may_publish, signers
-        self._said = Said(fleet)
+        self._drained, self._wake = drained, wake
+        self._said, self._kept = Said(fleet), -1
         self.messages = 0
         """Hints said, and taken away."""
 
@@ -48,27 +60,38 @@ class PlanTopics:
         """A plan a minute, and its hints on the broker."""
         self._said.forget()
         while True:
+            waits = False
             if self.planner.settings.mode != "off":
-                await self._turn(client)
-            left_ms = MINUTE_MS - self._clock.now_ms() % MINUTE_MS
-            await asyncio.sleep(max(SHORTEST_S, self._clock.real_seconds(left_ms / 1000.0)))
+                waits = await self._turn(client)
+            left_s = (MINUTE_MS - self._clock.now_ms() % MINUTE_MS) / 1000.0
+            left_s = min(left_s, LOOK_S) if waits else left_s
+            await asyncio.sleep(max(SHORTEST_S, self._clock.real_seconds(left_s)))
 
-    async def _turn(self, client: aiomqtt.Client) -> None:
+    async def _turn(self, client: aiomqtt.Client) -> bool:
+        """One look; whether somebody who is to sleep still has a share, so that another look is due soon."""
         try:
             made = await asyncio.to_thread(self.planner.make, self._clock.now_ms())
         except NoPlan as error:
             if str(error) != self.planner.obstacle:
                 log.info("no plan: %s", error)
             self.planner.obstacle = str(error)
-            return
+            return False
         if not self._may_publish():  # who publishes has said something else meanwhile
             self._said.forget()
-            return
-        await asyncio.to_thread(self._keep, made)
-        if self.planner.settings.mode == "hint":
-            await self._say(client, made)
+            return False
+        if self._kept != made.shown.minute:
+            await asyncio.to_thread(self._keep, made)
+            self._kept = made.shown.minute
+        if self.planner.settings.mode != "hint":
+            return False
+        if made.calls and self._wake:
+            await self._wake(made.calls, "more is asked for than those who are awake can carry")
+        sleep = [name for name, hint in made.hints.items() if isinstance(hint, SleepHint)]
+        waits = frozenset(name for name in sleep if not self._drained(name))
+        await self._say(client, made, waits)
+        return bool(waits)
 
-    async def _say(self, client: aiomqtt.Client, made: Round) -> None:
+    async def _say(self, client: aiomqtt.Client, made: Round, waits: frozenset[str]) -> None:
         try:
             signers = self._signers()
         except (OSError, ValueError) as error:
@@ -79,7 +102,8 @@ class PlanTopics:
             return
         expiry = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         expiry.MessageExpiryInterval = math.ceil(self._clock.real_seconds(self.planner.settings.hint_s))
-        due = self._said.due(made.hints, made.planned, self._clock.now_ms())
+        now = {name: hint for name, hint in made.hints.items() if name not in waits}
+        due = self._said.due(now, made.planned - waits, self._clock.now_ms(), made.rates)
         for start in range(0, len(due), AT_A_TIME):
             some = due[start : start + AT_A_TIME]
             sealed = await asyncio.to_thread(_seal_all, some, signers)

@@ -215,6 +215,14 @@ class Steering:
         facts = self._facts(demand, now_ms, {})
         return choose(facts, last, self.settings.valid_s), facts
 
+    def weighs(self, device: str) -> bool:
+        """Whether the table in force sends requests to that device; of sites it tells nothing."""
+        last = self.last
+        if last is None or last.message.expires_at_ms <= self._clock.now_ms():
+            return False
+        tables = (last.message.weights, *(one.weights for one in last.message.classes))
+        return any(weights.get(device, 0) > 0 for weights in tables)
+
     def edge_share(self) -> float | None:
         """The part of all requests that the table in force gives to our devices; None without one."""
         last = self.last

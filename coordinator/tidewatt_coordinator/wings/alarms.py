@@ -11,7 +11,6 @@ from tidewatt_coordinator.alerts.telling import Telling, tellers
 from tidewatt_coordinator.alerts.wakewatch import WakeWatch
 from tidewatt_coordinator.alerts.watch import Watch
 from tidewatt_coordinator.budgets.outlook import FORECAST
-from tidewatt_coordinator.waking import Waker
 from tidewatt_coordinator.wings.ground import Ground
 
 
@@ -22,9 +21,6 @@ class Alarms:
         config, connection, engine = ground.config, ground.connection, ground.engine
         book = AlertBook(ground.ledger.engine, ground.name)
         self.costs = Watch(book, ground.ledger.engine, config, ground.clock, engine.may_publish, FORECAST)
-        self.waker = Waker(
-            connection, ground.fleet, engine.current, ground.keys.signers, ground.now_ms, ground.called
-        )
         self.waking = WakeWatch(
             book,
             ground.fleet,
@@ -32,7 +28,7 @@ class Alarms:
             ground.now_ms,
             engine.may_publish,
             ground.has_heard,
-            waker=self.waker,
+            waker=ground.waker,
         )
         self.telling = Telling(book, tellers(config.alerts, connection, ground.called), engine.may_publish)
 

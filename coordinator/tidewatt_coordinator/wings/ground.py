@@ -18,6 +18,7 @@ from tidewatt_coordinator.models.folder import ModelFolder
 from tidewatt_coordinator.rollout.engine import Engine
 from tidewatt_coordinator.rollout.lease import Lease
 from tidewatt_coordinator.rollout.standing import Attached
+from tidewatt_coordinator.waking import Waker
 from tidewatt_link.connection import Connection
 from tidewatt_wire.clock import Clock
 
@@ -51,6 +52,9 @@ class Ground:
             lambda: Attached(keys=self.keys.told(), models=[one.model for one in self.models.offered()]),
             self.has_heard,
             self._newest,
+        )
+        self.waker = Waker(
+            connection, self.fleet, self.engine.current, self.keys.signers, self.now_ms, self.called
         )
         self.upkeep = Upkeep(
             self.ledger,

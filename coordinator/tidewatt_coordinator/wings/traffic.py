@@ -35,7 +35,9 @@ class Traffic:
             self.readings.last,
             ground.has_heard,
         )
-        self.plans = planned(config, ground.clock, self.steering, engine, ground.keys.signers, orders)
+        self.plans = planned(
+            config, ground.clock, self.steering, engine, ground.keys.signers, orders, ground.waker
+        )
         self.interruptions = Interruptions(
             config.dispatch, self.steering, orders, ground.clock, engine.may_publish
         )
