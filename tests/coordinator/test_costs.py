@@ -421,6 +421,9 @@ def test_export_check_import_round_trip(config: Path, tmp_path: Path) -> None:
         (["S3"], "9.999"),
         (["Electricity"], "0.012"),
     ]
+    before = run("list", "--config", config, "--month", "2026-10", "--json")
+    assert "charge of this ledger's own edge" in run("import", "focus", out, "--config", config, code=1)
+    assert run("list", "--config", config, "--month", "2026-10", "--json") == before, "the edge counts once"
 
 
 def test_what_can_not_be_done_is_said(config: Path, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def written(found: list[Charge], version: Version) -> str:
 
 def read(text: str) -> list[Charge]:
     lines = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    return [charge for _, charge in focus.charges(lines, "a test")]
+    return [charge for _, charge in focus.charges([("a test", lines)])]
 
 
 def same(charge: Charge) -> Charge:
@@ -189,7 +189,9 @@ def test_parquet_says_what_csv_says(tmp_path: Path) -> None:
         ) FROM read_csv('{plain}', all_varchar = true)) TO '{parquet}' (FORMAT parquet)"""  # noqa: S608
     )
     connection.close()
-    one, other = ([charge for _, charge in focus.charges(rows(file), "a test")] for file in (plain, parquet))
+    one, other = (
+        [charge for _, charge in focus.charges([("a test", rows(file))])] for file in (plain, parquet)
+    )
     keyless = [msgspec.structs.replace(charge, key="") for charge in one]
     assert [msgspec.structs.replace(charge, key="") for charge in other] == keyless
     assert names(parquet) == names(plain)
@@ -202,6 +204,9 @@ def test_all_files_of_a_folder_are_one_import(store: Charges, tmp_path: Path) ->
     (tmp_path / "manifest.json").write_text("{}")
     taken = Collector(Costs(), store, 1).take("focus", None, [str(tmp_path)])
     assert (taken.charges, taken.batches) == (9, 1), "rows that are alike are counted through all files"
+    (tmp_path / "wrong.csv").write_text(AWS.replace("Credit", "Gift"))
+    with pytest.raises(CostError, match=r"wrong\.csv, row 3: ChargeCategory"):
+        Collector(Costs(), store, 1).take("focus", None, [str(tmp_path)])
 
 
 def test_a_part_does_not_replace_the_whole(store: Charges, tmp_path: Path) -> None:
@@ -218,7 +223,7 @@ def test_a_part_does_not_replace_the_whole(store: Charges, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("a.csv", b"", None),
+        ("a.csv", b"", "there are no rows, only a header at most"),
         ("a.csv", b"a,b\n1,2\n", "not FOCUS: it has no column BilledCost"),
         ("a.csv", AWS.encode().replace(b"-5,111", b"-5"), "row 3: 16 values, where the header has 17"),
         ("a.csv", AWS.encode().replace(b"-5,111", b"x,111"), "row 3: BilledCost: 'x' is no number"),
@@ -232,14 +237,11 @@ def test_a_part_does_not_replace_the_whole(store: Charges, tmp_path: Path) -> No
     ],
 )
 def test_files_that_can_not_be_read(
-    store: Charges, tmp_path: Path, name: str, content: bytes, sentence: str | None
+    store: Charges, tmp_path: Path, name: str, content: bytes, sentence: str
 ) -> None:
     file = tmp_path / name
     file.write_bytes(content)
     collector = Collector(Costs(), store, 1)
-    if sentence is None:
-        assert collector.take("focus", None, [str(file)]).charges == 0
-        return
     with pytest.raises(CostError, match=sentence):
         collector.take("focus", None, [str(file)])
     assert list(store.read(0, 10**15)) == []

@@ -152,7 +152,7 @@ def test_cost_explorer(answer: Any) -> None:
 def test_focus_rows(found: list[dict[str, str]]) -> None:
     for row in found:
         assert all(wrong_row(row))
-    refused_or_good(lambda: (charge for _, charge in focus.charges(found, "a test")))
+    refused_or_good(lambda: (charge for _, charge in focus.charges([("a test", found)])))
 
 
 @fuzz
@@ -162,7 +162,7 @@ def test_files(name: str, content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / name
         file.write_bytes(content)
-        refused_or_good(lambda: (charge for _, charge in focus.charges(rows(file), "a test")))
+        refused_or_good(lambda: (charge for _, charge in focus.charges([("a test", rows(file))])))
 
 
 @settings(fuzz, max_examples=30)
@@ -173,7 +173,7 @@ def test_parquet_that_was_damaged(parquet: bytes, cut: int, flipped: int, value:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "a.parquet"
         file.write_bytes(damaged[: cut % len(damaged)] if cut % 2 else damaged)
-        refused_or_good(lambda: (charge for _, charge in focus.charges(rows(file), "a test")))
+        refused_or_good(lambda: (charge for _, charge in focus.charges([("a test", rows(file))])))
 
 
 @pytest.fixture(scope="module")
@@ -194,4 +194,4 @@ def test_very_deep_answers_are_refused() -> None:
     refused_or_good(lambda: opencost.parse(body, DAY, ["namespace"], "USD", "a test"))
     refused_or_good(lambda: prometheus.parse(body, DAY, "m", "USD", "a test"))
     row = focus.row(a_charge(), "1.2") | {"Tags": "[" * 100_000}
-    refused_or_good(lambda: (charge for _, charge in focus.charges([row], "a test")))
+    refused_or_good(lambda: (charge for _, charge in focus.charges([("a test", [row])])))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from tidewatt_coordinator.cli import app
+from tidewatt_coordinator.ledger.tariff import load_tariff
 from tidewatt_coordinator.money import for_display, share, total
 from tidewatt_coordinator.prices.book import Price, PriceBook, PriceError, Tier
 from tidewatt_coordinator.prices.files import load_book, parse_table
@@ -26,6 +27,7 @@ from tidewatt_coordinator.prices.worked import (
 from tidewatt_wire.documents import DocumentError
 
 ON = date(2026, 11, 21)
+KWH_MJ = 3_600_000_000
 #: The reference service's viewers, in GB of 50 TB a month: US 45 %, EU 30, Asia-Pacific 18, India 4,
 #: South America 2, Middle East 0.8, Africa 0.2.
 VIEWERS = {
@@ -90,6 +92,17 @@ def test_five_instances_through_a_month(book: PriceBook) -> None:
     listed = {"c7g.xlarge": ".1450", "c6g.2xlarge": ".2720", "m7g.2xlarge": ".3264", "c8g.2xlarge": ".31904"}
     for kind, price in listed.items():
         assert book.find("aws-ec2", kind, "us-east-1", on=ON).price.marginal() == Decimal(price)
+
+
+def test_where_the_notes_multiplied_wrongly(book: PriceBook) -> None:
+    """70 % of the nodes at 70 % off is 49 % off, not 70; watts cost what they cost, in any mode."""
+    off = 1 - book.find("aws-ec2-spot", "share-of-on-demand", on=ON).price.marginal()
+    assert (off, 600 * (1 - Decimal("0.7") * off)) == (Decimal("0.7"), Decimal(306))
+    whole = load_tariff("").cost(54 * KWH_MJ)  # 5 boards of 15 W for 720 hours
+    assert (whole, round(whole / 350, 3), whole / 50_000_000) == (
+        Decimal("8.10"), Decimal("0.023"), Decimal("1.62E-7")
+    )  # fmt: skip
+    assert load_tariff("").cost(18 * KWH_MJ) == Decimal("2.70"), "18 kWh are the whole fleet's"
 
 
 def test_a_request_to_a_function(book: PriceBook) -> None:
@@ -228,6 +241,7 @@ def test_what_is_not_in_the_book(book: PriceBook) -> None:
         ("aws-lamda", "x", "", "did you mean 'aws-lambda'?"),
         ("aws-ec2", "c7g.2xlrge", "us-east-1", "did you mean 'c7g.2xlarge'?"),
         ("aws-ec2", "c7g.2xlarge", "us-east-9", "did you mean 'us-east-1'?"),
+        ("aws-s3", "standard", "", "has 'standard' by region, so name one; there are: us-east-1"),
     ):
         with pytest.raises(PriceError, match=sentence.replace("?", r"\?")):
             book.find(table, item, region, on=ON)

@@ -324,6 +324,21 @@ def test_a_column_stands_there_once_and_nothing_is_a_sentence(config: Path) -> N
         assert said == "the ledger has no costs from 2020-01-01 to 2020-02-01: that is missing, not free\n"
 
 
+def test_every_column_of_money_sums_to_its_total_to_the_cent(config: Path) -> None:
+    for by in ("device", "day", "model"):
+        for most in ("50", "2"):
+            said = [
+                [
+                    Decimal(cell.split()[0].replace(",", "")) if cell.strip() != "-" else Decimal(0)
+                    for cell in row
+                ]
+                for line in ask(config, "requests", "--by", by, "--most", most).splitlines()
+                if line.startswith("│") and (row := line.strip("│").split("│")[1:4])
+            ]
+            *parts, whole = said
+            assert [sum(column) for column in zip(*parts, strict=True)] == whole, (by, most)
+
+
 def test_the_commands(config: Path) -> None:
     assert "berlin" in ask(config, "requests")
     for by in ("device", "backend", "model", "day", "fleet"):
@@ -392,7 +407,7 @@ def test_rest_refuses_with_a_sentence(ledger: Ledger) -> None:
     for wrong, sentence in (
         ("by?by=servise", "costs can't be grouped by 'servise'"),
         ("requests?by=x", "requests can't be told by 'x'"),
-        ("month?month=2026-13", "is no day such as"),
+        ("month?month=2026-13", "'2026-13' is no month such as 2026-10"),
     ):
         refused = got(answers, wrong)
         assert refused.status_code == 422

@@ -159,7 +159,7 @@ def test_the_focus_export_is_what_the_report_sums(ledger: Ledger, config: Config
         reader = csv.DictReader(opened_file)
         rows = list(reader)
     assert check(list(reader.fieldnames or ()), rows, "1.2") == []
-    found = [one for _, one in charges(rows, "r.csv")]
+    found = [one for _, one in charges([("r.csv", rows)])]
     assert sum(one.effective for one in found) == OCTOBER_ALL
     edge = [one for one in found if one.service == "Edge Electricity"]
     assert sum(one.effective for one in edge) == OCTOBER_EDGE
@@ -197,7 +197,7 @@ def test_the_command_writes_what_is_asked_for(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--month", "2026-13"], "--month: '2026-13-01' is no day"),
+        (["--month", "2026-13"], "--month: '2026-13' is no month such as 2026-10"),
         (["--format", "docx"], "--format 'docx' is none of html, pdf, csv, focus"),
         (["--month", "2190-01"], "2190-01 has not begun"),
     ],

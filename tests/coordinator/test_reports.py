@@ -101,7 +101,7 @@ def test_the_facts_are_the_ledgers(ledger: Ledger, config: Config) -> None:
     assert by_service["Support"] == "31.00"
     months = {row[0]: row[1] for row in seen["By month, USD, amortised"].rows}
     assert months["2026-10"] == TOTAL
-    assert list(months) == ["2026-10", "2026-09", "2026-08"]
+    assert list(months) == ["2026-10", "2026-09", "2026-08, from 2026-08-20 on"]
 
 
 def test_every_table_adds_up(ledger: Ledger, config: Config) -> None:
@@ -222,6 +222,22 @@ def test_a_month_that_is_not_over_is_told_so_far(ledger: Ledger, config: Config)
     # The second is the last that was told of, maybe not the whole of it. As many days are compared with.
     (total,) = (section for section in found.sections if section.title == "Top movers")
     assert "Compared with 2026-10-01." in total.text
+
+
+def test_a_month_of_which_only_the_end_is_known_is_compared_with_nothing(
+    ledger: Ledger, config: Config
+) -> None:
+    fill(ledger)
+    found = document(gather(ledger, config, date(2026, 9, 1), NOW_MS))
+    months = tables(found)["By month, USD, amortised"]
+    assert [(row[0], row[2]) for row in months.rows] == [
+        ("2026-09", "-"),
+        ("2026-08, from 2026-08-20 on", "-"),
+    ]
+    only = "of which only the days from 2026-08-20 on are known"
+    assert found.tiles[0].more.endswith(only)
+    (moved,) = (section for section in found.sections if section.title == "Top movers")
+    assert moved.text == [f"Compared with 2026-08-01 to 2026-08-31, {only}."]
 
 
 def test_days_that_nobody_told_of_are_missing_not_free(ledger: Ledger, config: Config) -> None:

@@ -14,6 +14,7 @@ from tidewatt_coordinator.costs.aws import ask_budgets, ask_cost_explorer, fetch
 from tidewatt_coordinator.costs.budget_store import CloudBudgets
 from tidewatt_coordinator.costs.charge import Charge, CostError
 from tidewatt_coordinator.costs.days import DAY_MS, Window, day_ms, day_of, iso
+from tidewatt_coordinator.costs.edge_days import EDGE
 from tidewatt_coordinator.costs.files import files, rows
 from tidewatt_coordinator.costs.settings import Costs, Estimate
 from tidewatt_coordinator.costs.store import Charges
@@ -137,13 +138,13 @@ class Collector:
             for number, path in enumerate(paths):
                 found += files(self._local(path, Path(folder) / str(number)))
             # Read twice: a file that breaks off in the middle must not have replaced half of a month.
-            counts = Counter(batch for batch, _ in _charges(found))
+            counts = Counter(batch for batch, _ in _charges(found, self._foreign))
             if not counts:
                 where = str(found[0]) if len(found) == 1 else f"{len(found)} files"
                 raise CostError(f"{where}: there are no rows, only a header at most: nothing was imported")
             if not fewer:
                 self._refuse_fewer(counts)
-            count = self._store.replace(focus.SOURCE, list(counts), _charges(found), self._now_ms)
+            count = self._store.replace(focus.SOURCE, list(counts), _charges(found, rows), self._now_ms)
         return Taken(focus.SOURCE, count, len(counts))
 
     def _local(self, path: str, folder: Path) -> Path:
@@ -152,6 +153,23 @@ class Collector:
         folder.mkdir()
         fetch_s3(self._settings.focus, path, folder)
         return folder
+
+    def _foreign(self, file: Path) -> Iterator[focus.Row]:
+        """A file's rows, unless this ledger's own edge is among them: it would count twice."""
+        looked = False
+        for number, row in enumerate(rows(file), start=1):
+            if row.get("x_TidewattSource") == EDGE and not looked:
+                looked = True  # a file is of one fleet
+                if self._has(focus.charge(row, row.get("x_TidewattKey", ""), f"{file}, row {number}")):
+                    raise CostError(
+                        f"{file}, row {number}: a charge of this ledger's own edge, which would count twice. "
+                        "Keep what `tidewatt costs export` and reports write away from the provider's files"
+                    )
+            yield row
+
+    def _has(self, one: Charge) -> bool:
+        held = self._store.read(one.start_ms, one.end_ms, [EDGE])
+        return any((mine.key, mine.start_ms) == (one.key, one.start_ms) for mine in held)
 
     def _refuse_fewer(self, counts: Counter[str]) -> None:
         for batch, count in counts.items():
@@ -163,17 +181,10 @@ class Collector:
                 )
 
 
-def _charges(found: Sequence[Path]) -> Iterator[tuple[str, Charge]]:
-    """All files as one: rows that are alike are counted through all of them."""
-
-    def every() -> Iterator[focus.Row]:
-        for file in found:
-            for number, row in enumerate(rows(file), start=1):
-                if number == 1:
-                    focus.check_needed(row, str(file))
-                yield row
-
-    return focus.charges(every(), str(found[0]) if len(found) == 1 else f"{len(found)} files")
+def _charges(
+    found: Sequence[Path], read: Callable[[Path], Iterator[focus.Row]]
+) -> Iterator[tuple[str, Charge]]:
+    return focus.charges((str(file), read(file)) for file in found)
 
 
 def _days(window: Window) -> list[Window]:

@@ -87,7 +87,10 @@ FIRST_YEAR, LAST_YEAR = 1971, 9000
 
 def month(text: str, where: str) -> Window:
     """The month of UTC that is written 2026-10; CostError if it is none, or one that no bill can be of."""
-    first = parse_day(f"{text.strip()}-01", where)
+    try:
+        first = date.fromisoformat(f"{text.strip()}-01")
+    except ValueError as error:
+        raise CostError(f"{where}: {text[:40]!r} is no month such as 2026-10") from error
     if not FIRST_YEAR <= first.year <= LAST_YEAR:
         raise CostError(f"{where}: {text[:40]!r} is not in the years {FIRST_YEAR} to {LAST_YEAR}")
     following = (first.replace(day=28) + timedelta(days=4)).replace(day=1)

@@ -41,19 +41,21 @@ NEEDED = ("BilledCost", "EffectiveCost", "BillingCurrency", "BillingPeriodStart"
 OWN = "Tidewatt edge"
 
 
-def charges(rows: Iterable[Row], where: str) -> Iterator[tuple[str, Charge]]:
+def charges(files: Iterable[tuple[str, Iterable[Row]]]) -> Iterator[tuple[str, Charge]]:
     """The charges of a provider's rows, each with its batch: its billing account and period.
 
-    CostError names `where` and the row for what can't be read.
+    `files`: where rows are from, and the rows. They are one set: rows that are alike are counted through all
+    of them. CostError names the file and the row for what can't be read.
     """
     seen: Counter[str] = Counter()
-    for number, row in enumerate(rows, start=1):
-        place = f"{where}, row {number}"
-        if number == 1:
-            check_needed(row, where)
-        what = identity(*(row.get(name, "") for name in IDENTITY))
-        seen[what] += 1
-        yield batch(row, place), charge(row, f"{what}-{seen[what]}", place)
+    for where, rows in files:
+        for number, row in enumerate(rows, start=1):
+            place = f"{where}, row {number}"
+            if number == 1:
+                check_needed(row, where)
+            what = identity(*(row.get(name, "") for name in IDENTITY))
+            seen[what] += 1
+            yield batch(row, place), charge(row, f"{what}-{seen[what]}", place)
 
 
 def check_needed(row: Row, where: str) -> None:

@@ -190,6 +190,8 @@ class PriceBook:
         if item not in items:
             return f"{table} has no price for {item!r}; {_near(item, items)}"
         regions = {price.region for one in named for price in one.price if price.item == item}
+        if not region:
+            return f"{table} has {item!r} by region, so name one; {_near(region, regions)}"
         return f"{table} has no price for {item!r} in {region!r}; {_near(region, regions)}"
 
     def _names(self) -> set[str]:

@@ -57,11 +57,11 @@ def show(
         print(f"{found.table.name} of {found.table.date}: {found.table.source}")
         return
     chosen = book.table(table, on=day)
-    print(f"{chosen.name} of {chosen.date}, {chosen.currency}, {chosen.grade}: {chosen.source}")
     prices = [one for one in chosen.price if item in ("", one.item) and region in ("", one.region)]
     if not prices:
         book.find(table, item, region, on=day)  # says what there is
         raise PriceError(f"{table} has no prices in {region!r}")
+    print(f"{chosen.name} of {chosen.date}, {chosen.currency}, {chosen.grade}: {chosen.source}")
     for one in prices:
         print(f"  {one.item}  {one.region or 'everywhere'}  {_terms(one)}")
 

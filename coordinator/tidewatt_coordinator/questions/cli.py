@@ -81,15 +81,17 @@ def requests(
         mine = [one for one in found.rows if one.currency == currency]
         effective = rounded([one.effective or Decimal(0) for one in mine])
         billed = rounded([one.billed or Decimal(0) for one in mine])
-        for one, *money in list(zip(mine, effective, billed, strict=True))[:most]:
+        marginal = rounded([one.marginal or Decimal(0) for one in mine])
+        for one, *money, more in list(zip(mine, effective, billed, marginal, strict=True))[:most]:
             shown = [_money(value) if one.currency else "-" for value in money]
+            shown.append("-" if one.marginal is None else _money(more))
             table.add_row(*(one.key or ("fleet",)), *shown, *_use(one))
         if len(mine) > most:
-            rest = (_money(total(effective[most:])), _money(total(billed[most:])))
-            table.add_row(f"{len(mine) - most} more", *rest, "", "", "", "")
+            rest = [_money(total(parts[most:])) for parts in (effective, billed, marginal)]
+            table.add_row(f"{len(mine) - most} more", *rest, "", "", "")
     for one in found.totals:
         sums = [f"{_money(value)} {one.currency}" for value in (one.effective, one.billed)]
-        table.add_row("total", *sums, *_use(one))
+        table.add_row("total", *sums, _money(one.marginal), *_use(one))
     _print(table, window)
 
 
@@ -223,11 +225,10 @@ def savings(config: ConfigFile = DEFAULT_CONFIG, json: AsJson = False) -> None:
         print("no change is known; `tidewatt cost change add` tells of one made elsewhere")
 
 
-def _use(one: UnitCost) -> tuple[str, str, str, str]:
+def _use(one: UnitCost) -> tuple[str, str, str]:
     joules = "-" if one.joules_per_request is None else f"{one.joules_per_request:,.3g}"
     cost = one.effective_per_request
     return (
-        "-" if one.marginal is None else _money(one.marginal),
         "-" if one.requests is None else f"{one.requests:,}",
         joules,
         "-" if cost is None else f"{cost * MILLION:,.4f}",

@@ -37,6 +37,10 @@ def tiles(facts: Facts) -> list[Tile]:
         spent, before = facts.effective(currency), facts.before(currency)
         against = "the same days of the month before" if not facts.over else "the month before"
         moved = f"{change(before, spent)} against {against}" if before else "nothing the month before"
+        first = _begun(facts, currency)
+        if before and first and first >= day_of(facts.compared.start_ms):
+            # Missing is not zero: of half a month a whole one is always more.
+            moved = f"{money(before)} the month before, of which only the days from {first} on are known"
         found.append(Tile("spent, amortised", f"{money(spent)} {currency}", moved))
         found.append(Tile("billed", f"{money(facts.billed(currency))} {currency}", "as invoices say"))
     for month in facts.months:
@@ -68,7 +72,7 @@ def overview(facts: Facts) -> Section:
                     aside="" if facts.over else facts.month,
                 )
             )
-        tables.append(_months_table(currency, labels, values, over=facts.over))
+        tables.append(_months_table(facts, currency, labels, values))
     return Section(
         title="Totals and trend",
         text=[*_coverage(facts)],
@@ -138,6 +142,9 @@ def movers(facts: Facts) -> Section:
         moved += list(zip(mine, differences, strict=True))
     notes = [sentence(one, by) for one, by in [*wholes, *moved[:MOST_REASONS]] if by]
     days = _span(facts.compared)
+    begun = [first for currency in facts.currencies if (first := _begun(facts, currency))]
+    if begun and max(begun) >= day_of(facts.compared.start_ms):
+        days += f", of which only the days from {max(begun)} on are known"
     return Section(
         title="Top movers",
         text=[f"Compared with {days}."] if tables else ["There is nothing to compare with."],
@@ -245,12 +252,23 @@ def _months(facts: Facts) -> list[str]:
     return found
 
 
-def _months_table(currency: str, labels: Sequence[str], values: Sequence[Decimal], *, over: bool) -> Table:
+def _begun(facts: Facts, currency: str) -> date | None:
+    """The first day with a cost in a currency, where that is within a month; None where it begins one."""
+    first = min(
+        (date.fromisoformat(one.key[0]) for one in facts.days if one.currency == currency), default=None
+    )
+    return None if first is None or first.day == 1 or str(first)[:7] == facts.month else first
+
+
+def _months_table(facts: Facts, currency: str, labels: Sequence[str], values: Sequence[Decimal]) -> Table:
     rows = [
         [name, money(value), change(values[place - 1], value) if place else "-"]
         for place, (name, value) in enumerate(zip(labels, values, strict=True))
     ]
-    if not over:
+    if first := _begun(facts, currency):
+        rows[0][0] = f"{rows[0][0]}, from {first} on"
+        rows[1][2] = "-"
+    if not facts.over:
         rows[-1][0], rows[-1][2] = f"{rows[-1][0]} so far", "-"
     return Table(
         caption=f"By month, {currency}, amortised", columns=["month", "spent", "change"], rows=rows[::-1]
