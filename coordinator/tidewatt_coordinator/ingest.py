@@ -108,7 +108,7 @@ class Ingest:
         # One at a time: who waits for the lock also waits for the batch that is on its way.
         async with self._merging:
             batch, self._waiting = self._waiting, []
-            if batch:
+            if batch or self.intake.unread:
                 try:
                     await asyncio.to_thread(self.intake.take, batch)
                 except BaseException:
@@ -136,14 +136,7 @@ class Ingest:
             raise Refused(
                 RefusalReason.WRONG_TOPIC, f"{topic} is no device topic of fleet {self._fleet_name}"
             )
-        kinds: dict[str, type[Birth | Report | Will | Ack | SleepState]] = {
-            "birth": Birth,
-            "report": Report,
-            "will": Will,
-            "ack": Ack,
-            "sleep": SleepState,
-        }
-        message = decode(kinds[at.kind], payload)
+        message = self._read(at, payload)
         if message.device != at.device:
             raise Refused(
                 RefusalReason.WRONG_TOPIC, f"device {message.device!r} spoke on the topic of {at.device!r}"
@@ -166,6 +159,22 @@ class Ingest:
                 self._fleet.acknowledged(message)
             case SleepState():
                 self._fleet.slumbered(message)
+
+    def _read(self, at: DeviceTopic, payload: bytes) -> Birth | Report | Will | Ack | SleepState:
+        kinds: dict[str, type[Birth | Report | Will | Ack | SleepState]] = {
+            "birth": Birth,
+            "report": Report,
+            "will": Will,
+            "ack": Ack,
+            "sleep": SleepState,
+        }
+        try:
+            return decode(kinds[at.kind], payload)
+        except Refused as error:
+            # A newer agent's reports are not wrong: they are only counted.
+            if at.kind == "report" and error.reason is not RefusalReason.UNKNOWN_MAJOR:
+                self.intake.set_aside(at.device, payload, str(error))
+            raise
 
     async def _merge_for_ever(self) -> None:
         while True:

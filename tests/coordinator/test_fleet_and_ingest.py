@@ -14,6 +14,7 @@ from tests.world import HandClock, Mosquitto, until
 
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ingest import Ingest
+from tidewatt_coordinator.ledger.intake import MOST_KEPT, MOST_UNREAD, in_quarantine
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.skew import Skew, sentence
 from tidewatt_coordinator.steering import edge
@@ -196,6 +197,31 @@ async def test_ingest_takes_good_messages_and_counts_bad_ones(ledger: Ledger, pr
     assert ingest.refused == {"wrong_topic": 3, "malformed": 1, "unknown_major": 1}
     assert fleet.devices["a"].report == report(energy_mj=30, at_ms=3_000, seq=2)
     assert set(fleet.devices) == {"a"}
+
+
+async def test_what_can_not_be_read_is_in_quarantine_too(ledger: Ledger) -> None:
+    ingest = Ingest(Connection("mqtt://127.0.0.1:1"), "f", Fleet(60_000), ledger, lambda: 3_000)
+    topic, good = "tidewatt/v1/f/device/a/report", encode(report())
+    below = good.replace(b'"energy_mj":5', b'"energy_mj":-5')
+    nan = good.replace(b'"watts":null', b'"watts":NaN')
+    newer = good.replace(b'"1.', b'"3.')
+    assert len({good, below, nan, newer}) == 4
+    for payload in (below, nan, newer, b"\xff\x00\x1b[2J"):
+        ingest.take(topic, payload)
+    await ingest.merge()
+    aside = in_quarantine(ledger, "a")
+    assert {(one.code, one.at_ms) for one in aside} == {("unreadable", 3_000)}
+    assert ingest.intake.quarantined == {"unreadable": 3}, "a newer schema is nothing wrong"
+    said = {one.message: one.reason for one in aside}
+    assert "Expected `int` >= 0 - at `$.counters.energy_mj`" in said.pop(below.decode())
+    assert "JSON is malformed" in said.pop(nan.decode())
+    assert all(text.isprintable() for pair in said.items() for text in pair)
+    for number in range(5_000):  # a flood is bounded, and only counted beyond that
+        ingest.take(topic, b"%d" % number)
+    assert len(ingest.intake.unread) == MOST_UNREAD
+    await ingest.merge()
+    assert (ingest.intake.unread, ledger.totals()) == ([], [])
+    assert len(in_quarantine(ledger, "a")) == MOST_KEPT
 
 
 async def test_a_clock_far_ahead_is_not_believed(ledger: Ledger) -> None:

@@ -15,7 +15,16 @@ from tidewatt_coordinator.ledger.arithmetic import COUNTERS
 from tidewatt_wire.messages import Report
 from tidewatt_wire.sleeping import ASLEEP
 
-Code = Literal["name", "clock_past", "clock_future", "negative", "not_a_number", "backwards", "beyond_belief"]
+Code = Literal[
+    "name",
+    "clock_past",
+    "clock_future",
+    "negative",
+    "not_a_number",
+    "backwards",
+    "beyond_belief",
+    "unreadable",
+]
 
 DAY_MS = 86_400_000
 #: A clock more than this ahead of ours is wrong: the ledger's buckets would lie in the future.

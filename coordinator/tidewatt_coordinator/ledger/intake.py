@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 from sqlalchemy import delete, func, select
 
-from tidewatt_coordinator.ledger.belief import Believed, Wrong, believed, judge
+from tidewatt_coordinator.ledger.belief import Believed, Code, Wrong, believed, judge
 from tidewatt_coordinator.ledger.keeping import detail_from
 from tidewatt_coordinator.ledger.merging import merge_rows
 from tidewatt_coordinator.ledger.store import Ledger
@@ -17,6 +17,9 @@ from tidewatt_wire.messages import Report
 #: Of each device so many are kept, the newest; a broken board says the same thing for ever.
 MOST_KEPT = 100
 LONGEST_MESSAGE = 4000
+UNREADABLE: Code = "unreadable"
+#: Unreadable messages that wait to be kept; of a flood the rest is only counted, by who refused them.
+MOST_UNREAD = 100
 #: Sessions remembered; of those forgotten the next report is judged by itself alone.
 MOST_SESSIONS = 200_000
 
@@ -27,24 +30,41 @@ class Quarantined(msgspec.Struct, frozen=True):
     device: str
     came_ms: int
     at_ms: int
+    """The report's own time; of one that can't be read, when it came."""
     code: str
     reason: str
     message: str
-    """The report as JSON."""
+    """The report as JSON, or what came in its place."""
+
+
+class Unread(msgspec.Struct, frozen=True):
+    """What a device sent as a report, and why it can't be read."""
+
+    device: str
+    payload: bytes
+    reason: str
 
 
 class Intake:
-    """The ledger's door. Not thread-safe: one task takes reports."""
+    """The ledger's door. Not thread-safe: one task takes reports; `set_aside` may be called meanwhile."""
 
     def __init__(self, ledger: Ledger, now_ms: Callable[[], int]) -> None:
         self._ledger, self._now_ms = ledger, now_ms
         self._sessions: dict[tuple[str, str, str], Believed] = {}
+        self.unread: list[Unread] = []
+        """What the next `take` keeps aside beside the reports that can't be true."""
         self.quarantined: Counter[str] = Counter()
         """Reports not believed since the start, by code."""
+
+    def set_aside(self, device: str, payload: bytes, reason: str) -> None:
+        """Have something kept in quarantine that came as a report and can't be read as one."""
+        if len(self.unread) < MOST_UNREAD:
+            self.unread.append(Unread(device, payload, reason))
 
     def take(self, reports: Sequence[Report]) -> None:
         """Merge what can be true, keep the rest aside. What the database raises: nothing was taken."""
         now_ms, detail_ms = self._now_ms(), detail_from(self._ledger)
+        unread = self.unread[:]
         good: list[Report] = []
         bad: list[tuple[Report, Wrong]] = []
         sessions = dict[tuple[str, str, str], Believed]()
@@ -58,9 +78,10 @@ class Intake:
             if before is None or report.seq > before.seq:
                 sessions[key] = believed(report)
         self._ledger.take(good)
-        if bad:
-            keep_aside(self._ledger, bad, now_ms)
-        self.quarantined.update(wrong.code for _, wrong in bad)
+        if bad or unread:
+            keep_aside(self._ledger, bad, now_ms, unread)
+            del self.unread[: len(unread)]
+        self.quarantined.update([wrong.code for _, wrong in bad] + [UNREADABLE] * len(unread))
         for key, last in sessions.items():
             self._sessions.pop(key, None)
             self._sessions[key] = last
@@ -68,16 +89,20 @@ class Intake:
             del self._sessions[next(iter(self._sessions))]
 
 
-def keep_aside(ledger: Ledger, bad: Iterable[tuple[Report, Wrong]], now_ms: int) -> None:
+def keep_aside(
+    ledger: Ledger, bad: Iterable[tuple[Report, Wrong]], now_ms: int, unread: Iterable[Unread] = ()
+) -> None:
     """Keep reports in quarantine; one that is there already stays once."""
+    aside = [
+        (report.device, msgspec.json.encode(report), report.at_ms, wrong.code, wrong.reason)
+        for report, wrong in bad
+    ]
+    aside += [(one.device, one.payload, now_ms, UNREADABLE, one.reason) for one in unread]
     rows = {}
-    for report, wrong in bad:
-        message = msgspec.json.encode(report)
-        # NUL can't be stored by PostgreSQL, and too long a name not either; the message has it escaped.
-        device = "".join(letter if letter.isprintable() else "?" for letter in report.device)[:63]
-        key = (device, hashlib.sha256(message).hexdigest())
-        text = message.decode()[:LONGEST_MESSAGE]
-        rows[key] = (*key, now_ms, report.at_ms, wrong.code, wrong.reason, text)
+    for name, message, at_ms, code, reason in aside:
+        key = (_printable(name)[:63], hashlib.sha256(message).hexdigest())
+        text = message[:LONGEST_MESSAGE].decode(errors="replace")
+        rows[key] = (*key, now_ms, at_ms, code, _printable(reason), _printable(text))
     names = ("came_ms", "at_ms", "code", "reason", "message")
     ledger.transact(
         lambda connection: merge_rows(
@@ -86,6 +111,11 @@ def keep_aside(ledger: Ledger, bad: Iterable[tuple[Report, Wrong]], now_ms: int)
     )
     for device in sorted({device for device, _ in rows}):
         _thin(ledger, device)
+
+
+def _printable(text: str) -> str:
+    """Without what terminals obey, and NUL, which PostgreSQL can't store."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def in_quarantine(ledger: Ledger, device: str = "", most: int = 1000) -> list[Quarantined]:
