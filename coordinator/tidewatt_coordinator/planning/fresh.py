@@ -31,6 +31,11 @@ class Fresh(msgspec.Struct, frozen=True):
         """Requests/s to be ready for after a minute at `rps`."""
         return max(slope * rps + base for slope, base in self.lines)
 
+    def beside(self, rps: float) -> "Fresh":
+        """The same with so many requests/s more to be ready for at any rate."""
+        lines = tuple((slope, base + rps) for slope, base in self.lines)
+        return msgspec.structs.replace(self, lines=lines)
+
     def most(self, capacity_rps: float) -> float:
         """The rate in the minute before up to which that capacity is enough; below 0: at none."""
         return min((capacity_rps - base) / slope for slope, base in self.lines)
