@@ -148,8 +148,10 @@ class Alarms:
             serve, alarm = made.serve.get(name), self.serve.get(index)
             if serve is not None and index not in self.helped:
                 resting[index] = DRAIN_S if alarm is None else 0.0
-                begun += alarm != serve
-                if alarm is not None and alarm != serve:
+                begun += alarm is None or serve > alarm
+                if alarm is not None and alarm > serve:
+                    resting[index] = MINUTE_S
+                elif alarm is not None and alarm != serve:
                     resting[index] = LOOK_S
                 elif serve == minute + 1:
                     resting[index] = LEAD_S
@@ -162,10 +164,12 @@ class Alarms:
         return {*self.serve, *self.helped}
 
 
-def outlooks(scene: Scene, forecasts: Mapping[int, Forecast], naps: NapTerms) -> dict[int, tuple[float, ...]]:
+def outlooks(
+    scene: Scene, forecasts: Mapping[int, Forecast], quantile: float
+) -> dict[int, tuple[float, ...]]:
     """What may be asked for from each minute on, from telemetry that is as old as the planner's."""
     weakest = min(point.capacity_rps for point in scene.rules.profile.points)
-    outlook = Outlook(naps.tail_quantile, COUNT * weakest / 6.0)
+    outlook = Outlook(quantile, COUNT * weakest / 6.0)
     made = {}
     for minute in range(scene.begins, len(scene.rates)):
         known = minute - 1 - STALE_MIN
@@ -182,12 +186,15 @@ def rested(
     terms: Terms,
     naps: NapTerms,
     *,
+    likely: Mapping[int, tuple[float, ...]] | None = None,
+    calls: bool = False,
     failing: bool = False,
 ) -> Rested:
     """The fleet planned together, and who isn't needed sleeps. `failing`: one of the ten never wakes."""
     fleet, state, alarms = Fleet(scene.rules), RestState(), Alarms(FAILING if failing else None)
     envelopes = (*envelopes_of(scene.rules.profile.points, scene.rules.slo_p95_ms), SLEEP)
     names = [f"device-{index}" for index in range(COUNT)]
+    callable_ = frozenset(names if calls else ())
     seen = [[board.point.name for board in fleet.boards]] * (STALE_MIN + 1)
     before = [scene.rates[scene.begins - 1] / COUNT] * COUNT
     for minute in range(scene.begins, len(scene.rates)):
@@ -202,7 +209,10 @@ def rested(
             Device(name, envelopes, at=point, age_min=STALE_MIN + 1)
             for name, point in zip(names, seen[0], strict=True)
         ]
-        state, made = plan_rest(state, devices, up, demands[minute], needs[minute], minute, terms, naps)
+        state, made = plan_rest(
+            state, devices, up, demands[minute], needs[minute], minute, terms, naps,
+            likely=likely[minute] if likely else None, callable_=callable_,
+        )  # fmt: skip
         resting, begun = alarms.follow(made, names, minute)
         fleet.naps += begun
         fleet.fewest_up = min(fleet.fewest_up, COUNT - len(resting))
