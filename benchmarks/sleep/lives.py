@@ -29,6 +29,9 @@ ASLEEP_W, RESUME_S, WARM_UP_S = 0.5, 15.0, 20.0
 LEAD_S = 1.25 * (RESUME_S + WARM_UP_S)
 #: Awake for a look that finds a newer hint; and until requests in hand are done.
 LOOK_S, DRAIN_S = RESUME_S + 5.0, 20.0
+#: After so many seconds of a minute a rise is seen (by an awake board's own ticks of a second, or the
+#: coordinator's reports of ten) and the packet sent: with 35 s to serve again it is in time for the next minute.
+SEEN_S = 20.0
 #: The board that doesn't wake, where one doesn't, and after how long somebody has helped it up.
 FAILING, HELP_MIN = 3, 240
 SLEEP = Envelope("sleep", 0.0, ASLEEP_W, wake_s=RESUME_S + WARM_UP_S)
@@ -88,6 +91,7 @@ class Fleet(Boards):
         broken = False
         for index, (board, point, rps) in enumerate(zip(self.boards, wanted, now, strict=True)):
             if index in resting:
+                board.rest()
                 self._rests(index, resting[index])
                 broken = broken or rps > 0.0
                 self._unserved += MINUTE_S * rps
@@ -158,6 +162,16 @@ class Alarms:
                 self.serve[index] = serve
         return resting, begun
 
+    def watched(
+        self, made: RestPlan, names: Sequence[str], minute: int, rps: float, resting: dict[int, float]
+    ) -> None:
+        """Wake who must be for the rate that this minute turns out to have: they serve from the next on."""
+        for one in made.watch:
+            index = names.index(one.device)
+            if rps > one.rps and index in self.serve:
+                self.serve[index] = minute + 1
+                resting[index] = MINUTE_S - SEEN_S
+
     @property
     def down(self) -> set[int]:
         """Who sleeps or is missing."""
@@ -165,11 +179,12 @@ class Alarms:
 
 
 def outlooks(
-    scene: Scene, forecasts: Mapping[int, Forecast], quantile: float
+    scene: Scene, forecasts: Mapping[int, Forecast], quantile: float, worth: float | None = None
 ) -> dict[int, tuple[float, ...]]:
     """What may be asked for from each minute on, from telemetry that is as old as the planner's."""
     weakest = min(point.capacity_rps for point in scene.rules.profile.points)
-    outlook = Outlook(quantile, COUNT * weakest / 6.0)
+    most = max(point.capacity_rps for point in scene.rules.profile.points)
+    outlook = Outlook(quantile, COUNT * weakest / 6.0, worth and worth * COUNT * most)
     made = {}
     for minute in range(scene.begins, len(scene.rates)):
         known = minute - 1 - STALE_MIN
@@ -188,6 +203,7 @@ def rested(
     *,
     likely: Mapping[int, tuple[float, ...]] | None = None,
     calls: bool = False,
+    watched: bool = False,
     failing: bool = False,
 ) -> Rested:
     """The fleet planned together, and who isn't needed sleeps. `failing`: one of the ten never wakes."""
@@ -214,6 +230,7 @@ def rested(
             likely=likely[minute] if likely else None, callable_=callable_,
         )  # fmt: skip
         resting, begun = alarms.follow(made, names, minute)
+        alarms.watched(made, names, minute, scene.rates[minute] if watched else 0.0, resting)
         fleet.naps += begun
         fleet.fewest_up = min(fleet.fewest_up, COUNT - len(resting))
         fleet.lost += _lost(scene, minute, COUNT - len(resting), len(alarms.helped))

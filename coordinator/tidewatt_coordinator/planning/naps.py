@@ -33,6 +33,8 @@ class NapTerms(msgspec.Struct, frozen=True, kw_only=True):
     """Each minute of a nap is guarded by this quantile of how far demand exceeded what was expected,"""
     likely_quantile: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.99
     """and without the spare by this."""
+    watch_margin: Annotated[float, msgspec.Meta(ge=0)] = 0.05
+    """By so much less than those awake can carry more must be woken at once."""
     awake_at_least: Count = 2
     """Boards that serve whatever is asked for."""
     spare: Annotated[int, msgspec.Meta(ge=0)] = 1
@@ -79,6 +81,13 @@ class Nap(msgspec.Struct, frozen=True):
 
     since: int
     serve: int
+
+
+class Watch(msgspec.Struct, frozen=True):
+    """Above this rate of the whole fleet somebody must wake that board at once."""
+
+    rps: float
+    device: str
 
 
 class NapState(msgspec.Struct, frozen=True):
@@ -172,6 +181,24 @@ def nap(
         since = naps[one.name].since if one.name in naps else minute + first
         naps[one.name] = Nap(since, minute + first + minutes)
     return msgspec.structs.replace(state, naps=naps)
+
+
+def watch(state: NapState, sleepers: Sequence[Sleeper], minute: int, terms: NapTerms) -> tuple[Watch, ...]:
+    """Who is to be woken at once when more comes in `minute` than those awake can be sure to carry.
+
+    In the order in which they are to be woken: each above the rate up to which those before it will do.
+    """
+    rests = resting(state, minute)
+    room = sum(one.most_rps for one in sleepers if one.up and one.name not in rests)
+    back = {one.name for one in sleepers if not one.up and rests.get(one.name) == minute + one.back_min}
+    room += sum(one.most_rps for one in sleepers if one.name in back)
+    able = [one for one in sleepers if one.name in rests and not one.up and one.back_min]
+    rows = []
+    for one in sorted(able, key=lambda one: (rests[one.name], one.name)):
+        if one.name not in back:
+            rows.append(Watch(room / (1.0 + terms.watch_margin), one.name))
+            room += one.most_rps
+    return tuple(rows)
 
 
 def called(before: NapState, after: NapState) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ from collections import deque
 #: Residuals remembered: two days of minutes. Fewer than FEWEST tell nothing: until then the margin is COLD.
 KEPT, FEWEST = 2880, 30
 COLD = 0.15
+#: However dear it is, a margin is never below this quantile.
+LEAST_QUANTILE = 0.9
 
 
 class Residuals:
@@ -33,6 +35,21 @@ class Residuals:
     def margin(self) -> float:
         """Widths, at least 0. Only where it is known."""
         return max(0.0, self.at(self._quantile))
+
+    def worth(self, price: float) -> float:
+        """The margin in widths, at least 0, that is worth its price. Only where it is known.
+
+        `price`: of a width, as the share of minutes short of it that would cost as much.
+        """
+        known = len(self._ordered)
+        first = min(known - 1, math.floor(LEAST_QUANTILE * known))
+        best, margin = math.inf, 0.0
+        for index in range(first, known):
+            here = max(0.0, self._ordered[index])
+            cost = price * here + (known - 1 - index) / known
+            if cost < best:
+                best, margin = cost, here
+        return margin
 
     def at(self, quantile: float) -> float:
         """That quantile, in widths; below 0 where truth was less. Only where it is known."""
