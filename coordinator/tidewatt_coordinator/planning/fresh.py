@@ -47,14 +47,14 @@ class FreshTrack:
     def __init__(self, terms: Terms) -> None:
         self._residuals = {sure: Residuals(terms.tail_quantile) for sure in (False, True)}
         self._open: dict[int, tuple[float, float, float, bool]] = {}
-        self._least = terms.least_margin
+        self._least, self._worth_rps = terms.least_margin, terms.worth_rps
 
     def expect(self, minute: int, slope: float, base: float, width_rps: float, *, sure: bool) -> Lines:
         """What to be ready for in that minute, as lines over the rate of the one before."""
         self._open[minute] = (slope, base, width_rps, sure)
         known, least = self._residuals[sure], 1.0 + self._least
         if known.known:
-            guarded = (slope, base + known.margin * width_rps)
+            guarded = (slope, base + known.margin_rps(width_rps, self._worth_rps))
         else:
             guarded = (slope * (1.0 + COLD), base * (1.0 + COLD))
         return (guarded, (slope * least, base * least))

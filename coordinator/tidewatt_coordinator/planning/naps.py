@@ -1,14 +1,17 @@
 """Who may sleep, and when each must serve again. Pure.
 
-A board that sleeps is woken by its own alarm and by nothing else, so each nap is a promise about every minute
-until its end: in each of them those that serve, without the strongest `spare` of them, must carry what may
-be asked for. A nap can be lengthened a minute before it ends: the board, which looks when its alarm goes off,
-finds the newer hint and sleeps on.
+A board that sleeps is woken by its own alarm, so each nap is a promise about every minute until its end: in
+each of them those that serve, without the strongest `spare` of them, must carry what may be asked for. Where
+a neighbour can wake it, too, the promise is about the minutes until it could be back: after that it is called
+when it is needed. A nap can be lengthened a minute before it ends: the board, which looks when its alarm goes
+off, finds the newer hint and sleeps on.
 
 Invariants (each is a property test):
 - nobody sleeps without a minute to serve again, and none is further away than the longest nap;
-- whenever somebody is let sleep, in each minute of that nap at least `awake_at_least` boards serve and what
-  they can serve, less the strongest `spare`, is at least what was to be ready for;
+- whenever somebody is let sleep, in each minute of that nap (until it could be back) at least
+  `awake_at_least` boards serve; what they can serve is at least what was to be ready for, and less the
+  strongest `spare` what was likely (which is the same where nobody can be called);
+- who can be called is, as soon as that doesn't hold for the minute in which it could be back;
 - who did not come back is not counted, is not let sleep again until somebody says so, and the others stay up;
 - of like boards, more demand never lets more sleep.
 """
@@ -31,8 +34,11 @@ class NapTerms(msgspec.Struct, frozen=True, kw_only=True):
 
     tail_quantile: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.99
     """Each minute of a nap is guarded by this quantile of how far demand exceeded what was expected,"""
-    likely_quantile: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.99
-    """and without the spare by this."""
+    likely_quantile: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
+    """and, where boards can be called, without the spare by this."""
+    worth: Annotated[float, msgspec.Meta(gt=0)] = 6.0
+    """Where boards can be called: a minute that is asked for more than all who are awake can carry is as bad
+    as the whole fleet held awake for so many."""
     watch_margin: Annotated[float, msgspec.Meta(ge=0)] = 0.05
     """By so much less than those awake can carry more must be woken at once."""
     awake_at_least: Count = 2
@@ -81,6 +87,8 @@ class Nap(msgspec.Struct, frozen=True):
 
     since: int
     serve: int
+    back: int | None = None
+    """It was called to serve from that minute on. Its alarm stays: a call that isn't heard means nothing."""
 
 
 class Watch(msgspec.Struct, frozen=True):
@@ -155,8 +163,8 @@ def nap(
 ) -> NapState:
     """Who sleeps from `minute` on, and until when. `needs`: what to be ready for in `minute` and after it.
 
-    `likely`: what of that is to be carried without the spare; None is all of it. A nap that ends earlier than
-    it did is a call: somebody must wake that board now. Where nothing is known of what will be needed
+    `likely`: what of that is to be carried without the spare; None is all of it. Whom somebody must wake now
+    is said by `called`. Where nothing is known of what will be needed
     nobody is sent to sleep, nobody sleeps on, and who can be called is.
     """
     state = _seen(state, sleepers, minute)
@@ -166,7 +174,7 @@ def nap(
         if one.up:
             site.serves(one.most_rps, 0)
         elif order is not None and order.serve > minute:
-            site.serves(one.most_rps, order.serve - minute)
+            site.serves(one.most_rps, _due(order, minute) - minute)
     # Notice counts for nothing until it is confirmed.
     kept = {name: order for name, order in state.naps.items() if order.since != minute}
     naps = kept | _calls(state, sleepers, site, minute)
@@ -189,15 +197,14 @@ def watch(state: NapState, sleepers: Sequence[Sleeper], minute: int, terms: NapT
     In the order in which they are to be woken: each above the rate up to which those before it will do.
     """
     rests = resting(state, minute)
-    room = sum(one.most_rps for one in sleepers if one.up and one.name not in rests)
-    back = {one.name for one in sleepers if not one.up and rests.get(one.name) == minute + one.back_min}
-    room += sum(one.most_rps for one in sleepers if one.name in back)
-    able = [one for one in sleepers if one.name in rests and not one.up and one.back_min]
+    down = [one for one in sleepers if not one.up and one.name in rests]
+    coming = {one.name for one in down if _due(state.naps[one.name], minute) <= minute + 1}
+    room = sum(one.most_rps for one in sleepers if one.name in coming or (one.up and one.name not in rests))
+    able = [one for one in down if one.back_min and one.name not in coming]
     rows = []
     for one in sorted(able, key=lambda one: (rests[one.name], one.name)):
-        if one.name not in back:
-            rows.append(Watch(room / (1.0 + terms.watch_margin), one.name))
-            room += one.most_rps
+        rows.append(Watch(room / (1.0 + terms.watch_margin), one.name))
+        room += one.most_rps
     return tuple(rows)
 
 
@@ -207,7 +214,7 @@ def called(before: NapState, after: NapState) -> tuple[str, ...]:
         sorted(
             name
             for name, order in after.naps.items()
-            if name in before.naps and order.serve < before.naps[name].serve
+            if order.back is not None and (name not in before.naps or before.naps[name].back is None)
         )
     )
 
@@ -222,8 +229,9 @@ def _calls(state: NapState, sleepers: Sequence[Sleeper], site: _Site, minute: in
     ]
     for serve, name, one, order in sorted(asleep, key=lambda row: row[:2]):
         back = one.back_min
-        if order.since < minute and serve > minute + back and not site.carries(back):
-            calls[name] = Nap(order.since, minute + back)
+        able = order.since < minute and order.back is None and serve > minute + back
+        if able and not site.carries(back):
+            calls[name] = msgspec.structs.replace(order, back=minute + back)
             site.serves(one.most_rps, back, serve - minute)
     return calls
 
@@ -245,7 +253,12 @@ def _first(state: NapState, one: Sleeper, minute: int, terms: NapTerms) -> int |
         return 1 if one.up and rested >= terms.least_awake_min else None
     if order.since == minute:
         return 0
-    return 1 if order.serve == minute + 1 else None
+    return 1 if order.serve == minute + 1 and order.back is None else None
+
+
+def _due(order: Nap, minute: int) -> int:
+    """From when a sleeper is counted on: its alarm, or a call that it may still follow."""
+    return order.back if order.back is not None and order.back > minute else order.serve
 
 
 def told(state: NapState, name: str) -> NapState:

@@ -64,16 +64,11 @@ class Outlook:
         row = _row(made, known, ahead)
         foreseen = self._foreseen[ahead]
         if row is not None and foreseen.known and made is not None and made.trusted:
-            return row[P50] + self._margin(foreseen, self._width(row))
+            return row[P50] + foreseen.margin_rps(self._width(row), self._worth_rps)
         last = self._last[ahead]
         if last.known:
-            return level + self._margin(last, self._level(level))
+            return level + last.margin_rps(self._level(level), self._worth_rps)
         return level * (1.0 + COLD + COLD_A_MINUTE * ahead)
-
-    def _margin(self, known: Residuals, width_rps: float) -> float:
-        if self._worth_rps is None:
-            return known.margin * width_rps
-        return known.worth(width_rps / self._worth_rps) * width_rps
 
     def _level(self, rps: float) -> float:
         return max(rps, self._floor_rps, LEAST_RPS)

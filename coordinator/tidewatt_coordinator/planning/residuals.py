@@ -51,6 +51,12 @@ class Residuals:
                 best, margin = cost, here
         return margin
 
+    def margin_rps(self, width_rps: float, worth_rps: float | None) -> float:
+        """The margin in requests/s for that width: by the quantile, or by what it is worth."""
+        if worth_rps is None:
+            return self.margin * width_rps
+        return self.worth(width_rps / worth_rps) * width_rps
+
     def at(self, quantile: float) -> float:
         """That quantile, in widths; below 0 where truth was less. Only where it is known."""
         last = len(self._ordered) - 1

@@ -12,7 +12,17 @@ import msgspec
 
 from tidewatt_coordinator.planning.demand import Guarded
 from tidewatt_coordinator.planning.envelopes import Envelope
-from tidewatt_coordinator.planning.naps import NapState, NapTerms, Sleeper, Watch, called, missing, nap, resting, watch
+from tidewatt_coordinator.planning.naps import (
+    NapState,
+    NapTerms,
+    Sleeper,
+    Watch,
+    called,
+    missing,
+    nap,
+    resting,
+    watch,
+)
 from tidewatt_coordinator.planning.plan import Device, Hinted, Plan, PlanState, plan
 from tidewatt_coordinator.planning.terms import Terms
 
