@@ -245,8 +245,7 @@ def test_who_can_be_called_sleeps_past_a_rise_that_may_come_and_a_call_unheard_m
     assert set(called(before, state)) == down - {max(down)}, "the spare, and six beside three that serve"
     assert {state.naps[name].back for name in called(before, state)} == {105}
     deaf = min(called(before, state))
-    here = [msgspec.structs.replace(one, up=one.name in (deaf, max(down)) or one.up) for one in asleep]
-    here = [msgspec.structs.replace(one, up=one.name not in (deaf, max(down))) for one in here]
+    here = [msgspec.structs.replace(one, up=one.name not in (deaf, max(down))) for one in asleep]
     later = nap(state, here, rise[4:], 106, TERMS, likely)
     assert missing(later, 106) == ()
     assert deaf not in later.barred

@@ -10,7 +10,7 @@ import math
 from collections import deque
 from collections.abc import Iterable
 
-from tidewatt_coordinator.planning.demand import COLD, Residuals
+from tidewatt_coordinator.planning.residuals import COLD, Residuals
 from tidewatt_governor.forecast.layout import AHEAD
 from tidewatt_governor.forecast.value import P50, P99, Forecast
 
