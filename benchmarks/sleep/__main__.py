@@ -3,8 +3,12 @@
     make bench-sleep [TRACES=DIR] [MINUTES=N]
 
 Traces, boards, agents, proxies and telemetry as in bench-joint. A board resumes in 15 s and its application
-warms up in 20 s; asleep it draws 0.5 W, which is assumed. It is woken by its alarm alone, never before. One
-line lets one board in ten never wake by itself: each time somebody helps it up after four hours.
+warms up in 20 s; asleep it draws 0.5 W, which is assumed. It is woken by its alarm, or by a packet that an
+awake neighbour sends: all ten are on one segment, and no packet is lost. Two things send one: a plan, on
+telemetry a minute old; and a plan's watch, when a minute turns out to ask for more than it was planned for.
+That is seen and ordered within 20 s of the minute's start (boards tick every second, reports come every
+ten), and the board serves from the next minute on. One line has alarms alone. One lets one board in ten never
+wake, by either: each time somebody helps it up after four hours.
 
 The bound is a dynamic programme over how many are awake, waking paid for, everything else free; beside it the
 same under the rule that the planner keeps, a spare always awake. Traces under 1,000 minutes are left out.
@@ -25,8 +29,9 @@ from benchmarks.joint.lives import COUNT, Lived, Scene, alone, expected, planned
 from benchmarks.model import read_model
 from benchmarks.results import FOLDER, publish
 from benchmarks.sleep.bound import least_energy_j, least_watts, with_spare
-from benchmarks.sleep.lives import ASLEEP_W, RESUME_S, WARM_UP_S, outlooks, rested
+from benchmarks.sleep.lives import ASLEEP_W, RESUME_S, WARM_UP_S, WORTH, Rested, outlooks, rested
 from benchmarks.sleep.table import (
+    ALARMS,
     ALONE,
     AWAKE,
     BOUND,
@@ -93,7 +98,7 @@ def compared(name: str, scene: Scene, whole: dict[int, Forecast], part: dict[int
     point = strongest(board.points, scene.rules.slo_p95_ms)
     most_j = MINUTE_S * COUNT * sum(watts_at(point, rps / COUNT) for rps in demand)
     over = sum(rps > COUNT * point.capacity_rps for rps in demand)
-    guarded, needs = expected(scene, whole, terms), outlooks(scene, whole, naps)
+    guarded = expected(scene, whole, terms)
     outcomes = [
         Outcome.of((name, board.name, way), lived, most_j, over)
         for way, lived in (
@@ -102,12 +107,28 @@ def compared(name: str, scene: Scene, whole: dict[int, Forecast], part: dict[int
             *_bounds(scene, demand, over),
         )
     ]
-    for way, failing in ((SLEPT, False), (FAILED, True)):
-        slept = rested(scene, guarded, needs, terms, naps, failing=failing)
+    for way, failing, calls in ((SLEPT, False, True), (FAILED, True, True), (ALARMS, False, False)):
+        slept = _slept(scene, whole, naps, failing=failing, calls=calls)
         # With a board missing nobody could have served what is beyond nine: as seen by who was missing.
         beyond = slept.beyond if failing else over
         outcomes.append(Outcome.of((name, board.name, way), slept.lived, most_j, beyond, slept))
     return outcomes
+
+
+def _slept(
+    scene: Scene, forecasts: dict[int, Forecast], naps: NapTerms, *, failing: bool, calls: bool
+) -> Rested:
+    room_rps = COUNT * max(point.capacity_rps for point in scene.rules.profile.points)
+    terms = Terms(worth_rps=WORTH * room_rps)
+    guarded = expected(scene, forecasts, terms)
+    if not calls:
+        needs = outlooks(scene, forecasts, naps.tail_quantile)
+        return rested(scene, guarded, needs, terms, naps, failing=failing)
+    needs = outlooks(scene, forecasts, naps.tail_quantile, naps.worth)
+    likely = outlooks(scene, forecasts, naps.likely_quantile)
+    return rested(
+        scene, guarded, needs, terms, naps, likely=likely, calls=True, watched=True, failing=failing
+    )
 
 
 def _bounds(scene: Scene, demand: list[float], over: int) -> list[tuple[str, Lived]]:

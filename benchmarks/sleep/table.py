@@ -15,6 +15,7 @@ from benchmarks.sleep.lives import Rested
 LEAST_SHARE, MOST_EXCESS = 80.0, 0.1
 JOULES_PER_KWH = 3.6e6
 SLEPT, FAILED = "planned together, with sleep", "the same, one board in ten never wakes"
+ALARMS = "the same, woken by alarms alone"
 BOUND, SPARED = "clairvoyant bound with sleep", "the same, with a spare always awake"
 AWAKE, ALONE = "planned together, nobody sleeps", "each agent alone"
 
@@ -105,7 +106,7 @@ def results_of(outcomes: Sequence[Outcome]) -> list[Result]:
         spared = _mean(ways[SPARED], "saving")
         results.append(_row(board, "bound's saving", 100.0 * most, None))
         results.append(_row(board, "bound's saving with a spare always awake", 100.0 * spared, None))
-        for way in (SLEPT, FAILED, AWAKE, ALONE):
+        for way in (SLEPT, FAILED, ALARMS, AWAKE, ALONE):
             here = ways[way]
             saving = _mean(here, "saving")
             least = LEAST_SHARE if way == SLEPT else None

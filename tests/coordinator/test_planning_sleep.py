@@ -19,14 +19,17 @@ from tidewatt_coordinator.planning.naps import (
     NapState,
     NapTerms,
     Sleeper,
+    Watch,
+    called,
     missing,
     nap,
     resting,
     told,
+    watch,
 )
 from tidewatt_coordinator.planning.outlook import Outlook
 from tidewatt_coordinator.planning.plan import Device
-from tidewatt_coordinator.planning.residuals import FEWEST
+from tidewatt_coordinator.planning.residuals import FEWEST, Residuals
 from tidewatt_coordinator.planning.resting import RestState, plan_rest
 from tidewatt_coordinator.planning.terms import Terms
 from tidewatt_governor.boards import parse_profile
@@ -194,6 +197,89 @@ def test_the_outlook_learns_how_far_off_each_distance_is_and_asks_for_more_where
     assert outlook.ahead(minute + 2) == ahead
 
 
+def callable_ten() -> list[Sleeper]:
+    return [msgspec.structs.replace(one, callable=True) for one in ten()]
+
+
+@given(rows)
+@SETTINGS
+def test_who_can_be_called_is_as_soon_as_too_few_would_serve_when_it_could_be_back(
+    outlooks: list[tuple[float, ...]],
+) -> None:
+    state, down = NapState(), set[str]()
+    for minute, needs in enumerate(outlooks, 100):
+        likely = tuple(0.8 * rps for rps in needs)
+        here = [msgspec.structs.replace(one, up=one.name not in down) for one in callable_ten()]
+        before, state = state, nap(state, here, needs, minute, TERMS, likely)
+        rests, calls = set(resting(state, minute)), set(called(before, state))
+        serving = 330.0 * (10 - len(rests - calls))
+        if calls or rests:
+            # In the next minute: all that a call can bring back are called, or it is enough.
+            back = [
+                one
+                for one in rests
+                if state.naps[one].back == minute + 1 or state.naps[one].serve == minute + 1
+            ]
+            room = 330.0 * (10 - len(rests) + len(back))
+            woken = rests & down
+            assert room >= needs[1] or woken <= set(back)
+            assert room - 330.0 >= likely[1] or woken <= set(back)
+        assert serving >= TERMS.awake_at_least * 330.0
+        assert all(
+            minute < order.serve <= minute + 1 + TERMS.longest_nap_min for order in state.naps.values()
+        )
+        down = {
+            one for one in rests if min(state.naps[one].back or 10**6, state.naps[one].serve) > minute + 1
+        }
+
+
+def test_who_can_be_called_sleeps_past_a_rise_that_may_come_and_a_call_unheard_means_nothing() -> None:
+    rise = (600.0,) * 5 + (2900.0,) * 9
+    likely = (600.0,) * 14
+    state = nap(NapState(), callable_ten(), rise, 100, TERMS, likely)
+    assert {order.serve for order in state.naps.values()} == {101 + TERMS.longest_nap_min}
+    state = nap(state, callable_ten(), rise[1:], 101, TERMS, likely)
+    down = set(state.naps)
+    asleep = [msgspec.structs.replace(one, up=one.name not in down) for one in callable_ten()]
+    state, before = nap(state, asleep, rise[4:], 104, TERMS, likely), state
+    assert set(called(before, state)) == down - {max(down)}, "the spare, and six beside three that serve"
+    assert {state.naps[name].back for name in called(before, state)} == {105}
+    deaf = min(called(before, state))
+    here = [msgspec.structs.replace(one, up=one.name not in (deaf, max(down))) for one in asleep]
+    later = nap(state, here, rise[4:], 106, TERMS, likely)
+    assert missing(later, 106) == ()
+    assert deaf not in later.barred
+    assert called(state, later) == (max(down),), "another is, in its place"
+
+
+def test_a_watch_says_above_which_rate_whom_to_wake_and_who_was_woken_early_stands_at_its_strongest() -> None:
+    naps = {name: Nap(90, serve) for name, serve in (("d3", 120), ("d5", 110), ("d7", 101))}
+    here = [msgspec.structs.replace(one, up=one.name not in naps) for one in callable_ten()]
+    state = NapState(naps=naps)
+    above = 1.0 + TERMS.watch_margin
+    assert watch(state, here, 100, TERMS) == (
+        Watch(8 * 330.0 / above, "d5"),
+        Watch(9 * 330.0 / above, "d3"),
+    )
+    assert watch(state, ten(), 100, TERMS) == ()
+    devices = [Device(f"d{index}", (*KIND, ASLEEP), at="7W", age_min=2.0) for index in range(10)]
+    names = frozenset(one.name for one in devices)
+    _, made = plan_rest(
+        RestState(naps=state), devices, names, demand(600.0), (2000.0,) * 14, 100, Terms(), TERMS
+    )
+    assert {made.plan.devices[name].point for name in ("d3", "d5")} == {"MAXN"}
+
+
+def test_a_margin_is_what_it_is_worth() -> None:
+    known = Residuals(0.99)
+    for index in range(1000):
+        known.add(1.0 if index % 100 == 0 else 5.0 if index % 100 == 1 else 0.0)
+    assert known.margin_rps(10.0, None) == pytest.approx(50.0)
+    assert known.margin_rps(10.0, 10_000.0) == pytest.approx(50.0)
+    assert known.margin_rps(10.0, 2_000.0) == pytest.approx(10.0)
+    assert known.margin_rps(10.0, 100.0) == 0.0
+
+
 RULES = Rules(
     profile=parse_profile((BOARDS / "reference-flat.toml").read_text("utf-8"), name="reference-flat"),
     slo_p95_ms=60.0,
@@ -220,7 +306,7 @@ def test_a_tide_is_served_asleep_with_less_than_awake_also_when_one_board_never_
     scene = Scene(rules=RULES, rates=rates, begins=1, first=30)
     terms = Terms()
     demands = expected(scene, {}, terms)
-    slept = rested(scene, demands, outlooks(scene, {}, TERMS), terms, TERMS, failing=failing)
+    slept = rested(scene, demands, outlooks(scene, {}, TERMS.tail_quantile), terms, TERMS, failing=failing)
     awake = planned(scene, demands, terms)
     bound = least_energy_j(least_watts(RULES.profile.points, COUNT, ASLEEP_W, rates[30:]), 0.0)
     assert bound < slept.lived.energy_j < 0.95 * awake.energy_j

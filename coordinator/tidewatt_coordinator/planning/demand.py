@@ -47,7 +47,7 @@ class Track:
     def __init__(self, terms: Terms) -> None:
         self._residuals = {sure: Residuals(terms.tail_quantile) for sure in (False, True)}
         self._open: dict[int, tuple[float, float, bool]] = {}
-        self._least = terms.least_margin
+        self._least, self._worth_rps = terms.least_margin, terms.worth_rps
 
     def expect(self, minute: int, rps: float, width_rps: float, *, sure: bool) -> Guarded:
         """What to be ready for in that minute, when `rps` is expected; remembered until it came.
@@ -57,7 +57,7 @@ class Track:
         known = self._residuals[sure]
         width_rps = known.width(width_rps)
         self._open[minute] = (rps, width_rps, sure)
-        extra = known.margin * width_rps if known.known else rps * COLD
+        extra = known.margin_rps(width_rps, self._worth_rps) if known.known else rps * COLD
         extra = max(extra, rps * self._least)
         words = f"{rps:.0f} rps expected + {extra / max(rps, 1e-9):.0%}"
         return Guarded(rps, rps + extra, words, sure)

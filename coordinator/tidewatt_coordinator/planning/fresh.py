@@ -31,6 +31,11 @@ class Fresh(msgspec.Struct, frozen=True):
         """Requests/s to be ready for after a minute at `rps`."""
         return max(slope * rps + base for slope, base in self.lines)
 
+    def beside(self, rps: float) -> "Fresh":
+        """The same with so many requests/s more to be ready for at any rate."""
+        lines = tuple((slope, base + rps) for slope, base in self.lines)
+        return msgspec.structs.replace(self, lines=lines)
+
     def most(self, capacity_rps: float) -> float:
         """The rate in the minute before up to which that capacity is enough; below 0: at none."""
         return min((capacity_rps - base) / slope for slope, base in self.lines)
@@ -42,7 +47,7 @@ class FreshTrack:
     def __init__(self, terms: Terms) -> None:
         self._residuals = {sure: Residuals(terms.tail_quantile) for sure in (False, True)}
         self._open: dict[int, tuple[float, float, float, bool]] = {}
-        self._least = terms.least_margin
+        self._least, self._worth_rps = terms.least_margin, terms.worth_rps
 
     def expect(self, minute: int, slope: float, base: float, width_rps: float, *, sure: bool) -> Lines:
         """What to be ready for in that minute, as lines over the rate of the one before."""
@@ -50,7 +55,7 @@ class FreshTrack:
         width_rps = known.width(width_rps)
         self._open[minute] = (slope, base, width_rps, sure)
         if known.known:
-            guarded = (slope, base + known.margin * width_rps)
+            guarded = (slope, base + known.margin_rps(width_rps, self._worth_rps))
         else:
             guarded = (slope * (1.0 + COLD), base * (1.0 + COLD))
         return (guarded, (slope * least, base * least))

@@ -1,18 +1,22 @@
 """Who may sleep, and when each must serve again. Pure.
 
-A board that sleeps is woken by its own alarm and by nothing else, so each nap is a promise about every minute
-until its end: in each of them those that serve, without the strongest `spare` of them, must carry what may
-be asked for. A nap can be lengthened a minute before it ends: the board, which looks when its alarm goes off,
-finds the newer hint and sleeps on.
+A board that sleeps is woken by its own alarm, so each nap is a promise about every minute until its end: in
+each of them those that serve, without the strongest `spare` of them, must carry what may be asked for. Where
+a neighbour can wake it, too, the promise is about the minutes until it could be back: after that it is called
+when it is needed. A nap can be lengthened a minute before it ends: the board, which looks when its alarm goes
+off, finds the newer hint and sleeps on.
 
 Invariants (each is a property test):
 - nobody sleeps without a minute to serve again, and none is further away than the longest nap;
-- whenever somebody is let sleep, in each minute of that nap at least `awake_at_least` boards serve and what
-  they can serve, less the strongest `spare`, is at least what was to be ready for;
+- whenever somebody is let sleep, in each minute of that nap (until it could be back) at least
+  `awake_at_least` boards serve; what they can serve is at least what was to be ready for, and less the
+  strongest `spare` what was likely (which is the same where nobody can be called);
+- who can be called is, as soon as that doesn't hold for the minute in which it could be back;
 - who did not come back is not counted, is not let sleep again until somebody says so, and the others stay up;
 - of like boards, more demand never lets more sleep.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
@@ -21,12 +25,22 @@ import msgspec
 from tidewatt_coordinator.planning.envelopes import Choosing, Envelope, Option, choose
 from tidewatt_coordinator.planning.terms import Count
 
+#: Seconds in a minute.
+MINUTE_S = 60.0
+
 
 class NapTerms(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of one site's sleep."""
 
     tail_quantile: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.99
-    """Each minute of a nap is guarded by this quantile of how far demand exceeded what was expected."""
+    """Each minute of a nap is guarded by this quantile of how far demand exceeded what was expected,"""
+    likely_quantile: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
+    """and, where boards can be called, without the spare by this."""
+    worth: Annotated[float, msgspec.Meta(gt=0)] = 6.0
+    """Where boards can be called: a minute that is asked for more than all who are awake can carry is as bad
+    as the whole fleet held awake for so many."""
+    watch_margin: Annotated[float, msgspec.Meta(ge=0)] = 0.05
+    """By so much less than those awake can carry more must be woken at once."""
     awake_at_least: Count = 2
     """Boards that serve whatever is asked for."""
     spare: Annotated[int, msgspec.Meta(ge=0)] = 1
@@ -47,6 +61,8 @@ class Sleeper(msgspec.Struct, frozen=True):
     """Awake; at least one."""
     asleep: Envelope | None = None
     """None: it may not sleep, by its policy, its qualification, a lease."""
+    callable: bool = False
+    """Whether somebody who is awake can wake it before its alarm."""
     up: bool = True
     """Whether it is known to be awake: its birth was heard since its last nap began."""
     at: str | None = None
@@ -55,6 +71,11 @@ class Sleeper(msgspec.Struct, frozen=True):
     def most_rps(self) -> float:
         """What it can serve at its strongest."""
         return max(one.usable_rps for one in self.envelopes)
+
+    @property
+    def back_min(self) -> int:
+        """Minutes from a call until it serves; 0 where nobody can call it."""
+        return math.ceil(self.asleep.wake_s / MINUTE_S) if self.asleep and self.callable else 0
 
 
 class Nap(msgspec.Struct, frozen=True):
@@ -66,6 +87,15 @@ class Nap(msgspec.Struct, frozen=True):
 
     since: int
     serve: int
+    back: int | None = None
+    """It was called to serve from that minute on. Its alarm stays: a call that isn't heard means nothing."""
+
+
+class Watch(msgspec.Struct, frozen=True):
+    """Above this rate of the whole fleet somebody must wake that board at once."""
+
+    rps: float
+    device: str
 
 
 class NapState(msgspec.Struct, frozen=True):
@@ -83,64 +113,136 @@ class NapState(msgspec.Struct, frozen=True):
 class _Site:
     """What serves in each minute of the outlook, while sleepers are taken out one by one."""
 
-    def __init__(self, needs: Sequence[float], terms: NapTerms) -> None:
-        self.needs, self._terms = needs, terms
+    def __init__(self, needs: Sequence[float], likely: Sequence[float], terms: NapTerms) -> None:
+        self.needs, self._likely, self._terms = needs, likely, terms
         self._rooms: list[list[float]] = [[] for _ in needs]
 
-    def serves(self, most_rps: float, first: int) -> None:
+    def serves(self, most_rps: float, first: int, until: int | None = None) -> None:
         """A board that serves from the `first` minute ahead on."""
-        for room in self._rooms[first:]:
+        for room in self._rooms[first:until]:
             room.append(most_rps)
 
-    def longest(self, most_rps: float, first: int) -> int:
-        """For how many minutes from the `first` ahead it can be done without."""
-        end = min(len(self.needs), first + self._terms.longest_nap_min)
+    def longest(self, one: Sleeper, first: int) -> int:
+        """For how many minutes from the `first` ahead it can be done without.
+
+        One that can be called is bound only by what comes before it could be back, and by what is likely.
+        """
+        most = self._terms.longest_nap_min
+        end, bound = min(len(self.needs), first + most), first + 1 + one.back_min
         for ahead in range(first, end):
-            if not self._carries(ahead, most_rps):
+            sure = one.back_min == 0 or ahead < bound
+            if not self._carries(ahead, one.most_rps, sure=sure):
                 return ahead - first
-        return end - first
+        return most if one.back_min and end > bound else end - first
 
     def without(self, most_rps: float, first: int, minutes: int) -> None:
         """Let it sleep for so long."""
         for room in self._rooms[first : first + minutes]:
             room.remove(most_rps)
 
-    def _carries(self, ahead: int, less_rps: float) -> bool:
-        rooms = sorted(self._rooms[ahead])
-        rooms.remove(less_rps)
-        sure = rooms[: len(rooms) - self._terms.spare] if self._terms.spare else rooms
-        return len(rooms) >= self._terms.awake_at_least and sum(sure) >= self.needs[ahead]
+    def carries(self, ahead: int) -> bool:
+        """Whether those that serve in that minute are enough; not where nothing is known of it."""
+        return ahead < len(self.needs) and self._carries(ahead, None, sure=True)
+
+    def _carries(self, ahead: int, less_rps: float | None, *, sure: bool) -> bool:
+        rooms, spare = sorted(self._rooms[ahead]), self._terms.spare
+        if less_rps is not None:
+            rooms.remove(less_rps)
+        kept = sum(rooms[: len(rooms) - spare] if spare else rooms)
+        enough = kept >= self._likely[ahead] and (not sure or sum(rooms) >= self.needs[ahead])
+        return enough and len(rooms) >= self._terms.awake_at_least
 
 
 def nap(
-    state: NapState, sleepers: Sequence[Sleeper], needs: Sequence[float], minute: int, terms: NapTerms
+    state: NapState,
+    sleepers: Sequence[Sleeper],
+    needs: Sequence[float],
+    minute: int,
+    terms: NapTerms,
+    likely: Sequence[float] | None = None,
 ) -> NapState:
     """Who sleeps from `minute` on, and until when. `needs`: what to be ready for in `minute` and after it.
 
-    Where nothing is known of what will be needed nobody is sent to sleep, and nobody sleeps on.
+    `likely`: what of that is to be carried without the spare; None is all of it. Whom somebody must wake now
+    is said by `called`. Where nothing is known of what will be needed
+    nobody is sent to sleep, nobody sleeps on, and who can be called is.
     """
     state = _seen(state, sleepers, minute)
-    site, candidates = _Site(needs, terms), []
+    site = _Site(needs, needs if likely is None else likely, terms)
     for one in sleepers:
         order = state.naps.get(one.name)
         if one.up:
             site.serves(one.most_rps, 0)
         elif order is not None and order.serve > minute:
-            site.serves(one.most_rps, order.serve - minute)
-        if (first := _first(state, one, minute, terms)) is not None:
-            candidates.append((one, first))
+            site.serves(one.most_rps, _due(order, minute) - minute)
     # Notice counts for nothing until it is confirmed.
-    naps = {name: order for name, order in state.naps.items() if order.since != minute}
-    for one, first in sorted(candidates, key=lambda pair: _rank(state, pair[0], minute)):
+    kept = {name: order for name, order in state.naps.items() if order.since != minute}
+    naps = kept | _calls(state, sleepers, site, minute)
+    for one, first in _candidates(state, sleepers, minute, terms):
         if one.asleep is None or one.name in state.barred:
             continue
-        minutes = site.longest(one.most_rps, first)
-        if minutes < terms.least_nap_min or not _worth(one, sleepers, naps, needs, first + minutes):
+        minutes = site.longest(one, first)
+        bound = first + 1 + one.back_min if one.back_min else first + minutes
+        if minutes < terms.least_nap_min or not _worth(one, sleepers, naps, needs, bound):
             continue
         site.without(one.most_rps, first, minutes)
         since = naps[one.name].since if one.name in naps else minute + first
         naps[one.name] = Nap(since, minute + first + minutes)
     return msgspec.structs.replace(state, naps=naps)
+
+
+def watch(state: NapState, sleepers: Sequence[Sleeper], minute: int, terms: NapTerms) -> tuple[Watch, ...]:
+    """Who is to be woken at once when more comes in `minute` than those awake can be sure to carry.
+
+    In the order in which they are to be woken: each above the rate up to which those before it will do.
+    """
+    rests = resting(state, minute)
+    down = [one for one in sleepers if not one.up and one.name in rests]
+    coming = {one.name for one in down if _due(state.naps[one.name], minute) <= minute + 1}
+    room = sum(one.most_rps for one in sleepers if one.name in coming or (one.up and one.name not in rests))
+    able = [one for one in down if one.back_min and one.name not in coming]
+    rows = []
+    for one in sorted(able, key=lambda one: (rests[one.name], one.name)):
+        rows.append(Watch(room / (1.0 + terms.watch_margin), one.name))
+        room += one.most_rps
+    return tuple(rows)
+
+
+def called(before: NapState, after: NapState) -> tuple[str, ...]:
+    """Who must be woken now, before its alarm."""
+    return tuple(
+        sorted(
+            name
+            for name, order in after.naps.items()
+            if order.back is not None and (name not in before.naps or before.naps[name].back is None)
+        )
+    )
+
+
+def _calls(state: NapState, sleepers: Sequence[Sleeper], site: _Site, minute: int) -> dict[str, Nap]:
+    """Naps that end as soon as a call can end them, so that enough serve then."""
+    calls = {}
+    asleep = [
+        (order.serve, one.name, one, order)
+        for one in sleepers
+        if (order := state.naps.get(one.name)) and not one.up and one.back_min
+    ]
+    for serve, name, one, order in sorted(asleep, key=lambda row: row[:2]):
+        back = one.back_min
+        able = order.since < minute and order.back is None and serve > minute + back
+        if able and not site.carries(back):
+            calls[name] = msgspec.structs.replace(order, back=minute + back)
+            site.serves(one.most_rps, back, serve - minute)
+    return calls
+
+
+def _candidates(
+    state: NapState, sleepers: Sequence[Sleeper], minute: int, terms: NapTerms
+) -> list[tuple[Sleeper, int]]:
+    """Who could be let sleep, or sleep on, from how many minutes ahead; in the order of `_rank`."""
+    firsts = [(one, _first(state, one, minute, terms)) for one in sleepers]
+    able = [(one, first) for one, first in firsts if first is not None]
+    return sorted(able, key=lambda pair: _rank(state, pair[0], minute))
 
 
 def _first(state: NapState, one: Sleeper, minute: int, terms: NapTerms) -> int | None:
@@ -151,7 +253,12 @@ def _first(state: NapState, one: Sleeper, minute: int, terms: NapTerms) -> int |
         return 1 if one.up and rested >= terms.least_awake_min else None
     if order.since == minute:
         return 0
-    return 1 if order.serve == minute + 1 else None
+    return 1 if order.serve == minute + 1 and order.back is None else None
+
+
+def _due(order: Nap, minute: int) -> int:
+    """From when a sleeper is counted on: its alarm, or a call that it may still follow."""
+    return order.back if order.back is not None and order.back > minute else order.serve
 
 
 def told(state: NapState, name: str) -> NapState:

@@ -26,9 +26,13 @@ LEAST_RPS = 1e-9
 class Outlook:
     """What one fleet may be asked for, minute by minute ahead. Minutes rise; one that isn't told is a gap."""
 
-    def __init__(self, quantile: float, floor_rps: float = 0.0) -> None:
-        """`quantile`: of how far the truth exceeded the expectation. `floor_rps`: the least width's base."""
-        self._floor_rps = floor_rps
+    def __init__(self, quantile: float, floor_rps: float = 0.0, worth_rps: float | None = None) -> None:
+        """`quantile`: of how far the truth exceeded the expectation. `floor_rps`: the least width's base.
+
+        `worth_rps`: instead of a quantile the margin is what it is worth, when a minute that is asked
+        for too much is as bad as so many requests/s of room held for a minute.
+        """
+        self._floor_rps, self._worth_rps = floor_rps, worth_rps
         self._foreseen = {ahead: Residuals(quantile) for ahead in range(1, AHEAD + 1)}
         self._last = {ahead: Residuals(quantile) for ahead in range(1, AHEAD + 1)}
         self._open: deque[tuple[int, float, Forecast | None]] = deque()
@@ -60,10 +64,10 @@ class Outlook:
         row = _row(made, known, ahead)
         foreseen = self._foreseen[ahead]
         if row is not None and foreseen.known and made is not None and made.trusted:
-            return row[P50] + foreseen.margin * self._width(row)
+            return row[P50] + foreseen.margin_rps(self._width(row), self._worth_rps)
         last = self._last[ahead]
         if last.known:
-            return level + last.margin * self._level(level)
+            return level + last.margin_rps(self._level(level), self._worth_rps)
         return level * (1.0 + COLD + COLD_A_MINUTE * ahead)
 
     def _level(self, rps: float) -> float:

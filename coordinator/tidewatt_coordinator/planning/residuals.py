@@ -10,6 +10,8 @@ COLD = 0.15
 #: The part of a width that is what widths usually are: a forecaster knows how uncertain a minute is, but by
 #: half as much as it says. On the mean of the spans tuned on, this gave the same cover for less margin.
 USUAL = 0.5
+#: However dear it is, a margin is never below this quantile.
+LEAST_QUANTILE = 0.9
 
 
 class Residuals:
@@ -43,6 +45,27 @@ class Residuals:
     def margin(self) -> float:
         """Widths, at least 0. Only where it is known."""
         return max(0.0, self.at(self._quantile))
+
+    def worth(self, price: float) -> float:
+        """The margin in widths, at least 0, that is worth its price. Only where it is known.
+
+        `price`: of a width, as the share of minutes short of it that would cost as much.
+        """
+        known = len(self._ordered)
+        first = min(known - 1, math.floor(LEAST_QUANTILE * known))
+        best, margin = math.inf, 0.0
+        for index in range(first, known):
+            here = max(0.0, self._ordered[index])
+            cost = price * here + (known - 1 - index) / known
+            if cost < best:
+                best, margin = cost, here
+        return margin
+
+    def margin_rps(self, width_rps: float, worth_rps: float | None) -> float:
+        """The margin in requests/s for that width: by the quantile, or by what it is worth."""
+        if worth_rps is None:
+            return self.margin * width_rps
+        return self.worth(width_rps / worth_rps) * width_rps
 
     def at(self, quantile: float) -> float:
         """That quantile, in widths; below 0 where truth was less. Only where it is known."""

@@ -12,7 +12,17 @@ import msgspec
 
 from tidewatt_coordinator.planning.demand import Guarded
 from tidewatt_coordinator.planning.envelopes import Envelope
-from tidewatt_coordinator.planning.naps import NapState, NapTerms, Sleeper, missing, nap, resting
+from tidewatt_coordinator.planning.naps import (
+    NapState,
+    NapTerms,
+    Sleeper,
+    Watch,
+    called,
+    missing,
+    nap,
+    resting,
+    watch,
+)
 from tidewatt_coordinator.planning.plan import Device, Hinted, Plan, PlanState, plan
 from tidewatt_coordinator.planning.terms import Terms
 
@@ -31,6 +41,10 @@ class RestPlan(msgspec.Struct, frozen=True, kw_only=True):
     """With a hint for everybody: the sleep point and no share for those that rest or are missing."""
     serve: dict[str, int]
     """By sleeper, the minute from whose start it must serve again."""
+    calls: tuple[str, ...] = ()
+    """Sleepers that a neighbour must wake now, before their alarm."""
+    watch: tuple[Watch, ...] = ()
+    """Who must be woken at once if more comes before the next plan than is planned for."""
     missing: tuple[str, ...]
     """Should serve and aren't heard of: their spare serves for them."""
 
@@ -44,17 +58,24 @@ def plan_rest(
     minute: int,
     terms: Terms,
     naps: NapTerms,
+    *,
+    likely: Sequence[float] | None = None,
+    callable_: frozenset[str] = frozenset(),
 ) -> tuple[RestState, RestPlan]:
     """The plan for `minute`. `up`: who is known to be awake; `needs`: Outlook.ahead(minute).
+
+    `likely`: the same by the quantile that is carried without the spare. `callable_`: whom a neighbour that
+    is awake can wake.
 
     A device may sleep if one of its envelopes has a time to wake. Raises ValueError as `plan` does, and for
     a device that has nothing but sleep.
     """
-    rooms = [_sleeper(one, one.name in up) for one in devices]
-    rested = nap(state.naps, rooms, needs if demand is not None else (), minute, naps)
+    rooms = [_sleeper(one, up, callable_) for one in devices]
+    known = demand is not None
+    rested = nap(state.naps, rooms, needs if known else (), minute, naps, likely if known else None)
     serve = resting(rested, minute)
     serving = [
-        _serving(device, room, leaves=room.name in rested.naps)
+        _serving(device, room, leaves=room.name in rested.naps, needed=_early(state.naps, room, minute))
         for device, room in zip(devices, rooms, strict=True)
         if room.up and room.name not in serve
     ]
@@ -72,28 +93,45 @@ def plan_rest(
     full = msgspec.structs.replace(
         made, devices=hints, watts=made.watts + watts, reason=made.reason + _words(serve, gone, minute)
     )
-    return RestState(after, rested), RestPlan(plan=full, serve=serve, missing=gone)
+    calls, watched = called(state.naps, rested), watch(rested, rooms, minute, naps)
+    return RestState(after, rested), RestPlan(
+        plan=full, serve=serve, calls=calls, watch=watched, missing=gone
+    )
 
 
-def _sleeper(device: Device, up: bool) -> Sleeper:
+def _sleeper(device: Device, up: frozenset[str], callable_: frozenset[str]) -> Sleeper:
     awake = tuple(one for one in device.envelopes if one.wake_s <= 0.0)
     if not awake:
         raise ValueError(f"device {device.name!r} has no envelope to serve at")
     asleep = next((one for one in device.envelopes if one.wake_s > 0.0), None)
-    return Sleeper(device.name, awake, asleep, up, device.at)
+    name = device.name
+    return Sleeper(name, awake, asleep, name in callable_, name in up, device.at)
 
 
-def _serving(device: Device, room: Sleeper, *, leaves: bool) -> Device:
-    """The device as the plan sees it; one that leaves next minute is asked for its least point only."""
+def _early(before: NapState, room: Sleeper, minute: int) -> bool:
+    """Whether somebody woke it before its alarm: all there is was needed."""
+    order = before.naps.get(room.name)
+    return order is not None and room.up and order.since < minute < order.serve
+
+
+def _serving(device: Device, room: Sleeper, *, leaves: bool, needed: bool) -> Device:
+    """The device as the plan sees it; one that leaves next minute is asked for its least point only.
+
+    One that was woken early can't tell by what it saw how much is needed: it is asked for its strongest.
+    """
     # Where it was last seen awake; what was seen of it asleep says nothing.
     at = device.at if any(one.point == device.at for one in room.envelopes) else None
-    least = min(room.envelopes, key=_least)
-    return msgspec.structs.replace(device, envelopes=(least,) if leaves else room.envelopes, at=at)
+    least, most = min(room.envelopes, key=_least), max(room.envelopes, key=lambda one: one.usable_rps)
+    asked = (least,) if leaves else (most,) if needed else room.envelopes
+    return msgspec.structs.replace(device, envelopes=asked, at=at)
 
 
 def _beside(demand: Guarded | None, leaving_rps: float) -> Guarded | None:
     """The demand, and what those carry who are about to leave: without them the rest must carry it all."""
-    return demand and msgspec.structs.replace(demand, rps=demand.rps + leaving_rps)
+    if demand is None:
+        return None
+    fresh = demand.fresh and demand.fresh.beside(leaving_rps)
+    return msgspec.structs.replace(demand, rps=demand.rps + leaving_rps, fresh=fresh)
 
 
 def _rests_at(room: Sleeper) -> str:

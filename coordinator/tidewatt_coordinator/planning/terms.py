@@ -12,6 +12,9 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
     tail_quantile: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.994
     """The guard is this quantile of by how much the fleet's demand lately exceeded what was expected."""
+    worth_rps: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """Instead of by the quantile, the margin is what it is worth, when a minute that is asked for too much is
+    as bad as so many requests/s of room held for a minute: more where more is cheap."""
     least_margin: Annotated[float, msgspec.Meta(ge=0)] = 0.015
     """The guard is at least this. It may be less than the agents' own headroom: the strongest boards take
     what is more than expected first, and have nowhere to raise themselves to."""

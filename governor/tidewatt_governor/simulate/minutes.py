@@ -78,6 +78,10 @@ class MinuteBoard:
         self._violating += broken
         self._longest = max(self._longest, self._row)
 
+    def rest(self) -> None:
+        """A minute asleep: nothing is asked of it, and it dwells where it is."""
+        self._age += 1
+
     def usable_rps(self, wanted: str) -> float:
         """What the next minute at `wanted`, or where it must dwell, can serve within the promise."""
         switched = self._switches_to(wanted)
