@@ -5,6 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WHEELS := wire governor agent coordinator router
 ARGS ?=
+# The whole suite on all cores; what ARGS names by path in one process, as it is read more easily.
+WORKERS ?= $(if $(findstring tests/,$(ARGS)),,--numprocesses=logical --maxprocesses=8 --dist=worksteal)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
 # Deaf to whatever is active or exported in the caller's shell.
@@ -34,8 +36,8 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 run: $(VENV)/.run ## run a fleet: coordinator, broker, five agents, a real day of traffic (ARGS="--help")
 	@exec $(BIN)/tidewatt run $(ARGS)
 
-test: $(VENV)/.dev system-packages ## set up what is missing, then run the whole suite (ARGS go to pytest)
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev system-packages ## set up what is missing, then run the whole suite on all cores (ARGS go to pytest)
+	@$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 system-packages:
 	@sh packaging/debian-packages install test

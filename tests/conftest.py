@@ -3,6 +3,7 @@
 import itertools
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -76,16 +77,19 @@ def profile() -> BoardProfile:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
     programs = postgres_programs()
     if programs is None:
         pytest.skip("needs PostgreSQL: sudo apt install --no-install-recommends postgresql")
-    server = Postgres(programs, tmp_path_factory.mktemp("postgres"))
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
+    # Not below pytest's own folder: whoever starts pytest closes that to all but root, and then this
+    # server, which isn't root, dies at its next checkpoint.
+    with tempfile.TemporaryDirectory(prefix="tidewatt-postgres-") as folder:
+        server = Postgres(programs, Path(folder))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 _numbers = itertools.count()

@@ -4,10 +4,11 @@ import contextlib
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
+
+from tests.ports import free_port
 
 PLACES = "/usr/lib/postgresql"
 
@@ -34,7 +35,8 @@ class Postgres:
             for parent in (folder, *folder.parents):
                 if parent.owner() == "root" and not parent.stat().st_mode & 0o001:
                     parent.chmod(parent.stat().st_mode | 0o011)
-            self._as = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
+            owner = ["--reuid=postgres", "--regid=postgres", "--init-groups"]
+            self._as = ["setpriv", *owner, "--pdeathsig=QUIT"]  # tests that are killed leave no server
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -55,9 +57,7 @@ class Postgres:
         subprocess.run(
             [*self._as, str(self._programs / "initdb"), *made], check=True, capture_output=True, cwd="/"
         )
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         settings = {
             "fsync": "off",
             "full_page_writes": "off",

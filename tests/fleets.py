@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from tests.actuators import wait_for
+from tests.ports import free_port
 from tests.world import Mosquitto, laid_out
 from typer.testing import CliRunner
 
-from tidewatt_coordinator.broker import free_port
 from tidewatt_coordinator.cli import app
 from tidewatt_coordinator.keys.folder import KeyFolder
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS

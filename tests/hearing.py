@@ -1,7 +1,6 @@
 """Those who are told, at the world's edge: a real HTTP server and a real SMTP server that fail on command."""
 
 import http.server
-import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from tests.ports import free_port
 from tests.secured import now
 
 from tidewatt_coordinator.pki.certificates import key_pem, new_authority, new_certificate, new_key, pem
@@ -100,7 +100,7 @@ class PostOffice:
             authenticator=self._knows,
         )
         # It waits for itself on the port that it was given, so it needs one that is known before.
-        self._controller.port = _free_port()
+        self._controller.port = free_port()
 
     @property
     def server(self) -> str:
@@ -128,12 +128,6 @@ class PostOffice:
         assert isinstance(shown, LoginPassword)
         good = shown.login == self.USER.encode() and shown.password == self.PASSWORD.encode()
         return AuthResult(success=good, handled=False)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.ports import free_port
 
 SEARCH_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -24,13 +25,6 @@ def program(name: str, package: str) -> str:
     if found is None:
         pytest.skip(f"needs the real one: sudo apt install --no-install-recommends {package}")
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 class Backends:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.proxied import free_port
+from tests.ports import free_port
 from tests.sealing import PUBLIC
 from tests.secured import SecuredMosquitto
 from tests.world import until

@@ -16,6 +16,7 @@ from cryptography import x509
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from tests.ports import free_port
 
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.pki.certificates import (
@@ -85,9 +86,7 @@ class SecuredMosquitto:
 
     def __init__(self, program: str, pki: Pki, folder: Path) -> None:
         self._program, self.pki, self._folder = program, pki, folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port: int = free_port()
         self.url = f"mqtts://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
         self.log = folder / "mosquitto.log"

@@ -1,12 +1,12 @@
 """The agent's Prometheus page: the report's own figures, and no series for what isn't known."""
 
-import socket
 import urllib.request
 
 import msgspec
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from tests.ports import free_port
 
 from tidewatt_agent.host import Host
 from tidewatt_agent.metrics import AgentMetrics, serve
@@ -102,9 +102,7 @@ def test_the_board_unit_by_unit(clock: Clock) -> None:
 
 def test_served_over_http_and_a_taken_port_says_so(clock: Clock) -> None:
     metrics = metrics_of(clock)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     server = serve(metrics, f"127.0.0.1:{port}")
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 
-from tidewatt_coordinator.broker import free_port
 from tidewatt_coordinator.config import parse_config
 
 

@@ -4,7 +4,6 @@ import gzip
 import json
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from datetime import date
@@ -19,6 +18,7 @@ import httpx
 import pytest
 from botocore.validate import ParamValidator
 from tests.costing import DAY_MS, OCTOBER_MS, Source, a_charge, aws, source
+from tests.ports import free_port
 from tests.world import until
 
 from tidewatt_coordinator.costs.charge import Charge, CostError, total
@@ -251,8 +251,7 @@ def prometheus(tmp_path: Path) -> Iterator[str]:
     ]
     subprocess.run(backfill, check=True, capture_output=True)
     (tmp_path / "prometheus.yml").write_text("global: {}\n")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     options = [
         f"--config.file={tmp_path}/prometheus.yml",
         f"--storage.tsdb.path={tmp_path}/data",

@@ -4,11 +4,9 @@ import gzip
 import itertools
 import math
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.ports import free_port
 
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.train.asked import Sources, read_sources
@@ -121,9 +120,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         [promtool, "tsdb", "create-blocks-from", "openmetrics", folder / "history", folder / "data"],
         check=True, capture_output=True,
     )  # fmt: skip
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = subprocess.Popen(
         [
             program, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",

@@ -6,10 +6,10 @@ from typing import get_args
 
 import aiomqtt
 import pytest
+from tests.ports import free_port
 from tests.secured import LONG_AGO, Pki, SecuredMosquitto, Voice, now
 from tests.world import Mosquitto
 
-from tidewatt_coordinator.broker import free_port
 from tidewatt_coordinator.pki.certificates import key_pem, new_certificate, new_key, pem
 from tidewatt_link.connection import CannotConnect, Connection
 from tidewatt_link.connection import Connection as CoordinatorConnection

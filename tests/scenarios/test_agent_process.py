@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.ports import free_port
 from tests.world import Mosquitto
 
 from tidewatt_wire.documents import to_toml
@@ -143,9 +144,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def test_ready_watchdog_stopping_and_the_board_given_back(bench: Bench) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        listen = f"127.0.0.1:{probe.getsockname()[1]}"
+    listen = f"127.0.0.1:{free_port()}"
     assert bench.mode() == 1
     agent = bench.agent(metrics=listen)
     wait_for(lambda: bench.systemd.heard.count("WATCHDOG=1") >= 5, "five ticks")

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from tests.costing import DAY_MS, OCTOBER_MS, a_charge
 from tests.hearing import Hearing, hearing
+from tests.ports import free_port
 from tests.world import Mosquitto, until
 
 from tidewatt_coordinator.alerts.store import AlertBook
-from tidewatt_coordinator.broker import free_port
 from tidewatt_coordinator.costs.store import Charges
 from tidewatt_coordinator.ledger.store import Ledger
 

@@ -3,7 +3,6 @@
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tests.ports import free_port
 from tests.world import BOARDS, laid_out
 
 from tidewatt_agent.power import total_watts
@@ -30,9 +30,7 @@ class Agent:
     """An agent that observes the board below `root`."""
 
     def __init__(self, folder: Path, root: Path, **sections: dict[str, Any]) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.folder = folder
         document: dict[str, Any] = {
             "agent": {"device": "b1", "tick_s": 0.05},

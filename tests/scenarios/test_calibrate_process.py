@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.ports import free_port
 
 from tidewatt_agent.profiles import named_profile
 from tidewatt_governor.boards import load_profile
@@ -197,9 +198,7 @@ def test_a_wrong_command_line_is_one_sentence(bench: Bench, more: list[str], url
 
 
 def test_not_beside_an_agent_that_governs(bench: Bench) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        listen = f"127.0.0.1:{probe.getsockname()[1]}"
+    listen = f"127.0.0.1:{free_port()}"
     config = bench.config(metrics={"listen": listen})
     agent = subprocess.Popen([*PROGRAM, "run", "--config", str(config)], stderr=subprocess.DEVNULL)
     bench.processes.append(agent)

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.ports import free_port
 
 MINUTES = 120
 
@@ -27,13 +27,6 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows.append(f"{stamp},{3000 if minute < 50 else 15000}")
     file.write_text("\n".join(rows) + "\n")
     return file
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Demo:

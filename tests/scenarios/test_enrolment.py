@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 from tests.secured import SecuredMosquitto
 from tests.world import HandClock
 
@@ -17,7 +18,6 @@ from tidewatt_agent.config import parse_config
 from tidewatt_agent.enrolling.identity import read_identity
 from tidewatt_agent.enrolling.renewal import Renewal
 from tidewatt_agent.policyfile import configured_keys
-from tidewatt_coordinator.broker import free_port
 from tidewatt_coordinator.keys.folder import KeyFolder
 from tidewatt_link.connection import CannotConnect, Connection
 

@@ -8,12 +8,12 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from tests.ports import free_port
 from tests.world import Mosquitto, until
 
 from tidewatt_agent.link import Link
 from tidewatt_agent.planhints import PlanHints
 from tidewatt_coordinator.app import Coordinator, running
-from tidewatt_coordinator.broker import free_port
 from tidewatt_coordinator.config import Broker, Config, Ledger, PolicyKeys
 from tidewatt_coordinator.config import Coordinator as Who
 from tidewatt_coordinator.hinting.settings import Planning

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from paho.mqtt import publish
 from tests.actuators import wait_for
+from tests.ports import free_port
 from tests.sealing import FLEETS_KEY, FOREIGN_KEY, NEXT_KEY, PUBLIC, keep_key, sealed_rules
 from tests.world import Mosquitto
 
 from tidewatt_agent.sleeping.verdict import Identity, Verdict, load, save
 from tidewatt_agent.standin.board import BOOT_ID, fail
-from tidewatt_coordinator.broker import free_port
 from tidewatt_wire.clock import Clock, Timebase
 from tidewatt_wire.codec import decode, encode
 from tidewatt_wire.documents import to_toml

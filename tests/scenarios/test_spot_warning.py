@@ -20,7 +20,8 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.costing import aws
 from tests.fleets import Process
-from tests.proxied import Backends, Client, assert_follows, backends, free_port, haproxy_child, running
+from tests.ports import free_port
+from tests.proxied import Backends, Client, assert_follows, backends, haproxy_child, running
 from tests.routers import RouterProcess, follows, started
 from tests.sealing import FLEETS_KEY
 from tests.secured import SecuredMosquitto
