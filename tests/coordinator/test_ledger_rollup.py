@@ -192,36 +192,58 @@ def busy(devices: int, reports: int) -> list[Report]:
     return made
 
 
-def test_two_replicas_writing_the_same_stream_at_once(new_ledger_url: Url) -> None:
-    stream = busy(40, 60)
-    url = new_ledger_url()
-    with opened(new_ledger_url()) as alone:
-        alone.take(stream)
-        roll_up(alone)
-        expected = book(alone)
+def written_at_once(url: str, orders: list[list[Report]], size: int) -> None:
+    """Each order by a replica of its own, `size` reports at a time; the first to break is raised."""
     broken: list[BaseException] = []
 
-    def replica(seed: int) -> None:
-        chance = random.Random(seed)
-        mine = stream + chance.choices(stream, k=200)
-        chance.shuffle(mine)
+    def replica(mine: list[Report]) -> None:
         try:
             with opened(url) as ledger:
-                for start in range(0, len(mine), 150):
-                    ledger.take(mine[start : start + 150])
-                    if chance.random() < 0.5:
-                        roll_up(ledger)
-                roll_up(ledger)
-        except BaseException as error:  # noqa: BLE001 - shown below
+                for start in range(0, len(mine), size):
+                    ledger.take(mine[start : start + size])
+                    roll_up(ledger)
+        except BaseException as error:  # noqa: BLE001 - raised below
             broken.append(error)
 
-    threads = [threading.Thread(target=replica, args=(seed,)) for seed in (1, 2)]
+    threads = [threading.Thread(target=replica, args=(mine,)) for mine in orders]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert not broken
+    for error in broken:
+        raise error
+
+
+def shuffled(stream: list[Report], chance: random.Random) -> list[Report]:
+    """All of it and a quarter twice, in any order."""
+    mine = stream + chance.choices(stream, k=len(stream) // 4 + 1)
+    chance.shuffle(mine)
+    return mine
+
+
+@given(streams(), st.integers(0, 10**6), st.integers(1, 6))
+@examples(8)
+def test_two_replicas_write_any_stream_at_once_into_the_identical_ledger(
+    pair: tuple[Ledger, Ledger], stream: list[Report], seed: int, size: int
+) -> None:
+    alone, shared = emptied(pair)
+    alone.take(stream)
+    roll_up(alone)
+    chance = random.Random(seed)
+    url = shared.engine.url.render_as_string(hide_password=False)
+    written_at_once(url, [shuffled(stream, chance), shuffled(stream, chance)], size)
+    roll_up(shared)
+    assert book(shared) == book(alone)
+
+
+def test_two_replicas_writing_a_long_stream_at_once(new_ledger_url: Url) -> None:
+    stream, url, chance = busy(40, 60), new_ledger_url(), random.Random(1)
+    with opened(new_ledger_url()) as alone:
+        alone.take(stream)
+        roll_up(alone)
+        expected = book(alone)
     with opened(url) as ledger:
+        written_at_once(url, [shuffled(stream, chance), shuffled(stream, chance)], 150)
         roll_up(ledger)
         assert book(ledger) == expected
         check_conserved(ledger)
