@@ -1,6 +1,7 @@
 """A month's report: the ledger's figures, right and adding up in every format; and a month without any."""
 
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal
@@ -316,6 +317,28 @@ def test_everybody_can_read_it(colours: dict[str, str], grounds: tuple[str, ...]
         assert contrast(colours[name], grounds[0]) >= 2.5, name
 
 
+def put(ledger: Ledger, paid: list[tuple[int, int, str, str, Decimal]]) -> None:
+    start = day_ms(OCTOBER)
+    Charges(ledger.engine).put(
+        [
+            a_charge(
+                key=str(number), service=service, currency=currency, billed=amount,
+                start_ms=start + day * DAY_MS, end_ms=start + (day + days) * DAY_MS,
+            )
+            for number, (day, days, service, currency, amount) in enumerate(paid)
+        ],
+        1,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with its tables made and nothing in them, to be copied."""
+    file = tmp_path_factory.mktemp("empty") / "l.db"
+    with opened(f"sqlite:///{file}"):
+        return file
+
+
 @settings(derandomize=True, deadline=None, max_examples=25)
 @given(
     paid=st.lists(
@@ -329,20 +352,14 @@ def test_everybody_can_read_it(colours: dict[str, str], grounds: tuple[str, ...]
         max_size=30,
     )
 )
-def test_whatever_was_paid_adds_up_to_one_total(paid: list[tuple[int, int, str, str, Decimal]]) -> None:
-    with TemporaryDirectory() as folder, opened(f"sqlite:///{folder}/l.db") as ledger:
-        start = day_ms(OCTOBER)
-        Charges(ledger.engine).put(
-            [
-                a_charge(
-                    key=str(number), service=service, currency=currency, billed=amount,
-                    start_ms=start + day * DAY_MS, end_ms=start + (day + days) * DAY_MS,
-                )
-                for number, (day, days, service, currency, amount) in enumerate(paid)
-            ],
-            1,
-        )  # fmt: skip
-        facts = gather(ledger, Config(), OCTOBER, NOW_MS)
+def test_whatever_was_paid_adds_up_to_one_total(
+    empty: Path, paid: list[tuple[int, int, str, str, Decimal]]
+) -> None:
+    with TemporaryDirectory() as folder:
+        shutil.copy(empty, folder)
+        with opened(f"sqlite:///{folder}/{empty.name}") as ledger:
+            put(ledger, paid)
+            facts = gather(ledger, Config(), OCTOBER, NOW_MS)
     seen = tables(document(facts))
     for table in seen.values():
         assert_it_adds_up(table)

@@ -133,12 +133,12 @@ def test_too_little_history_is_no_forecast() -> None:
 
 def test_it_learns_this_devices_habits_and_is_trusted_for_it() -> None:
     forecaster = Forecaster(shipped())
-    run(forecaster, 0, 4 * DAY, wave)
+    run(forecaster, 0, 2 * DAY, wave)
     assert forecaster.trust.trusted
     assert forecaster.trust.skill is not None
     assert forecaster.trust.skill > 0.7, "of the last value's error, less than a third is left"
-    at_52 = 4 * DAY + 52
-    run(forecaster, 4 * DAY, at_52, wave)
+    at_52 = 2 * DAY + 52
+    run(forecaster, 2 * DAY, at_52, wave)
     forecast = forecaster.minute(at_52, wave(at_52), NOON)
     assert forecast
     assert forecast.soon[0] == pytest.approx(wave(at_52 + 3), rel=0.1), "the job at five to is foreseen"

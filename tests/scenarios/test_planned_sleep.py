@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.ports import free_port
 from tests.world import Mosquitto, until
 
 from tidewatt_agent.actuator.nap import Slept
@@ -24,7 +25,6 @@ from tidewatt_agent.sleeping.neighbours import Wakes, wakes_others
 from tidewatt_agent.sleeping.sleeper import Sleeper
 from tidewatt_agent.sleeping.verdict import FILE_NAME, Identity, Verdict, save
 from tidewatt_coordinator.app import Coordinator, running
-from tidewatt_coordinator.broker import free_port
 from tidewatt_coordinator.config import Broker, Config, Ledger, PolicyKeys
 from tidewatt_coordinator.config import Coordinator as Who
 from tidewatt_coordinator.hinting.settings import Planning
