@@ -15,17 +15,17 @@ from msgspec.structs import replace
 from tests.contract import Contract, World, applied, how, order, proposed
 from tests.costing import aws
 
-from tidewatt_coordinator.levers.aurora import AuroraDriver
-from tidewatt_coordinator.levers.aurora_nights import at_night, most_connections
-from tidewatt_coordinator.levers.aws import check_request
+from tidewatt_coordinator.levers.aws.client import check_request
+from tidewatt_coordinator.levers.aws.steps import in_order
+from tidewatt_coordinator.levers.data.aurora import AuroraDriver
+from tidewatt_coordinator.levers.data.aurora_nights import at_night, most_connections
+from tidewatt_coordinator.levers.data.dynamodb import PERIOD_S, DynamoDbDriver, Rates, costs, needed
+from tidewatt_coordinator.levers.data.ebs_volumes import EbsVolumesDriver, speed
+from tidewatt_coordinator.levers.data.settings import Aurora, DynamoDb, EbsVolumes, Unused
+from tidewatt_coordinator.levers.data.unused import UnusedDriver
+from tidewatt_coordinator.levers.data.unused_seen import COPY_OF, SINCE
 from tidewatt_coordinator.levers.driver import Context, Foreign, LeverError, Lost, Order, Unsure
-from tidewatt_coordinator.levers.dynamodb import PERIOD_S, DynamoDbDriver, Rates, costs, needed
-from tidewatt_coordinator.levers.ebs_volumes import EbsVolumesDriver, speed
 from tidewatt_coordinator.levers.settings import Levers, wrong_levers
-from tidewatt_coordinator.levers.settings_data import Aurora, DynamoDb, EbsVolumes, Unused
-from tidewatt_coordinator.levers.steps import in_order
-from tidewatt_coordinator.levers.unused import UnusedDriver
-from tidewatt_coordinator.levers.unused_seen import COPY_OF, SINCE
 from tidewatt_coordinator.prices.files import load_book
 
 DAY_S = 86_400

@@ -16,12 +16,12 @@ from tests.contract import Contract, World, applied, how, order, proposed
 from tests.kubeapi import Cluster, KubeApi, kube_api, kubeconfig
 
 from tidewatt_coordinator.levers.driver import Context, Foreign, LeverError, Lost, Throttled, Unsure
-from tidewatt_coordinator.levers.karpenter import KarpenterDriver
-from tidewatt_coordinator.levers.kubernetes import kubernetes
-from tidewatt_coordinator.levers.pools import POOLS, buffer, layout, price_overlay
-from tidewatt_coordinator.levers.replicas import ReplicasDriver
-from tidewatt_coordinator.levers.right_sizing import RightSizingDriver
-from tidewatt_coordinator.levers.settings_kubernetes import (
+from tidewatt_coordinator.levers.kubernetes.client import kubernetes
+from tidewatt_coordinator.levers.kubernetes.karpenter import KarpenterDriver
+from tidewatt_coordinator.levers.kubernetes.pools import POOLS, buffer, layout, price_overlay
+from tidewatt_coordinator.levers.kubernetes.replicas import ReplicasDriver
+from tidewatt_coordinator.levers.kubernetes.right_sizing import RightSizingDriver
+from tidewatt_coordinator.levers.kubernetes.settings import (
     Karpenter,
     KubernetesLever,
     NodeClass,
