@@ -9,7 +9,11 @@ from tests.coordinator.test_drivers import a_recommendation
 from tests.coordinator.test_proposals import BEFORE, MINUTE_MS, START_MS
 
 from tidewatt_coordinator.levers.driver import Effect
+from tidewatt_coordinator.levers.lever import Lever
+from tidewatt_coordinator.levers.settings import Levers
 from tidewatt_coordinator.levers.standing import standing
+from tidewatt_coordinator.proposals.limits import Busy, by_rule, held
+from tidewatt_coordinator.proposals.orders import approve
 from tidewatt_coordinator.proposals.state import LIVE, Proposal, Seen, Terms, outcome, step
 from tidewatt_coordinator.sla.objectives import Metric, Service
 from tidewatt_coordinator.sla.verdict import Series, Verdict, judge
@@ -57,6 +61,40 @@ def test_a_late_request_never_stands_with_nobody_to_see_it(data: st.DataObject) 
         content |= put
     ends = {"kept": "applied", "rolled_back": "untouched", "failed": "untouched"}
     assert standing(told.before, told.after, content) == ends[state.stage], state
+
+
+@settings(derandomize=True, deadline=None, max_examples=150)
+@given(st.data())
+def test_routine_passes_no_freeze_dry_run_irreversibility_nor_blast_radius(data: st.DataObject) -> None:
+    draw = data.draw
+    told = a_recommendation(
+        routine=True,
+        spending=None,
+        risk=draw(st.sampled_from(["low", "low", "medium", "high"])),
+        disruption=draw(st.sampled_from([0.0, 0.05, 0.2])),
+        capacity=draw(st.sampled_from([0.0, 0.2, 0.3])),
+        effects=draw(st.sampled_from([{}, None, {"p95_ms": Effect(factor=2.0)}])),
+        irreversible=draw(st.booleans()),
+    )
+    word = draw(st.sampled_from(["ok", "unknown", "violates"]))
+    one = Proposal(id="p", recommendation=told, made_ms=0, verdict=Verdict(word=word, sentence="so"))
+    lever = Lever(approve=draw(st.sampled_from(["rule", "rule", "person"])), dry_run=draw(st.booleans()))
+    begun = [replace(one, id="q", recommendation=a_recommendation(target="u", capacity=0.1))]
+    busy = Busy(
+        begun=begun if draw(st.booleans()) else [],
+        lately=99,
+        window=draw(st.booleans()),
+        stop=draw(st.sampled_from(["", "everything is frozen"])),
+    )
+    most = 0.25 - 0.1 * len(busy.begun)
+    begins = not (busy.stop or busy.window or lever.dry_run or told.capacity > most + 1e-9)
+    assert (held(one, busy, Levers(), lever) == "") == begins
+    promised = told.effects == {} or word == "ok"
+    fits = told.risk == "low" and told.disruption <= 0.05 and not told.irreversible
+    approves = lever.approve == "rule" and not lever.dry_run and fits and promised
+    assert bool(by_rule(one, lever)) == approves
+    if approves:
+        assert approve(one, "the rule", 0).stage == "approved"
 
 
 ratios = st.floats(0.9, 1.0)

@@ -108,6 +108,9 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     """By the promise's metric (sla/objectives). Empty: requests don't notice. None: nobody knows."""
     irreversible: bool = False
     """A purchase, a deletion: recommended only, never applied by the product."""
+    routine: bool = False
+    """A move within bounds that the operator set, up as well as down, as demand asks: the rule may approve it
+    whatever it saves, and it isn't counted among the changes of an hour."""
     selector: Selector | None = None
     """What the realised saving is counted on; None: it is counted elsewhere, or can't be."""
 

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from tidewatt_coordinator.proposals.state import Proposal, moved, undoing
+from tidewatt_coordinator.proposals.state import Proposal, moved, needs_verdict, undoing
 from tidewatt_coordinator.rollout.orders import NothingToDo
 
 
@@ -14,9 +14,10 @@ def approve(state: Proposal, by: str, now_ms: int, *, without_verdict: bool = Fa
         raise NothingToDo(f"{state.id} is {state.stage} already: {state.reason}")
     word = state.verdict.word if state.verdict else "unknown"
     why = state.verdict.sentence if state.verdict else "nothing was measured"
-    if word == "violates":
+    judged = needs_verdict(state.recommendation)
+    if word == "violates" and judged:
         raise NothingToDo(f"{state.id} would break the promise: {why}")
-    if word == "unknown" and not without_verdict:
+    if word == "unknown" and judged and not without_verdict:
         raise NothingToDo(f"{state.id}: whether the promise holds is unknown: {why}")
     approved = replace(state, approved_by=by, without_verdict=without_verdict)
     return moved(approved, "approved", f"approved by {by}", now_ms)

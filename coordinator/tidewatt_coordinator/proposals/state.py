@@ -93,6 +93,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """Why nothing may begin now; empty: it may."""
     stopped: bool = False
     """The global stop: nothing more is applied, not even what has begun."""
+    followed: str = ""
+    """The approved routine that goes on from here and must not wait for the guard to end; empty: none."""
 
 
 def step(state: Proposal, seen: Seen, terms: Terms, now_ms: int) -> tuple[Proposal, Deed | None]:
@@ -106,6 +108,13 @@ def step(state: Proposal, seen: Seen, terms: Terms, now_ms: int) -> tuple[Propos
     if state.stage == "undoing":
         return _undo(state, seen, terms, now_ms)
     return state, None
+
+
+def needs_verdict(told: Recommendation) -> bool:
+    """Whether the promise has a say: not where routine has no effect on it that could be bad, as more
+    replicas while it is broken.
+    """
+    return not (told.routine and told.effects == {})
 
 
 def moved(state: Proposal, stage: Stage, reason: str, now_ms: int) -> Proposal:
@@ -140,6 +149,8 @@ def _begin(state: Proposal, seen: Seen, terms: Terms, now_ms: int) -> tuple[Prop
 
 
 def _promise(state: Proposal, seen: Seen) -> str:
+    if not needs_verdict(state.recommendation):
+        return ""
     word = seen.verdict.word if seen.verdict else "unknown"
     why = seen.verdict.sentence if seen.verdict else "nothing was measured"
     if word == "violates":
@@ -188,15 +199,17 @@ def _guard(state: Proposal, seen: Seen, terms: Terms, now_ms: int) -> Proposal:
     why = seen.verdict.sentence if seen.verdict else "nothing was measured"
     watched_ms = now_ms - state.since_ms
     state = _judged(state, seen.verdict)
-    if word == "violates":
+    judged = needs_verdict(state.recommendation)
+    if word == "violates" and judged:
         return undoing(state, f"the promise broke: {why}", now_ms)
+    if seen.followed and seen.standing is not None:
+        return moved(state, "kept", f"kept: {seen.followed} goes on from here", now_ms)
     if watched_ms < terms.guard_ms or seen.standing is None:
         return state
-    if word == "ok" or state.without_verdict:
+    if word == "ok" or state.without_verdict or not judged:
         return moved(state, "kept", f"kept: {why}", now_ms)
-    if watched_ms < 2 * terms.guard_ms:
-        return state
-    return undoing(state, f"nobody can say whether the promise holds: {why}", now_ms)
+    waits = watched_ms < 2 * terms.guard_ms
+    return state if waits else undoing(state, f"nobody can say whether the promise holds: {why}", now_ms)
 
 
 def _judged(state: Proposal, verdict: Verdict | None) -> Proposal:

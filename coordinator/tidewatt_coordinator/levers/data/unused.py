@@ -192,6 +192,7 @@ class UnusedDriver:
             risk="medium" if quarantine is None else "low",
             evidence=evidence,
             irreversible=quarantine is None,
+            routine=quarantine is False,
             selector=Selector(services=[SERVICE]),
         )
 

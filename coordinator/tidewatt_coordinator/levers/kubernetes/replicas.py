@@ -3,6 +3,7 @@
 A field that somebody else manages is never forced: then it is advice, with whom to take the field from.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -115,6 +116,9 @@ class ReplicasDriver:
         if told.replicas is None:
             return None
         replicas = min(told.replicas, facts["most"]) if facts["most"] is not None else told.replicas
+        if terms.production and replicas < now:
+            step = max(1, math.floor(now * self._settings.fewer_at_once + 1e-9))
+            replicas = max(replicas, now - step)
         if replicas == now:
             return None
         held = facts["others"]
@@ -130,11 +134,12 @@ class ReplicasDriver:
             saving=self._saving(facts, now - replicas, context),
             spending=self._price(facts, now, context),
             disruption=DISRUPTION if replicas < now else 0.0,
-            capacity=max(0.0, 1 - replicas / now) if now else 0.0,
-            risk="low" if terms.production else "medium",
+            capacity=max(0.0, 1 - replicas / now) if now and terms.production else 0.0,
+            risk="low",
             evidence=[told.why, *(advice if held else [])],
             effects=_effects(terms, now, replicas),
             irreversible=bool(held),
+            routine=True,
             selector=Selector(services=[SERVICE]),
         )
 
@@ -151,11 +156,14 @@ class ReplicasDriver:
         return Saving(low=low, middle=all_of_it / 2, high=high)
 
 
-def _effects(terms: Scaled, now: int, replicas: int) -> dict[str, Effect] | None:
-    """Fewer serve what is forecast, not what may come: at worst, their number's share of the capacity."""
-    if replicas >= now:
+def _effects(terms: Scaled, now: int, replicas: int) -> dict[str, Effect]:
+    """Fewer serve what is forecast, not what may come: at worst, their number's share of the capacity.
+
+    More do no harm, and what isn't production has promised nothing.
+    """
+    if replicas >= now or not terms.production:
         return {}
-    return {"throughput_rps": Effect(factor=replicas / now)} if terms.production else None
+    return {"throughput_rps": Effect(factor=replicas / now)}
 
 
 def _part(one: Scaled) -> str:

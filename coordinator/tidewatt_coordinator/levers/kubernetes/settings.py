@@ -112,6 +112,9 @@ class Replicas(KubernetesLever, frozen=True, kw_only=True, forbid_unknown_fields
     scaled: list[Scaled] = msgspec.field(default_factory=list)
     least_skill: float = 0.1
     """Below it the autoscaler is left alone."""
+    fewer_at_once: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.25
+    """Share of a production workload's replicas that one change takes away at most, each with its guard;
+    `most_capacity` holds larger ones."""
     step: Ratio = 0.2
     """Smaller differences aren't worth a change."""
 

@@ -173,6 +173,7 @@ def _release(one: Setting, brake: Brake, context: Context) -> Recommendation:
         disruption=0.0,
         risk="low",
         evidence=[f"no day of {brake.value} costs too much any more"],
+        routine=True,
     )
 
 
