@@ -53,6 +53,7 @@ def by_rule(one: Proposal, lever: Lever) -> str:
         lever.approve != "rule"
         or lever.dry_run
         or told.irreversible
+        or told.final
         or told.risk != "low"
         or told.disruption > lever.most_disruption
         or (needs_verdict(told) and (one.verdict is None or one.verdict.word != "ok"))

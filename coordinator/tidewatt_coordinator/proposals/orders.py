@@ -6,10 +6,16 @@ from tidewatt_coordinator.proposals.state import Proposal, moved, needs_verdict,
 from tidewatt_coordinator.rollout.orders import NothingToDo
 
 
-def approve(state: Proposal, by: str, now_ms: int, *, without_verdict: bool = False) -> Proposal:
-    """Let it be applied as soon as limits and the promise allow."""
+def approve(
+    state: Proposal, by: str, now_ms: int, *, without_verdict: bool = False, final: bool = False
+) -> Proposal:
+    """Let it be applied as soon as limits and the promise allow. `final`: who approves knows that it can't be
+    taken back.
+    """
     if state.recommendation.irreversible:
         raise NothingToDo(f"{state.id} can't be taken back once it is done: it is recommended only")
+    if state.recommendation.final and not final:
+        raise NothingToDo(f"{state.id} has no rollback, it is final: say so with --final, or `final` true")
     if state.stage != "open":
         raise NothingToDo(f"{state.id} is {state.stage} already: {state.reason}")
     word = state.verdict.word if state.verdict else "unknown"
@@ -36,4 +42,6 @@ def roll_back(state: Proposal, by: str, why: str, now_ms: int) -> Proposal:
         return moved(state, "open", f"approval taken back by {by}", now_ms)
     if state.stage not in ("applying", "guarding", "kept"):
         raise NothingToDo(f"{state.id} is {state.stage}, so there is nothing to take back: {state.reason}")
+    if told := state.recommendation.final:
+        raise NothingToDo(f"{state.id} is final: {told}")
     return undoing(state, f"taken back by {by}{': ' + why if why else ''}", now_ms)

@@ -8,7 +8,8 @@
 `step` looks at one proposal and at what is seen of the world, and says the next state and at most one deed.
 The state is kept before the deed is done, and what was done is only ever learned by reading: so whoever is
 killed between any two steps goes on from what was kept, and nothing is done twice that could differ the
-second time. Freezes and limits hold back what applies, never what undoes.
+second time. Freezes and limits hold back what applies, never what undoes. What is final is never undone:
+where others are taken back it stays, and says how to get back what it did away with.
 """
 
 from typing import Literal
@@ -128,7 +129,9 @@ def outcome(state: Proposal, failure: Failure, said: str, unanswered_ms: int) ->
 
 
 def undoing(state: Proposal, why: str, now_ms: int) -> Proposal:
-    """The same, to be taken back from now on."""
+    """The same, to be taken back from now on; what is final stays as it stands."""
+    if told := state.recommendation.final:
+        return moved(state, "kept" if state.stood_ms else "failed", f"{why}; it is final: {told}", now_ms)
     return moved(replace(state, tries=0, due_ms=now_ms, failure="", said=""), "undoing", why, now_ms)
 
 
@@ -179,7 +182,7 @@ def _stands(state: Proposal, now_ms: int, *, settled: bool, late: bool) -> Propo
     if settled:
         stands = replace(state, stood_ms=now_ms, tries=0, failure="", said="")
         return moved(stands, "guarding", "stands; the promise is watched", now_ms)
-    if late:
+    if late and not state.recommendation.final:
         return undoing(state, "it did not settle by its deadline", now_ms)
     return _because(state, "stands; waits until it has settled")
 

@@ -1,8 +1,8 @@
-"""Resources that nobody uses: quarantined, and their deletion recommended when nobody missed them.
+"""Resources that nobody uses: quarantined, and deleted when nobody missed them and a person says so.
 
-What this driver does can be taken back: it tags, and copies a volume into a snapshot first. It deletes
-nothing of anybody's: deletion is recommended only, with the call that does it. Taking a quarantine back takes
-away the tag and our own copy.
+A quarantine can be taken back: it tags, and copies a volume into a snapshot first; taking it back takes away
+the tag and our own copy. After it, volumes that have their copy and addresses are deleted, if a person
+approves that as final; the deletion of snapshots and load balancers is recommended only, with the call.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,10 +38,15 @@ EXISTS, QUARANTINED, COPIED = "exists", "quarantined", "copied"
 DAY_MS = 86_400_000
 #: What a person calls to delete one.
 DELETES = {
-    "volume": "ec2 DeleteVolume VolumeId=",
-    "address": "ec2 ReleaseAddress AllocationId=",
     "snapshot": "ec2 DeleteSnapshot SnapshotId=",
     "load-balancer": "elbv2 DeleteLoadBalancer LoadBalancerArn=",
+}
+
+
+#: What this driver deletes itself once a person has approved it as final, and how to get it back.
+FINAL = {
+    "volume": "make another volume of its copy: ec2 CreateVolume SnapshotId={}",
+    "address": "allocate another address: this one goes to whoever asks for it next",
 }
 
 
@@ -52,6 +57,7 @@ class UnusedDriver:
     calls = (
         "cloudwatch:GetMetricData", "ec2:CreateSnapshot", "ec2:CreateTags",
         "ec2:DeleteSnapshot (its own copies)",
+        "ec2:DeleteVolume", "ec2:ReleaseAddress",
         "ec2:DeleteTags", "ec2:DescribeAddresses", "ec2:DescribeImages", "ec2:DescribeSnapshots",
         "ec2:DescribeVolumes", "elasticloadbalancing:AddTags", "elasticloadbalancing:DescribeLoadBalancers",
         "elasticloadbalancing:DescribeTags", "elasticloadbalancing:RemoveTags",
@@ -87,9 +93,10 @@ class UnusedDriver:
 
     def send(self, order: Order) -> None:
         """Copy and tag, or take both away."""
-        if EXISTS in order.put:
-            raise LeverError(f"{order.target}: a deletion can't be taken back: it is recommended only")
         kind, name = order.target.split(" ", 1)
+        if EXISTS in order.put:
+            self._delete(order, kind, name)
+            return
         with aws("ec2", self._settings) as ec2, aws("elbv2", self._settings) as balancing:
             now = self._read(ec2, balancing, kind, name)
             if not expected(order.expect, now.content):
@@ -107,6 +114,31 @@ class UnusedDriver:
             if COPIED in put and not put[COPIED] and (copy := copies(ec2, name).get(name)):
                 steps.append(partial(ec2.call, "DeleteSnapshot", SnapshotId=copy[0]))
             in_order(*steps)
+
+    def _delete(self, order: Order, kind: str, name: str) -> None:
+        """For good: only what is secured, idle, ours to look at, and was quarantined for long enough."""
+        if order.undo or order.put[EXISTS] or kind not in FINAL:
+            raise LeverError(f"{order.target}: a deletion can't be taken back: it is recommended only")
+        with aws("ec2", self._settings) as ec2, aws("elbv2", self._settings) as balancing:
+            now = self._read(ec2, balancing, kind, name)
+            if not expected(order.expect, now.content):
+                raise Lost(f"{order.target} is not as it was when this was ordered")
+            found = one(ec2, balancing, kind, name)
+            used = found is None or any(self._counted([found]).get(name, []))
+            if used or not now.facts["ours"] or not now.facts["idle"]:
+                raise Lost(f"{order.target} is used again, or is no more of the environments looked at")
+            if not self._waited(now, self._now_ms()):
+                raise Lost(f"{order.target} has not been in quarantine for long enough, or has no copy")
+            if kind == "volume":
+                ec2.call("DeleteVolume", VolumeId=name)
+            else:
+                ec2.call("ReleaseAddress", AllocationId=name)
+
+    def _waited(self, each: Setting, now_ms: int) -> bool:
+        """Whether its quarantine is over, and its copy complete."""
+        began_ms = each.facts["quarantined_ms"]
+        over = began_ms is not None and now_ms - began_ms >= self._settings.quarantine_days * DAY_MS
+        return over and bool(each.content[QUARANTINED] and each.content.get(COPIED, True) and each.settled)
 
     def _looked_at(self, each: Resource) -> bool:
         return each.tags.get(self._settings.tag) in self._settings.environments
@@ -135,6 +167,7 @@ class UnusedDriver:
             "quarantined_ms": _quarantined_ms(each.tags.get(SINCE)),
             "gib": each.gib,
             "item": each.item,
+            "copy": copy[0] if copy else "",
         }
         return Setting(
             target=f"{each.kind} {each.id}", content=content, settled=copy is None or copy[1], facts=facts
@@ -152,9 +185,7 @@ class UnusedDriver:
             least = self._settings.snapshot_days if facts["kind"] == "snapshot" else self._settings.days
             old = facts["since_ms"] is None or context.now_ms - facts["since_ms"] >= least * DAY_MS
             return self._told(each, saving, "quarantine {}: nobody uses it", quarantine=True) if old else None
-        waited = context.now_ms - (facts["quarantined_ms"] or context.now_ms)
-        safe = each.content.get(COPIED, True) and each.settled
-        if waited < self._settings.quarantine_days * DAY_MS or not safe:
+        if not self._waited(each, context.now_ms):
             return None
         return self._told(each, saving, "delete {}: nobody missed it in its quarantine", quarantine=None)
 
@@ -173,7 +204,10 @@ class UnusedDriver:
             evidence[-1] = "associated with nothing; since when is told by its quarantine alone"
         if facts["kind"] == "snapshot":
             evidence[-1] = "no image of the account is backed by it, and no backup plan keeps it"
-        if quarantine is None:
+        final = quarantine is None and facts["kind"] in FINAL
+        if final and facts["copy"]:
+            evidence.append(f"its copy, snapshot {facts['copy']}, is complete and stays")
+        elif quarantine is None and not final:
             evidence.append(f"to delete it, call {DELETES[facts['kind']]}{facts['id']}")
         elif quarantine:
             evidence.append(
@@ -191,7 +225,8 @@ class UnusedDriver:
             disruption=0.0,
             risk="medium" if quarantine is None else "low",
             evidence=evidence,
-            irreversible=quarantine is None,
+            irreversible=quarantine is None and not final,
+            final=FINAL[facts["kind"]].format(facts["copy"]) if final else "",
             routine=quarantine is False,
             selector=Selector(services=[SERVICE]),
         )

@@ -85,6 +85,8 @@ def tags_of(resource: Mapping[str, Any]) -> dict[str, str]:
 def _volumes(ec2: Aws, **only: Any) -> Iterator[Resource]:
     for page in ec2.pages("DescribeVolumes", **only):
         for volume in page["Volumes"]:
+            if volume["State"] in ("deleting", "deleted"):
+                continue  # for a while it is still told
             name = volume["VolumeId"]
             yield Resource(
                 kind="volume",
