@@ -99,7 +99,7 @@ def test_routine_passes_no_freeze_dry_run_irreversibility_nor_blast_radius(data:
         assert approve(one, "the rule", 0).stage == "approved"
 
 
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(derandomize=True, deadline=None, max_examples=80)
 @given(st.data())
 def test_what_is_final_is_never_taken_back_nor_approved_by_the_rule(data: st.DataObject) -> None:
     told = a_recommendation(final="make it of its copy", routine=data.draw(st.booleans()))
