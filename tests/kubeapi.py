@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import jsonschema
 
-from tidewatt_coordinator.levers.kubeconfig import connect
+from tidewatt_coordinator.levers.kubernetes.kubeconfig import connect
 
 Document = dict[str, Any]
 Fields = frozenset[tuple[str, ...]]

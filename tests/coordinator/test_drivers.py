@@ -15,8 +15,8 @@ from tests.costing import aws
 
 from tidewatt_coordinator.electricity.charges import ELECTRICITY
 from tidewatt_coordinator.ledger.store import Ledger
-from tidewatt_coordinator.levers.aws import aws as ask_aws
-from tidewatt_coordinator.levers.aws import check_request
+from tidewatt_coordinator.levers.aws.client import aws as ask_aws
+from tidewatt_coordinator.levers.aws.client import check_request
 from tidewatt_coordinator.levers.driver import (
     Context,
     Foreign,
@@ -26,8 +26,8 @@ from tidewatt_coordinator.levers.driver import (
     Setting,
     Throttled,
 )
+from tidewatt_coordinator.levers.edge.s3_lifecycle import RULE, S3LifecycleDriver
 from tidewatt_coordinator.levers.power_policy import PowerPolicyDriver
-from tidewatt_coordinator.levers.s3_lifecycle import RULE, S3LifecycleDriver
 from tidewatt_coordinator.levers.settings import PowerPolicy, S3Lifecycle
 from tidewatt_coordinator.levers.twin import Twin
 from tidewatt_coordinator.prices.files import load_book

@@ -12,14 +12,14 @@ import pytest
 from tests.costing import aws
 
 from tidewatt_coordinator.levers.advice import Advice
-from tidewatt_coordinator.levers.athena import AthenaDriver
+from tidewatt_coordinator.levers.data.athena import AthenaDriver
+from tidewatt_coordinator.levers.data.egress import EgressDriver
+from tidewatt_coordinator.levers.data.event_rules import EventRulesDriver, every_min
+from tidewatt_coordinator.levers.data.nat import NatDriver
+from tidewatt_coordinator.levers.data.settings import AdviceLever, Athena, Egress
+from tidewatt_coordinator.levers.data.step_functions import StepFunctionsDriver, states_of
 from tidewatt_coordinator.levers.driver import Context, LeverError, Order, Recommendation
-from tidewatt_coordinator.levers.egress import EgressDriver
-from tidewatt_coordinator.levers.event_rules import EventRulesDriver, every_min
 from tidewatt_coordinator.levers.months import a_month, shares
-from tidewatt_coordinator.levers.nat import NatDriver
-from tidewatt_coordinator.levers.settings_data import AdviceLever, Athena, Egress
-from tidewatt_coordinator.levers.step_functions import StepFunctionsDriver, states_of
 from tidewatt_coordinator.prices.files import load_book
 
 DAY_S, MONTH = 86_400, Decimal(365) / 12

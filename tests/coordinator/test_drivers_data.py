@@ -15,17 +15,17 @@ from msgspec.structs import replace
 from tests.contract import Contract, World, applied, how, order, proposed
 from tests.costing import aws
 
-from tidewatt_coordinator.levers.aurora import AuroraDriver
-from tidewatt_coordinator.levers.aurora_nights import at_night, most_connections
-from tidewatt_coordinator.levers.aws import check_request
+from tidewatt_coordinator.levers.aws.client import check_request
+from tidewatt_coordinator.levers.aws.steps import in_order
+from tidewatt_coordinator.levers.data.aurora import AuroraDriver
+from tidewatt_coordinator.levers.data.aurora_nights import at_night, most_connections
+from tidewatt_coordinator.levers.data.dynamodb import PERIOD_S, DynamoDbDriver, Rates, costs, needed
+from tidewatt_coordinator.levers.data.ebs_volumes import EbsVolumesDriver, speed
+from tidewatt_coordinator.levers.data.settings import Aurora, DynamoDb, EbsVolumes, Unused
+from tidewatt_coordinator.levers.data.unused import UnusedDriver
+from tidewatt_coordinator.levers.data.unused_seen import COPY_OF, SINCE
 from tidewatt_coordinator.levers.driver import Context, Foreign, LeverError, Lost, Order, Unsure
-from tidewatt_coordinator.levers.dynamodb import PERIOD_S, DynamoDbDriver, Rates, costs, needed
-from tidewatt_coordinator.levers.ebs_volumes import EbsVolumesDriver, speed
 from tidewatt_coordinator.levers.settings import Levers, wrong_levers
-from tidewatt_coordinator.levers.settings_data import Aurora, DynamoDb, EbsVolumes, Unused
-from tidewatt_coordinator.levers.steps import in_order
-from tidewatt_coordinator.levers.unused import UnusedDriver
-from tidewatt_coordinator.levers.unused_seen import COPY_OF, SINCE
 from tidewatt_coordinator.prices.files import load_book
 
 DAY_S = 86_400
@@ -268,7 +268,7 @@ class TestUnused(Contract):
         ours = [{"Name": "tag-key", "Values": [COPY_OF]}]
         return volumes, [one["VolumeId"] for one in ec2.describe_snapshots(Filters=ours)["Snapshots"]]
 
-    def test_it_is_copied_first_and_deleting_it_is_recommended_when_its_time_is_over(
+    def test_it_is_copied_first_and_deleted_for_good_when_its_time_is_over(
         self, world: World, ec2: Any, volume: str
     ) -> None:
         one = applied(world)
@@ -277,12 +277,28 @@ class TestUnused(Contract):
         assert [copy["VolumeId"] for copy in copies] == [volume]
         later = Context(now_ms=NOW_MS + 15 * DAY_S * 1000)
         deletion = world.driver.propose(world.driver.observe(), later)[0]
-        assert (deletion.irreversible, deletion.after) == (True, {"exists": None})
-        assert f"to delete it, call ec2 DeleteVolume VolumeId={volume}" in deletion.evidence
-        with pytest.raises(LeverError, match="recommended only"):
-            world.driver.send(order(deletion, world.driver.read(deletion.target), deletion.after))
-        ec2.delete_volume(VolumeId=volume)
-        assert how(world, deletion) == "applied"  # who follows the advice is seen to have done it
+        assert (deletion.irreversible, deletion.after) == (False, {"exists": None})
+        assert f"SnapshotId={copies[0]['SnapshotId']}" in deletion.final
+        asked = order(deletion, world.driver.read(deletion.target), deletion.after)
+        with pytest.raises(Lost, match="not been in quarantine for long enough"):
+            world.driver.send(asked)  # its time isn't over by the driver's own clock
+        self.tag(ec2, volume, SINCE, "2020-01-01")
+        ec2.delete_snapshot(SnapshotId=copies[0]["SnapshotId"])
+        with pytest.raises(Lost, match="has no copy"):
+            world.driver.send(asked)
+        specification = {"ResourceType": "snapshot", "Tags": [{"Key": COPY_OF, "Value": volume}]}
+        ec2.create_snapshot(VolumeId=volume, TagSpecifications=[specification])
+        self.tag(ec2, volume, "environment", "production")
+        with pytest.raises(Lost, match="no more of the environments"):
+            world.driver.send(asked)
+        self.tag(ec2, volume, "environment", "dev")
+        world.driver.send(asked)
+        assert how(world, deletion) == "applied"
+        assert self.seen(ec2)[1] == [volume]  # its copy stays
+        with pytest.raises(Lost):
+            world.driver.send(asked)
+        with pytest.raises(LeverError, match="can't be taken back"):
+            world.driver.send(order(deletion, world.driver.read(deletion.target), deletion.before, undo=True))
 
     def test_who_uses_it_again_ends_its_quarantine(self, world: World, ec2: Any, volume: str) -> None:
         applied(world)

@@ -19,17 +19,17 @@ from tests.contract import Contract, World, applied, how, order, proposed
 from tests.costing import aws
 
 from tidewatt_coordinator.config import parse_config
-from tidewatt_coordinator.levers.aws_lambda import LambdaDriver
-from tidewatt_coordinator.levers.cloudfront import CloudFrontDriver
-from tidewatt_coordinator.levers.cloudfront_logs import locations
-from tidewatt_coordinator.levers.cloudfront_mix import Mix, given, lines, measured
 from tidewatt_coordinator.levers.driver import Context, Lost, Throttled, Unsure
-from tidewatt_coordinator.levers.lambda_use import right_concurrency, right_size
-from tidewatt_coordinator.levers.route53 import Route53Driver
-from tidewatt_coordinator.levers.s3_classes import GIGABYTE, Holding, Object, Prices, choices
-from tidewatt_coordinator.levers.s3_storage import RULE, S3StorageDriver
+from tidewatt_coordinator.levers.edge.aws_lambda import LambdaDriver
+from tidewatt_coordinator.levers.edge.cloudfront import CloudFrontDriver
+from tidewatt_coordinator.levers.edge.cloudfront_logs import locations
+from tidewatt_coordinator.levers.edge.cloudfront_mix import Mix, given, lines, measured
+from tidewatt_coordinator.levers.edge.lambda_use import right_concurrency, right_size
+from tidewatt_coordinator.levers.edge.route53 import Route53Driver
+from tidewatt_coordinator.levers.edge.s3_classes import GIGABYTE, Holding, Object, Prices, choices
+from tidewatt_coordinator.levers.edge.s3_storage import RULE, S3StorageDriver
+from tidewatt_coordinator.levers.edge.settings import CloudFront, Lambda, Route53, S3Storage, Viewers
 from tidewatt_coordinator.levers.settings import Levers, wrong_levers
-from tidewatt_coordinator.levers.settings_edge import CloudFront, Lambda, Route53, S3Storage, Viewers
 from tidewatt_coordinator.levers.standing import standing
 from tidewatt_coordinator.prices.files import load_book
 from tidewatt_coordinator.prices.worked import transfer

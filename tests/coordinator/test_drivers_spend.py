@@ -31,16 +31,17 @@ from tidewatt_coordinator.costs.charge import Charge
 from tidewatt_coordinator.costs.settings import Costs
 from tidewatt_coordinator.costs.store import Charges
 from tidewatt_coordinator.ledger.store import Ledger
-from tidewatt_coordinator.levers import optimization_hub as hub_module
-from tidewatt_coordinator.levers.aws import Aws, Refusal, check_request
-from tidewatt_coordinator.levers.commitments import CommitmentsDriver
-from tidewatt_coordinator.levers.committing import Offer, choose, fall, growths, use_of
-from tidewatt_coordinator.levers.cost_spike import CostSpikeDriver
+from tidewatt_coordinator.levers.aws.client import Aws, Refusal, check_request
 from tidewatt_coordinator.levers.driver import Context, LeverError, Order, Recommendation, Throttled, Unsure
-from tidewatt_coordinator.levers.multi_cloud import MultiCloudDriver
-from tidewatt_coordinator.levers.optimization_hub import OptimizationHubDriver
 from tidewatt_coordinator.levers.settings import Levers, wrong_levers
-from tidewatt_coordinator.levers.settings_spend import (
+from tidewatt_coordinator.levers.sights import Sights
+from tidewatt_coordinator.levers.spend import optimization_hub as hub_module
+from tidewatt_coordinator.levers.spend.commitments import CommitmentsDriver
+from tidewatt_coordinator.levers.spend.committing import Offer, choose, fall, growths, use_of
+from tidewatt_coordinator.levers.spend.cost_spike import CostSpikeDriver
+from tidewatt_coordinator.levers.spend.multi_cloud import MultiCloudDriver
+from tidewatt_coordinator.levers.spend.optimization_hub import OptimizationHubDriver
+from tidewatt_coordinator.levers.spend.settings import (
     Brake,
     Commitments,
     CostSpike,
@@ -50,8 +51,7 @@ from tidewatt_coordinator.levers.settings_spend import (
     Required,
     Tags,
 )
-from tidewatt_coordinator.levers.sights import Sights
-from tidewatt_coordinator.levers.tags import TagsDriver, _check
+from tidewatt_coordinator.levers.spend.tags import TagsDriver, _check
 from tidewatt_coordinator.prices.book import PriceError
 from tidewatt_coordinator.prices.elsewhere import compare, pays_back_months, shape_of
 from tidewatt_coordinator.prices.files import load_book

@@ -15,13 +15,14 @@ from msgspec.structs import replace
 from tests.contract import Contract, World, applied, how, order, proposed
 from tests.kubeapi import Cluster, KubeApi, kube_api, kubeconfig
 
+from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.levers.driver import Context, Foreign, LeverError, Lost, Throttled, Unsure
-from tidewatt_coordinator.levers.karpenter import KarpenterDriver
-from tidewatt_coordinator.levers.kubernetes import kubernetes
-from tidewatt_coordinator.levers.pools import POOLS, buffer, layout, price_overlay
-from tidewatt_coordinator.levers.replicas import ReplicasDriver
-from tidewatt_coordinator.levers.right_sizing import RightSizingDriver
-from tidewatt_coordinator.levers.settings_kubernetes import (
+from tidewatt_coordinator.levers.kubernetes.client import kubernetes
+from tidewatt_coordinator.levers.kubernetes.karpenter import KarpenterDriver
+from tidewatt_coordinator.levers.kubernetes.pools import POOLS, buffer, layout, price_overlay
+from tidewatt_coordinator.levers.kubernetes.replicas import ReplicasDriver
+from tidewatt_coordinator.levers.kubernetes.right_sizing import RightSizingDriver
+from tidewatt_coordinator.levers.kubernetes.settings import (
     Karpenter,
     KubernetesLever,
     NodeClass,
@@ -30,7 +31,13 @@ from tidewatt_coordinator.levers.settings_kubernetes import (
     Scaled,
     wrong_kubernetes,
 )
+from tidewatt_coordinator.levers.settings import Levers
 from tidewatt_coordinator.prices.files import load_book
+from tidewatt_coordinator.proposals.pipeline import Pipeline
+from tidewatt_coordinator.proposals.store import Proposals
+from tidewatt_coordinator.rollout.lease import Lease
+from tidewatt_coordinator.sla.judging import Judge
+from tidewatt_coordinator.sla.objectives import Service
 from tidewatt_wire.messages import MaintenanceWindow
 
 NOW_MS = 1_790_812_800_000
@@ -218,7 +225,7 @@ class TestReplicas(Contract):
     @pytest.fixture
     def world(self, cluster: Cluster) -> World:
         cluster.create(DEPLOYMENTS, deployment())
-        settings = Replicas(kubeconfig=cluster.kubeconfig, scaled=[a_scaled()])
+        settings = Replicas(kubeconfig=cluster.kubeconfig, scaled=[a_scaled()], fewer_at_once=1)
         with kubernetes(settings, "replicas") as asked:  # we have had the field before
             metadata = {"name": "shop", "namespace": "default"}
             body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata}
@@ -248,6 +255,62 @@ class TestReplicas(Contract):
         with pytest.raises(Foreign, match="conflict"):
             world.driver.send(order(one, world.driver.read(one.target), one.after))
         assert world.raw() == before
+
+    def test_demand_is_followed_up_and_down_by_the_rule_alone(
+        self, world: World, cluster: Cluster, tmp_path: Path
+    ) -> None:
+        """A surge whose promise is broken already; then a lull, by a quarter at once, each watched."""
+        levers = Levers(
+            changes_per_hour=0,
+            replicas=Replicas(
+                kubeconfig=cluster.kubeconfig,
+                scaled=[a_scaled(service="shop")],
+                dry_run=False,
+                approve="rule",
+            ),
+        )
+        peak, p95, at = {"peak": 1400.0, "skill": 0.5}, [200.0], [NOW_MS]
+        service = Service(service="shop", p95_ms=60.0, throughput_rps=0.1, window_s=300.0)
+        ledger = Ledger(f"sqlite:///{tmp_path / 'l.db'}", 300_000)
+        store = Proposals(ledger.engine, "f")
+        lease = Lease(ledger.engine, "f", "one", 600_000, lambda: at[0])
+
+        def measured(_service: Service, until_ms: int) -> dict[Any, dict[int, float]]:
+            steps = [until_ms - index * 60_000 for index in range(10)]
+            return {"p95_ms": dict.fromkeys(steps, p95[0]), "throughput_rps": dict.fromkeys(steps, 50.0)}
+
+        pipeline = Pipeline(
+            [ReplicasDriver(levers.replicas, BOOK, peak.get)],
+            store,
+            levers,
+            Judge([service], measured, lambda: at[0]),
+            lease,
+            lambda: Context(now_ms=at[0]),
+            lambda: at[0],
+        )
+
+        def minutes(count: int) -> int:
+            for _ in range(count):
+                at[0] += 60_000
+                lease.keep()
+                pipeline.tick()
+                rolled_out(cluster)
+            return int(cluster.find(SHOP)["spec"]["replicas"])
+
+        assert minutes(3) == 20  # at once, though nothing else may begin and the promise is broken
+        p95[0], peak["peak"] = 20.0, 700.0
+        assert minutes(3) == 20  # the surge's own guard
+        assert minutes(6) == 15
+        peak["peak"] = 1400.0
+        assert minutes(3) == 20  # a surge doesn't wait for the lull's guard
+        peak["peak"] = 700.0
+        minutes(6)
+        p95[0] = 200.0
+        assert minutes(6) == 20  # fewer broke the promise: taken back, and not tried again so soon
+        stages = [kept.proposal.stage for kept in store.page("", 99)]
+        assert stages.count("rolled_back") == 1
+        assert not {"foreign", "failed"} & set(stages)
+        ledger.close()
 
     @pytest.mark.parametrize(
         ("fault", "raised", "becomes"),

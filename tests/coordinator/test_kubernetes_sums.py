@@ -9,13 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tidewatt_coordinator.levers.ahead import wanted
-from tidewatt_coordinator.levers.managed import others, ours
-from tidewatt_coordinator.levers.nodes import Node, packed, pod_month, quantity, split
-from tidewatt_coordinator.levers.percentiles import DAY_MS, Size, daily_peaks, percentile, replay, target
-from tidewatt_coordinator.levers.pools import DOMAIN, bound, drains_well, layout
-from tidewatt_coordinator.levers.settings_kubernetes import Karpenter, RightSizing, Scaled
-from tidewatt_coordinator.levers.usage import Container, cpu_text, memory_text, sized
+from tidewatt_coordinator.levers.kubernetes.ahead import wanted
+from tidewatt_coordinator.levers.kubernetes.managed import others, ours
+from tidewatt_coordinator.levers.kubernetes.nodes import Node, packed, pod_month, quantity, split
+from tidewatt_coordinator.levers.kubernetes.percentiles import (
+    DAY_MS,
+    Size,
+    daily_peaks,
+    percentile,
+    replay,
+    target,
+)
+from tidewatt_coordinator.levers.kubernetes.pools import DOMAIN, bound, drains_well, layout
+from tidewatt_coordinator.levers.kubernetes.settings import Karpenter, RightSizing, Scaled
+from tidewatt_coordinator.levers.kubernetes.usage import Container, cpu_text, memory_text, sized
 from tidewatt_coordinator.prices.files import load_book
 from tidewatt_wire.messages import MaintenanceWindow
 

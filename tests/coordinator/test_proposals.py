@@ -283,6 +283,19 @@ def test_a_rule_approves_only_what_is_surely_good(ledger: Ledger) -> None:
         assert world.run(3).stage == "open"
 
 
+def test_what_is_final_waits_for_a_person_and_stays_when_the_promise_breaks(ledger: Ledger) -> None:
+    world = World(ledger, "final", Lively(twin=Lever(dry_run=False, approve="rule", guard_s=300.0)))
+    world.told = [a_recommendation(final="its copy is snapshot 7")]
+    assert world.run(3).stage == "open"
+    world.order(lambda one: orders.approve(one, "me", world.now_ms, final=True))
+    assert world.run(3).stage == "guarding"
+    world.p95 = 300.0
+    one = world.run()
+    assert (one.stage, world.bytes, world.twin.changes) == ("kept", canonical(AFTER), 1)
+    assert "the promise broke" in one.reason
+    assert "its copy is snapshot 7" in one.reason
+
+
 def test_only_the_holder_of_the_lease_acts(world: World) -> None:
     world.approved()
     old_pipeline, old_lease = world.pipeline, world.lease

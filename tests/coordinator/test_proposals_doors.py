@@ -198,6 +198,22 @@ def test_the_command(ledger: Ledger, tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_what_is_final_is_said_to_be_so(ledger: Ledger, tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text(f'[coordinator]\nfleet = "f"\n[ledger]\nurl = "sqlite:///{tmp_path / "l.db"}"\n')
+    told = a_recommendation(final="make it of its copy")
+    Proposals(ledger.engine, "f").make(
+        Proposal(id="p0", recommendation=told, made_ms=0, verdict=GOOD), "test"
+    )
+    for words, code, said in (
+        (["show", "p0"], 0, "final, there is no rollback: make it of its copy"),
+        (["apply", "p0"], 3, "say so with --final"),
+        (["approve", "p0", "--final", "--by", "ann"], 0, "approved by ann"),
+    ):
+        done = CliRunner().invoke(command, ["recommend", *words, "--config", str(config)])
+        assert (done.exit_code, said in done.output) == (code, True), done.output
+
+
 def _on_its_way(coordinator: Coordinator) -> list[Rule] | None:
     live = coordinator.engine.standing.live
     return live.new.rules if live else None

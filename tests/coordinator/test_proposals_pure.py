@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -9,8 +10,13 @@ from tests.coordinator.test_drivers import a_recommendation
 from tests.coordinator.test_proposals import BEFORE, MINUTE_MS, START_MS
 
 from tidewatt_coordinator.levers.driver import Effect
+from tidewatt_coordinator.levers.lever import Lever
+from tidewatt_coordinator.levers.settings import Levers
 from tidewatt_coordinator.levers.standing import standing
+from tidewatt_coordinator.proposals.limits import Busy, by_rule, held
+from tidewatt_coordinator.proposals.orders import approve, roll_back
 from tidewatt_coordinator.proposals.state import LIVE, Proposal, Seen, Terms, outcome, step
+from tidewatt_coordinator.rollout.orders import NothingToDo
 from tidewatt_coordinator.sla.objectives import Metric, Service
 from tidewatt_coordinator.sla.verdict import Series, Verdict, judge
 
@@ -57,6 +63,71 @@ def test_a_late_request_never_stands_with_nobody_to_see_it(data: st.DataObject) 
         content |= put
     ends = {"kept": "applied", "rolled_back": "untouched", "failed": "untouched"}
     assert standing(told.before, told.after, content) == ends[state.stage], state
+
+
+@settings(derandomize=True, deadline=None, max_examples=150)
+@given(st.data())
+def test_routine_passes_no_freeze_dry_run_irreversibility_nor_blast_radius(data: st.DataObject) -> None:
+    draw = data.draw
+    told = a_recommendation(
+        routine=True,
+        spending=None,
+        risk=draw(st.sampled_from(["low", "low", "medium", "high"])),
+        disruption=draw(st.sampled_from([0.0, 0.05, 0.2])),
+        capacity=draw(st.sampled_from([0.0, 0.2, 0.3])),
+        effects=draw(st.sampled_from([{}, None, {"p95_ms": Effect(factor=2.0)}])),
+        irreversible=draw(st.booleans()),
+    )
+    word = draw(st.sampled_from(["ok", "unknown", "violates"]))
+    one = Proposal(id="p", recommendation=told, made_ms=0, verdict=Verdict(word=word, sentence="so"))
+    lever = Lever(approve=draw(st.sampled_from(["rule", "rule", "person"])), dry_run=draw(st.booleans()))
+    begun = [replace(one, id="q", recommendation=a_recommendation(target="u", capacity=0.1))]
+    busy = Busy(
+        begun=begun if draw(st.booleans()) else [],
+        lately=99,
+        window=draw(st.booleans()),
+        stop=draw(st.sampled_from(["", "everything is frozen"])),
+    )
+    most = 0.25 - 0.1 * len(busy.begun)
+    begins = not (busy.stop or busy.window or lever.dry_run or told.capacity > most + 1e-9)
+    assert (held(one, busy, Levers(), lever) == "") == begins
+    promised = told.effects == {} or word == "ok"
+    fits = told.risk == "low" and told.disruption <= 0.05 and not told.irreversible
+    approves = lever.approve == "rule" and not lever.dry_run and fits and promised
+    assert bool(by_rule(one, lever)) == approves
+    if approves:
+        assert approve(one, "the rule", 0).stage == "approved"
+
+
+@settings(derandomize=True, deadline=None, max_examples=80)
+@given(st.data())
+def test_what_is_final_is_never_taken_back_nor_approved_by_the_rule(data: st.DataObject) -> None:
+    told = a_recommendation(final="make it of its copy", routine=data.draw(st.booleans()))
+    ok = Verdict(word="ok", sentence="good")
+    state = Proposal(id="p", recommendation=told, made_ms=0, verdict=ok, since_ms=START_MS)
+    assert not by_rule(state, Lever(approve="rule", dry_run=False))
+    with pytest.raises(NothingToDo, match="--final"):
+        approve(state, "me", START_MS)
+    state, now_ms = approve(state, "me", START_MS, final=True), START_MS
+    for _ in range(data.draw(st.integers(1, 12))):
+        now_ms += data.draw(st.sampled_from([10_000, 600_000, 4_000_000]))
+        seen = Seen(
+            standing=data.draw(st.sampled_from(["untouched", "applied", "partial", "foreign", None])),
+            settled=data.draw(st.booleans()),
+            verdict=replace(ok, word=data.draw(st.sampled_from(["ok", "unknown", "violates"]))),
+        )
+        before = state
+        state, deed = step(state, seen, Terms(), now_ms)
+        assert deed != "undo"
+        assert state.stage not in ("undoing", "rolled_back")
+        word = seen.verdict.word if seen.verdict else ""
+        if (before.stage, state.stage, word) == ("guarding", "kept", "violates") and not told.routine:
+            assert "make it of its copy" in state.reason
+        if deed:
+            state = outcome(state, data.draw(st.sampled_from(["", "again", "refused"])), "no", 0)
+    if state.stage in ("applying", "guarding", "kept"):
+        with pytest.raises(NothingToDo, match="make it of its copy"):
+            roll_back(state, "me", "", now_ms)
 
 
 ratios = st.floats(0.9, 1.0)

@@ -11,7 +11,8 @@ from decimal import Decimal
 
 import msgspec
 
-from tidewatt_coordinator.levers.aws import installed
+from tidewatt_coordinator.levers.aws.client import installed
+from tidewatt_coordinator.levers.data.settings import AdviceLever
 from tidewatt_coordinator.levers.driver import (
     Context,
     LeverError,
@@ -23,7 +24,6 @@ from tidewatt_coordinator.levers.driver import (
     Setting,
 )
 from tidewatt_coordinator.levers.months import day_of
-from tidewatt_coordinator.levers.settings_data import AdviceLever
 from tidewatt_coordinator.prices.book import Found, PriceBook
 from tidewatt_coordinator.questions.changes import Selector
 

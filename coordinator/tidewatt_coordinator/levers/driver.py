@@ -107,7 +107,13 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     effects: dict[str, Effect] | None = {}
     """By the promise's metric (sla/objectives). Empty: requests don't notice. None: nobody knows."""
     irreversible: bool = False
-    """A purchase, a deletion: recommended only, never applied by the product."""
+    """A purchase, a deletion without a copy: recommended only, never applied by the product."""
+    final: str = ""
+    """Not empty: we can't take it back, but what it does away with is secured; the sentence says how to get
+    it back. Only a person may approve it, saying that it is final; there is no rollback."""
+    routine: bool = False
+    """A move within bounds that the operator set, up as well as down, as demand asks: the rule may approve it
+    whatever it saves, and it isn't counted among the changes of an hour."""
     selector: Selector | None = None
     """What the realised saving is counted on; None: it is counted elsewhere, or can't be."""
 

@@ -16,7 +16,8 @@ class Lever(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     dry_run: bool = True
     """It proposes and changes nothing, whoever approves."""
     approve: Literal["person", "rule"] = "person"
-    """rule: what can be taken back, is of low risk, keeps the promise and has the score needs nobody."""
+    """rule: what can be taken back, is of low risk, keeps the promise and has the score needs nobody.
+    Routine needs no score."""
     least_score: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     """Share saved by share disturbed, for the rule."""
     most_disruption: Ratio = 0.05

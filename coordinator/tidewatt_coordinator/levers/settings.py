@@ -5,8 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from tidewatt_coordinator.levers.lever import AwsLever, Lever, Ratio, Seconds
-from tidewatt_coordinator.levers.settings_data import (
+from tidewatt_coordinator.levers.data.settings import (
     AdviceLever,
     Athena,
     Aurora,
@@ -16,14 +15,15 @@ from tidewatt_coordinator.levers.settings_data import (
     Unused,
     wrong_data,
 )
-from tidewatt_coordinator.levers.settings_edge import CloudFront, Lambda, Route53, S3Storage
-from tidewatt_coordinator.levers.settings_kubernetes import (
+from tidewatt_coordinator.levers.edge.settings import CloudFront, Lambda, Route53, S3Storage
+from tidewatt_coordinator.levers.kubernetes.settings import (
     Karpenter,
     Replicas,
     RightSizing,
     wrong_kubernetes,
 )
-from tidewatt_coordinator.levers.settings_spend import (
+from tidewatt_coordinator.levers.lever import AwsLever, Lever, Ratio, Seconds
+from tidewatt_coordinator.levers.spend.settings import (
     Commitments,
     CostSpike,
     MultiCloud,

@@ -27,6 +27,7 @@ app = typer.Typer(help="What could be cheaper: look, approve, apply, take back."
 Name = Annotated[str, typer.Argument(help="Its id, or the id's beginning.")]
 By = Annotated[str, typer.Option(help="Who; default: your user name.")]
 Why = Annotated[str, typer.Option(help="What others should know.")]
+Final = Annotated[bool, typer.Option("--final", help="Though it can't be taken back.")]
 
 
 @app.command("ls")
@@ -73,6 +74,8 @@ def show(name: Name, config: ConfigFile = DEFAULT_CONFIG, json: AsJson = False) 
     print(f"promise: {one.verdict}: {one.why}")
     for sentence in one.evidence:
         print(f"evidence: {sentence}")
+    if one.final:
+        print(f"final, there is no rollback: {one.final}")
     print(f"before: {as_json(one.before)}\nafter: {as_json(one.after)}")
 
 
@@ -84,17 +87,19 @@ def approve(
     without_verdict: Annotated[
         bool, typer.Option("--without-verdict", help="Though nobody knows whether the promise holds.")
     ] = False,
+    final: Final = False,
 ) -> None:
     """Let a proposal be applied, as soon as limits and the promise allow."""
     with _desk(config) as at:
-        _say(at, at.approve(name, by or getpass.getuser(), without_verdict=without_verdict))
+        who = by or getpass.getuser()
+        _say(at, at.approve(name, who, without_verdict=without_verdict, final=final))
 
 
 @app.command()
-def apply(name: Name, config: ConfigFile = DEFAULT_CONFIG, by: By = "") -> None:
+def apply(name: Name, config: ConfigFile = DEFAULT_CONFIG, by: By = "", final: Final = False) -> None:
     """Approve a proposal whose promise is known to hold: the same as approve."""
     with _desk(config) as at:
-        _say(at, at.approve(name, by or getpass.getuser()))
+        _say(at, at.approve(name, by or getpass.getuser(), final=final))
 
 
 @app.command()

@@ -36,6 +36,8 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     disruption: float
     risk: str
     irreversible: bool
+    final: str
+    """Not empty: it can't be taken back, and this says how to get back what it does away with."""
     dry_run: bool
     """It would not be applied, whoever approves."""
     verdict: str
@@ -85,6 +87,7 @@ class Desk:
             disruption=told.disruption,
             risk=told.risk,
             irreversible=told.irreversible,
+            final=told.final,
             dry_run=self.levers.of(told.driver).dry_run,
             verdict=one.verdict.word if one.verdict else "unknown",
             margin=one.verdict.margin if one.verdict else None,
@@ -97,11 +100,10 @@ class Desk:
             approved_by=one.approved_by,
         )
 
-    def approve(self, name: str, by: str, *, without_verdict: bool = False) -> Kept:
+    def approve(self, name: str, by: str, *, without_verdict: bool = False, final: bool = False) -> Kept:
         """Let it be applied. NothingToDo if it can't be, ValueError for an unknown one."""
-        return self._order(
-            name, by, lambda one: orders.approve(one, by, self.now_ms(), without_verdict=without_verdict)
-        )
+        said = {"without_verdict": without_verdict, "final": final}
+        return self._order(name, by, lambda one: orders.approve(one, by, self.now_ms(), **said))
 
     def reject(self, name: str, by: str, why: str) -> Kept:
         """Don't do it."""

@@ -7,7 +7,7 @@ import msgspec
 from tidewatt_coordinator.levers.lever import Lever
 from tidewatt_coordinator.levers.settings import Levers
 from tidewatt_coordinator.proposals.score import score
-from tidewatt_coordinator.proposals.state import Proposal
+from tidewatt_coordinator.proposals.state import Proposal, needs_verdict
 
 
 class Busy(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,7 +16,7 @@ class Busy(msgspec.Struct, frozen=True, kw_only=True):
     begun: Sequence[Proposal]
     """Those applied, watched or taken back at this moment."""
     lately: int
-    """How many were begun within the last hour."""
+    """How many were begun within the last hour, routine left out."""
     window: bool = False
     """Whether a freeze window is open."""
     stop: str = ""
@@ -39,7 +39,7 @@ def _crowded(one: Proposal, busy: Busy, levers: Levers) -> str:
     capacity = sum(other.recommendation.capacity for other in busy.begun) + one.recommendation.capacity
     if target:
         return f"waits for {target[0].id}, which changes {one.recommendation.target}, too"
-    if busy.lately >= levers.changes_per_hour:
+    if busy.lately >= levers.changes_per_hour and not one.recommendation.routine:
         return f"waits: {busy.lately} changes were begun within the hour, {levers.changes_per_hour} may be"
     if one.recommendation.capacity and capacity > levers.most_capacity:
         return f"waits: {capacity:.0%} of the capacity would be changing, {levers.most_capacity:.0%} may be"
@@ -48,20 +48,23 @@ def _crowded(one: Proposal, busy: Busy, levers: Levers) -> str:
 
 def by_rule(one: Proposal, lever: Lever) -> str:
     """The sentence that approves it without a person; empty: a person is needed."""
-    found, told = score(one.recommendation), one.recommendation
-    fits = (
-        lever.approve == "rule"
-        and not lever.dry_run
-        and not told.irreversible
-        and told.risk == "low"
-        and told.disruption <= lever.most_disruption
-        and one.verdict is not None
-        and one.verdict.word == "ok"
-        and found is not None
-        and found >= lever.least_score
-        and told.saving.low > 0
-    )
-    return f"the rule: score {found:.3g} of at least {lever.least_score:g}, low risk" if fits else ""
+    told = one.recommendation
+    if (
+        lever.approve != "rule"
+        or lever.dry_run
+        or told.irreversible
+        or told.final
+        or told.risk != "low"
+        or told.disruption > lever.most_disruption
+        or (needs_verdict(told) and (one.verdict is None or one.verdict.word != "ok"))
+    ):
+        return ""
+    if told.routine:
+        return "the rule: routine, low risk"
+    found = score(told)
+    if found is None or found < lever.least_score or told.saving.low <= 0:
+        return ""
+    return f"the rule: score {found:.3g} of at least {lever.least_score:g}, low risk"
 
 
 def _target(one: Proposal) -> tuple[str, str]:

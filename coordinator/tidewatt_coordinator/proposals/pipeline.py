@@ -38,6 +38,7 @@ from tidewatt_coordinator.proposals.state import (
     Seen,
     Terms,
     moved,
+    needs_verdict,
     outcome,
     step,
 )
@@ -166,7 +167,10 @@ class Pipeline:
         if known.stage in ("withdrawn", "kept"):
             return False
         ended = known.stage in ("rejected", "failed", "rolled_back", "foreign")
-        return not ended or now_ms - known.since_ms < self.settings.quiet_days * DAY_MS
+        # Demand comes again tomorrow, so routine that went wrong is tried again; not what was rejected.
+        again = known.recommendation.routine and known.stage != "rejected"
+        quiet_ms = HOUR_MS if again else self.settings.quiet_days * DAY_MS
+        return not ended or now_ms - known.since_ms < quiet_ms
 
     def _step(self, kept: Kept) -> None:
         before = kept.proposal
@@ -189,10 +193,11 @@ class Pipeline:
             return Seen(held="" if told.driver in self.drivers else f"waits: driver {told.driver} is off")
         stop = self.store.stop()
         effects, since_ms = ({}, one.stood_ms) if one.stage == "guarding" else (told.effects, None)
+        window = any(open_now(one, self._now_ms()) for one in self.settings.freeze)
         busy = Busy(
             begun=[other.proposal for other in self.store.of(BEGUN)],
             lately=self.store.begun_since(self._now_ms() - HOUR_MS),
-            window=any(open_now(window, self._now_ms()) for window in self.settings.freeze),
+            window=window,
             stop=f"everything is frozen by {stop.author}: {stop.reason}" if stop else "",
         )
         return Seen(
@@ -201,7 +206,17 @@ class Pipeline:
             verdict=self.judge.verdict(told.service, effects, since_ms),
             held=held(one, busy, self.settings, self.settings.of(told.driver)),
             stopped=stop is not None,
+            followed="" if stop or window or one.stage != "guarding" else self._follower(one),
         )
+
+    def _follower(self, one: Proposal) -> str:
+        """Which approved routine waits for this one's guard and must not: more is needed than it left."""
+        for other in (kept.proposal for kept in self.store.of(["approved"], one.recommendation.driver)):
+            told = other.recommendation
+            here = told.target == one.recommendation.target and told.before == one.recommendation.after
+            if here and one.recommendation.routine and not needs_verdict(told):
+                return other.id
+        return ""
 
     def _terms(self, one: Proposal) -> Terms:
         lever = self.settings.of(one.recommendation.driver)

@@ -37,6 +37,8 @@ class Apply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     by: str = "REST"
     without_verdict: bool = False
     """The caller takes it upon himself that the promise is unknown."""
+    final: bool = False
+    """The caller knows that it can't be taken back."""
 
 
 class Told(APIRoute):
@@ -113,7 +115,8 @@ def _add_orders(routes: APIRouter, desk: Desk) -> None:
 
         def work() -> Response:
             _fresh(request, _of_service(desk, asked.recommendation_id, asked.service_id))
-            kept = desk.approve(asked.recommendation_id, asked.by, without_verdict=asked.without_verdict)
+            said = {"without_verdict": asked.without_verdict, "final": asked.final}
+            kept = desk.approve(asked.recommendation_id, asked.by, **said)
             return _one(desk, kept, 202)
 
         return once(desk.store.database, desk.store.fleet, request, body, desk.now_ms(), work)

@@ -8,7 +8,8 @@
 `step` looks at one proposal and at what is seen of the world, and says the next state and at most one deed.
 The state is kept before the deed is done, and what was done is only ever learned by reading: so whoever is
 killed between any two steps goes on from what was kept, and nothing is done twice that could differ the
-second time. Freezes and limits hold back what applies, never what undoes.
+second time. Freezes and limits hold back what applies, never what undoes. What is final is never undone:
+where others are taken back it stays, and says how to get back what it did away with.
 """
 
 from typing import Literal
@@ -93,6 +94,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """Why nothing may begin now; empty: it may."""
     stopped: bool = False
     """The global stop: nothing more is applied, not even what has begun."""
+    followed: str = ""
+    """The approved routine that goes on from here and must not wait for the guard to end; empty: none."""
 
 
 def step(state: Proposal, seen: Seen, terms: Terms, now_ms: int) -> tuple[Proposal, Deed | None]:
@@ -108,6 +111,13 @@ def step(state: Proposal, seen: Seen, terms: Terms, now_ms: int) -> tuple[Propos
     return state, None
 
 
+def needs_verdict(told: Recommendation) -> bool:
+    """Whether the promise has a say: not where routine has no effect on it that could be bad, as more
+    replicas while it is broken.
+    """
+    return not (told.routine and told.effects == {})
+
+
 def moved(state: Proposal, stage: Stage, reason: str, now_ms: int) -> Proposal:
     """The same in another stage."""
     return replace(state, stage=stage, since_ms=now_ms, reason=reason)
@@ -119,7 +129,9 @@ def outcome(state: Proposal, failure: Failure, said: str, unanswered_ms: int) ->
 
 
 def undoing(state: Proposal, why: str, now_ms: int) -> Proposal:
-    """The same, to be taken back from now on."""
+    """The same, to be taken back from now on; what is final stays as it stands."""
+    if told := state.recommendation.final:
+        return moved(state, "kept" if state.stood_ms else "failed", f"{why}; it is final: {told}", now_ms)
     return moved(replace(state, tries=0, due_ms=now_ms, failure="", said=""), "undoing", why, now_ms)
 
 
@@ -140,6 +152,8 @@ def _begin(state: Proposal, seen: Seen, terms: Terms, now_ms: int) -> tuple[Prop
 
 
 def _promise(state: Proposal, seen: Seen) -> str:
+    if not needs_verdict(state.recommendation):
+        return ""
     word = seen.verdict.word if seen.verdict else "unknown"
     why = seen.verdict.sentence if seen.verdict else "nothing was measured"
     if word == "violates":
@@ -168,7 +182,7 @@ def _stands(state: Proposal, now_ms: int, *, settled: bool, late: bool) -> Propo
     if settled:
         stands = replace(state, stood_ms=now_ms, tries=0, failure="", said="")
         return moved(stands, "guarding", "stands; the promise is watched", now_ms)
-    if late:
+    if late and not state.recommendation.final:
         return undoing(state, "it did not settle by its deadline", now_ms)
     return _because(state, "stands; waits until it has settled")
 
@@ -188,15 +202,17 @@ def _guard(state: Proposal, seen: Seen, terms: Terms, now_ms: int) -> Proposal:
     why = seen.verdict.sentence if seen.verdict else "nothing was measured"
     watched_ms = now_ms - state.since_ms
     state = _judged(state, seen.verdict)
-    if word == "violates":
+    judged = needs_verdict(state.recommendation)
+    if word == "violates" and judged:
         return undoing(state, f"the promise broke: {why}", now_ms)
+    if seen.followed and seen.standing is not None:
+        return moved(state, "kept", f"kept: {seen.followed} goes on from here", now_ms)
     if watched_ms < terms.guard_ms or seen.standing is None:
         return state
-    if word == "ok" or state.without_verdict:
+    if word == "ok" or state.without_verdict or not judged:
         return moved(state, "kept", f"kept: {why}", now_ms)
-    if watched_ms < 2 * terms.guard_ms:
-        return state
-    return undoing(state, f"nobody can say whether the promise holds: {why}", now_ms)
+    waits = watched_ms < 2 * terms.guard_ms
+    return state if waits else undoing(state, f"nobody can say whether the promise holds: {why}", now_ms)
 
 
 def _judged(state: Proposal, verdict: Verdict | None) -> Proposal:

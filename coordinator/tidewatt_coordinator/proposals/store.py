@@ -142,10 +142,11 @@ class Proposals:
             return [_kept(row[0], row[1]) for row in connection.execute(rows.order_by(_P.id).limit(most))]
 
     def begun_since(self, ms: int) -> int:
-        """How many were first sent after that moment."""
-        rows = select(_P.id).where(_P.fleet == self.fleet, _P.begun_ms > ms)
+        """How many were first sent after that moment, routine left out."""
+        rows = select(_P.version, _P.content).where(_P.fleet == self.fleet, _P.begun_ms > ms)
         with self.database.connect() as connection:
-            return len(connection.execute(rows).all())
+            found = [_kept(row[0], row[1]).proposal for row in connection.execute(rows)]
+        return sum(not one.recommendation.routine for one in found)
 
     def history(self, name: str = "", service: str = "", most: int = 100, after: int = 0) -> list[Event]:
         """The last events of one, of a service's, or of all, the newest first; `after`: leave out so many."""
