@@ -43,7 +43,7 @@ def kinds_of(pool: Pool, allowed: Flags, capacity: Floats, floors: Floats, *, mi
 
 def merged(kinds: Groups, part: Whole) -> Groups:
     """The groups of kinds that `part` (a number for each kind) puts together."""
-    size = int(part.max(initial=-1)) + 1
+    size = int(np.max(part, initial=-1)) + 1
     capacity = _sums(part, kinds.capacity, size)
     share = kinds.capacity / np.where(capacity > 0.0, capacity, 1.0)[part]
     able = ~_barred(kinds, part, size) & (capacity > 0.0)[:, None]
@@ -59,7 +59,7 @@ def merged(kinds: Groups, part: Whole) -> Groups:
 
 def represented(kinds: Groups, part: Whole) -> Groups:
     """The same groups, each as the middle one of its kinds is: good for prices, and no plan."""
-    size = int(part.max(initial=-1)) + 1
+    size = int(np.max(part, initial=-1)) + 1
     by_part = np.argsort(part, kind="stable")
     first = np.searchsorted(part[by_part], np.arange(size + 1))
     one = by_part[(first[:-1] + first[1:]) // 2]
@@ -103,7 +103,7 @@ def torn(kinds: Groups, part: Whole, worth: Floats, bearable: float) -> Whole | 
     together: what members would earn apart beyond what they earn together. None where that is no more than
     `bearable` in all. Other arguments as above.
     """
-    size = int(part.max()) + 1
+    size = int(np.max(part)) + 1
     profit = np.where(kinds.allowed, worth - kinds.costs, 0.0)
     together = np.where(
         _barred(kinds, part, size), 0.0, _columns(part, kinds.capacity[:, None] * profit, size)
