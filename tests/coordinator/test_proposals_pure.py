@@ -1,6 +1,6 @@
 """The journal's state machine and the verdict, as functions of values: properties over what may happen."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -18,7 +18,7 @@ from tidewatt_coordinator.proposals.orders import approve, roll_back
 from tidewatt_coordinator.proposals.state import LIVE, Proposal, Seen, Terms, outcome, step
 from tidewatt_coordinator.rollout.orders import NothingToDo
 from tidewatt_coordinator.sla.objectives import Metric, Service
-from tidewatt_coordinator.sla.verdict import Series, Verdict, judge
+from tidewatt_coordinator.sla.verdict import Series, Verdict, Word, judge
 
 
 @settings(derandomize=True, deadline=None, max_examples=150)
@@ -78,7 +78,7 @@ def test_routine_passes_no_freeze_dry_run_irreversibility_nor_blast_radius(data:
         effects=draw(st.sampled_from([{}, None, {"p95_ms": Effect(factor=2.0)}])),
         irreversible=draw(st.booleans()),
     )
-    word = draw(st.sampled_from(["ok", "unknown", "violates"]))
+    word: Word = draw(st.sampled_from(get_args(Word)))
     one = Proposal(id="p", recommendation=told, made_ms=0, verdict=Verdict(word=word, sentence="so"))
     lever = Lever(approve=draw(st.sampled_from(["rule", "rule", "person"])), dry_run=draw(st.booleans()))
     begun = [replace(one, id="q", recommendation=a_recommendation(target="u", capacity=0.1))]
