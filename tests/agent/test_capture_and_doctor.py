@@ -20,6 +20,7 @@ from tidewatt_agent.spoolcheck import trouble
 from tidewatt_agent.sysfs.reader import find_nodes, look
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_agent.tegrastats.parse import parse_line
+from tidewatt_link.command import ConfigFile
 from tidewatt_wire.documents import DocumentError
 
 ORIN_NANO = "orin-nano-super-jp62"
@@ -235,7 +236,8 @@ def test_what_may_be_wrong_with_a_spool(tmp_path: Path) -> None:
 def test_the_doctor_without_a_configuration(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "DEFAULT_CONFIG", "/none/agent.toml")  # whatever this machine has
+    nowhere = ConfigFile("/none/agent.toml", "TIDEWATT_AGENT")  # whatever this machine has
+    monkeypatch.setattr(cli, "FILE", nowhere)
     code, out, _ = run(capsys, "doctor")
     assert code in (1, 2)
     assert out.startswith("warning  config               there is no /none/agent.toml")
