@@ -96,7 +96,9 @@ def power_line(made: Sequence[Measurement]) -> tuple[float, float, float]:
             f"{high[1]:.2f} W at {high[0]:.0f}): either the reading isn't this board's or the "
             "application doesn't run here"
         )
-    weights = [1.0 / max(watts, LEAST_WATTS) ** 2 for _, watts in pairs]
+    weights = [
+        (1.0 / max(watts, LEAST_WATTS)) ** 2 for _, watts in pairs
+    ]  # the square of the watts may have no number
     total = sum(weights)
     mean_rps = sum(w * rps for w, (rps, _) in zip(weights, pairs, strict=True)) / total
     mean_watts = sum(w * watts for w, (_, watts) in zip(weights, pairs, strict=True)) / total

@@ -17,7 +17,7 @@ MAIL = "[[alerts.email]]\nname = 'm'\nserver = 'h:1'\nsender = 'a@b'\nto = ['b@c
             INVOICE + INVOICE.replace("10.00", "7"),
             "costs.invoices[0] (10.00) and costs.invoices[1] (7) are both of 2026-10 in USD: write their sum",
         ),
-        (INVOICE.replace("-10", "-13"), "costs.invoices[0].month: '2026-13-01' is no"),
+        (INVOICE.replace("-10", "-13"), "costs.invoices[0].month: '2026-13' is no month"),
         (INVOICE.replace("10.00", "much"), "costs.invoices[0].amount: 'much' is no number"),
         (INVOICE + "currency = 'dollars'", "costs.invoices[0].currency: 'dollars' is no currency code"),
         ("[costs.opencost]\nurl = 'opencost:9003'", "costs.opencost.url 'opencost:9003' is not an http://"),

@@ -159,7 +159,9 @@ def test_a_packet_that_is_too_large_is_not_taken(shared_guarded: SecuredMosquitt
     broker = shared_guarded
     with Voice(broker, broker.pki.shown("d1")) as device:
         assert device.say(topics("d1")[1], b"x" * MAX_BYTES) in TAKEN
-        assert device.dropped(topics("d1")[1], b"x" * (MAX_BYTES + 4096)) == "Packet too large"
+        # The broker's last word may be lost with the connection that it ends.
+        why = device.dropped(topics("d1")[1], b"x" * (MAX_BYTES + 4096))
+        assert why in ("Packet too large", "Unspecified error")
 
 
 async def refused(broker: SecuredMosquitto, shown: Credentials, url: str = "") -> str:

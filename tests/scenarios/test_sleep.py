@@ -268,7 +268,7 @@ def test_it_sleeps_by_a_hint_says_so_and_is_back_by_its_alarm(night: Night) -> N
     ("failure", "outcome", "why"),
     [
         ("wakes-late", "late", "after its alarm"),
-        ("clock-jump", "unwell", "the time of day moved by -36"),
+        ("clock-jump", "unwell", "the time of day moved by -3"),
         ("gpu-dead", "unwell", "the health command says"),
     ],
 )

@@ -49,6 +49,8 @@ class Asked(msgspec.Struct, frozen=True):
     stuck_until: int | None = None
     least: str = ""
     """The lowest point that the device may have stood at by what it saw itself; empty: `point`."""
+    least_since: int | None = None
+    """The minute from which nothing lower was enough; None: `since`."""
     sinking: bool = False
     """Whether it stands, or may stand, above what was asked: its own rule decides when it goes down."""
 
@@ -208,7 +210,8 @@ def _asked(state: PlanState, device: Device, minute: int, terms: Terms) -> Asked
     if seen >= was.since:
         sinking = device.at is not None and _usable(device, device.at) > _usable(device, was.point)
         was = msgspec.structs.replace(was, sinking=sinking)
-    late = seen - was.since >= terms.obey_min and was.stuck_until is None
+    since = was.since if was.least_since is None else max(was.since, was.least_since)
+    late = seen - since >= terms.obey_min and was.stuck_until is None
     if late and _usable(device, device.at) < _usable(device, was.least or was.point):
         return msgspec.structs.replace(was, stuck_until=minute + terms.stuck_min)
     return was
@@ -223,11 +226,13 @@ def _moved(device: Device, was: Asked, there: Envelope, minute: int, hinted: Hin
     """What the device is asked for from now on, and when it is counted on again."""
     least = hinted.enough[0].point if hinted.enough else hinted.point
     if was.point == there.point:
-        return msgspec.structs.replace(was, least=least)
+        rises = _usable(device, least) > _usable(device, was.least or was.point)
+        return msgspec.structs.replace(was, least=least, least_since=minute if rises else was.least_since)
     wake_s = next((one.wake_s for one in device.envelopes if one.point == was.point), 0.0)
     ready = minute + math.ceil(wake_s / MINUTE_S)
     sinking = there.usable_rps < _usable(device, was.point)
-    return Asked(there.point, minute, max(ready, was.ready), was.stuck_until, least, sinking)
+    ready = max(ready, was.ready)
+    return Asked(there.point, minute, ready, was.stuck_until, least, least_since=minute, sinking=sinking)
 
 
 def _choosing(asked: Sequence[Asked], options: Sequence[tuple[Option, ...]], minute: int) -> list[Choosing]:

@@ -10,6 +10,8 @@ import msgspec
 
 #: Who can serve this share of what the strongest can is one of them: a switch costs it some of its minute.
 NEARLY = 0.9
+#: A need of this share of what there is, or less, is none: parts of next to nothing have no number.
+NOTHING = 1e-12
 
 
 class Server(msgspec.Struct, frozen=True):
@@ -30,7 +32,7 @@ def split(servers: Sequence[Server], expected_rps: float, need_rps: float, deare
     if total <= 0.0:
         return [0.0] * len(servers)
     even = [one.capacity_rps / total for one in servers]
-    if need_rps <= 0.0 or need_rps >= total:
+    if need_rps <= NOTHING * total or need_rps >= total:
         return even
     cheap, even = _cheapest(servers, need_rps), _calm(servers, need_rps)
     allowed_w = dearer * sum(one.idle_watts for one in servers)
