@@ -70,7 +70,7 @@ def recorded(series: Series, peak_rps: float | None = None) -> Demand:
         raise ValueError(
             f"{series.name} has {max(count, 0)} whole days (UTC); 1 to {MOST_DAYS} can be lived again"
         )
-    rps = _filled(series.rps)[skipped : skipped + count * DAY_MIN].reshape(count, DAY_MIN)
+    rps: Floats = _filled(series.rps)[skipped : skipped + count * DAY_MIN].reshape(count, DAY_MIN)
     if peak_rps is not None:
         level = float(np.quantile(rps, PEAK_QUANTILE))
         if level <= 0.0:

@@ -153,7 +153,8 @@ def _looked(world: World, minutes: _Minutes, profile: BoardProfile | None, ends_
     """See _Looks; also notes what the boards could really serve."""
     count, backends, _ = minutes.load.shape
     within = np.zeros((1, backends, len(ends_ms)))
-    edge, energy_j, switches, row = np.zeros((count, len(ends_ms))), np.zeros(count), 0, 0
+    edge, switches, row = np.zeros((count, len(ends_ms))), 0, 0
+    energy_j: Floats = np.zeros(count)
     boards = world.boards
     if boards and profile and boards.count:
         life = stood(profile, boards.policy, minutes.load[:, 0].sum(axis=1) / boards.count)
