@@ -24,6 +24,8 @@ from tidewatt_wire.clock import Clock
 
 #: Seconds over which the board's power is taken, before and after.
 WATTS_FOR_S = 10.0
+#: So many times it is tried to read any.
+WATTS_TRIES = 6
 FAILED = 1
 
 
@@ -66,12 +68,17 @@ async def _mean_watts(config: Config, clock: Clock) -> float | None:
     readers = Readers(readers_of(config, config.reader.interval_s, clock), clock)
     power = PowerRule(Calibration(config.board.power_gain, config.board.power_offset_w))
     reading = asyncio.create_task(readers.run())
-    await asyncio.sleep(clock.real_seconds(WATTS_FOR_S))
+    known: list[float] = []
+    # A reader that is slow to start is not one without power.
+    for _ in range(WATTS_TRIES):
+        await asyncio.sleep(clock.real_seconds(WATTS_FOR_S))
+        found = [power(one.reader, one.sample.rails).watts for one in readers.take()]
+        known = [watts for watts in found if watts is not None]
+        if known:
+            break
     reading.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await reading
-    found = [power(one.reader, one.sample.rails).watts for one in readers.take()]
-    known = [watts for watts in found if watts is not None]
     return sum(known) / len(known) if known else None
 
 
