@@ -1,0 +1,1 @@
+"""Dispatch: how fast weights are found, and what they cost beside other ways."""
