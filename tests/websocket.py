@@ -7,6 +7,8 @@ import hashlib
 import ssl
 from collections.abc import AsyncIterator
 
+from tidewatt_link.ending import ended
+
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 BINARY, CLOSE = 2, 8
 
@@ -27,9 +29,7 @@ async def websockets_before(broker: tuple[str, int], tls: ssl.SSLContext | None 
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        for line in lines:
-            line.cancel()
-        await asyncio.gather(*lines, return_exceptions=True)
+        await ended(*lines)
 
 
 async def _bridge(
@@ -55,8 +55,7 @@ async def _bridge(
                 to_broker.write(payload)
                 await to_broker.drain()
     finally:
-        back.cancel()
-        await asyncio.gather(back, return_exceptions=True)
+        await ended(back)
         to_broker.close()
         writer.close()
 

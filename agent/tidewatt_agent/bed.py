@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from tidewatt_link.ending import within
 from tidewatt_wire.sleeping import SleepState
 
 State = Callable[[str], SleepState]
@@ -45,7 +46,7 @@ class Bed:
         self._up.clear()
         self.say(state)
         try:
-            await asyncio.wait_for(self._gone.wait(), within_s)
+            await within(self._gone.wait(), within_s)
         except asyncio.TimeoutError:
             return False
         return True

@@ -36,6 +36,7 @@ from tidewatt_agent.sleeping.hints import Hints
 from tidewatt_agent.sleeping.sleeper import Sleeper
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_agent.tick import Tick
+from tidewatt_link.ending import ended, within
 from tidewatt_link.stopping import eternal, until_told_or_broken
 from tidewatt_wire.clock import Clock
 
@@ -77,9 +78,9 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
             await until_told_or_broken([*tasks, ticking], until_eof=until_eof)
         finally:
             sdnotify.SystemdNotifier().notify("STOPPING=1")
-            await _end([ticking])
+            await ended(ticking, times=2, again_s=GOODBYE_S)
             await _last_words(tick, body.hands, body.file, link, clock)
-            await _end(tasks)
+            await ended(*tasks, times=2, again_s=GOODBYE_S)
             await _put_away(link)
             mind.learning.save()
             await body.hands.close()
@@ -200,7 +201,7 @@ async def _last_words(tick: Tick, hands: Hands, file: CounterFile, link: Link | 
         link.send(told)
         if link.connected:  # else it goes into the spool
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(link.flushed(), GOODBYE_S)
+                await within(link.flushed(), GOODBYE_S)
 
 
 async def _put_away(link: Link | None) -> None:
@@ -213,14 +214,6 @@ def _close(*doors: Closing | None) -> None:
     for door in doors:
         if door:
             door.close()
-
-
-async def _end(tasks: "list[asyncio.Task[None]]") -> None:
-    # Twice: asyncio.wait_for of Python 3.10 and 3.11 can lose a cancellation that comes with its result.
-    for _ in range(2):
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks, timeout=GOODBYE_S)
 
 
 def _journal(path: str) -> TextIO:

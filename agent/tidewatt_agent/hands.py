@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from tidewatt_link.ending import within
 from tidewatt_wire.messages import OperatingPoint, OutcomeKind
 
 log = logging.getLogger(__name__)
@@ -272,7 +273,7 @@ class SocketHands:
         assert self._stream  # noqa: S101 - the caller has opened it
         reader, writer = self._stream
         writer.write(msgspec.json.encode(question) + b"\n")
-        line = await asyncio.wait_for(reader.readline(), timeout_s)
+        line = await within(reader.readline(), timeout_s)
         if not line:
             raise BoardUnreachableError(f"{self._path} closed the connection")
         return msgspec.json.decode(line, type=dict[str, Any])

@@ -18,6 +18,7 @@ from tidewatt_agent.bed import Bed
 from tidewatt_agent.coordinators import Coordinators
 from tidewatt_agent.outbox import Outbox
 from tidewatt_link.connection import Connection
+from tidewatt_link.ending import ended
 from tidewatt_wire.codec import encode
 from tidewatt_wire.messages import Birth, Report, Will
 from tidewatt_wire.sleeping import SleepState
@@ -185,9 +186,7 @@ class Link:
                 await client.publish(self._topic("will"), goodbye, qos=1, retain=True, timeout=GOODBYE_S)
                 raise
             finally:
-                for half in halves:
-                    half.cancel()
-                await asyncio.gather(*halves, return_exceptions=True)
+                await ended(*halves)
 
     async def _send_all(self, client: aiomqtt.Client) -> None:
         while True:

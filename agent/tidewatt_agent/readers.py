@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, ParamSpec, Protocol, TypeVar
 import msgspec
 
 from tidewatt_governor.sample import Sample
+from tidewatt_link.ending import ended
 from tidewatt_wire.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -206,12 +207,7 @@ class Readers:
                 log.exception("%s broke", reader.name)
                 await self._pause(ASK_AGAIN_S)
         finally:
-            while not reading.done():
-                # Again, if one was lost on the way: a reader that is left must not hold up the next.
-                reading.cancel()
-                await asyncio.wait([reading], timeout=CANCEL_AGAIN_S)
-            if not reading.cancelled():
-                reading.exception()  # told above, or of no use any more
+            await ended(reading, again_s=CANCEL_AGAIN_S)
 
     async def _better_than(self, reader: Reader) -> Reader | None:
         for one in self.all[: self.all.index(reader)]:

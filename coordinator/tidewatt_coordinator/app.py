@@ -36,6 +36,7 @@ from tidewatt_coordinator.wings.ground import Ground
 from tidewatt_coordinator.wings.money import Money
 from tidewatt_coordinator.wings.traffic import Traffic
 from tidewatt_link.connection import Connection
+from tidewatt_link.ending import ended, within
 from tidewatt_link.stopping import eternal
 from tidewatt_wire.messages import PolicySet
 
@@ -178,7 +179,7 @@ async def running(
             if door:
                 door.server.should_exit = True
             await asyncio.wait(serving, timeout=3.0)
-            await _end(tasks)
+            await ended(*tasks, times=2, again_s=GOODBYE_S)
 
 
 def _door_socket(config: Config, stack: contextlib.ExitStack) -> socket.socket | None:
@@ -221,13 +222,5 @@ async def serve(config: Config) -> None:
         while not stop.is_set():
             coordinator.check()
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(stop.wait(), CHECK_EVERY_S)
+                await within(stop.wait(), CHECK_EVERY_S)
         systemd.notify("STOPPING=1")
-
-
-async def _end(tasks: "list[asyncio.Task[None]]") -> None:
-    # Twice, because a client whose broker is gone may turn the first cancellation into an error.
-    for _ in range(2):
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks, timeout=GOODBYE_S)

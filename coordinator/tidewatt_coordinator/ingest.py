@@ -21,6 +21,7 @@ from tidewatt_coordinator.ledger.belief import FUTURE_MS
 from tidewatt_coordinator.ledger.intake import Intake
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_link.connection import Connection
+from tidewatt_link.ending import ended
 from tidewatt_wire.codec import RefusalReason, Refused, decode
 from tidewatt_wire.messages import Ack, Birth, Report, Will
 from tidewatt_wire.sleeping import SleepState
@@ -75,8 +76,7 @@ class Ingest:
         try:
             await asyncio.gather(self._listen_for_ever(), merging)
         finally:
-            merging.cancel()
-            await asyncio.gather(merging, return_exceptions=True)
+            await ended(merging)
             await self.merge()
 
     def take(self, topic: str, payload: bytes, *, replayed: bool = False) -> None:

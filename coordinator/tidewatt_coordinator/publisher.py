@@ -14,6 +14,7 @@ from tidewatt_coordinator.models.folder import ModelFolder, Offered
 from tidewatt_coordinator.policytopic import PolicyTopic
 from tidewatt_coordinator.steering.wheel import Steering
 from tidewatt_link.connection import Connection
+from tidewatt_link.ending import ended
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import DispatchTable, Model, PolicySet
 from tidewatt_wire.signing import Signer
@@ -82,9 +83,7 @@ class Publisher:
                 for task in done:
                     task.result()
             finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await ended(*tasks)
 
     async def _keep_models(self, client: aiomqtt.Client, fleet: str) -> None:
         """Have the broker hold the chunks of every model that is offered, and of none that was removed."""

@@ -8,6 +8,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 
+from tidewatt_link.ending import within
 from tidewatt_router.proxies import Achieved, CannotApply, Proxy
 from tidewatt_router.splits import Wanted
 
@@ -60,7 +61,7 @@ class Applier:
         while True:
             wait_s = await self.step()
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), wait_s)
+                await within(self._changed.wait(), wait_s)
 
     async def step(self) -> float:
         """Do what is to be done; how many seconds until there may be more to do."""

@@ -11,6 +11,7 @@ import time
 from sdnotify import SystemdNotifier
 
 from tidewatt_link.connection import Connection
+from tidewatt_link.ending import ended
 from tidewatt_link.stopping import eternal, until_told_or_broken
 from tidewatt_router import VERSION
 from tidewatt_router.applier import Applier
@@ -59,9 +60,7 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
             await until_told_or_broken(tasks, until_eof=until_eof)
         finally:
             notifier.notify("STOPPING=1")
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await ended(*tasks)
 
 
 async def _tick(config: Config, watch: Watch, notifier: SystemdNotifier) -> None:

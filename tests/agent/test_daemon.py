@@ -19,6 +19,7 @@ from tidewatt_agent.recognise import BoardIdentity
 from tidewatt_agent.tegrastats.parse import parse_line
 from tidewatt_agent.tick import Identity, Tick
 from tidewatt_governor.sample import Load
+from tidewatt_link.ending import ended
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import Policy, Report
 
@@ -101,8 +102,7 @@ async def test_a_board_that_boots_in_1970_reports_all_of_it_once_the_clock_is_se
         await until(lambda: tick.counters.requests >= after.requests + 100)
         assert len(ear.heard) <= heard + 1
     finally:
-        loop.cancel()
-        await asyncio.gather(loop, return_exceptions=True)
+        await ended(loop)
     first = ear.heard[0]
     assert first.at_ms == 1_800_000_000_000
     assert first.counters.requests >= before.requests >= 100
@@ -131,5 +131,4 @@ async def test_a_policy_may_ask_for_reports_more_often_at_once(clock: HandClock)
         clock.move(5.0)
         await until(lambda: len(ear.heard) == 2)
     finally:
-        loop.cancel()
-        await asyncio.gather(loop, return_exceptions=True)
+        await ended(loop)

@@ -13,6 +13,7 @@ import pytest_asyncio
 from tidewatt_agent.folding import FoldingHands
 from tidewatt_agent.hands import FoldedHands, NoReboots, Outcome, SocketHands, Stance
 from tidewatt_governor.boards import BoardProfile
+from tidewatt_link.ending import ended
 from tidewatt_wire.messages import Control
 
 
@@ -154,8 +155,7 @@ async def test_interrupted_in_a_switch_it_still_gives_the_board_back(
     switching = asyncio.create_task(hands.go_to("7W"))
     while actuator.mode_id != 3:
         await asyncio.sleep(0)
-    switching.cancel()
-    await asyncio.gather(switching, return_exceptions=True)
+    await ended(switching)
     actuator.delay.set()
     assert (await hands.look()).point == "7W", "the lost answer is not taken for this one's"
     await hands.restore()

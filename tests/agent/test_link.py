@@ -11,6 +11,7 @@ from tests.world import Mosquitto, ignore, until
 from tidewatt_agent.answers import Answers
 from tidewatt_agent.link import LONGEST_BACKOFF_S, Link, pause_s
 from tidewatt_link.connection import Connection
+from tidewatt_link.ending import ended
 from tidewatt_wire.codec import decode, encode
 from tidewatt_wire.messages import Ack, Birth, Counters, Gauges, PolicySet, Report, Will
 from tidewatt_wire.topics import DeviceTopic, FleetTopic, ModelTopic, every_chunk, parse
@@ -48,8 +49,7 @@ async def listening(address: tuple[str, int]) -> AsyncIterator[tuple[Ear, aiomqt
         try:
             yield ear, client
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await ended(task)
 
 
 @contextlib.asynccontextmanager
@@ -67,8 +67,7 @@ async def linked(address: tuple[str, int], acks: list[bytes] | None = None) -> A
     try:
         yield link
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await ended(task)
 
 
 async def test_a_session_from_birth_to_goodbye(mosquitto: Mosquitto) -> None:
@@ -149,8 +148,7 @@ async def test_it_follows_other_topics_while_they_are_wanted(mosquitto: Mosquitt
         link.follow([every_chunk("f", other)])
         await until(lambda: chunks == [(0, b"1"), (0, b"2")])
         link.follow([])
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await ended(task)
 
 
 async def test_told_to_stop_while_the_broker_is_dying_it_stops(mosquitto: Mosquitto) -> None:

@@ -11,6 +11,7 @@ from tests.world import until
 from tidewatt_agent import outbox as outboxes
 from tidewatt_agent.outbox import MOST_IN_MEMORY, Outbox, Parcel
 from tidewatt_agent.spool import Spool
+from tidewatt_link.ending import ended
 from tidewatt_wire.codec import decode
 from tidewatt_wire.messages import Counters, Gauges, Report
 
@@ -231,5 +232,4 @@ async def test_it_keeps_on_its_own(make: Make, watch: Watch, monkeypatch: pytest
         watch.now_s += 10
         await until(lambda: outbox.stored == 1)
     finally:
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
+        await ended(keeping)

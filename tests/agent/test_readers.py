@@ -19,6 +19,7 @@ from tidewatt_agent.jtop import JtopReader, sample_of
 from tidewatt_agent.readers import Probe, ReaderCounts, ReaderLostError, Readers, TimedSample, Waiting
 from tidewatt_agent.setup import clock_is_set, readers_of
 from tidewatt_governor.sample import Clocked, Core, Fan, Memory, Rail, Sample, Temperature
+from tidewatt_link.ending import ended
 from tidewatt_wire.clock import Clock, Timebase
 
 REAL = Clock(time.monotonic, time.time)
@@ -53,8 +54,7 @@ async def running(*told: Told) -> AsyncIterator[Readers]:
     try:
         yield chosen
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await ended(task)
 
 
 @pytest.fixture(autouse=True)
@@ -144,8 +144,7 @@ async def test_sysfs_takes_over_from_tegrastats_when_its_driver_comes(tmp_path: 
             (tmp_path / "late").rename(chip)
             await until(lambda: watts("sysfs"))
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await ended(task)
     assert (watts("tegrastats"), watts("sysfs")) == ({7.0}, {5.251904})
 
 

@@ -24,6 +24,7 @@ from tidewatt_agent.sleeping.napfile import Begun, NapFile
 from tidewatt_agent.sleeping.sleeper import BOOT_ID, Sleeper
 from tidewatt_agent.sleeping.sleeper import State as Told
 from tidewatt_agent.sleeping.verdict import Identity, Verdict, disqualified, load, obstacle, save
+from tidewatt_link.ending import ended
 from tidewatt_wire.codec import encode
 from tidewatt_wire.messages import Counters, Gauges, MaintenanceWindow, Policy, Report, SleepLimits
 from tidewatt_wire.messages import Verdict as Decided
@@ -262,8 +263,7 @@ async def started(world: World) -> Sleeper:
         await asyncio.sleep(0.005)
         if not NapFile(world.folder / "nap.json").load():
             break
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await ended(task)
     return sleeper
 
 

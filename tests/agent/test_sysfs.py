@@ -21,6 +21,7 @@ from tidewatt_agent.sysfs.reader import SysfsReader, find_nodes, look
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_agent.tegrastats.parse import parse_line
 from tidewatt_governor.sample import Core, Memory, Rail, Sample
+from tidewatt_link.ending import ended
 from tidewatt_wire.clock import Clock
 
 ORIN_NANO = "orin-nano-super-jp62"
@@ -334,8 +335,7 @@ async def test_a_second_monitor_that_comes_late_is_picked_up(
             (tmp_path / "late").rename(chip)
             await until(lambda: "measured" in provenances())
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await ended(task)
     assert taken[0] == "sum"
 
 

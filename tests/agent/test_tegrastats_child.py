@@ -14,6 +14,7 @@ from tests.world import until
 from tidewatt_agent.readers import TimedSample
 from tidewatt_agent.tegrastats import child
 from tidewatt_agent.tegrastats.child import TegrastatsChild
+from tidewatt_link.ending import ended
 from tidewatt_wire.clock import Clock
 
 LINE = "RAM 1/2MB (lfb 1x2MB) CPU [3%@100] VDD_IN 5000/5000"
@@ -36,8 +37,7 @@ async def reading(folder: Path, program: str, interval_s: float = 0.05) -> Async
     try:
         yield reader
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await ended(task)
 
 
 @pytest.fixture(autouse=True)
@@ -98,8 +98,7 @@ async def test_a_missing_program_is_tried_again(tmp_path: Path, caplog: pytest.L
     reader = TegrastatsChild([str(tmp_path / "none")], 1.0, Clock(time.monotonic, time.time))
     task = asyncio.create_task(reader.run())
     await until(lambda: reader.counts.starts >= 2)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await ended(task)
     assert "can't be started" in caplog.text
     assert "No such file" in caplog.text
 

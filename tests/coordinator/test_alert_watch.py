@@ -27,6 +27,7 @@ from tidewatt_coordinator.costs.days import DAY_MS, day_ms
 from tidewatt_coordinator.costs.store import Charges
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_link.connection import Connection
+from tidewatt_link.ending import ended
 from tidewatt_wire.codec import decode
 from tidewatt_wire.messages import Alert
 from tidewatt_wire.topics import AlertTopic
@@ -151,8 +152,7 @@ async def test_a_look_that_fails_is_one_line_and_the_next_one_tries_again(
     task = asyncio.create_task(watch.run())
     while not watch.failing:
         await asyncio.sleep(0.005)
-    task.cancel()
-    await asyncio.wait([task])
+    await ended(task)
     assert [one.message for one in caplog.records if one.levelno >= logging.ERROR] == [
         "costs can't be watched: tag 'a\"b': quotes and backslashes can't be looked for"
     ]

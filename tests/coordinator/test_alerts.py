@@ -15,6 +15,7 @@ from tidewatt_coordinator.alerts.store import AlertBook, AlertError
 from tidewatt_coordinator.alerts.telling import GIVE_UP_MS, LONGEST_MS, Telling, back_off_ms
 from tidewatt_coordinator.alerts.undelivered import Undelivered
 from tidewatt_coordinator.ledger.store import Ledger
+from tidewatt_link.ending import ended
 from tidewatt_wire.messages import Alert
 
 quick = settings(derandomize=True, deadline=None, max_examples=25)
@@ -207,8 +208,7 @@ async def test_who_may_not_tell_does_not(book: AlertBook) -> None:
     book.apply(told(a_standing()), ["x"], 11, ear.real_ms)
     task = asyncio.create_task(Telling(book, {"x": ear.tell}, lambda: False, ear.now).run())
     await asyncio.sleep(0)
-    task.cancel()
-    await asyncio.wait([task])
+    await ended(task)
     assert not ear.heard
 
 

@@ -21,6 +21,7 @@ from tidewatt_coordinator.steering import edge
 from tidewatt_coordinator.steering.settings import Dispatch
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_link.connection import Connection
+from tidewatt_link.ending import ended
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.codec import encode
 from tidewatt_wire.messages import (
@@ -361,8 +362,7 @@ async def test_no_message_waits_in_memory_behind_another(
         await until(lambda: not ingest.connected)
         mosquitto.start()
         await until(lambda: ingest.connected)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    await ended(running)
     assert ledger.totals()[0].values[0] == 99
 
 
@@ -395,5 +395,4 @@ async def test_how_long_it_has_listened(mosquitto: Mosquitto, clock: HandClock, 
     mosquitto.start()
     await until(lambda: ingest.connected)
     assert not ingest.has_heard(60_000), "it was deaf between"
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    await ended(running)

@@ -29,6 +29,7 @@ from tidewatt_coordinator.steering.queue import Interruptions, QueueError
 from tidewatt_coordinator.steering.settings import Class, Dispatch, Pool, Spot
 from tidewatt_coordinator.steering.wheel import Steering
 from tidewatt_link.connection import Connection
+from tidewatt_link.ending import ended
 from tidewatt_wire.codec import decode
 from tidewatt_wire.messages import DispatchTable
 from tidewatt_wire.signing import DISPATCH_TYPE, open_envelope
@@ -235,9 +236,7 @@ class World:
             await until(lambda: heard)
             yield heard
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await ended(*tasks)
 
 
 @pytest.fixture
@@ -296,8 +295,7 @@ async def test_one_that_dies_between_leaves_the_message_to_the_next(world: World
     # Nobody publishes: the order is kept, and the message stays.
     first = asyncio.create_task(world.interruptions.look(1))
     await until(lambda: world.book.history(1))
-    first.cancel()
-    await asyncio.gather(first, return_exceptions=True)
+    await ended(first)
     assert world.left() == 1
     assert world.book.history(1)[0].in_force_ms is None
     world.steering, successor = world.coordinator()

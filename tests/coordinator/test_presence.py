@@ -12,6 +12,7 @@ from tests.world import HandClock, Mosquitto, until
 from tidewatt_agent.coordinators import Coordinators
 from tidewatt_coordinator.presence import Presence, answers
 from tidewatt_link.connection import Connection
+from tidewatt_link.ending import ended
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.codec import encode
 from tidewatt_wire.messages import CoordinatorState
@@ -48,8 +49,7 @@ async def device(address: tuple[str, int]) -> AsyncIterator[Coordinators]:
         try:
             yield known
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await ended(task)
 
 
 async def stop(task: "asyncio.Task[None]") -> None:

@@ -17,6 +17,7 @@ from tidewatt_coordinator.models.folder import ModelFolder
 from tidewatt_coordinator.publisher import Publisher
 from tidewatt_coordinator.steering.settings import Dispatch
 from tidewatt_link.connection import Connection
+from tidewatt_link.ending import ended
 from tidewatt_wire.codec import decode, encode
 from tidewatt_wire.messages import MODEL_CHUNK_BYTES, Policy, PolicySet, Rule
 from tidewatt_wire.signing import Signer, open_envelope, seal
@@ -63,9 +64,7 @@ async def publishing(world: World, broker: tuple[str, int], clock: HandClock) ->
     try:
         yield publisher
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(*tasks)
 
 
 async def test_without_a_key_nothing_is_published_and_one_sentence_says_so(

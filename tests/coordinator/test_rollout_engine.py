@@ -28,6 +28,7 @@ from tidewatt_coordinator.rollout.report import lines, status
 from tidewatt_coordinator.rollout.roster import Known, Roster, known_of
 from tidewatt_coordinator.rollout.standing import begin, first, moved, put
 from tidewatt_coordinator.rollout.terms import Gates, Plan, PlannedWave
+from tidewatt_link.ending import ended
 from tidewatt_wire.messages import Ack, Birth, Counters, Gauges, Policy, PolicySet, Report, Rule
 
 T0 = 1_800_000_000_000
@@ -376,9 +377,7 @@ async def test_a_clean_end_gives_the_lease_back(
     engine = world.engine(ledger, "one")
     running = asyncio.create_task(engine.run())
     await until(engine.may_publish)
-    running.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await running
+    await ended(running)
     assert not engine.may_publish()
     other = world.engine(ledger, "two")
     world.tick(other)

@@ -35,6 +35,7 @@ from tidewatt_coordinator.steering.readings import Reading, Readings
 from tidewatt_coordinator.steering.settings import Class, Dispatch, Pool, wrong_dispatch
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_link.connection import Connection
+from tidewatt_link.ending import ended
 from tidewatt_wire.codec import decode, encode
 from tidewatt_wire.messages import Birth, DispatchTable, Policy
 
@@ -385,8 +386,7 @@ async def test_queries_are_asked_in_the_background(
         server.answers["/api/v1/query"] = rate
         await until(lambda: "wrong" in readings.last)
         await until(lambda: not readings.failing)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        await ended(running)
     assert caplog.text.count("wrong: no answer of Prometheus") == 1
     assert caplog.text.count("wrong: is answered again") == 1
 
@@ -407,9 +407,7 @@ async def test_a_table_that_is_too_long_says_what_to_do(
     )
     running = asyncio.create_task(publisher.run())
     await until(lambda: steering.obstacle)
-    while not running.done():  # a connection that is still being made turns the first one into an error
-        running.cancel()
-        await asyncio.wait([running], timeout=0.1)
+    await ended(running)
     assert "a table of 1 backends and 5 classes has" in steering.obstacle
     assert 'dispatch.backends = "sites" makes one backend of each site' in caplog.text
     assert publisher.table is None

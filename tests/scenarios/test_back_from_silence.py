@@ -19,6 +19,7 @@ from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.presence import Presence
 from tidewatt_link.connection import Connection
 from tidewatt_link.connection import Connection as AgentConnection
+from tidewatt_link.ending import ended
 from tidewatt_wire.messages import Birth, Counters, Gauges, Report
 
 EPOCHS = {"first": 7_000, "second": 12_000}
@@ -56,9 +57,7 @@ async def running(device: Device) -> AsyncIterator[Link]:
     try:
         yield device.link
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(*tasks)
         await device.link.outbox.close()
 
 
@@ -101,9 +100,7 @@ async def test_cut_off_and_restarted_it_loses_nothing(
         assert device.birth.capabilities == ["spool"]
         assert fleet.status("d", clock.now_ms()) == "stopped"
     finally:
-        for task in serving:
-            task.cancel()
-        await asyncio.gather(*serving, return_exceptions=True)
+        await ended(*serving)
         ledger.close()
     again = Spool(tmp_path / "spool.db", "f", "d", 10**7)
     assert again.settle((), ()).waiting == 0, "acknowledged is forgotten, also on the disk"
@@ -126,6 +123,5 @@ async def test_the_embedded_broker_carries_replays_too(
             async with running(device):
                 await until(lambda: ingest.messages["report"] == 1)
         finally:
-            serving.cancel()
-            await asyncio.gather(serving, return_exceptions=True)
+            await ended(serving)
             ledger.close()

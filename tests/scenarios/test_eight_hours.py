@@ -40,6 +40,7 @@ from tidewatt_governor.simulate.printing import application_metrics, tegrastats_
 from tidewatt_governor.traffic import scaled, shipped_day
 from tidewatt_link.connection import Connection
 from tidewatt_link.connection import Connection as CoordinatorConnection
+from tidewatt_link.ending import ended
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import Birth, Policy, PolicySet, Report, Rule
 
@@ -184,9 +185,7 @@ async def test_eight_hours(
         last = {agent.device: agent.last for agent in agents if agent.last}
         await ingest.merge()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(*tasks)
 
     ledger_says = {total.device: dict(zip(COUNTERS, total.values, strict=True)) for total in ledger.totals()}
     roll_up(ledger)

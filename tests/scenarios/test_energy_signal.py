@@ -13,6 +13,7 @@ from tidewatt_coordinator.electricity.rates import HOUR_MS
 from tidewatt_coordinator.energytopic import EnergyTopics
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_link.connection import Connection
+from tidewatt_link.ending import ended
 from tidewatt_wire.messages import Birth
 
 MIDNIGHT_MS = 1_795_219_200_000
@@ -57,7 +58,5 @@ async def test_a_board_knows_what_its_sites_energy_is_worth_while_its_policy_nam
         # A mean of 0.2333: the night is worth 0.429 of it, the day 1.286, and in two days nobody knows.
         hours = {hour: signals.at(MIDNIGHT_MS + hour * HOUR_MS).price for hour in (0, 5, 6, 21, 22, 47, 48)}
         assert hours == {0: 0.429, 5: 0.429, 6: 1.286, 21: 1.286, 22: 0.429, 47: 0.429, 48: 1.0}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(*tasks)
     ledger.close()

@@ -24,6 +24,7 @@ from tidewatt_governor.decide import Decision, GovernorState, decide, moved
 from tidewatt_governor.points import usable_rps
 from tidewatt_governor.sample import Load
 from tidewatt_link.connection import Connection
+from tidewatt_link.ending import ended
 from tidewatt_wire.clock import Clock, Timebase
 from tidewatt_wire.messages import Birth, Counters, Gauges, Policy, Report, Rule, TrustedKey
 
@@ -128,9 +129,7 @@ class World:
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await ended(*tasks)
 
 
 async def test_boards_follow_the_plan_and_go_back_to_their_own_rule_when_nobody_plans(

@@ -33,6 +33,7 @@ from tidewatt_coordinator.steering.settings import Dispatch
 from tidewatt_governor.boards import load_profile
 from tidewatt_governor.points import usable_rps
 from tidewatt_link.connection import Connection
+from tidewatt_link.ending import ended
 from tidewatt_wire.clock import Clock, Timebase
 from tidewatt_wire.messages import Birth, Counters, Gauges, Policy, Report, Rule, SleepLimits, TrustedKey
 from tidewatt_wire.sleeping import magic_packet
@@ -204,9 +205,7 @@ class World:
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await ended(*tasks)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from typing import Any
 import aiomqtt
 from cryptography import x509
 
+from tidewatt_link.ending import ended, within
 from tidewatt_wire.brokers import Credentials, parse_broker_url, why_not
 
 NONE_SHOWN = Credentials()
@@ -170,7 +171,7 @@ class _Lost(logging.Handler):
 async def _hang_up(client: aiomqtt.Client) -> None:
     # Who gave no answer is still on the line, and aiomqtt waits for its goodbye as long as for the answer.
     with contextlib.suppress(aiomqtt.MqttError, asyncio.TimeoutError):
-        await asyncio.wait_for(client.__aexit__(None, None, None), GOODBYE_S)
+        await within(client.__aexit__(None, None, None), GOODBYE_S)
 
 
 async def _enter(client: aiomqtt.Client, lost: _Lost) -> None:
@@ -187,6 +188,4 @@ async def _enter(client: aiomqtt.Client, lost: _Lost) -> None:
             await client.__aexit__(None, None, None)
         raise
     finally:
-        breaking.cancel()
-        entering.cancel()
-        await asyncio.gather(entering, breaking, return_exceptions=True)
+        await ended(entering, breaking)

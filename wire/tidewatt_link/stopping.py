@@ -9,6 +9,8 @@ import signal
 import sys
 from collections.abc import Coroutine, Sequence
 
+from tidewatt_link.ending import ended
+
 
 async def stop_asked(*, until_eof: bool) -> None:
     """Return when the process is asked to stop."""
@@ -32,7 +34,7 @@ async def until_told_or_broken(tasks: "Sequence[asyncio.Task[None]]", *, until_e
     """Return when the process is asked to stop, or raise what broke when one of the tasks ends."""
     told = asyncio.create_task(stop_asked(until_eof=until_eof))
     done, _ = await asyncio.wait([told, *tasks], return_when=asyncio.FIRST_COMPLETED)
-    told.cancel()
+    await ended(told)
     for task in done:
         task.result()
 

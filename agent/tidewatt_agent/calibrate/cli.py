@@ -36,6 +36,7 @@ from tidewatt_governor.fitting import BadMeasurementError, Fit
 from tidewatt_governor.points import usable_rps
 from tidewatt_governor.policy import allowed
 from tidewatt_link.durable import replace_file
+from tidewatt_link.ending import ended
 from tidewatt_link.stopping import stop_asked
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.documents import to_toml
@@ -100,12 +101,8 @@ async def _until_stopped(job: _Job) -> Found | None:
     working = asyncio.create_task(_work(job))
     stopped = asyncio.create_task(stop_asked(until_eof=False))
     await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    # Twice: asyncio.wait_for of Python 3.10 and 3.11 can lose a cancellation that comes with its result.
-    for _ in range(2):
-        if not working.done():
-            working.cancel()
-            await asyncio.wait({working}, timeout=90.0)
-    stopped.cancel()
+    await ended(working, times=2, again_s=90.0)
+    await ended(stopped)
     return None if working.cancelled() or not working.done() else working.result()
 
 
@@ -139,8 +136,7 @@ async def _work(job: _Job) -> Found:
         return plan.slo_p95_ms, await sweep.run(plan)
     finally:
         await hands.restore()
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
+        await ended(reading)
         await hands.close()
         job.application.close()
         if load:

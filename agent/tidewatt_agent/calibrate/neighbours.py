@@ -12,6 +12,7 @@ from tidewatt_agent.policies import Policies
 from tidewatt_agent.policyfile import PolicyFile, configured_keys
 from tidewatt_agent.status import AgentSilentError, fetch
 from tidewatt_link.connection import Connection
+from tidewatt_link.ending import ended
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import Policy
 from tidewatt_wire.topics import FleetTopic
@@ -69,8 +70,7 @@ async def fleet_policy(config: Config) -> Policy:
             await client.subscribe(str(FleetTopic(config.agent.fleet, "policy")), qos=1)
             hearing = asyncio.create_task(_hear(client, policies, now_ms))
             await asyncio.wait({hearing}, timeout=ANSWER_S)
-            hearing.cancel()
-            await asyncio.gather(hearing, return_exceptions=True)
+            await ended(hearing)
     except aiomqtt.MqttError as error:
         raise OSError(
             f"link.broker: {error}; without it the policy isn't known, and so neither "

@@ -19,6 +19,7 @@ from tidewatt_agent.situation import hottest
 from tidewatt_governor.calibrate import Plan, Step, fits, next_step
 from tidewatt_governor.fitting import BadMeasurementError, Fit, Measurement
 from tidewatt_governor.sample import Load
+from tidewatt_link.ending import ended
 from tidewatt_wire.clock import Clock
 
 #: After a switch or another rate, clocks, queues and the sensor's mean follow within so many seconds.
@@ -126,8 +127,7 @@ class Sweep:
                 await self._still_at(point)
             return driving.result()
         finally:
-            driving.cancel()
-            await asyncio.gather(driving, return_exceptions=True)
+            await ended(driving)
 
     async def _still_at(self, point: str) -> None:
         stance = await self._hands.look()

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import contextlib
 import os
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from tidewatt_agent.sleeping.qualify import Bench, Plan
 from tidewatt_agent.sleeping.verdict import Verdict
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_link.connection import Connection
+from tidewatt_link.ending import ended
 from tidewatt_wire.clock import Clock
 
 #: Seconds over which the board's power is taken, before and after.
@@ -76,9 +76,7 @@ async def _mean_watts(config: Config, clock: Clock) -> float | None:
         known = [watts for watts in found if watts is not None]
         if known:
             break
-    reading.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await reading
+    await ended(reading)
     return sum(known) / len(known) if known else None
 
 

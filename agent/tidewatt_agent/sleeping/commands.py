@@ -1,12 +1,11 @@
 """The user's own commands around a nap: hooks, health, and what names the application. Never from afar."""
 
 import asyncio
-import contextlib
-import os
-import signal
 from collections.abc import Sequence
 
 import msgspec
+
+from tidewatt_link.ending import killed, within
 
 #: What of a command's output is kept.
 MOST_OUTPUT = 4096
@@ -37,14 +36,12 @@ async def run(command: Sequence[str], limit_s: float) -> Ran:
     except OSError as error:
         return Ran(f"{command[0]}: {error.strerror or error}")
     try:
-        said, _ = await asyncio.wait_for(process.communicate(), limit_s)
+        said, _ = await within(process.communicate(), limit_s)
     except asyncio.TimeoutError:
         return Ran(f"{command[0]} did not end within {limit_s:.0f} s")
     finally:
         if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+            await killed(process)
     text = said[-MOST_OUTPUT:].decode("utf-8", "replace").strip()
     if process.returncode:
         return Ran(f"{command[0]} ends with {process.returncode}: {text.rpartition(chr(10))[2][:200]}", text)

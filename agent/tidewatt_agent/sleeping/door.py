@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from tidewatt_agent.actuator.nap import COMES_WITHIN_S, Slept
+from tidewatt_link.ending import within
 
 ANSWER_TIMEOUT_S = 5.0
 
@@ -53,7 +54,7 @@ class SleepDoor:
             raise StayedAwakeError(f"no actuator at {self._path}: {error.strerror or error}") from error
         try:
             writer.write(msgspec.json.encode(question) + b"\n")
-            line = await asyncio.wait_for(reader.readline(), timeout_s)
+            line = await within(reader.readline(), timeout_s)
             answer = msgspec.json.decode(line or b"{}", type=dict[str, Any])
         except (OSError, ValueError, asyncio.TimeoutError) as error:
             raise StayedAwakeError(f"no answer from {self._path}: {error or type(error).__name__}") from error

@@ -19,6 +19,7 @@ from tidewatt_agent.standin.room import Room
 from tidewatt_governor.boards import load_profile
 from tidewatt_governor.traffic import parse_trace, scaled, shipped_day
 from tidewatt_link.connection import Connection
+from tidewatt_link.ending import ended
 from tidewatt_link.stopping import stop_asked
 from tidewatt_wire.clock import Clock, Timebase
 from tidewatt_wire.codec import Refused, decode
@@ -86,9 +87,7 @@ async def run(config: RoomConfig) -> None:
             asyncio.create_task(follow_dispatch(Connection(config.broker), config.fleet, room, keys))
         )
     await stop_asked(until_eof=True)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await ended(*tasks)
     await doors.close()
 
 

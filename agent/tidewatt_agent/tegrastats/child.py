@@ -4,15 +4,13 @@
 """
 
 import asyncio
-import contextlib
 import logging
-import os
 import shutil
-import signal
 from collections.abc import Sequence
 
 from tidewatt_agent.readers import Probe, ReaderCounts, TimedSample, Waiting
 from tidewatt_agent.tegrastats.parse import LONGEST_LINE, NotTegrastats, parse_line
+from tidewatt_link.ending import killed, within
 from tidewatt_wire.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -24,8 +22,6 @@ SILENT_INTERVALS = 10
 SHORTEST_SILENCE_S = 5.0
 #: At the shortest interval in use, 10 ms, it prints a hundred.
 MOST_LINES_PER_S = 1000
-#: A killed child is gone at once; one that belongs to another user may stay.
-END_S = 2.0
 
 
 class TegrastatsChild:
@@ -85,7 +81,7 @@ class TegrastatsChild:
             return await self._read(child.stdout)
         finally:
             self.pid = None
-            await _end(child)
+            await killed(child)
 
     async def _read(self, output: asyncio.StreamReader) -> str:
         loop = asyncio.get_running_loop()
@@ -93,7 +89,7 @@ class TegrastatsChild:
         lines = 0
         while True:
             try:
-                line = await asyncio.wait_for(output.readline(), self._silence_s)
+                line = await within(output.readline(), self._silence_s)
             except asyncio.TimeoutError:
                 return f"was silent for {self._silence_s:.0f} s"
             except ValueError:
@@ -126,12 +122,3 @@ class TegrastatsChild:
         self.counts.unknown_tokens += len(sample.unknown)
         self._waiting.put(TimedSample(self._clock.monotonic_s(), sample, self.name))
         return True
-
-
-async def _end(child: asyncio.subprocess.Process) -> None:
-    """End it and its children, and close its pipe, whoever else still holds the other end."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
-    with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(child.wait(), END_S)
-    child._transport.close()  # type: ignore[attr-defined] # noqa: SLF001 - there is no public way

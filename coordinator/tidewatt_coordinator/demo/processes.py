@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from tidewatt_link.ending import within
 from tidewatt_wire.clock import Timebase
 from tidewatt_wire.documents import to_toml
 
@@ -57,7 +58,7 @@ class Child:
         """The first line it prints; ChildEndedError if it ends instead."""
         assert self._process.stdout is not None  # noqa: S101 - asked for a pipe above
         try:
-            line = await asyncio.wait_for(self._process.stdout.readline(), READY_S)
+            line = await within(self._process.stdout.readline(), READY_S)
         except asyncio.TimeoutError as error:
             raise ChildEndedError(f"{self.name} was not ready within {READY_S:.0f} s") from error
         if not line:
@@ -88,7 +89,7 @@ class Child:
     async def ended(self) -> None:
         """Wait until it has ended; kill it if it doesn't."""
         try:
-            await asyncio.wait_for(self._process.wait(), GOODBYE_S)
+            await within(self._process.wait(), GOODBYE_S)
         except asyncio.TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()

@@ -35,6 +35,7 @@ from tidewatt_coordinator.keys.folder import KeyFolder
 from tidewatt_coordinator.steering.settings import Dispatch
 from tidewatt_coordinator.web.models import FleetNow
 from tidewatt_governor.traffic import Trace, TraceError, parse_trace, scaled, shipped_day
+from tidewatt_link.ending import within
 from tidewatt_wire.clock import Timebase
 from tidewatt_wire.documents import decode_text
 
@@ -196,7 +197,7 @@ async def _watch(
                 return
             _show(bar, day, await asyncio.to_thread(coordinator.now), progress(now_ms))
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(asked_to_stop.wait(), REFRESH_S)
+                await within(asked_to_stop.wait(), REFRESH_S)
 
 
 def _show(bar: Progress, day: TaskID, now: FleetNow, share: float) -> None:

@@ -15,6 +15,7 @@ from tidewatt_coordinator import VERSION
 from tidewatt_coordinator.pki.asked import Rejected
 from tidewatt_coordinator.pki.issuing import Issuing
 from tidewatt_coordinator.pki.limit import WRONG_EVERY_S, Limit
+from tidewatt_link.ending import within
 from tidewatt_wire.enrolment import CA, ENROLL, MOST_BYTES, RENEW, Enrolled, EnrollRequest, RenewRequest
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ class Door:
             return bytes(body)
 
         try:
-            return await asyncio.wait_for(read(), BODY_S)
+            return await within(read(), BODY_S)
         except asyncio.TimeoutError as error:
             raise self._refusal("malformed", BAD, "the request came too slowly") from error
 

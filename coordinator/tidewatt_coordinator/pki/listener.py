@@ -17,6 +17,7 @@ from tidewatt_coordinator.pki.certificates import key_pem, new_certificate, new_
 from tidewatt_coordinator.pki.door import Door
 from tidewatt_coordinator.pki.folder import Folder
 from tidewatt_coordinator.pki.issuing import at
+from tidewatt_link.ending import ended
 from tidewatt_wire.enrolment import RENEW_AFTER
 from tidewatt_wire.units import MILLISECONDS_PER_SECOND
 
@@ -67,8 +68,7 @@ class Listener:
         try:
             await self.server.serve(sockets=[listener])
         finally:
-            renewing.cancel()
-            await asyncio.gather(renewing, return_exceptions=True)
+            await ended(renewing)
 
     async def _renew_for_ever(self) -> None:
         while True:

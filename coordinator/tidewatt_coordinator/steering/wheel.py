@@ -24,6 +24,7 @@ from tidewatt_coordinator.steering.publishing import MOST_GAP, message
 from tidewatt_coordinator.steering.readings import Reading
 from tidewatt_coordinator.steering.settings import Dispatch
 from tidewatt_coordinator.steering.vectors import histogram, number
+from tidewatt_link.ending import within
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import PolicySet
 
@@ -160,7 +161,7 @@ class Steering:
             step_s = min(left_s, LOOK_EVERY_S)
             left_s -= step_s
             try:
-                await asyncio.wait_for(self._called.wait(), step_s)
+                await within(self._called.wait(), step_s)
                 break
             except asyncio.TimeoutError:
                 if left_s > 0.0 and await asyncio.to_thread(self._has_news):
