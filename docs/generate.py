@@ -15,6 +15,7 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
+import httpx
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import Metric
@@ -59,6 +60,7 @@ from tidewatt_coordinator.hinting.settings import Planning
 from tidewatt_coordinator.hinting.topic import PlanTopics
 from tidewatt_coordinator.levers.driver import Recommendation, Saving
 from tidewatt_coordinator.levers.settings import Levers, PowerPolicy
+from tidewatt_coordinator.observing.spending import Spent
 from tidewatt_coordinator.pki.metrics import DoorMetrics
 from tidewatt_coordinator.prices.files import load_book
 from tidewatt_coordinator.proposals.state import Proposal
@@ -372,7 +374,7 @@ def _coordinator_families() -> Iterator[Metric]:
         coordinator = Coordinator(config, Connection("mqtt://broker"), None)
         try:
             coordinator.fleet.born(_birth(), 0)
-            coordinator.fleet.reported(REPORT, 0)
+            coordinator.fleet.reported(REPORT, 1)
             coordinator.ingest.messages["report"] += 1
             coordinator.ingest.refused["invalid"] += 1
             coordinator.ledger.take([REPORT])
@@ -383,8 +385,12 @@ def _coordinator_families() -> Iterator[Metric]:
             traffic.plans = _plans(coordinator)
             coordinator.publisher.policy.displaced["cleared"] += 1
             alarms.costs.judged = _judged()
+            amounts = {("AmazonEC2", "USD"): Decimal(1)}
+            money.spending.spent = Spent(date(2026, 11, 1), amounts, amounts)
+            asyncio.run(_asked(coordinator))
             money.levers.store.make(_proposal(), "")
             money.levers.tick()
+            yield from (one for one in coordinator.registry.collect() if one.name.startswith("tidewatt_http"))
             yield from coordinator.metrics.collect()
             for wing in coordinator.wings:
                 for collector in wing.collectors():
@@ -392,6 +398,13 @@ def _coordinator_families() -> Iterator[Metric]:
             yield from DoorMetrics({"enrolled": 1}).collect()
         finally:
             coordinator.ledger.close()
+
+
+async def _asked(coordinator: Coordinator) -> None:
+    """One request, so that there is something to count."""
+    transport = httpx.ASGITransport(coordinator.web)
+    async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+        await client.get("/healthz")
 
 
 def _plans(coordinator: Coordinator) -> PlanTopics:

@@ -22,6 +22,7 @@ from tidewatt_agent.profiles import named_profile
 from tidewatt_agent.sleeping.options import add_parser as add_sleep
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_governor.boards import shipped_profiles
+from tidewatt_link import logs
 from tidewatt_link.command import FAILED, ConfigFile, complain, run_command
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.documents import decode_text, parse_toml
@@ -145,7 +146,9 @@ def _read_config(options: argparse.Namespace) -> Config:
 def _run(options: argparse.Namespace) -> int:
     from tidewatt_agent.daemon import run  # noqa: PLC0415 - the other commands stay light
 
-    asyncio.run(run(_read_config(options), until_eof=options.until_eof))
+    config = _read_config(options)
+    logs.begin(config.log.format, options.log_level)
+    asyncio.run(run(config, until_eof=options.until_eof))
     return 0
 
 

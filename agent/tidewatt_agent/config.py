@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from tidewatt_governor.boards import is_file, shipped_profiles
+from tidewatt_link.logs import Log
 from tidewatt_wire.brokers import Credentials, parse_broker_url, wrong_credentials
 from tidewatt_wire.clock import Timebase
 from tidewatt_wire.documents import DocumentError, parse_toml
@@ -137,6 +138,9 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     listen: str = "127.0.0.1:9750"
     """host:port; empty means none."""
+    address: str = ""
+    """host:port by which Prometheus reaches it, told to the fleet; empty means `listen`, with the host name
+    where that is every address, and nothing where only this machine reaches it."""
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -208,6 +212,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     spool: Spool = Spool()
     lease: Lease = Lease()
     metrics: Metrics = Metrics()
+    log: Log = Log()
     state: State = State()
     journal: Journal = Journal()
     forecast: Forecast = Forecast()
@@ -239,7 +244,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """What names the site: device, fleet, labels, and hosts other than this one."""
         urls = [self.link.broker, self.link.renew, *(load.url for load in self.load)]
         hosts = [urllib.parse.urlsplit(url).hostname or "" for url in urls]
-        hosts.append(self.metrics.listen.rpartition(":")[0])
+        hosts += [place.rpartition(":")[0] for place in (self.metrics.listen, self.metrics.address)]
         words = [self.agent.device, self.agent.fleet, *self.labels.values(), *hosts]
         return [word for word in words if word and word not in TELL_NOTHING]
 
@@ -303,6 +308,8 @@ def _wrong_addresses(config: Config) -> Iterator[str]:
             trusted_key(key)
         if config.metrics.listen:
             host_port(config.metrics.listen)
+        if config.metrics.address:
+            host_port(config.metrics.address, "metrics.address")
         for load in config.load:
             http_url(load.url)
         for place in config.sleep.wake_to:
@@ -342,12 +349,12 @@ def _split(url: str, key: str) -> urllib.parse.SplitResult:
     return parts
 
 
-def host_port(listen: str) -> Address:
-    """From host:port; ValueError otherwise."""
+def host_port(listen: str, key: str = "metrics.listen") -> Address:
+    """From host:port; ValueError naming the key otherwise."""
     host, _, port = listen.rpartition(":")
     digits = port.isascii() and port.isdigit()
     if not host or not digits or not 0 < int(port) < 65536:  # noqa: PLR2004 - TCP ports
-        raise ValueError(f"metrics.listen {listen!r} is not host:port")
+        raise ValueError(f"{key} {listen!r} is not host:port")
     return Address(host.removeprefix("[").removesuffix("]"), int(port))
 
 

@@ -1,13 +1,17 @@
 """The agent's link, made of what it says of itself and who takes what comes."""
 
+import socket
 import uuid
 from collections.abc import Callable, Sequence
+
+import msgspec
 
 from tidewatt_agent import VERSION
 from tidewatt_agent.body import Body
 from tidewatt_agent.config import Config
 from tidewatt_agent.link import Link
 from tidewatt_agent.mind import Mind
+from tidewatt_agent.reached import reached_at
 from tidewatt_agent.setup import capabilities_of, outbox_of
 from tidewatt_agent.sleeping.sleeper import Sleeper
 from tidewatt_link.connection import Connection
@@ -56,6 +60,7 @@ def birth(config: Config, clock: Clock, body: Body, mind: Mind) -> Birth:
         points=mind.learning.points,
         vendor_default=body.profile.vendor_default if body.profile else None,
         capabilities=capabilities_of(config, mind.learning, body.hands, mind.foresight),
+        metrics=reached_at(config.metrics, socket.gethostname()) or msgspec.UNSET,
     )
 
 

@@ -28,6 +28,7 @@ from tidewatt_coordinator.keys.cli import app as keys_app
 from tidewatt_coordinator.ledger.cli import app as ledger_app
 from tidewatt_coordinator.ledger.store import LedgerError
 from tidewatt_coordinator.models.cli import app as model_app
+from tidewatt_coordinator.observing.cli import app as discovery_app
 from tidewatt_coordinator.pki.cli import app as enroll_app
 from tidewatt_coordinator.prices.cli import app as prices_app
 from tidewatt_coordinator.proposals.cli import app as recommend_app
@@ -57,6 +58,7 @@ app.add_typer(chaos_app, name="chaos")
 app.add_typer(config_app, name="config")
 app.add_typer(cost_app, name="cost")
 app.add_typer(costs_app, name="costs")
+app.add_typer(discovery_app, name="discovery")
 app.add_typer(dispatch_app, name="dispatch")
 app.add_typer(enroll_app, name="enroll")
 app.add_typer(keys_app, name="keys")
@@ -156,9 +158,12 @@ def run(
 def serve(config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Be the coordinator, until stopped."""
     from tidewatt_coordinator.app import serve as serve_coordinator  # noqa: PLC0415
+    from tidewatt_coordinator.observing import logs, tracing  # noqa: PLC0415
 
-    logging.getLogger("tidewatt_coordinator").setLevel(logging.INFO)
-    asyncio.run(serve_coordinator(read_config(config)))
+    found = read_config(config)
+    logs.begin(found.log)
+    with tracing.exporting(found.tracing):
+        asyncio.run(serve_coordinator(found))
 
 
 @app.command()

@@ -12,6 +12,7 @@ from tidewatt_coordinator.costs.checks import wrong_costs
 from tidewatt_coordinator.costs.settings import Costs
 from tidewatt_coordinator.hinting.settings import Planning
 from tidewatt_coordinator.levers.settings import Levers, wrong_levers
+from tidewatt_coordinator.observing.settings import Log, Tracing, wrong_tracing
 from tidewatt_coordinator.reports.settings import Reports, wrong_reports
 from tidewatt_coordinator.sla.objectives import Service, wrong_sla
 from tidewatt_coordinator.steering.settings import Dispatch, wrong_dispatch
@@ -149,6 +150,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     anomalies: Anomalies = Anomalies()
     alerts: Alerts = msgspec.field(default_factory=Alerts)
     reports: Reports = msgspec.field(default_factory=Reports)
+    log: Log = Log()
+    tracing: Tracing = Tracing()
     levers: Levers = msgspec.field(default_factory=Levers)
     sla: list[Service] = []
     """What services promise: no change is begun that would break it, and none kept that did."""
@@ -179,6 +182,7 @@ def parse_config(text: str, *, name: str, overrides: dict[str, str] | None = Non
             *wrong_dispatch(config.dispatch),
             *wrong_levers(config.levers),
             *wrong_sla(config.sla),
+            *wrong_tracing(config.tracing),
         ):
             raise ValueError(sentence)  # noqa: TRY301 - the first is enough
     except ValueError as error:

@@ -7,6 +7,7 @@ in the next report's cumulative counters.
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -20,6 +21,7 @@ from tidewatt_coordinator.ledger.arithmetic import COUNTERS
 from tidewatt_coordinator.ledger.belief import FUTURE_MS
 from tidewatt_coordinator.ledger.intake import Intake
 from tidewatt_coordinator.ledger.store import Ledger
+from tidewatt_coordinator.observing.tracing import span
 from tidewatt_link.connection import Connection
 from tidewatt_link.ending import ended
 from tidewatt_wire.codec import RefusalReason, Refused, decode
@@ -69,6 +71,10 @@ class Ingest:
         self._since_ms: int | None = None
         self.failing = False
         """Whether the last merge failed."""
+        self.oldest_s: float | None = None
+        """Since when the oldest report waits, or is being merged, by the monotonic clock; None: none does."""
+        self.merges, self.spent_s = 0, 0.0
+        """Batches merged, and what they took."""
 
     async def run(self) -> None:
         """Listen and merge for ever; ends only by cancellation, with nothing left unmerged."""
@@ -99,6 +105,11 @@ class Ingest:
         """When the certificate that is shown to the broker ends, in Unix seconds; None without one."""
         return self._broker.certificate_ends_s()
 
+    @property
+    def waiting(self) -> int:
+        """Reports that wait to be merged."""
+        return len(self._waiting)
+
     def has_heard(self, for_ms: int) -> bool:
         """Whether it has been listening for so long, without a break, till now."""
         return self._since_ms is not None and self._now_ms() - self._since_ms >= for_ms
@@ -109,13 +120,17 @@ class Ingest:
         async with self._merging:
             batch, self._waiting = self._waiting, []
             if batch or self.intake.unread:
+                begun_s = time.monotonic()
                 try:
-                    await asyncio.to_thread(self.intake.take, batch)
+                    with span("ingest.merge", reports=len(batch)):
+                        await asyncio.to_thread(self.intake.take, batch)
                 except BaseException:
                     self._waiting = batch + self._waiting
                     if len(self._waiting) > MOST_WAITING:
                         self._thin()
                     raise
+                self.merges, self.spent_s = self.merges + 1, self.spent_s + time.monotonic() - begun_s
+                self.oldest_s = begun_s if self._waiting else None
 
     def _thin(self) -> None:
         """Of each device and epoch keep the report that has counted most: detail in time goes, no joule."""
@@ -144,7 +159,7 @@ class Ingest:
         if isinstance(message, Report) and message.at_ms > self._now_ms() + FUTURE_MS:
             # Not its birth: that carries no counters, and comes once.
             self._fleet.not_believed(message, self._now_ms())
-            self._waiting.append(message)  # the ledger's door keeps it aside, with the reason
+            self._wait(message)  # the ledger's door keeps it aside, with the reason
             raise Refused(RefusalReason.FUTURE, f"{at.device}'s clock is more than a day ahead of ours")
         self.messages[at.kind] += 1
         match message:
@@ -152,13 +167,18 @@ class Ingest:
                 self._fleet.born(message, self._now_ms())
             case Report():
                 self._fleet.reported(message, self._now_ms(), replayed=replayed)
-                self._waiting.append(message)
+                self._wait(message)
             case Will():
                 self._fleet.ended(message)
             case Ack():
                 self._fleet.acknowledged(message)
             case SleepState():
                 self._fleet.slumbered(message)
+
+    def _wait(self, report: Report) -> None:
+        if self.oldest_s is None:
+            self.oldest_s = time.monotonic()
+        self._waiting.append(report)
 
     def _read(self, at: DeviceTopic, payload: bytes) -> Birth | Report | Will | Ack | SleepState:
         kinds: dict[str, type[Birth | Report | Will | Ack | SleepState]] = {

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from tidewatt_link import logs
 from tidewatt_link.command import FAILED, ConfigFile, complain, run_command
 from tidewatt_router import VERSION
 from tidewatt_router.config import Config, parse_config
@@ -69,7 +70,9 @@ def _read_config(options: argparse.Namespace) -> Config:
 def _run(options: argparse.Namespace) -> int:
     from tidewatt_router.daemon import run  # noqa: PLC0415 - the other commands stay light
 
-    asyncio.run(run(_read_config(options), until_eof=options.until_eof))
+    config = _read_config(options)
+    logs.begin(config.log.format, options.log_level)
+    asyncio.run(run(config, until_eof=options.until_eof))
     return 0
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
+from tidewatt_link.logs import Log
 from tidewatt_router.routes import Backend, Route, backends_of
 from tidewatt_wire.brokers import Credentials, parse_broker_url, wrong_credentials
 from tidewatt_wire.documents import DocumentError, parse_toml
@@ -111,6 +112,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     link: Link = Link()
     state: State = State()
     metrics: Metrics = Metrics()
+    log: Log = Log()
     nginx: Nginx | None = None
     haproxy: Haproxy | None = None
     envoy: Envoy | None = None

@@ -60,6 +60,16 @@ MESSAGES: dict[str, Message] = {
         ],
         vendor_default="15W",
     ),
+    "birth_with_metrics": Birth(
+        device="roof-5",
+        session="5e56",
+        epoch="e90d",
+        at_ms=1_763_700_000_000,
+        version="0.1.0",
+        board="orin-nano-super",
+        control="enforce",
+        metrics="[fd00::5]:9750",
+    ),
     "report": Report(
         device="roof-3",
         session="5e55",

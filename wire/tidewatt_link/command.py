@@ -4,7 +4,6 @@ Exit codes: 0 done, 1 it failed while working, 2 the command line or a file is w
 """
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from tidewatt_link import logs
 from tidewatt_wire.documents import decode_text, environment_overrides, to_toml
 
 FAILED, WRONG = 1, 2
@@ -33,9 +33,7 @@ def run_command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None
     The parser gives --log-level, and a `command` that takes the options and returns the exit code.
     """
     options = parser.parse_args(arguments)
-    logging.basicConfig(
-        level=options.log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    logs.begin("console", options.log_level)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         sys.exit(command(options))

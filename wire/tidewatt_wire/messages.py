@@ -45,6 +45,9 @@ RefusalCode = Literal[
 ]  # fmt: skip
 
 
+#: A host name or an address and a port, and nothing else: who scrapes it adds the path.
+METRICS_PATTERN = r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$"
+
 AlertKind = Literal["budget", "anomaly", "sleep"]
 AlertSeverity = Literal["warning", "critical"]
 AlertState = Literal["firing", "acknowledged", "recovered"]
@@ -159,6 +162,10 @@ class Birth(Message, frozen=True, kw_only=True):
     points: list[OperatingPoint] = []
     vendor_default: str | None = None
     capabilities: list[Capability] = []
+    metrics: Annotated[str, msgspec.Meta(max_length=300, pattern=METRICS_PATTERN)] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )
+    """host:port of its Prometheus page, as others reach it; absent: it has none for others."""
 
 
 class Report(Message, frozen=True, kw_only=True):

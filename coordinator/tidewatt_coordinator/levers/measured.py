@@ -8,6 +8,7 @@ from typing import TypeVar
 from prometheus_client.core import CounterMetricFamily, Metric
 
 from tidewatt_coordinator.levers.driver import Context, Driver, Order, Probe, Recommendation, Setting
+from tidewatt_coordinator.observing.tracing import span
 
 T = TypeVar("T")
 
@@ -49,7 +50,8 @@ class Measured:
     def _count(self, call: str, what: Callable[[], T]) -> T:
         begun_s, result = self._now_s(), "ok"
         try:
-            return what()
+            with span(f"{self.name}.{call}", driver=self.name):
+                return what()
         except BaseException as error:
             result = type(error).__name__
             raise

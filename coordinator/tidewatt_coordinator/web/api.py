@@ -9,6 +9,8 @@ from fastapi import APIRouter, FastAPI, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from tidewatt_coordinator import VERSION
+from tidewatt_coordinator.observing.http import Measured, Requests
+from tidewatt_coordinator.observing.tracing import Traced
 from tidewatt_coordinator.web import page
 from tidewatt_coordinator.web.models import FleetNow
 
@@ -28,6 +30,8 @@ def build(fleet_now: Callable[[], FleetNow], registry: CollectorRegistry, *more:
     app = FastAPI(title="Tidewatt coordinator", version=VERSION, docs_url="/docs", redoc_url=None)
     for routes in (page.routes, *more):
         app.include_router(routes)
+    app.add_middleware(Traced)
+    app.add_middleware(Measured, requests=Requests(registry))
     current = kept_for_a_while(fleet_now)
 
     @app.get("/healthz")

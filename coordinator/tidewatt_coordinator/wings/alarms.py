@@ -11,6 +11,9 @@ from tidewatt_coordinator.alerts.telling import Telling, tellers
 from tidewatt_coordinator.alerts.wakewatch import WakeWatch
 from tidewatt_coordinator.alerts.watch import Watch
 from tidewatt_coordinator.budgets.outlook import FORECAST
+from tidewatt_coordinator.observing.database import DatabaseMetrics
+from tidewatt_coordinator.observing.health import HealthMetrics
+from tidewatt_coordinator.observing.rest import router as discovery_router
 from tidewatt_coordinator.wings.ground import Ground
 
 
@@ -19,6 +22,7 @@ class Alarms:
 
     def __init__(self, ground: Ground) -> None:
         config, connection, engine = ground.config, ground.connection, ground.engine
+        self._ground, self._database = ground, DatabaseMetrics(ground.ledger.engine)
         book = AlertBook(ground.ledger.engine, ground.name)
         self.costs = Watch(book, ground.ledger.engine, config, ground.clock, engine.may_publish, FORECAST)
         self.waking = WakeWatch(
@@ -40,8 +44,11 @@ class Alarms:
 
     def collectors(self) -> Iterator[Collector]:
         """Its metrics."""
+        ground = self._ground
         yield AlertMetrics(self.costs, self.telling)
+        yield HealthMetrics(ground.ingest, ground.fleet, ground.now_ms)
+        yield self._database
 
     def routers(self) -> Iterator[APIRouter]:
-        """None of its own."""
-        return iter(())
+        """Its part of the REST API."""
+        yield discovery_router(self._ground.name, self._ground.fleet, self._ground.now_ms)

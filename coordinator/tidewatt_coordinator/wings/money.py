@@ -8,6 +8,7 @@ from prometheus_client.registry import Collector
 from tidewatt_coordinator.budgets.rest import router as budget_router
 from tidewatt_coordinator.costs.imports import Imports
 from tidewatt_coordinator.electricity.settling import Settling
+from tidewatt_coordinator.observing.spending import Spending
 from tidewatt_coordinator.proposals.rest import router as proposals_router
 from tidewatt_coordinator.proposals.wheel import Wheel
 from tidewatt_coordinator.questions.answers import Answers
@@ -29,6 +30,7 @@ class Money:
         self.reports = Sending(ledger, config, ground.clock, ground.engine.may_publish)
         self.answers = Answers(ledger, ground.name, config.costs.bill, now_ms)
         self.levers = Wheel(config, ledger, self.answers, ground.engine.lease, now_ms)
+        self.spending = Spending(self.answers)
         self._ground = ground
 
     def works(self) -> Iterator[tuple[str, Coroutine[object, object, None]]]:
@@ -37,10 +39,12 @@ class Money:
         yield "imports of costs", self.imports.run()
         yield "reports", self.reports.run()
         yield "levers", self.levers.run()
+        yield "days' cost", self.spending.run()
 
     def collectors(self) -> Iterator[Collector]:
         """Its metrics."""
         yield self.levers
+        yield self.spending
 
     def routers(self) -> Iterator[APIRouter]:
         """Its part of the REST API."""
