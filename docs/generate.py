@@ -1,5 +1,5 @@
 """Documents made from the product itself: boards.md from the recordings, metrics.md from the collectors,
-reference.md from a simulation, asyncapi.json and schemas/ from the wire.
+reference.md from a simulation, asyncapi.json and schemas/ from the wire, Grafana's pages from dashboards.py.
 
 python docs/generate.py          write them
 python docs/generate.py --check  exit code 1 if one of them is not what it would write
@@ -18,6 +18,8 @@ from pathlib import Path
 import httpx
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from dashboards import DASHBOARDS
+from grafana import dashboard_json
 from prometheus_client import Metric
 
 from tidewatt_agent.config import Board as AgentBoard
@@ -121,8 +123,7 @@ JetPack 6 and 7 bring.
 METRICS_HEAD = """# Metrics
 
 Base units, one prefix; `_total` only on counters, ratios 0 to 1. A quantity that was not measured is
-an absent series, never a zero. Both pages also carry Prometheus' own `process_*` (the agent's) or
-`python_*` families.
+an absent series, never a zero. Every page also carries Prometheus' own `process_*` families.
 """
 
 #: A sample with everything that any board shows, so that every family has a series.
@@ -156,6 +157,8 @@ def main() -> None:
     makers["docs/asyncapi.json"] = lambda: _json(asyncapi())
     for name, kind in MESSAGES.items():
         makers[f"docs/schemas/{name}.json"] = functools.partial(_schema, kind)
+    for board in DASHBOARDS:
+        makers[f"packaging/grafana/dashboards/{board.uid}.json"] = functools.partial(dashboard_json, board)
     stale = []
     for name, make in makers.items():
         text, file = make(), ROOT / name
@@ -394,7 +397,7 @@ def _coordinator_families() -> Iterator[Metric]:
             yield from coordinator.metrics.collect()
             for wing in coordinator.wings:
                 for collector in wing.collectors():
-                    yield from collector.collect()
+                    yield from (one for one in collector.collect() if one.name.startswith("tidewatt"))
             yield from DoorMetrics({"enrolled": 1}).collect()
         finally:
             coordinator.ledger.close()

@@ -180,8 +180,12 @@ class Fleet:
         """The fleet's time."""
         return DAY_MS + round((time.monotonic() - self._origin_s) * SPEED * 1000)
 
+    def port(self, name: str) -> int:
+        """Of a coordinator's or an agent's page, also before it runs."""
+        return self._ports.setdefault(name, free_port())
+
     def coordinator(self, name: str = "east") -> Process:
-        port = self._ports.setdefault(name, free_port())
+        port = self.port(name)
         document = {
             "coordinator": {"fleet": FLEET, "name": name, "listen": f"127.0.0.1:{port}", "lease_s": LEASE_S},
             "broker": {"url": self.broker.url},
@@ -195,10 +199,11 @@ class Fleet:
         config = self._write(f"{name}.toml", document)
         return self._start(name, "tidewatt_coordinator", ["serve", "--config", str(config)])
 
-    def agent(self, device: str, role: str = "plain") -> Process:
+    def agent(self, device: str, role: str = "plain", load: str = "") -> Process:
+        """`load`: the URL of the page where an application counts its requests."""
         state = self.folder / device
         state.mkdir(exist_ok=True)
-        port = self._ports.setdefault(device, free_port())
+        port = self.port(device)
         document = {
             "agent": {"fleet": FLEET, "device": device, "report_s": 6.0},
             "labels": {"role": role},
@@ -207,7 +212,8 @@ class Fleet:
             "tegrastats": {"command": ["no-such-program"]},
             "link": {"broker": self.broker.url, "policy_keys": [self.key.trusted.public]},
             "spool": {"replay_per_s": 500.0},
-            "metrics": {"listen": f"127.0.0.1:{port}"},
+            "load": [{"url": load}] if load else [],
+            "metrics": {"listen": f"127.0.0.1:{port}", "address": f"127.0.0.1:{port}"},
             "state": {"folder": str(state)},
             "journal": {"path": str(state / "journal.jsonl")},
             "clock": self._clock,

@@ -34,16 +34,16 @@ def forecast_families(foresight: Foresight | None) -> Iterator[Metric]:
         "Share of the peaks at or below their p90, six hours",
         foresight.coverage,
     )
+    peak = GaugeMetricFamily(
+        "tidewatt_forecast_peak_requests_per_second",
+        "The highest minute to come",
+        labels=["minutes", "quantile"],
+    )
     if forecast:
-        peak = GaugeMetricFamily(
-            "tidewatt_forecast_peak_requests_per_second",
-            "The highest minute to come",
-            labels=["minutes", "quantile"],
-        )
         for minutes, row in (("3", forecast.soon), ("15", forecast.later)):
             for quantile, rps in zip(QUANTILES, row, strict=True):
                 peak.add_metric([minutes, quantile], rps)
-        yield peak
+    yield peak
 
 
 def _optional(name: str, text: str, value: float | None) -> Iterator[Metric]:

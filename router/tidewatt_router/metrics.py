@@ -52,9 +52,11 @@ class RouterMetrics(Collector):
         if self._link:
             text = "1 while the broker is connected"
             yield GaugeMetricFamily("tidewatt_router_connected", text, self._link.connected)
+            text = "When the certificate that is shown to the broker ends, in Unix seconds"
+            ends = GaugeMetricFamily("tidewatt_router_certificate_ends_timestamp_seconds", text)
             if (ends_s := self._link.certificate_ends_s) is not None:
-                text = "When the certificate that is shown to the broker ends, in Unix seconds"
-                yield GaugeMetricFamily("tidewatt_router_certificate_ends_timestamp_seconds", text, ends_s)
+                ends.add_metric([], ends_s)
+            yield ends
 
     def _table_families(self) -> Iterator[Metric]:
         refused = CounterMetricFamily("tidewatt_router_refusals", "Tables refused", labels=["code"])

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -43,11 +44,17 @@ NOW_MS = 1_763_700_000_000
 
 
 def birth(device: str, metrics: str = "", **labels: str) -> Birth:
-    more = {"metrics": metrics} if metrics else {}
     return Birth(
-        device=device, session="s", epoch="e", at_ms=1, version="0.1", board="b", control="observe",
-        labels=labels, **more,
-    )  # fmt: skip
+        device=device,
+        session="s",
+        epoch="e",
+        at_ms=1,
+        version="0.1",
+        board="b",
+        control="observe",
+        labels=labels,
+        metrics=metrics or msgspec.UNSET,
+    )
 
 
 def report(device: str = "d1", seq: int = 1) -> bytes:

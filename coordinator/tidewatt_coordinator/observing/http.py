@@ -22,7 +22,8 @@ class Requests:
     """The metrics of one application."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        disable_created_metrics()  # a series more for each, which Prometheus has no use for
+        # A series more for each, which Prometheus has no use for.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.served = Counter(
             "tidewatt_http_requests", "Requests answered", ["method", "route", "code"], registry=registry
         )

@@ -5,12 +5,15 @@ Nothing here is imported from OpenTelemetry before an endpoint is configured.
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tidewatt_coordinator import VERSION
 from tidewatt_coordinator.observing.settings import Tracing
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 #: Seconds that the last spans may take on their way out.
 GOODBYE_S = 2.0
@@ -18,14 +21,7 @@ GOODBYE_S = 2.0
 FAILED = 500
 
 
-class Spans(Protocol):
-    """What begins spans: OpenTelemetry's tracer, or a test's."""
-
-    def start_as_current_span(self, name: str, **more: Any) -> Any:
-        """A context in which the span is the current one."""
-
-
-_spans: Spans | None = None
+_spans: "Tracer | None" = None
 
 
 class TracingError(ValueError):
@@ -70,7 +66,7 @@ def exporting(config: Tracing) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def tracing(spans: Spans) -> Iterator[None]:
+def tracing(spans: "Tracer") -> Iterator[None]:
     """Begin spans with these while the context lasts."""
     global _spans  # noqa: PLW0603 - one process, one exporter: as logging has it
     _spans = spans

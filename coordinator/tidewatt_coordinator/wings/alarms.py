@@ -3,6 +3,7 @@
 from collections.abc import Coroutine, Iterator
 
 from fastapi import APIRouter
+from prometheus_client import ProcessCollector
 from prometheus_client.registry import Collector
 
 from tidewatt_coordinator.alerts.metrics import AlertMetrics
@@ -48,6 +49,7 @@ class Alarms:
         yield AlertMetrics(self.costs, self.telling)
         yield HealthMetrics(ground.ingest, ground.fleet, ground.now_ms)
         yield self._database
+        yield ProcessCollector(registry=None)
 
     def routers(self) -> Iterator[APIRouter]:
         """Its part of the REST API."""
