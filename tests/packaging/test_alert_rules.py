@@ -51,7 +51,7 @@ def test_promtool_tries_every_alert_quiet_and_firing() -> None:
         [promtool(), "test", "rules", *files], capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    quiet, firing = set(), set()
+    quiet, firing = set[str](), set[str]()
     for group in (group for name in TESTS for group in read(name)["tests"]):
         for one in group["alert_rule_test"]:
             (firing if one.get("exp_alerts") else quiet).add(one["alertname"])
