@@ -184,6 +184,7 @@ class Fleet:
         port = self._ports.setdefault(name, free_port())
         document = {
             "coordinator": {"fleet": FLEET, "name": name, "listen": f"127.0.0.1:{port}", "lease_s": LEASE_S},
+            "access": {"anonymous": "viewer"},
             "broker": {"url": self.broker.url},
             "ledger": {"url": self.url},
             "dispatch": {"stale_after_s": STALE_S},
