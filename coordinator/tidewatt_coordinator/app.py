@@ -23,7 +23,7 @@ from tidewatt_coordinator.metrics import CoordinatorMetrics
 from tidewatt_coordinator.pki.door import Door
 from tidewatt_coordinator.pki.folder import Folder
 from tidewatt_coordinator.pki.issuing import Issuing
-from tidewatt_coordinator.pki.listener import Listener, Server
+from tidewatt_coordinator.pki.listener import Listener
 from tidewatt_coordinator.pki.metrics import DoorMetrics
 from tidewatt_coordinator.pki.register import Register
 from tidewatt_coordinator.presence import Presence
@@ -160,7 +160,7 @@ async def running(
         url = own_broker.url if own_broker else config.broker.url
         coordinator = Coordinator(config, Connection(url, config.broker, setting="broker.url"), progress)
         stack.callback(coordinator.ledger.close)
-        server = Server(served(coordinator.web, config.web))
+        server = served(coordinator.web, config.web)
         door = _door(config, coordinator) if door_socket else None
         serving = [asyncio.create_task(eternal("web", server.serve(sockets=[listener])))]
         if door and door_socket:
