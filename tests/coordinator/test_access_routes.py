@@ -44,7 +44,7 @@ def coordinator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coordinato
         made.fleet.born(
             Birth(
                 device=f"d-{site}", session="s", epoch="e", at_ms=1, version="0", board="b",
-                control="observe",                labels={"site": site}, points={}, vendor_default="25W",
+                control="observe",                labels={"site": site}, points=[], vendor_default="25W",
             ),
             1,
         )  # fmt: skip

@@ -291,7 +291,7 @@ def test_the_command(ledger: Ledger, tmp_path: Path) -> None:
     assert [one["state"] for one in listed] == ["revoked", "good"]
     assert "sha256" not in listed[0]
     assert text not in access("ls")
-    for words, sentence in (
+    for wrong, sentence in (
         (("new", "--role", "root"), "'root' is none of viewer"),
         (("new", "--valid", "1y"), "is not like"),
         (("new", "--valid", "9999d"), "at most 3650d"),
@@ -299,5 +299,5 @@ def test_the_command(ledger: Ledger, tmp_path: Path) -> None:
         (("new", "--name", "\x1b"), "--name"),
         (("revoke", "x"), "there is no key 'x'"),
     ):
-        done = CliRunner().invoke(app, ["access", "key", *words, "--config", str(config)])
-        assert sentence in str(done.exception), words
+        done = CliRunner().invoke(app, ["access", "key", *wrong, "--config", str(config)])
+        assert sentence in str(done.exception), wrong
