@@ -188,6 +188,7 @@ class Fleet:
         port = self.port(name)
         document = {
             "coordinator": {"fleet": FLEET, "name": name, "listen": f"127.0.0.1:{port}", "lease_s": LEASE_S},
+            "access": {"anonymous": "viewer"},
             "broker": {"url": self.broker.url},
             "ledger": {"url": self.url},
             "dispatch": {"stale_after_s": STALE_S},

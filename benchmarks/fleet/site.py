@@ -236,6 +236,7 @@ async def _coordinate(site: Site, stack: contextlib.AsyncExitStack) -> None:
     shown = site.broker.pki.shown("coordinator")
     document = {
         "coordinator": {"fleet": FLEET, "listen": site.listen, "name": "bench"},
+        "access": {"anonymous": "viewer"},
         "broker": {"url": site.broker.url, "ca": shown.ca, "certificate": shown.certificate},
         "dispatch": {"stale_after_s": 3.0 * max(20.0, site.parameters.report_s)},
         "ledger": {"url": f"sqlite:///{site.folder}/ledger.db", "bucket_s": BUCKET_S},

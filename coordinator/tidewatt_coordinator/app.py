@@ -10,11 +10,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from itertools import chain
 
 import sdnotify
-import uvicorn
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from tidewatt_coordinator import broker
+from tidewatt_coordinator.access.first import show_first_key
+from tidewatt_coordinator.access.serving import served
 from tidewatt_coordinator.config import Config, host_port
 from tidewatt_coordinator.energytopic import EnergyTopics
 from tidewatt_coordinator.ledger.account import Account, account
@@ -22,7 +23,7 @@ from tidewatt_coordinator.metrics import CoordinatorMetrics
 from tidewatt_coordinator.pki.door import Door
 from tidewatt_coordinator.pki.folder import Folder
 from tidewatt_coordinator.pki.issuing import Issuing
-from tidewatt_coordinator.pki.listener import Listener, Server
+from tidewatt_coordinator.pki.listener import Listener
 from tidewatt_coordinator.pki.metrics import DoorMetrics
 from tidewatt_coordinator.pki.register import Register
 from tidewatt_coordinator.presence import Presence
@@ -32,6 +33,7 @@ from tidewatt_coordinator.web.models import FleetNow
 from tidewatt_coordinator.web.view import fleet_now
 from tidewatt_coordinator.wings import Wing
 from tidewatt_coordinator.wings.alarms import Alarms
+from tidewatt_coordinator.wings.entry import Entry
 from tidewatt_coordinator.wings.ground import Ground
 from tidewatt_coordinator.wings.money import Money
 from tidewatt_coordinator.wings.traffic import Traffic
@@ -58,6 +60,7 @@ class Coordinator:
         self.clock, self.ledger, self.fleet = ground.clock, ground.ledger, ground.fleet
         self.ingest, self.engine = ground.ingest, ground.engine
         self.traffic, self.money, self.alarms = Traffic(ground), Money(ground), Alarms(ground)
+        self.entry = Entry(ground)
         self.publisher = Publisher(
             connection,
             ground.engine.current,
@@ -83,14 +86,14 @@ class Coordinator:
         for collector in (self.metrics, *chain.from_iterable(wing.collectors() for wing in self.wings)):
             self.registry.register(collector)
         routers = chain.from_iterable(wing.routers() for wing in self.wings)
-        self.web: FastAPI = api.build(self.now, self.registry, *routers)
+        self.web: FastAPI = api.build(self.now, self.registry, self.entry.gate, *routers)
         self._tasks: list[asyncio.Task[None]] = []
         self._own_broker: broker.EmbeddedBroker | None = None
 
     @property
     def wings(self) -> tuple[Wing, ...]:
         """All of them."""
-        return self.traffic, self.money, self.alarms
+        return self.traffic, self.money, self.alarms, self.entry
 
     def works(self) -> Iterator[tuple[str, Coroutine[object, object, None]]]:
         """Every task that should never end, by name, but for the doors'."""
@@ -157,9 +160,7 @@ async def running(
         url = own_broker.url if own_broker else config.broker.url
         coordinator = Coordinator(config, Connection(url, config.broker, setting="broker.url"), progress)
         stack.callback(coordinator.ledger.close)
-        server = Server(
-            uvicorn.Config(coordinator.web, log_level="warning", access_log=False, log_config=None)
-        )
+        server = served(coordinator.web, config.web)
         door = _door(config, coordinator) if door_socket else None
         serving = [asyncio.create_task(eternal("web", server.serve(sockets=[listener])))]
         if door and door_socket:
@@ -211,7 +212,9 @@ async def serve(config: Config) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with running(config) as coordinator:
-        log.info("coordinator on http://%s", config.coordinator.listen)
+        show_first_key(coordinator.entry.keys)
+        scheme = "https" if config.web.tls_certificate else "http"
+        log.info("coordinator on %s://%s", scheme, config.coordinator.listen)
         if not config.broker.url:
             log.warning(
                 "the embedded broker is for laptops and demos only: no TLS, no access control, nothing kept; "

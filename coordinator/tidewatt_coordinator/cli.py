@@ -14,6 +14,7 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidewatt_coordinator import VERSION
+from tidewatt_coordinator.access.cli import app as access_app
 from tidewatt_coordinator.alerts.cli import app as alerts_app
 from tidewatt_coordinator.anomalies.cli import app as anomalies_app
 from tidewatt_coordinator.budgets.cli import app as budget_app
@@ -50,6 +51,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 config_app = typer.Typer(help="Print or validate the configuration.", no_args_is_help=True)
+app.add_typer(access_app, name="access")
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(anomalies_app, name="anomalies")
 app.add_typer(budget_app, name="budget")

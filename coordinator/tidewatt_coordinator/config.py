@@ -5,6 +5,7 @@ from typing import Annotated
 
 import msgspec
 
+from tidewatt_coordinator.access.settings import Access, Web, wrong_access
 from tidewatt_coordinator.alerts.settings import Alerts, wrong_alerts
 from tidewatt_coordinator.anomalies.settings import Anomalies, wrong_anomalies
 from tidewatt_coordinator.budgets.settings import Budget, wrong_budgets
@@ -134,6 +135,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The whole file."""
 
     coordinator: Coordinator = Coordinator()
+    web: Web = msgspec.field(default_factory=Web)
+    access: Access = msgspec.field(default_factory=Access)
     broker: Broker = Broker()
     ledger: Ledger = Ledger()
     dispatch: Dispatch = msgspec.field(default_factory=Dispatch)
@@ -167,13 +170,14 @@ def parse_config(text: str, *, name: str, overrides: dict[str, str] | None = Non
     try:
         check_name(config.coordinator.fleet, "coordinator.fleet")
         check_name(config.coordinator.called, "coordinator.name")
-        host_port(config.coordinator.listen)
+        host, _port = host_port(config.coordinator.listen)
         if config.broker.url:
             url = parse_broker_url(config.broker.url, "broker.url")
             for sentence in wrong_credentials(url, config.broker, "broker"):
                 raise ValueError(sentence)  # noqa: TRY301 - the first is enough
         check_enroll(config.enroll)
         for sentence in (
+            *wrong_access(config.access, config.web, host),
             *wrong_costs(config.costs),
             *wrong_budgets(config.budgets),
             *wrong_anomalies(config.anomalies),

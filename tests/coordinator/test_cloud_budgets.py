@@ -17,6 +17,7 @@ import httpx
 import pytest
 from botocore.validate import ParamValidator
 from fastapi import FastAPI
+from tests.access import acting
 from tests.costing import DAY_MS, OCTOBER_MS, a_charge, aws
 from typer.testing import CliRunner
 
@@ -283,7 +284,9 @@ def test_rest_and_report_show_both(ledger: Ledger) -> None:
     async def ask() -> httpx.Response:
         web = FastAPI()
         web.include_router(router(ledger, config, lambda: NOW_MS))
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(web), base_url="http://x") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(acting(web)), base_url="http://x"
+        ) as client:
             return await client.get("/v1/budgets")
 
     answer = asyncio.run(ask()).json()

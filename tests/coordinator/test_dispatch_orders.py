@@ -9,6 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from msgspec.structs import replace
+from tests.access import acting
 from tests.steered import steering_of
 from tests.world import HandClock
 from typer.testing import CliRunner
@@ -225,7 +226,7 @@ class Browser:
     """Asks the application itself."""
 
     def __init__(self, web: FastAPI) -> None:
-        self._transport = httpx.ASGITransport(web)
+        self._transport = httpx.ASGITransport(acting(web))
 
     def get(self, path: str, params: dict[str, Any] | None = None) -> httpx.Response:
         async def ask() -> httpx.Response:

@@ -7,6 +7,7 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.access import acting
 from tests.hinted import BEGIN_MS, BOARD, USABLE, World
 from tests.steered import steering_of
 from tests.world import HandClock
@@ -159,7 +160,7 @@ async def test_the_plan_is_shown_by_rest_and_by_command(tmp_path: Path) -> None:
     world = World(mode="observe")
     web = FastAPI()
     web.include_router(router(world.planner))
-    client = httpx.AsyncClient(transport=httpx.ASGITransport(web), base_url="http://coordinator")
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(acting(web)), base_url="http://coordinator")
     assert (await client.get("/v1/plan")).json()["detail"] == "there is no plan: none has been made yet"
     world.born("a", "b")
     for _ in range(2):

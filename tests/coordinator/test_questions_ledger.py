@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert
+from tests.access import acting
 from tests.costing import DAY_MS, OCTOBER_MS, a_charge, charges
 from typer.testing import CliRunner
 
@@ -370,7 +371,7 @@ def got(answers: Answers, path: str) -> httpx.Response:
     served.include_router(router(answers))
 
     async def asked() -> httpx.Response:
-        transport = httpx.ASGITransport(served)
+        transport = httpx.ASGITransport(acting(served))
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
             return await client.get(f"/v1/cost/{path}")
 

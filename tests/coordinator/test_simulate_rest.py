@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from tests.access import acting
 
 from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.config import Ledger as LedgerConfig
@@ -23,7 +24,7 @@ class Client:
     def __init__(self, config: Config) -> None:
         web = FastAPI()
         web.include_router(router(config, lambda: NOW_MS))
-        self._transport = httpx.ASGITransport(web)
+        self._transport = httpx.ASGITransport(acting(web))
 
     def ask(self, method: str, path: str, body: object = None) -> httpx.Response:
         async def ask() -> httpx.Response:

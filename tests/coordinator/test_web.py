@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tests.access import acting
 
 from tidewatt_coordinator.app import Coordinator
 from tidewatt_coordinator.config import Config, Ledger
@@ -37,7 +38,7 @@ class Browser:
     """Asks the application itself, without a port."""
 
     def __init__(self, coordinator: Coordinator) -> None:
-        self._transport = httpx.ASGITransport(coordinator.web)
+        self._transport = httpx.ASGITransport(acting(coordinator.web))
 
     def get(self, path: str) -> httpx.Response:
         async def ask() -> httpx.Response:

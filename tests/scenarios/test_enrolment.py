@@ -25,6 +25,8 @@ COORDINATOR = """\
 [coordinator]
 fleet = "f"
 listen = "127.0.0.1:{page}"
+[access]
+metrics = "open"
 [broker]
 url = "{broker}"
 ca = "{pki}/ca.crt"

@@ -38,6 +38,8 @@ COORDINATOR = """
 [coordinator]
 fleet = "f"
 listen = "127.0.0.1:{port}"
+[access]
+anonymous = "viewer"
 [broker]
 url = "{broker}"
 [ledger]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 from fastapi import APIRouter, Response
 
+from tidewatt_coordinator.access.least import VIEWER
 from tidewatt_coordinator.budgets.looking import look, plain
 from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.ledger.store import Ledger
@@ -15,7 +16,7 @@ def router(
     ledger: Ledger, config: Config, now_ms: Callable[[], int], remembered: Remembered | None = None
 ) -> APIRouter:
     """The route /v1/budgets."""
-    routes = APIRouter(tags=["cost"])
+    routes = APIRouter(dependencies=[VIEWER], tags=["cost"])
     kept = remembered or Remembered()
 
     @routes.get("/v1/budgets", response_class=Response)

@@ -19,8 +19,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from tidewatt_coordinator import broker
+from tidewatt_coordinator.access.gate import now_ms
+from tidewatt_coordinator.access.settings import Access, is_loopback
 from tidewatt_coordinator.app import Coordinator, running
-from tidewatt_coordinator.config import Broker, Config, Ledger, Models, PolicyKeys
+from tidewatt_coordinator.config import Broker, Config, Ledger, Models, PolicyKeys, host_port
 from tidewatt_coordinator.config import Coordinator as CoordinatorConfig
 from tidewatt_coordinator.demo import summary
 from tidewatt_coordinator.demo.processes import (
@@ -86,7 +88,9 @@ async def run(options: Options, console: Console) -> bool:
             running(config, progress) as coordinator,
             _children(devices, folder, timebase, port, options, key.trusted.public) as children,
         ):
+            _made, admin = coordinator.entry.keys.make("admin", now_ms(), name="demo", made_by="demo")
             console.print(f"page: http://{options.listen}   Ctrl-C stops", highlight=False)
+            console.print(f"to change something, log in with {admin}", highlight=False, soft_wrap=True)
             await _watch(coordinator, children, options, end_ms, progress, asked_to_stop, console)
             await stop(children[1:])
             await _settle(coordinator, devices)
@@ -119,6 +123,8 @@ def _coordinator_config(options: Options, port: int, folder: Path, timebase: Tim
     tick_s = tick_seconds(options.speed)
     return Config(
         coordinator=CoordinatorConfig(fleet=FLEET, listen=options.listen),
+        # Whoever is on this machine may look; whoever comes from another needs the key.
+        access=Access(anonymous="viewer" if is_loopback(host_port(options.listen)[0]) else "none"),
         broker=Broker(embedded_port=port),
         ledger=Ledger(url=f"sqlite:///{folder / 'ledger.db'}", bucket_s=BUCKET_S),
         dispatch=Dispatch(

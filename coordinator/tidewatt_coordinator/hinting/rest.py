@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel
 
+from tidewatt_coordinator.access.least import VIEWER
 from tidewatt_coordinator.hinting.explaining import explain
 from tidewatt_coordinator.hinting.rounds import Planner
 from tidewatt_coordinator.hinting.shown import Shown
@@ -75,7 +76,7 @@ class PlanExplained(BaseModel):
 
 def router(planner: Planner) -> APIRouter:
     """The routes under /v1/plan."""
-    routes = APIRouter()
+    routes = APIRouter(dependencies=[VIEWER])
 
     def last() -> Shown:
         if planner.last is None:

@@ -70,9 +70,6 @@ class Levers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Base URL of the Prometheus that the queries of [[sla]] ask."""
     prometheus_token_file: str = ""
     """A file with a bearer token, if it wants one."""
-    token_file: str = ""
-    """A file with the bearer token that lets its bearer approve and roll back over REST; empty: nobody
-    can."""
     s3_lifecycle: S3Lifecycle = msgspec.field(default_factory=S3Lifecycle)
     power_policy: PowerPolicy = msgspec.field(default_factory=PowerPolicy)
     cloudfront: CloudFront = msgspec.field(default_factory=CloudFront)

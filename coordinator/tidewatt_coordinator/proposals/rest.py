@@ -1,15 +1,14 @@
-"""Recommendations over REST: what is proposed, why, and what became of it; orders need the token."""
+"""Recommendations over REST: what is proposed, why, and what became of it; orders need an approver."""
 
 import hashlib
-import hmac
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.routing import APIRoute
 
+from tidewatt_coordinator.access.least import APPROVER, OPERATOR, VIEWER
 from tidewatt_coordinator.proposals.desk import Desk
 from tidewatt_coordinator.proposals.problems import Problem, once, problem, sent
 from tidewatt_coordinator.proposals.state import LIVE
@@ -34,7 +33,8 @@ class Apply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     service_id: str
     recommendation_id: str
-    by: str = "REST"
+    by: str = ""
+    """For whom the caller asks, in his own words; he himself is in the journal in any case."""
     without_verdict: bool = False
     """The caller takes it upon himself that the promise is unknown."""
     final: bool = False
@@ -65,7 +65,7 @@ class Told(APIRoute):
 
 def router(desk: Desk) -> APIRouter:
     """The routes under /v1/recommend, /v1/config and /v1/metrics."""
-    routes = APIRouter(route_class=Told, tags=["recommendations"])
+    routes = APIRouter(route_class=Told, dependencies=[VIEWER], tags=["recommendations"])
     _add_reading(routes, desk)
     _add_orders(routes, desk)
     add_metrics(routes, desk)
@@ -73,7 +73,7 @@ def router(desk: Desk) -> APIRouter:
 
 
 def _add_reading(routes: APIRouter, desk: Desk) -> None:
-    @routes.post("/v1/recommend")
+    @routes.post("/v1/recommend", dependencies=[OPERATOR])
     def recommend(body: Sent) -> Response:
         """The proposals that stand now, of one service or of all; drivers look again at their next turn."""
         asked = msgspec.json.decode(body or b"{}", type=Recommend)
@@ -107,43 +107,33 @@ def _add_reading(routes: APIRouter, desk: Desk) -> None:
 
 
 def _add_orders(routes: APIRouter, desk: Desk) -> None:
-    @routes.post("/v1/config/apply")
+    @routes.post("/v1/config/apply", dependencies=[APPROVER])
     def apply(request: Request, body: Sent) -> Response:
         """Approve a proposal: it is applied as soon as limits and the promise allow. If-Match guards it."""
-        _trusted(request, desk)
         asked = msgspec.json.decode(body, type=Apply)
 
         def work() -> Response:
             _fresh(request, _of_service(desk, asked.recommendation_id, asked.service_id))
             said = {"without_verdict": asked.without_verdict, "final": asked.final}
-            kept = desk.approve(asked.recommendation_id, asked.by, **said)
+            kept = desk.approve(asked.recommendation_id, _author(request, asked.by), **said)
             return _one(desk, kept, 202)
 
         return once(desk.store.database, desk.store.fleet, request, body, desk.now_ms(), work)
 
-    @routes.post("/v1/config/rollback/{service_id}/{recommendation_id}")
+    @routes.post("/v1/config/rollback/{service_id}/{recommendation_id}", dependencies=[APPROVER])
     def rollback(request: Request, body: Sent, service_id: str, recommendation_id: str) -> Response:
         """Take a change back, or an approval."""
-        _trusted(request, desk)
 
         def work() -> Response:
             _fresh(request, _of_service(desk, recommendation_id, service_id))
-            return _one(desk, desk.roll_back(recommendation_id, "REST", ""), 202)
+            return _one(desk, desk.roll_back(recommendation_id, _author(request, ""), ""), 202)
 
         return once(desk.store.database, desk.store.fleet, request, body, desk.now_ms(), work)
 
 
-def _trusted(request: Request, desk: Desk) -> None:
-    file = desk.levers.token_file
-    if not file:
-        raise Problem(403, "nobody can order over REST: set levers.token_file, or use `tidewatt recommend`")
-    try:
-        token = Path(file).read_text("utf-8").strip()
-    except OSError as error:
-        raise Problem(503, f"levers.token_file can't be read: {error.strerror}") from error
-    given = request.headers.get("authorization", "")
-    if not token or not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
-        raise Problem(401, "the bearer token is not the configured one")
+def _author(request: Request, said: str) -> str:
+    called = str(request.state.actor.called)
+    return f"{called} for {said}" if said else called
 
 
 def _of_service(desk: Desk, name: str, service: str) -> Kept:

@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, HTTPException, Query
 
+from tidewatt_coordinator.access.least import VIEWER
 from tidewatt_coordinator.costs import days as calendar
 from tidewatt_coordinator.costs.charge import CostError
 from tidewatt_coordinator.costs.days import Window
@@ -97,7 +98,7 @@ class Remembered:
 
 def router(answers: Answers, remembered: Remembered | None = None) -> APIRouter:
     """The routes under /v1/cost. What can't be asked is answered with 422 and the sentence why."""
-    routes = APIRouter(prefix="/v1/cost", tags=["cost"])
+    routes = APIRouter(prefix="/v1/cost", dependencies=[VIEWER], tags=["cost"])
     kept = remembered or Remembered()
     _add_spending(routes, answers, kept)
     _add_reasons(routes, answers, kept)

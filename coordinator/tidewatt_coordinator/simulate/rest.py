@@ -1,4 +1,4 @@
-"""Simulation over REST. It changes nothing, so it needs no token; one at a time, as each takes seconds."""
+"""Simulation over REST. It changes nothing, so a viewer may; one at a time, as each takes seconds."""
 
 import threading
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Depends, Response
 
+from tidewatt_coordinator.access.least import VIEWER
 from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.proposals.problems import Problem, sent
 from tidewatt_coordinator.proposals.rest import Told
@@ -22,7 +23,7 @@ Sent = Annotated[bytes, Depends(sent)]
 
 def router(config: Config, now_ms: Callable[[], int]) -> APIRouter:
     """The routes under /v1/simulate."""
-    routes, busy = APIRouter(route_class=Told, tags=["simulation"]), threading.Lock()
+    routes, busy = APIRouter(route_class=Told, dependencies=[VIEWER], tags=["simulation"]), threading.Lock()
 
     def work(asked: One | Batch) -> list[Outcome | Refused]:
         if not busy.acquire(blocking=False):

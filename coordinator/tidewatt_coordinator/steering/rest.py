@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Response
 
+from tidewatt_coordinator.access.least import VIEWER
 from tidewatt_coordinator.steering.book import Kept
 from tidewatt_coordinator.steering.choosing import NoTable
 from tidewatt_coordinator.steering.explaining import explain
@@ -17,7 +18,7 @@ from tidewatt_wire.codec import encode
 
 def router(steering: Steering) -> APIRouter:
     """The routes under /v1/dispatch. Nothing can be changed here: that is for `tidewatt dispatch`."""
-    routes = APIRouter()
+    routes = APIRouter(dependencies=[VIEWER])
 
     def last() -> Kept:
         if steering.last is None:

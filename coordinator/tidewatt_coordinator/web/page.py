@@ -5,6 +5,8 @@ from importlib import resources
 from fastapi import APIRouter, HTTPException, Response
 from fastapi.responses import HTMLResponse
 
+from tidewatt_coordinator.access.least import OPEN
+
 _FILES = {
     "page.js": "text/javascript",
     "cost.js": "text/javascript",
@@ -12,7 +14,8 @@ _FILES = {
     "icon.svg": "image/svg+xml",
 }
 
-routes = APIRouter()
+#: Open: they are the same for everybody, and the login page needs the style.
+routes = APIRouter(dependencies=[OPEN])
 
 
 @routes.get("/", response_class=HTMLResponse)

@@ -1,5 +1,6 @@
 """What the ledger stores. Made and changed only by the migrations; a test holds the two together."""
 
+from tidewatt_coordinator.ledger.tables.access import access_key, access_login, access_session
 from tidewatt_coordinator.ledger.tables.alarms import alert, alert_delivery
 from tidewatt_coordinator.ledger.tables.columns import NEVER_MS, metadata
 from tidewatt_coordinator.ledger.tables.edge import (
@@ -55,6 +56,9 @@ __all__ = [
     "NEVER_MS",
     "OF_CLOUD",
     "OVER_DAYS",
+    "access_key",
+    "access_login",
+    "access_session",
     "alert",
     "alert_delivery",
     "answered",

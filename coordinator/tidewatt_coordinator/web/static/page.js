@@ -111,6 +111,7 @@ async function poll() {
   const notice = at("connection");
   try {
     const answer = await fetch(`/v1/fleet?limit=${SHOWN}`);
+    if (answer.status === 401) return location.assign("/login");
     if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
     show(await answer.json());
     notice.hidden = true;

@@ -1,0 +1,1 @@
+"""The login page: one HTML file and one style sheet."""
