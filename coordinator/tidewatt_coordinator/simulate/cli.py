@@ -8,7 +8,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from tidewatt_coordinator.alerts.desk import AsJson, as_json, console
+from tidewatt_coordinator.command.printing import AsJson, as_json, console
 from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.prices.cli import On, day_of
@@ -92,7 +92,7 @@ def draw_up(
     config: ConfigFile = DEFAULT_CONFIG,
     boards: Annotated[int, typer.Option(min=0, help="How many boards there are.")] = 0,
 ) -> None:
-    """Print a world drawn up from [dispatch], to be completed; what is missing stands in its comments."""
+    """Print a world drawn up from the dispatch section; what is missing stands in its comments."""
     settings = read_config(config)
     drawn, missing = drawn_up(settings.coordinator.fleet, settings.dispatch, boards)
     for sentence in missing:
