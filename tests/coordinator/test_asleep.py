@@ -1,8 +1,8 @@
 """Time and energy asleep: conserved in any order, kept from all that is measured, and a saving of its own."""
 
+import json
 import random
 from collections.abc import Callable, Iterator
-import json
 from pathlib import Path
 
 import pytest
