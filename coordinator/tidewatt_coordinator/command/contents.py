@@ -15,6 +15,10 @@ COMMANDS = {
     "cost": Entry("questions.cli:app", "What a request costs, and why; what was wasted and what saved."),
     "costs": Entry("costs.cli:app", "What the cloud and the edge cost, and whether that is the bill."),
     "dispatch": Entry("steering.cli:app", "The routing weights: look at them, and hold them for a while."),
+    "doctor": Entry(
+        "doctor.cli:doctor",
+        "Say what keeps the coordinator from its work, and what to do; exit code 1 if anything does.",
+    ),
     "enroll": Entry("pki.cli:app", "Certificates for devices: the fleet's CA, tokens, revocation."),
     "freeze": Entry(
         "proposals.cli:freeze",
@@ -38,9 +42,13 @@ COMMANDS = {
     "serve": Entry("command.running:serve", "Be the coordinator, until stopped."),
     "simulate": Entry("simulate.cli:app", "What a change would cost and keep, on demand as it was."),
     "tariff": Entry("electricity.cli:app", "Electricity tariffs."),
+    "validate": Entry(
+        "gate.cli:validate",
+        "Hold the last hours or days against targets: exit code 0 all kept, 1 one broken, 4 one unknown.",
+    ),
     "train": Entry(
         "command.running:train",
-        "Train a forecasting model from a history of traffic; needs the extra tidewatt-coordinator[train].",
+        "Train a forecasting model from a history of traffic; needs the wheel's extra `train`.",
     ),
     "unfreeze": Entry("proposals.cli:unfreeze", "Let changes go on."),
 }

@@ -88,7 +88,7 @@ def train(
     seed: Annotated[int, typer.Option(help="Of what is left to chance.")] = 0,
     compare: Annotated[bool, typer.Option(help="Fit LightGBM, too, to compare with.")] = True,
 ) -> None:
-    """Train a forecasting model from a history of traffic; needs the extra tidewatt-coordinator[train]."""
+    """Train a forecasting model from a history of traffic; needs the wheel's extra `train`."""
     from tidewatt_coordinator.train.asked import Sources, read_sources  # noqa: PLC0415 - torch is heavy
     from tidewatt_coordinator.train.run import Wanted  # noqa: PLC0415
     from tidewatt_coordinator.train.run import train as train_model  # noqa: PLC0415
