@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import asdict
 from sqlalchemy import create_engine, text
 from tests.ports import free_port
-from tests.secured import SecuredMosquitto
+from tests.secured import SecuredMosquitto, Voice
 from tests.world import Mosquitto
 from typer.testing import CliRunner
 
@@ -99,8 +99,11 @@ def test_keys_and_certificates_that_are_missing(tmp_path: Path, monkeypatch: pyt
 def test_a_broker_that_knows_who_is_who(guarded: SecuredMosquitto) -> None:
     def of(name: str) -> dict[str, str]:
         shown = guarded.pki.shown(name)
-        return levels(broker(Config(broker=Broker(url=guarded.url, **asdict(shown)))))
+        config = Config(coordinator=Coordinator(fleet="f"), broker=Broker(url=guarded.url, **asdict(shown)))
+        return levels(broker(config))
 
-    assert of("coordinator") == {"broker.answers": "ok", "broker.strangers": "ok"}
-    # A device's certificate opens the door, and hears no other device.
-    assert of("device-1")["broker.acl"] == "error"
+    with Voice(guarded, guarded.pki.shown("device-1")) as device:
+        device.say("tidewatt/v1/f/device/device-1/birth", retain=True)
+    assert set(of("coordinator").values()) == {"ok"}
+    # Another device's certificate opens the door, and hears nobody else.
+    assert of("device-2") == {"broker.answers": "ok", "broker.acl": "warning", "broker.strangers": "ok"}

@@ -12,8 +12,8 @@ from tidewatt_link.connection import Connection
 from tidewatt_wire.brokers import BrokerUrl
 from tidewatt_wire.topics import ROOT
 
-#: MQTT's reason codes from here on are refusals.
-REFUSED = 128
+#: What the broker keeps it sends at once.
+LISTEN_S = 0.5
 SECURE = "packaging/mosquitto shows the settings: TLS, certificates, an ACL"
 
 
@@ -29,36 +29,44 @@ def broker(config: Config) -> Iterator[Finding]:
         yield Finding("broker.tls", "warning", why, f"use mqtts://; {SECURE}")
     topic = f"{ROOT}/{config.coordinator.fleet}/device/+/birth"
     try:
-        heard = asyncio.run(_may_hear(ours, topic))
+        heard = asyncio.run(_hears(ours, topic))
     except aiomqtt.MqttError as error:
         yield Finding("broker.answers", "error", str(error), "start it, or set [broker] right")
         return
+    yield Finding("broker.answers", "ok", f"{ours.url} lets us in")
     if heard:
-        yield Finding("broker.answers", "ok", f"{ours.url} lets us in and hear the devices")
+        yield Finding("broker.acl", "ok", "devices are heard there")
     else:
-        remedy = f"the ACL must let this user read {ROOT}/{config.coordinator.fleet}/device/#"
-        yield Finding("broker.acl", "error", f"{ours.url} lets us in, but not hear the devices", remedy)
-    yield _strangers(config, topic)
+        remedy = f"if there are devices, the ACL must let us read {ROOT}/{config.coordinator.fleet}/device/#"
+        yield Finding("broker.acl", "warning", "no device has ever been heard there", remedy)
+    yield _strangers(config, topic, ours_hear=heard)
 
 
-def _strangers(config: Config, topic: str) -> Finding:
+def _strangers(config: Config, topic: str, *, ours_hear: bool) -> Finding:
     shown = config.broker
     stranger = Connection(shown.url, type(shown)(url=shown.url, ca=shown.ca))
     try:
-        heard = asyncio.run(_may_hear(stranger, topic))
+        heard = asyncio.run(_hears(stranger, topic))
     except aiomqtt.MqttError:
         return Finding("broker.strangers", "ok", "who shows neither certificate nor password stays outside")
-    if not heard:
+    if not heard and ours_hear:
         return Finding("broker.strangers", "ok", "who shows nothing gets in, but doesn't hear the devices")
-    here = _is_here(stranger.url)
-    why = "who shows neither certificate nor password hears all devices"
-    return Finding("broker.strangers", "warning" if here else "error", why, SECURE)
+    why = "who shows neither certificate nor password " + ("hears all devices" if heard else "gets in")
+    bad = heard and not _is_here(stranger.url)
+    return Finding("broker.strangers", "error" if bad else "warning", why, SECURE)
 
 
-async def _may_hear(door: Connection, topic: str) -> bool:
+async def _hears(door: Connection, topic: str) -> bool:
+    """Whether one of the births that the broker keeps is heard. Mosquitto takes any subscription, and keeps
+    to itself what its ACL forbids: to be granted one says nothing.
+    """
     async with door.client() as client:
-        codes = await client.subscribe(topic, qos=0)
-    return all(getattr(code, "value", code) < REFUSED for code in codes)
+        await client.subscribe(topic, qos=0)
+        try:
+            await asyncio.wait_for(client.messages.__anext__(), LISTEN_S)
+        except asyncio.TimeoutError:
+            return False
+    return True
 
 
 def _is_here(url: BrokerUrl) -> bool:
