@@ -20,6 +20,7 @@ COMMANDS = {
         "Say what keeps the coordinator from its work, and what to do; exit code 1 if anything does.",
     ),
     "enroll": Entry("pki.cli:app", "Certificates for devices: the fleet's CA, tokens, revocation."),
+    "fleet": Entry("watching.cli:app", "The devices as they stand: list them, look at one, watch them."),
     "freeze": Entry(
         "proposals.cli:freeze",
         "Stop all changes of settings at once, but for those that are being taken back.",
