@@ -54,8 +54,8 @@ def test_every_command_stands_in_the_documentation() -> None:
     page = (ROOT / "docs/cli.md").read_text("utf-8").splitlines()
     for one in EVERY:
         assert f"{'#' * min(len(one.words) + 1, 4)} {one.name}" in page
-    for one in (each for command in EVERY for each in command.parameters):
-        assert any(line.startswith(f"- `{one.typed}`: ") for line in page), one
+    for typed in {each.typed for command in EVERY for each in command.parameters}:
+        assert any(line.startswith(f"- `{typed}`: ") for line in page), typed
 
 
 @pytest.mark.parametrize("command", OURS, ids=lambda one: one.name)

@@ -39,7 +39,8 @@ def lazy_group(entries: Mapping[str, Entry]) -> type[TyperGroup]:
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **options)
             # For listings and suggestions, which need no more than the name and the sentence.
-            self.commands |= {name: TyperCommand(name, help=one.about) for name, one in entries.items()}
+            for name, one in entries.items():
+                self.commands[name] = TyperCommand(name, help=one.about)
 
         def list_commands(self, ctx: Any) -> list[str]:
             return sorted(super().list_commands(ctx))
@@ -47,7 +48,7 @@ def lazy_group(entries: Mapping[str, Entry]) -> type[TyperGroup]:
         def resolve_command(self, ctx: Any, args: list[str]) -> Any:
             """For what is really run, or completed."""
             name, found, rest = super().resolve_command(ctx, args)
-            if name in entries:
+            if name is not None and name in entries:
                 found = entries[name].load(name)
             return name, found, rest
 

@@ -15,7 +15,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from tidewatt_coordinator.command.printing import AsJson, as_json, console
+from tidewatt_coordinator.command.printing import AsJson, as_json, console, working
 from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.costs import days
@@ -112,7 +112,8 @@ def import_costs(
         failed = False
         for one in wanted:
             try:
-                taken = collector.take(one, window, paths or [], fewer=fewer)
+                with working(f"asking {one}"):
+                    taken = collector.take(one, window, paths or [], fewer=fewer)
             except CostError as error:
                 # The others are asked all the same.
                 print(f"tidewatt: {one}: {error}", file=sys.stderr)
