@@ -9,6 +9,7 @@ import aiomqtt
 from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.doctor.finding import Finding
 from tidewatt_link.connection import Connection
+from tidewatt_link.ending import within
 from tidewatt_wire.brokers import BrokerUrl
 from tidewatt_wire.topics import ROOT
 
@@ -63,7 +64,7 @@ async def _hears(door: Connection, topic: str) -> bool:
     async with door.client() as client:
         await client.subscribe(topic, qos=0)
         try:
-            await asyncio.wait_for(client.messages.__anext__(), LISTEN_S)
+            await within(client.messages.__anext__(), LISTEN_S)
         except asyncio.TimeoutError:
             return False
     return True
