@@ -13,7 +13,7 @@ export PIP_ROOT_USER_ACTION = ignore
 unexport PYTHONPATH VIRTUAL_ENV PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-train train check lint lock bench clean docs deb deb-trial system-packages bench-packages
+.PHONY: help run test test-train train check lint lock bench clean docs man deb deb-trial system-packages bench-packages
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z%-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ deb-trial: $(VENV)/.dev ## try the packages in a real systemd and on emulated ar
 
 docs: $(VENV)/.dev ## write the generated documents (boards, metrics, AsyncAPI, JSON Schemas)
 	@$(BIN)/python docs/generate.py
+
+man: $(VENV)/.dev ## write the pages of the manual to build/man
+	@$(BIN)/python docs/generate.py --man
 
 check: $(VENV)/.dev ## lint, format, types, layers, links, generated documents
 	$(BIN)/ruff check

@@ -1,8 +1,10 @@
 """Documents made from the product itself: boards.md from the recordings, metrics.md from the collectors,
-reference.md from a simulation, asyncapi.json and schemas/ from the wire, Grafana's pages from dashboards.py.
+reference.md from a simulation, cli.md and the manual from the command lines, asyncapi.json and schemas/ from
+the wire, Grafana's pages from dashboards.py.
 
 python docs/generate.py          write them
 python docs/generate.py --check  exit code 1 if one of them is not what it would write
+python docs/generate.py --man    write every page of the manual to build/man
 """
 
 import asyncio
@@ -10,16 +12,19 @@ import functools
 import logging
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import httpx
 import msgspec
+from commands import programs
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from dashboards import DASHBOARDS
 from grafana import dashboard_json
+from manual import page as page_of_commands
+from manual import pages
 from prometheus_client import Metric
 
 from tidewatt_agent.config import Board as AgentBoard
@@ -48,6 +53,7 @@ from tidewatt_agent.sysfs.rails import read_rails
 from tidewatt_agent.sysfs.reader import Nodes, find_nodes
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_agent.tegrastats.child import TegrastatsChild
+from tidewatt_coordinator import VERSION
 from tidewatt_coordinator.alerts.episodes import Standing
 from tidewatt_coordinator.alerts.watch import Judged
 from tidewatt_coordinator.app import Coordinator
@@ -106,6 +112,8 @@ from tidewatt_wire.signing import DISPATCH_TYPE, seal, signer
 
 ROOT = Path(__file__).parents[1]
 RECORDINGS = ROOT / "tests/boards"
+#: Pages that the Debian packages bring.
+SHIPPED_PAGES = ("tidewatt-agent.1", "tidewatt-actuator.8", "tidewatt-router.1")
 MADE = "<!-- Made by docs/generate.py (`make docs`); not to be edited by hand. -->"
 
 BOARDS_HEAD = """# Boards
@@ -152,8 +160,16 @@ REPORT = Report(
 def main() -> None:
     """Write the documents, or say which of them are stale."""
     logging.disable()  # what is refused here is refused on purpose
+    typed = programs()
+    manual = dict(pages(typed, ROOT / "packaging/deb/changelog", VERSION))
+    if "--man" in sys.argv:
+        _write_manual(manual)
+        return
     makers: dict[str, Callable[[], str]] = {"docs/boards.md": boards, "docs/metrics.md": metrics}
     makers["docs/reference.md"] = reference_page
+    makers["docs/cli.md"] = lambda: page_of_commands(MADE, typed)
+    for name in SHIPPED_PAGES:
+        makers[f"packaging/deb/{name}"] = functools.partial(manual.__getitem__, name)
     makers["docs/asyncapi.json"] = lambda: _json(asyncapi())
     for name, kind in MESSAGES.items():
         makers[f"docs/schemas/{name}.json"] = functools.partial(_schema, kind)
@@ -170,6 +186,13 @@ def main() -> None:
     for name in stale:
         print(f"{name} is stale: make docs", file=sys.stderr)  # noqa: T201 - a command
     sys.exit(1 if stale else 0)
+
+
+def _write_manual(manual: Mapping[str, str]) -> None:
+    folder = ROOT / "build/man"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in manual.items():
+        (folder / name).write_text(text, "utf-8")
 
 
 def _schema(kind: type[Message]) -> str:

@@ -37,19 +37,25 @@ LONGEST_CAPTURE_MIN = 60.0
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit."""
-    run_command(_parser(), arguments)
+    run_command(command_line(), arguments)
 
 
 def _complain(sentence: str) -> None:
     complain("tidewatt-agent", sentence)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """What may be typed."""
     parser = argparse.ArgumentParser(
         prog="tidewatt-agent", description="The power governor daemon of one Jetson."
     )
     parser.add_argument("--version", action="version", version=f"tidewatt-agent {VERSION}")
-    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    parser.add_argument(
+        "--log-level",
+        default="info",
+        choices=["debug", "info", "warning", "error"],
+        help="what is logged, and what is worse",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="be the agent, until stopped")
@@ -63,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parse.set_defaults(command=_parse)
 
     replay = commands.add_parser("replay", help="decide again from a journal; print each decision")
-    replay.add_argument("journal", type=Path)
+    replay.add_argument("journal", type=Path, help="JSON lines, as agent.journal names the file")
     replay.add_argument(
         "--profile", default="orin-nano-super", help=f"{', '.join(shipped_profiles())}, or a .toml file"
     )

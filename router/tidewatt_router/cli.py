@@ -21,19 +21,25 @@ FILE = ConfigFile("/etc/tidewatt/router.toml", "TIDEWATT_ROUTER")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit."""
-    run_command(_parser(), arguments)
+    run_command(command_line(), arguments)
 
 
 def _complain(sentence: str) -> None:
     complain("tidewatt-router", sentence)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """What may be typed."""
     parser = argparse.ArgumentParser(
         prog="tidewatt-router", description="Has the proxy of this host follow the fleet's routing weights."
     )
     parser.add_argument("--version", action="version", version=f"tidewatt-router {VERSION}")
-    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    parser.add_argument(
+        "--log-level",
+        default="info",
+        choices=["debug", "info", "warning", "error"],
+        help="what is logged, and what is worse",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="be the router, until stopped")

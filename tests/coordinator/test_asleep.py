@@ -1,5 +1,6 @@
 """Time and energy asleep: conserved in any order, kept from all that is measured, and a saving of its own."""
 
+import json
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -152,8 +153,9 @@ def test_the_command_lists_who_slept(tmp_path: Path) -> None:
     ledger.take([report("a", "1", 1, START, 3_600_000, asleep=2 * HOUR_MS)])
     ledger.close()
     assert CliRunner().invoke(app, ask).stdout == "a  2.0 h  1.0 Wh\n"
-    said = CliRunner().invoke(app, [*ask, "--json"]).stdout.splitlines()
-    assert said == ['{"device":"a","asleep_mj":3600000,"asleep_ms":7200000}', '{"saved":null}']
+    said = json.loads(CliRunner().invoke(app, [*ask, "--json"]).stdout)
+    assert said["devices"] == [{"device": "a", "asleep_mj": 3600000, "asleep_ms": 7200000}]
+    assert said["saved"] is None
 
 
 def test_no_board_sleeps_with_more_than_it_can_draw() -> None:

@@ -7,8 +7,9 @@ import typer
 from msgspec.structs import asdict
 from rich.table import Table
 
-from tidewatt_coordinator.alerts.desk import AsJson, as_json, console, desk
+from tidewatt_coordinator.alerts.desk import desk
 from tidewatt_coordinator.alerts.telling import real_time_ms
+from tidewatt_coordinator.command.printing import AsJson, as_json, console
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile
 from tidewatt_coordinator.costs.days import DAY_MS, iso
 

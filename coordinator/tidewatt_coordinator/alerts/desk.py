@@ -1,23 +1,21 @@
 """What the commands on budgets, anomalies and alerts work with."""
 
 import contextlib
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
-import typer
-from rich.console import Console
 
 from tidewatt_coordinator.alerts.store import AlertBook
+from tidewatt_coordinator.command.printing import AsJson, as_json, console
 from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.configfile import read_config
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_wire.clock import Clock
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+#: What commands of other rooms print with, too.
+__all__ = ["AsJson", "Desk", "as_json", "console", "desk"]
 
 
 class Desk(msgspec.Struct, frozen=True):
@@ -42,13 +40,3 @@ def desk(config: Path) -> Iterator[Desk]:
         yield Desk(settings, ledger, Clock(time.monotonic, time.time, settings.clock).now_ms())
     finally:
         ledger.close()
-
-
-def console() -> Console:
-    """Wide where nobody looks: a table in a pipe must not be cut."""
-    return Console() if sys.stdout.isatty() else Console(width=200)
-
-
-def as_json(value: object) -> str:
-    """A value as JSON that people can read, too."""
-    return msgspec.json.format(msgspec.json.encode(value)).decode()

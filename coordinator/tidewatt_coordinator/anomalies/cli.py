@@ -7,9 +7,10 @@ import msgspec
 import typer
 from rich.table import Table
 
-from tidewatt_coordinator.alerts.desk import AsJson, as_json, console, desk
+from tidewatt_coordinator.alerts.desk import desk
 from tidewatt_coordinator.alerts.watch import recent_costs
 from tidewatt_coordinator.anomalies.groups import anomalies, groups, settling_of, terms_of
+from tidewatt_coordinator.command.printing import AsJson, as_json, console
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile
 from tidewatt_coordinator.costs.days import day_of
 

@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from tidewatt_coordinator.alerts.desk import AsJson, as_json, console, desk
+from tidewatt_coordinator.alerts.desk import desk
 from tidewatt_coordinator.budgets.beside import Beside
 from tidewatt_coordinator.budgets.looking import look, plain
 from tidewatt_coordinator.budgets.settings import Budget
 from tidewatt_coordinator.budgets.standing import Standing
+from tidewatt_coordinator.command.printing import AsJson, as_json, console
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.costs.charge import CostError
 from tidewatt_coordinator.costs.days import iso

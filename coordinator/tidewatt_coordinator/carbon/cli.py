@@ -4,11 +4,13 @@ from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Annotated
 
+import msgspec
 import typer
 
 from tidewatt_coordinator.carbon.intensity import HOUR_MS, CarbonError, Emission, emitted
 from tidewatt_coordinator.carbon.static import static_factors
 from tidewatt_coordinator.carbon.store import keep, kept
+from tidewatt_coordinator.command.printing import AsJson, as_json
 from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.electricity.edge import device_hours, known_labels
@@ -23,9 +25,12 @@ Hours = Annotated[int, typer.Option(min=1, max=24 * 400, help="How many hours ba
 
 
 @app.command()
-def zones() -> None:
+def zones(json: AsJson = False) -> None:
     """List the shipped zones with their yearly averages: zone, g/kWh, year."""
     factors = static_factors()
+    if json:
+        print(as_json(list(factors.values())))
+        return
     for factor in factors.values():
         print(f"{factor.zone}  {factor.grams_per_kwh:4}  {factor.year}")
     print(f"{len(factors)} zones, averages: {next(iter(factors.values())).source}")
@@ -57,7 +62,9 @@ def fetch(
 
 
 @app.command()
-def show(hours: Hours = 24, until: Until = "", config: ConfigFile = DEFAULT_CONFIG) -> None:
+def show(
+    hours: Hours = 24, until: Until = "", config: ConfigFile = DEFAULT_CONFIG, json: AsJson = False
+) -> None:
     """Show what each site's energy emitted: by the average, and by the marginal where it is known."""
     settings = read_config(config)
     until_ms = _until_ms(until) // HOUR_MS * HOUR_MS
@@ -71,26 +78,47 @@ def show(hours: Hours = 24, until: Until = "", config: ConfigFile = DEFAULT_CONF
         for row in device_hours(ledger, from_ms, until_ms):
             hours_of = energy.setdefault(labels.get(row.device, {}).get(SITE, ""), {})
             hours_of[row.hour_ms] = hours_of.get(row.hour_ms, 0) + row.energy_mj
-        for site, used in sorted(energy.items()):
-            zone = zones_of.get(site, "")
-            if not zone:
-                print(f"{site or '(no site)'}: no carbon_zone")
-                continue
-            average = emitted(
-                used,
-                kept(ledger.engine, zone, "average", from_ms, until_ms),
-                "average",
-                static_factors().get(zone),
-            )
-            marginal = emitted(used, kept(ledger.engine, zone, "marginal", from_ms, until_ms), "marginal")
-            told = f"{_told(average, used)}; {_told(marginal, used)}"
-            print(f"{site or '(no site)'}: {zone}: {told}")
+        rows = [
+            _emitted(ledger, site, zones_of.get(site, ""), used, from_ms, until_ms)
+            for site, used in sorted(energy.items())
+        ]
     finally:
         ledger.close()
+    if json:
+        print(as_json(rows))
+        return
+    for one in rows:
+        name, told = one.site or "(no site)", "no carbon_zone"
+        if one.average and one.marginal:
+            told = f"{one.zone}: {_told(one.average, one.energy_mj)}; {_told(one.marginal, one.energy_mj)}"
+        print(f"{name}: {told}")
 
 
-def _told(emission: Emission, used: dict[int, int]) -> str:
-    energy = sum(used.values())
+class _Row(msgspec.Struct, frozen=True):
+    site: str
+    zone: str
+    energy_mj: int
+    average: Emission | None = None
+    marginal: Emission | None = None
+
+
+def _emitted(ledger: Ledger, site: str, zone: str, used: dict[int, int], from_ms: int, until_ms: int) -> _Row:
+    """What a site's energy by hour emitted; without a zone nobody knows."""
+    energy_mj = sum(used.values())
+    if not zone:
+        return _Row(site, zone, energy_mj)
+    average = kept(ledger.engine, zone, "average", from_ms, until_ms)
+    marginal = kept(ledger.engine, zone, "marginal", from_ms, until_ms)
+    return _Row(
+        site,
+        zone,
+        energy_mj,
+        emitted(used, average, "average", static_factors().get(zone)),
+        emitted(used, marginal, "marginal"),
+    )
+
+
+def _told(emission: Emission, energy: int) -> str:
     known = energy - emission.unknown_mj
     if not known:
         return f"{emission.kind} unknown"

@@ -8,6 +8,7 @@ import msgspec
 import typer
 
 from tidewatt_coordinator.chaos.spot import Game, Outcome, play, wrong_order
+from tidewatt_coordinator.command.printing import AsJson, as_json
 from tidewatt_coordinator.configfile import read_config
 from tidewatt_coordinator.prices.files import load_book
 from tidewatt_coordinator.prices.worked import instances
@@ -40,10 +41,8 @@ def spot(
     start_s: Annotated[int, typer.Option(min=0, help="Until a replacement serves.")] = 90,
     bearable: Annotated[float, typer.Option(min=0, max=1, help="Error rate; above it, exit 1.")] = 0.001,
     seed: Annotated[int, typer.Option(help="Of which warnings are missed.")] = 1,
-    config: Annotated[
-        Path | None, typer.Option(help="The coordinator's TOML file, for its [prices].")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    config: Annotated[Path | None, typer.Option(help="The coordinator's TOML file, for its prices.")] = None,
+    json: AsJson = False,
 ) -> None:
     """Interrupt simulated spot nodes for an hour: error rate, drain time, cost. Nothing real is touched."""
     book = load_book(read_config(config).prices.folder if config else "")
@@ -68,7 +67,7 @@ def spot(
     if json:
         more = {"error_rate": found.error_rate, "slowest_drain_s": found.slowest_drain_s}
         said = {"game": game, "outcome": msgspec.to_builtins(found) | more, "wrong": wrong_order(game)}
-        print(msgspec.json.format(msgspec.json.encode(said)).decode())
+        print(as_json(said))
     else:
         _tell(game, found)
     if found.error_rate > bearable:

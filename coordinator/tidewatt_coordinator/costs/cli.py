@@ -13,9 +13,9 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from tidewatt_coordinator.command.printing import AsJson, as_json, console, working
 from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.costs import days
@@ -39,7 +39,6 @@ app = typer.Typer(
     help="What the cloud and the edge cost, and whether that is the bill.", no_args_is_help=True
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Month = Annotated[str, typer.Option(help="A month of UTC such as 2026-10; default: the present one.")]
 From = Annotated[str, typer.Option("--from", help="First day (UTC) such as 2026-10-01; instead of --month.")]
 Until = Annotated[str, typer.Option("--until", help="The day (UTC) after the last one.")]
@@ -113,7 +112,8 @@ def import_costs(
         failed = False
         for one in wanted:
             try:
-                taken = collector.take(one, window, paths or [], fewer=fewer)
+                with working(f"asking {one}"):
+                    taken = collector.take(one, window, paths or [], fewer=fewer)
             except CostError as error:
                 # The others are asked all the same.
                 print(f"tidewatt: {one}: {error}", file=sys.stderr)
@@ -146,7 +146,7 @@ def list_costs(
         by = list(dict.fromkeys(by or ["service"]))
         shares = _of_bill(desk, window, by) if of_bill else attribute(desk.charges(window, source), by)
     if json:
-        _print_json(shares)
+        print(as_json(shares))
     elif shares:
         _print_shares(shares, by)
     else:
@@ -164,7 +164,7 @@ def sources(config: ConfigFile = DEFAULT_CONFIG, json: AsJson = False) -> None:
         imports = standings(desk.ledger)
     if json:
         told = {"bill": desk.settings.bill, "configured": on, "held": held, "cost_explorer_calls": calls}
-        _print_json({**told, "imports": list(imports.values())})
+        print(as_json({**told, "imports": list(imports.values())}))
         return
     table = Table("source", "counts", "configured", "charges", "from", "until", "last asked", "currency")
     for name in dict.fromkeys([*SOURCES, *(one.source for one in held)]):
@@ -177,7 +177,7 @@ def sources(config: ConfigFile = DEFAULT_CONFIG, json: AsJson = False) -> None:
         if not mine:
             charges = "-" if name == AWS_BUDGETS else "0"  # it tells of budgets: see `tidewatt budget status`
             table.add_row(name, counts, state, charges, "", "", "", "")
-    _console().print(table)
+    console().print(table)
     most = desk.settings.cost_explorer.calls_a_day
     for stands in imports.values():
         when = f"last succeeded {days.iso(stands.succeeded_ms)}" if stands.succeeded_ms else "never succeeded"
@@ -200,7 +200,7 @@ def reconcile_costs(config: ConfigFile = DEFAULT_CONFIG, month: Month = "", json
             covers={"opencost": settings.opencost.covers, "prometheus": settings.prometheus.covers},
         )
     if json:
-        _print_json(lines)
+        print(as_json(lines))
     elif lines:
         _print_lines(lines)
     else:
@@ -282,7 +282,7 @@ def _print_shares(shares: Sequence[Share], by: Sequence[str]) -> None:
             table.add_row(*share.key, f"{one:,}", f"{other:,}", str(share.charges))
         sums = (f"{total(billed):,} {currency}", f"{total(effective):,} {currency}")
         table.add_row("total", *("" for _ in by[1:]), *sums, str(sum(share.charges for share in mine)))
-    _console().print(table)
+    console().print(table)
 
 
 def _print_lines(lines: Sequence[Line]) -> None:
@@ -302,18 +302,9 @@ def _print_lines(lines: Sequence[Line]) -> None:
             *money,
             percent,
         )
-    _console().print(table)
+    console().print(table)
 
 
 def _print_nothing(window: Window) -> None:
     first, end = days.day_of(window.start_ms), days.day_of(window.end_ms)
     print(f"the ledger has no charges from {first} to {end}: `tidewatt costs sources` shows what there is")
-
-
-def _console() -> Console:
-    # Wide where nobody looks: a table in a pipe must not be cut.
-    return Console() if sys.stdout.isatty() else Console(width=200)
-
-
-def _print_json(value: object) -> None:
-    print(msgspec.json.format(msgspec.json.encode(value)).decode())

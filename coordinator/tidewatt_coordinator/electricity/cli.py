@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from tidewatt_coordinator.command.printing import AsJson, as_json
 from tidewatt_coordinator.electricity.dayahead import midnight_ms
 from tidewatt_coordinator.electricity.files import load_clockwork
 
@@ -25,6 +26,7 @@ def check(file: File = None) -> None:
 def show(
     file: File = None,
     day: Annotated[str, typer.Option(help="YYYY-MM-DD by the tariff's clock; default: today.")] = "",
+    json: AsJson = False,
 ) -> None:
     """Show the prices of a day: from when, for how many minutes, per kWh, and why."""
     clockwork = load_clockwork(str(file or ""))
@@ -33,7 +35,11 @@ def show(
     except ValueError as error:
         raise ValueError(f"--day {day!r} is not a day like 2026-11-21") from error
     start, end = (midnight_ms(one, clockwork.zone) for one in (local, local + timedelta(days=1)))
-    for rate in clockwork.rates(start, end):
+    rates = clockwork.rates(start, end)
+    if json:
+        print(as_json({"currency": clockwork.tariff.currency, "rates": list(rates)}))
+        return
+    for rate in rates:
         at = datetime.fromtimestamp(rate.start_ms / 1000, timezone.utc).astimezone(clockwork.zone)
         length = (rate.end_ms - rate.start_ms) // 60_000
         price = f"{rate.price_per_kwh:f} {clockwork.tariff.currency}"

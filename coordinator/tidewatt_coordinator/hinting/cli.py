@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from tidewatt_coordinator.alerts.desk import AsJson, as_json, console, desk
+from tidewatt_coordinator.alerts.desk import desk
+from tidewatt_coordinator.command.printing import AsJson, as_json, console
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile
 from tidewatt_coordinator.hinting.book import PlanBook
 from tidewatt_coordinator.hinting.explaining import explain
@@ -53,13 +54,14 @@ def explain_plan(
     device: Annotated[str, typer.Argument(help="Only what concerns this device.")] = "",
     config: ConfigFile = DEFAULT_CONFIG,
     most: Annotated[int, typer.Option(min=1, help="Devices of each group to tell of.")] = 20,
+    json: AsJson = False,
 ) -> None:
     """Say why the plan is as it is."""
     shown, _ = _last(config)
     if device and device not in {one.device for one in shown.devices}:
         raise ValueError(f"device {device!r} is not in the plan; `tidewatt plan show` lists who is")
-    for sentence in explain(shown, device, most):
-        print(sentence)
+    sentences = list(explain(shown, device, most))
+    print(as_json(sentences) if json else "\n".join(sentences))
 
 
 def _last(config: ConfigFile) -> tuple[Shown, int]:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from tidewatt_coordinator.command.printing import AsJson, as_json
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.keys.folder import KeyFolder
 
@@ -23,9 +24,12 @@ def new(config: ConfigFile = DEFAULT_CONFIG) -> None:
 
 
 @app.command("list")
-def list_keys(config: ConfigFile = DEFAULT_CONFIG) -> None:
+def list_keys(config: ConfigFile = DEFAULT_CONFIG, json: AsJson = False) -> None:
     """List the keys, retired ones too: id, public half, day it was made or retired, what it does."""
     listed = _folder(config).listed()
+    if json:
+        print(as_json(listed))
+        return
     if not listed:
         print("there is no key; `tidewatt keys new` makes the first")
     for key in listed:

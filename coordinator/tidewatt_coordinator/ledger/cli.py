@@ -9,12 +9,12 @@ from typing import Annotated
 import msgspec
 import typer
 
+from tidewatt_coordinator.command.printing import AsJson, as_json
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_wire.units import watt_hours
 
 app = typer.Typer(help="What the ledger keeps.", no_args_is_help=True)
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 
 @app.command("quarantine")
@@ -22,19 +22,19 @@ def quarantine(
     config: ConfigFile = DEFAULT_CONFIG,
     device: Annotated[str, typer.Option(help="This device's only.")] = "",
     most: Annotated[int, typer.Option(min=1, max=100_000, help="So many at the most.")] = 100,
-    as_json: AsJson = False,
+    json: AsJson = False,
 ) -> None:
     """List the reports that can't be true, newest first, with the reason."""
     from tidewatt_coordinator.ledger.intake import in_quarantine  # noqa: PLC0415 - other commands start fast
 
     with _opened(config) as ledger:
         found = in_quarantine(ledger, device, most)
+    if json:
+        print(as_json(found))
+        return
     for one in found:
-        if as_json:
-            print(msgspec.json.encode(one).decode())
-        else:
-            print(f"{_moment(one.came_ms)}  {one.device}  {one.code}: {one.reason}")
-    if not found and not as_json:
+        print(f"{_moment(one.came_ms)}  {one.device}  {one.code}: {one.reason}")
+    if not found:
         print("nothing is in quarantine")
 
 
@@ -59,25 +59,22 @@ def group(
 
 
 @app.command("asleep")
-def asleep(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+def asleep(config: ConfigFile = DEFAULT_CONFIG, json: AsJson = False) -> None:
     """List the time and energy asleep by device, and what modes and sleep saved the fleet; all estimates."""
     from tidewatt_coordinator.ledger.compared import sums_by_name  # noqa: PLC0415
     from tidewatt_coordinator.ledger.saved import saved  # noqa: PLC0415
 
     with _opened(config) as ledger:
         devices, found = ledger.asleep(), saved(sums_by_name(ledger))
+    if json:
+        slept = [
+            {"device": name, "asleep_mj": one.energy_mj, "asleep_ms": one.ms} for name, one in devices.items()
+        ]
+        print(as_json({"devices": slept, "saved": found}))
+        return
     for device, one in devices.items():
-        if as_json:
-            print(
-                msgspec.json.encode(
-                    {"device": device, "asleep_mj": one.energy_mj, "asleep_ms": one.ms}
-                ).decode()
-            )
-        else:
-            print(f"{device}  {one.ms / 3_600_000:.1f} h  {watt_hours(one.energy_mj):.1f} Wh")
-    if as_json:
-        print(msgspec.json.encode({"saved": found}).decode())
-    elif not devices:
+        print(f"{device}  {one.ms / 3_600_000:.1f} h  {watt_hours(one.energy_mj):.1f} Wh")
+    if not devices:
         print("no board has slept yet")
     elif found:
         modes, sleep = watt_hours(found.by_modes_mj), watt_hours(found.by_sleep_mj)

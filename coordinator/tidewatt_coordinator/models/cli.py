@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from tidewatt_coordinator.command.printing import AsJson, as_json
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.models.folder import ModelFolder
 
@@ -25,14 +26,21 @@ def add(
 
 
 @app.command("list")
-def list_models(config: ConfigFile = DEFAULT_CONFIG) -> None:
+def list_models(config: ConfigFile = DEFAULT_CONFIG, json: AsJson = False) -> None:
     """List the models that are offered: name, bytes, sha256."""
-    for one in _folder(config).offered():
+    offered = _folder(config).offered()
+    if json:
+        print(as_json([one.model for one in offered]))
+        return
+    for one in offered:
         print(f"{one.model.name}  {one.model.size}  {one.model.sha256}")
 
 
 @app.command()
-def remove(name: str, config: ConfigFile = DEFAULT_CONFIG) -> None:
+def remove(
+    name: Annotated[str, typer.Argument(help="As `tidewatt model list` prints it.")],
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
     """Offer a model no longer. Devices that use it go on; a policy that names it says so in their logs."""
     _folder(config).remove(name)
     print(f"model {name} is offered no longer")

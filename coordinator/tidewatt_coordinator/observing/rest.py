@@ -4,13 +4,14 @@ from collections.abc import Callable
 
 from fastapi import APIRouter
 
+from tidewatt_coordinator.access.least import VIEWER
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.observing.discovery import TargetGroup, target_groups
 
 
 def router(name: str, fleet: Fleet, now_ms: Callable[[], int]) -> APIRouter:
     """The one route."""
-    routes = APIRouter(tags=["discovery"])
+    routes = APIRouter(tags=["discovery"], dependencies=[VIEWER])
 
     @routes.get("/v1/discovery/agents")
     def agents() -> list[TargetGroup]:

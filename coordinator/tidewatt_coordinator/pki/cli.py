@@ -16,6 +16,7 @@ from typing import Annotated, NamedTuple
 import typer
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from tidewatt_coordinator.command.printing import AsJson, as_json
 from tidewatt_coordinator.config import Config, host_port
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.ledger.store import Ledger
@@ -129,9 +130,13 @@ def token(
 
 
 @app.command("list")
-def list_all(config: ConfigFile = DEFAULT_CONFIG) -> None:
+def list_all(config: ConfigFile = DEFAULT_CONFIG, json: AsJson = False) -> None:
     """List certificates, and tokens that are still good."""
     with _desk(config) as desk:
+        if json:
+            held = {"certificates": desk.register.issued(), "tokens": desk.register.open_tokens(desk.now_ms)}
+            print(as_json(held))
+            return
         for one in desk.register.issued():
             if one.revoked_ms is not None:
                 state = f"revoked {at(one.revoked_ms):%Y-%m-%d %H:%M}"

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tidewatt_coordinator.command.printing import AsJson, as_json
 from tidewatt_coordinator.configfile import read_config
 from tidewatt_coordinator.prices.book import Price, PriceBook, PriceError, PriceTable
 from tidewatt_coordinator.prices.elsewhere import compare, pays_back_months
@@ -15,7 +16,7 @@ from tidewatt_coordinator.prices.files import load_book
 app = typer.Typer(help="The price book: dated tables of what cloud services cost.", no_args_is_help=True)
 
 PricesConfig = Annotated[
-    Path | None, typer.Option("--config", help="The coordinator's TOML file, for its [prices].")
+    Path | None, typer.Option("--config", help="The coordinator's TOML file, for its prices.")
 ]
 Folder = Annotated[str, typer.Option(help="Your own tables; default: prices.folder of the configuration.")]
 On = Annotated[str, typer.Option(help="The day whose prices to use, YYYY-MM-DD; default: today.")]
@@ -24,9 +25,12 @@ WORN = 1
 
 
 @app.command("list")
-def list_tables(config: PricesConfig = None, folder: Folder = "") -> None:
+def list_tables(config: PricesConfig = None, folder: Folder = "", json: AsJson = False) -> None:
     """List the tables: name, date, currency, prices, grade, whose, source."""
     book, _ = _book(config, folder)
+    if json:
+        print(as_json([_facts(table, book) for table in book.tables]))
+        return
     for table in book.tables:
         whose = "own" if table in book.own else "shipped"
         facts = f"{table.date}  {table.currency}  {len(table.price):5}  {table.grade:10}  {whose:7}"
@@ -35,13 +39,14 @@ def list_tables(config: PricesConfig = None, folder: Folder = "") -> None:
 
 @app.command()
 def show(
-    table: str,
+    table: Annotated[str, typer.Argument(help="As `tidewatt prices list` prints it.")],
     item: Annotated[str, typer.Argument(help="One item only.")] = "",
     region: Annotated[str, typer.Option(help="One region only.")] = "",
     quantity: Annotated[str, typer.Option(help="What this many units a month cost.")] = "",
     on: On = "",
     config: PricesConfig = None,
     folder: Folder = "",
+    json: AsJson = False,
 ) -> None:
     """Show a table's prices, or what a quantity of one item costs and what one more unit would."""
     book, _ = _book(config, folder)
@@ -53,6 +58,10 @@ def show(
         amount = _number(quantity)
         cost, more = found.price.cost(amount), found.price.marginal(amount)
         unit, currency = found.price.unit, found.table.currency
+        if json:
+            said = {"quantity": amount, "unit": unit, "cost": cost, "one_more": more, "currency": currency}
+            print(as_json(said | {"table": found.table.name, "date": found.table.date}))
+            return
         print(f"{amount} {unit}: {cost.normalize():f} {currency}; one more: {more.normalize():f} {currency}")
         print(f"{found.table.name} of {found.table.date}: {found.table.source}")
         return
@@ -61,6 +70,9 @@ def show(
     if not prices:
         book.find(table, item, region, on=day)  # says what there is
         raise PriceError(f"{table} has no prices in {region!r}")
+    if json:
+        print(as_json(_facts(chosen, book) | {"prices": prices}))
+        return
     print(f"{chosen.name} of {chosen.date}, {chosen.currency}, {chosen.grade}: {chosen.source}")
     for one in prices:
         print(f"  {one.item}  {one.region or 'everywhere'}  {_terms(one)}")
@@ -102,6 +114,7 @@ def compare_clouds(
     on: On = "",
     config: PricesConfig = None,
     folder: Folder = "",
+    json: AsJson = False,
 ) -> None:
     """Price the same machines at other providers, on demand: a comparison, nothing more."""
     book, _ = _book(config, folder)
@@ -120,6 +133,9 @@ def compare_clouds(
         stored_gb=_number(stored_gb),
         any_architecture=any_architecture,
     )
+    if json:
+        print(as_json(found))
+        return
     for each in found:
         machines = ", ".join(f"{one.machines} {one.machine} for {one.count} {one.kind}" for one in each.nodes)
         months = pays_back_months(each)
@@ -129,6 +145,11 @@ def compare_clouds(
         print(f"  {machines}; transfer {each.egress_there:,.2f}, aws {each.egress_here:,.2f}")
         back = f", paid back in {months} months" if months is not None else ", never paid back"
         print(f"  moving out {each.moving:,.2f} once{back}")
+
+
+def _facts(table: PriceTable, book: PriceBook) -> dict[str, object]:
+    facts = {name: getattr(table, name) for name in ("name", "date", "currency", "grade", "source")}
+    return facts | {"count": len(table.price), "whose": "own" if table in book.own else "shipped"}
 
 
 def _replaced(table: PriceTable, book: PriceBook, day: date) -> bool:

@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from tidewatt_coordinator.alerts.desk import AsJson, as_json, console, desk
+from tidewatt_coordinator.alerts.desk import desk
+from tidewatt_coordinator.command.printing import AsJson, as_json, console
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile
 from tidewatt_coordinator.proposals.desk import Desk
 from tidewatt_coordinator.proposals.state import LIVE
@@ -120,7 +121,7 @@ def rollback(name: Name, config: ConfigFile = DEFAULT_CONFIG, by: By = "", why: 
 def history(
     name: Annotated[str, typer.Argument(help="Of this one only.")] = "",
     config: ConfigFile = DEFAULT_CONFIG,
-    most: Annotated[int, typer.Option(min=1, max=100_000)] = 50,
+    most: Annotated[int, typer.Option(min=1, max=100_000, help="Events, the newest first.")] = 50,
     json: AsJson = False,
 ) -> None:
     """Show what became of proposals, the newest first: who, when, why."""

@@ -6,9 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
+from tidewatt_coordinator.command.printing import as_json
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.costs import days as calendar
 from tidewatt_coordinator.costs.charge import CostError, amount, currency_code
@@ -62,7 +62,7 @@ def list_changes(
     with _changes(config) as changes:
         found = changes.all()
     if json:
-        print(msgspec.json.format(msgspec.json.encode(found)).decode())
+        print(as_json(found))
         return
     for one in found:
         undone = "" if one.undone_ms is None else f", taken back {calendar.day_of(one.undone_ms)}"

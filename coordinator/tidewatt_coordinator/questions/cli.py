@@ -4,18 +4,16 @@ They need no running coordinator.
 """
 
 import contextlib
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from tidewatt_coordinator.command.printing import AsJson, as_json, console
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.costs import days as calendar
 from tidewatt_coordinator.costs.attribution import rounded
@@ -34,7 +32,6 @@ app = typer.Typer(help="What a request costs, and why; what was wasted and what 
 app.add_typer(change_app, name="change")
 app.command()(tags)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON: exact amounts, units in the names.")]
 Days = Annotated[int, typer.Option(min=1, max=400, help="Whole days (UTC) back from the last one told.")]
 Month = Annotated[str, typer.Option(help="A month of UTC such as 2026-10, instead of --days.")]
 Most = Annotated[int, typer.Option(min=1, help="Rows to show; what is not shown is summed up.")]
@@ -71,7 +68,7 @@ def requests(
         window = _window(answers, days, month)
         found = answers.requests(window, by)
     if json:
-        _print_json(found)
+        print(as_json(found))
         return
     if not found.rows:
         _print_nothing(window)
@@ -110,7 +107,7 @@ def breakdown(
         window = _window(answers, days, month)
         found = answers.breakdown(window, by)
     if json:
-        _print_json(found)
+        print(as_json(found))
         return
     if not found:
         _print_nothing(window)
@@ -142,7 +139,7 @@ def trend(
     with _answers(config) as answers:
         found = answers.trend(by)
     if json:
-        _print_json(found)
+        print(as_json(found))
         return
     if not found.rows:
         print(f"the ledger has no costs from {found.since} to {found.until}: that is missing, not free")
@@ -152,7 +149,7 @@ def trend(
         table.add_row(*one.key, *_moved(one))
     for one in found.totals:
         table.add_row("total", *[""] * (len(by) - 1), *_moved(one))
-    _console().print(table)
+    console().print(table)
     print(f"{found.middle} to {found.until} against {found.since} to {found.middle}, last days excluded")
 
 
@@ -162,7 +159,7 @@ def why(config: ConfigFile = DEFAULT_CONFIG, days: Days = 7, most: Most = 20, js
     with _answers(config) as answers:
         found = answers.why(days)
     if json:
-        _print_json(found)
+        print(as_json(found))
         return
     print(f"{found.middle} to {found.until} against {found.since} to {found.middle}, last days excluded")
     for one in [*found.totals, *found.rows[:most]]:
@@ -182,7 +179,7 @@ def waste(
         window = _window(answers, days, month)
         found = answers.waste(window)
     if json:
-        _print_json(found)
+        print(as_json(found))
         return
     for (kind, currency), money in sorted(summed(found).items()):
         print(f"{kind.replace('_', ' ')}: {_money(money)} {currency}")
@@ -199,7 +196,7 @@ def month_end(config: ConfigFile = DEFAULT_CONFIG, month: Month = "", json: AsJs
         first = calendar.day_of(calendar.month(month, "--month").start_ms) if month else None
         found = answers.month(first)
     if json:
-        _print_json(found)
+        print(as_json(found))
         return
     for one in found:
         low, middle, high = (_money(value) for value in (one.end.low, one.end.middle, one.end.high))
@@ -217,7 +214,7 @@ def savings(config: ConfigFile = DEFAULT_CONFIG, json: AsJson = False) -> None:
     with _answers(config) as answers:
         found = answers.savings()
     if json:
-        _print_json(found)
+        print(as_json(found))
         return
     for one in found:
         print(f"{one.day}  {one.id}  {one.what}: {one.sentence}")
@@ -252,19 +249,10 @@ def _table(names: Sequence[str], numbers: Sequence[str]) -> Table:
 
 
 def _print(table: Table, window: Window) -> None:
-    _console().print(table)
+    console().print(table)
     print(f"{calendar.day_of(window.start_ms)} to {calendar.day_of(window.end_ms)}, the last day excluded")
 
 
 def _print_nothing(window: Window) -> None:
     first, end = calendar.day_of(window.start_ms), calendar.day_of(window.end_ms)
     print(f"the ledger has no costs from {first} to {end}: that is missing, not free")
-
-
-def _console() -> Console:
-    # Wide where nobody looks: a table in a pipe must not be cut.
-    return Console() if sys.stdout.isatty() else Console(width=200)
-
-
-def _print_json(value: object) -> None:
-    print(msgspec.json.format(msgspec.json.encode(value)).decode())

@@ -4,11 +4,10 @@ import contextlib
 import time
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.table import Table
 
-from tidewatt_coordinator.alerts.desk import console
+from tidewatt_coordinator.command.printing import as_json, console
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.costs.days import day_of
 from tidewatt_coordinator.ledger.store import Ledger
@@ -35,7 +34,7 @@ def tags(
     found = tagged(costs, names, [one.values for one in policy])
     first, end = day_of(window.start_ms), day_of(window.end_ms)
     if json:
-        print(msgspec.json.format(msgspec.json.encode(found)).decode())
+        print(as_json(found))
     elif not found:
         print(f"the ledger has no costs from {first} to {end}: that is missing, not free")
     else:

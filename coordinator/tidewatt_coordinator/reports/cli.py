@@ -8,6 +8,7 @@ import msgspec
 import typer
 
 from tidewatt_coordinator.alerts.desk import desk
+from tidewatt_coordinator.command.printing import working
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile
 from tidewatt_coordinator.costs import days as calendar
 from tidewatt_coordinator.costs.charge import CostError
@@ -38,7 +39,8 @@ def report(
             first = calendar.day_of(calendar.month(month, "--month").start_ms)
         facts = gather(at.ledger, at.config, first, at.now_ms)
         file = out or Path(file_name(facts, kind))
-        write(facts, at.ledger, kind, file)
+        with working(f"writing {file}"):
+            write(facts, at.ledger, kind, file)
     said = "there is no data" if facts.empty else "the whole month" if facts.over else "the month so far"
     print(f"{file}: {facts.month}, {said}")
 

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, NoReturn
 
-import msgspec
 import typer
 
+from tidewatt_coordinator.command.printing import AsJson, as_json
 from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.ledger.store import Ledger, LedgerError
@@ -45,7 +45,6 @@ app = typer.Typer(help="Write, roll out and watch the fleet's policy.", no_args_
 DocumentFile = Annotated[str, typer.Argument(metavar="FILE", help="TOML or YAML; -: standard input.")]
 Author = Annotated[str, typer.Option(help="Who asks; default: the login name.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the history.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 class _Desk:
@@ -267,7 +266,7 @@ def _content(read: Read) -> Content:
 
 
 def _print(value: object, told: list[str], *, json: bool) -> None:
-    print(msgspec.json.format(msgspec.json.encode(value)).decode() if json else "\n".join(told))
+    print(as_json(value) if json else "\n".join(told))
 
 
 def _end(error: Exception, code: int) -> NoReturn:

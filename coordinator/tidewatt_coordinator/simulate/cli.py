@@ -8,7 +8,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from tidewatt_coordinator.alerts.desk import AsJson, as_json, console
+from tidewatt_coordinator.command.printing import AsJson, as_json, console, working
 from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.prices.cli import On, day_of
@@ -78,7 +78,8 @@ def run(
     )
     settings = read_config(config) if config else Config()
     demand = from_files(trace, peak) if trace else demand_of(asked.demand, doors(settings, _now_ms), seed)
-    found = answer(asked, demand, equipped(settings, _now_ms))[0]
+    with working("living the demand again"):
+        found = answer(asked, demand, equipped(settings, _now_ms))[0]
     if isinstance(found, Refused):
         raise ValueError(found.error)  # noqa: TRY004 - what was asked for is wrong, not its type
     if json:
@@ -92,7 +93,7 @@ def draw_up(
     config: ConfigFile = DEFAULT_CONFIG,
     boards: Annotated[int, typer.Option(min=0, help="How many boards there are.")] = 0,
 ) -> None:
-    """Print a world drawn up from [dispatch], to be completed; what is missing stands in its comments."""
+    """Print a world drawn up from the dispatch section; what is missing stands in its comments."""
     settings = read_config(config)
     drawn, missing = drawn_up(settings.coordinator.fleet, settings.dispatch, boards)
     for sentence in missing:
@@ -105,7 +106,8 @@ def reference(config: Settings = None, on: On = "", seed: Seed = 13, json: AsJso
     """The reference service from week 13 to week 14, beside the design notes' own table, as Markdown."""
     means, asked = equipped(read_config(config) if config else Config(), _now_ms), shipped()
     day = day_of(on) if on else asked.date
-    story = told(asked, Means(means.book, day, means.profiles), seed=seed)
+    with working("living both weeks"):
+        story = told(asked, Means(means.book, day, means.profiles), seed=seed)
     print(as_json(story) if json else page(story))
 
 

@@ -10,7 +10,8 @@ import msgspec
 import typer
 from rich.table import Table
 
-from tidewatt_coordinator.alerts.desk import AsJson, Desk, as_json, console, desk
+from tidewatt_coordinator.alerts.desk import Desk, desk
+from tidewatt_coordinator.command.printing import AsJson, as_json, console
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile
 from tidewatt_coordinator.dispatch.table import Table as Weights
 from tidewatt_coordinator.steering.book import Book, Kept
@@ -60,6 +61,7 @@ def explain_table(
     config: ConfigFile = DEFAULT_CONFIG,
     name: Annotated[str, typer.Option("--class", help="Only this class.")] = "",
     most: Annotated[int, typer.Option(min=1, help="Backends of each class to tell of.")] = 20,
+    json: AsJson = False,
 ) -> None:
     """Say why the weights are as they are."""
     with desk(config) as at:
@@ -67,12 +69,10 @@ def explain_table(
     names = [one.name for one in kept.facts.classes]
     if name and name not in names:
         raise ValueError(f"there is no class {name!r}; there are: {', '.join(names)}")
-    print(kept.message.reason)
     facts = kept.facts
-    for sentence in explain(
-        kept.table, facts.backends, facts.classes, facts.terms, kept.currency, name, most
-    ):
-        print(sentence)
+    told = explain(kept.table, facts.backends, facts.classes, facts.terms, kept.currency, name, most)
+    sentences = [kept.message.reason, *told]
+    print(as_json(sentences) if json else "\n".join(sentences))
 
 
 @app.command("preview")
@@ -82,6 +82,7 @@ def preview_table(
     rate: Annotated[list[str] | None, typer.Option(help="Suppose CLASS=RPS.")] = None,
     capacity: Annotated[list[str] | None, typer.Option(help="Suppose BACKEND=RPS.")] = None,
     without_orders: Annotated[bool, typer.Option("--without-orders", help="Suppose no orders.")] = False,
+    json: AsJson = False,
 ) -> None:
     """Show what the next table would be, without motion's bound. Changes nothing."""
     changes = Changes(
@@ -96,8 +97,16 @@ def preview_table(
         chosen = preview(kept, changes, valid_s)
     except NoTable as error:
         raise ValueError(f"there would be no table: {error}") from error
-    console().print(_weights(kept.table, chosen.table))
     before, after = kept.table.certificate.cost * HOUR_S, chosen.table.certificate.cost * HOUR_S
+    if json:
+        said = {"currency": kept.currency, "now_per_hour": before, "then_per_hour": after}
+        print(
+            as_json(
+                {**said, "then": chosen.table.weights, "reason": chosen.table.reason, "notes": chosen.notes}
+            )
+        )
+        return
+    console().print(_weights(kept.table, chosen.table))
     print(f"an hour costs {before:.4f} {kept.currency} now, and {after:.4f} then")
     for sentence in [chosen.table.reason, *chosen.notes]:
         print(sentence)

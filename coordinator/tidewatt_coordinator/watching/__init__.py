@@ -1,0 +1,1 @@
+"""`tidewatt fleet`: the devices as they stand, told by the running coordinator."""
