@@ -131,6 +131,12 @@ def test_only_a_trusted_hint_for_this_device_counts() -> None:
     hints.take(seal(encode(hint_of(issued_at_ms=NOW_MS - 1)), [FLEETS_KEY], HINT_TYPE))
     assert hints.at(NOW_MS) == hint_of(), "an older one changes nothing"
     assert hints.at(NOW_MS + 10**9) is None, "it expires"
+    hints.forget()
+    assert hints.at(NOW_MS) is None
+    hints.take(seal(encode(hint_of(issued_at_ms=NOW_MS - 1)), [FLEETS_KEY], HINT_TYPE))
+    assert hints.at(NOW_MS) is None, "an older one is none after a nap either"
+    hints.take(good)
+    assert hints.at(NOW_MS) == hint_of(), "the broker still holds it"
     hints.take(b"")
     assert hints.at(NOW_MS) is None
 
@@ -192,6 +198,8 @@ class World:
         self.application: list[str] = []
         self.deaf = False
         self.word: SleepState | None = None
+        self.hints = Hints("f", "d", lambda: [FLEETS_KEY.trusted])
+        self.retained = seal(encode(hint_of()), [FLEETS_KEY], HINT_TYPE)
         self.counted: list[tuple[float, float | None]] = []
         (folder / "root" / BOOT_ID).parent.mkdir(parents=True, exist_ok=True)
         (folder / "root" / BOOT_ID).write_text("boot")
@@ -214,6 +222,8 @@ class World:
 
     def wake(self, state: Told) -> None:
         self.word, self.connected = state("t"), True
+        if self.retained:  # as at every connection
+            self.hints.take(self.retained)
 
     # The actuator's door.
     async def ready(self) -> Ready:
@@ -240,11 +250,10 @@ class World:
                 after=["sh", "-c", f"echo after >> {self.folder}/hooks"], ready_s=0.1,
             ),
         )  # fmt: skip
-        hints = Hints("f", "d", lambda: [FLEETS_KEY.trusted])
-        hints.take(seal(encode(hint_of()), [FLEETS_KEY], HINT_TYPE))
+        self.hints.take(self.retained)
         door: Any = self
         return Sleeper(
-            config, self.clock, door, self, hints, lambda s, w: self.counted.append((s, w)), lambda: True
+            config, self.clock, door, self, self.hints, lambda s, w: self.counted.append((s, w)), lambda: True
         )
 
 
@@ -288,6 +297,26 @@ async def test_the_way_there_and_back(tmp_path: Path) -> None:
     assert world.word.state == "awake"
     assert world.word.able
     assert not (tmp_path / "nap.json").exists()
+
+
+@pytest.mark.parametrize("taken", [True, False])
+async def test_a_hint_that_was_taken_away_while_it_slept_sends_it_to_sleep_no_more(
+    tmp_path: Path, taken: bool
+) -> None:
+    world = world_of(tmp_path)
+    sleeper = await started(world)
+    longer = hint_of(serve_at_ms=NOW_MS + 10**8, expires_at_ms=NOW_MS + 10**8)
+    world.retained = seal(encode(longer), [FLEETS_KEY], HINT_TYPE)
+    world.hints.take(world.retained)
+    asleep = world.sleep
+
+    async def sleep(for_s: float) -> Slept:
+        world.retained = b"" if taken else world.retained  # by whoever has it woken
+        return await asleep(for_s)
+
+    world.sleep = sleep  # type: ignore[method-assign]
+    await ticks(world, sleeper, 8)
+    assert world.deeds.count("asleep") == (1 if taken else 4)
 
 
 @pytest.mark.parametrize("trouble", ["deaf", "refuses"])
