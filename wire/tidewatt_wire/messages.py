@@ -45,7 +45,7 @@ RefusalCode = Literal[
 ]  # fmt: skip
 
 
-AlertKind = Literal["budget", "anomaly", "sleep"]
+AlertKind = Literal["budget", "anomaly", "sleep", "unwell"]
 AlertSeverity = Literal["warning", "critical"]
 AlertState = Literal["firing", "acknowledged", "recovered"]
 
