@@ -1,16 +1,31 @@
 """Boards that are woken before their alarm: within the minute that asks for more, if they'd hear it."""
 
+import asyncio
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from sqlalchemy import create_engine
 from tests.coordinator.test_hinting_sleep import Night
 from tests.hinted import USABLE
+from tests.sealing import FLEETS_KEY
+from tests.world import until
 
+from tidewatt_agent.config import Agent
+from tidewatt_coordinator.hinting.book import PlanBook
 from tidewatt_coordinator.hinting.calling import SCATTER, Ear
 from tidewatt_coordinator.hinting.napping import TURN_MIN
+from tidewatt_coordinator.hinting.topic import WATCH_S, PlanTopics
+from tidewatt_coordinator.ledger import tables
+from tidewatt_wire.clock import Clock, Timebase
 from tidewatt_wire.messages import Counters, Gauges, Report
 from tidewatt_wire.sleeping import Nap, SleepHint
+from tidewatt_wire.topics import HintTopic
 
 MOST = max(USABLE.values())
 
@@ -134,3 +149,54 @@ def test_the_ear_hears_what_was_counted_and_a_rise_sooner(rows: list[tuple[float
         for index, row in enumerate(rows)
     ]  # fmt: skip
     assert ear.rps(again) >= gauges - SCATTER * gauges**0.5 - 1e-9, "before any counter tells"
+
+
+class Broker:
+    """What is said on which topic."""
+
+    def __init__(self) -> None:
+        self.said: dict[str, bytes] = {}
+
+    async def publish(self, topic: str, payload: bytes, **_more: object) -> None:
+        self.said[topic] = payload
+
+
+async def test_a_rise_has_boards_woken_and_their_hints_taken_away_between_two_plans(tmp_path: Path) -> None:
+    night = Night(*"abcde", wake=True)
+    night.minutes(25, 60.0)
+    clock = Clock(time.monotonic, time.time, Timebase(night.now_ms, time.monotonic(), 10.0))
+    database = create_engine(f"sqlite:///{tmp_path / 'p.db'}")
+    tables.metadata.create_all(database)
+    broker, woken = Broker(), list[str]()
+
+    async def wake(devices: Iterable[str], _why: str) -> int:
+        woken.extend(devices)
+        return len(woken)
+
+    topics = PlanTopics(
+        night.planner, PlanBook(database, "f"), clock, lambda: True, lambda: [FLEETS_KEY], "f",
+        lambda _device: True, wake,
+    )  # fmt: skip
+    client: Any = broker
+    task = asyncio.create_task(topics.keep(client))
+    try:
+        await until(lambda: all(broker.said.get(str(HintTopic("f", name))) for name in night.until_ms))
+        assert not woken
+        for name in sorted(night.up):
+            night.requests[name] += 20 * MOST
+            night.fleet.reported(Report(
+                device=name, session="s", epoch="e", seq=10**10, at_ms=night.now_ms + 10_000,
+                counters=Counters(requests=round(night.requests[name])),
+                gauges=Gauges(point=night.at[name], requests_rps=2 * MOST),
+            ), clock.now_ms())  # fmt: skip
+        await until(lambda: len(set(woken)) == 3)
+        await until(lambda: all(broker.said[str(HintTopic("f", name))] == b"" for name in woken))
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        database.dispose()
+
+
+def test_what_is_seen_is_ordered_within_twenty_seconds() -> None:
+    packet_s = 2.0
+    assert Agent().report_s + WATCH_S + packet_s <= 20.0
