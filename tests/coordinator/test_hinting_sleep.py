@@ -126,7 +126,9 @@ def test_who_is_not_needed_sleeps_with_its_time_to_serve_and_the_floor_and_a_spa
     serve = {one.device: one.serve_ms for one in made.shown.devices if one.point == "asleep"}
     assert set(serve) == set(night.until_ms)
     assert all(serve.values())
+    assert group.assumed_watts == 1.5, "nobody has measured them"
     told = "\n".join(explain(made.shown))
+    assert "  1.5 W of that are assumed: of sleepers that nobody has measured" in told
     assert "3 asleep, the first to serve again in " in told
     assert f"  {min(serve)} sleeps, or is to, and must serve again at " in told
 

@@ -55,6 +55,8 @@ class Planned(msgspec.Struct, frozen=True):
     missing: tuple[str, ...] = ()
     called: frozenset[str] = frozenset()
     watched: Watched | None = None
+    assumed: int = 0
+    """Sleepers whose watts nobody has measured."""
 
 
 def room_of(members: Sequence[Seen], before: float) -> float:
@@ -113,4 +115,7 @@ def _rested(
     group.bed = napping.remembered(group.bed, before, group.state.naps, members, deaf, minute)
     serve_ms = {name: at * MINUTE_MS for name, at in made.serve.items()}
     watched = calling.watched(members, made.watch, rests)
-    return Planned(made.plan, devices, serve_ms, made.missing, calling.called(group.state.naps), watched)
+    guessed = {one.known.name for one in members if not (one.sleep and one.sleep.watts is not None)}
+    assumed = len(guessed & serve_ms.keys())
+    called = calling.called(group.state.naps)
+    return Planned(made.plan, devices, serve_ms, made.missing, called, watched, assumed)

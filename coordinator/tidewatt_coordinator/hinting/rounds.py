@@ -185,7 +185,9 @@ class Planner:
             guarded = self._foretold(group.outlook.ready(minute), len(groups))
             shares = group.state.plan.shares
             made = planned(group, members, guarded, minute, self.settings.spare)
-            shown.append(group_of(name, made.plan, demand_rps, made.serve_ms, made.missing, made.called))
+            shown.append(
+                group_of(name, made.plan, demand_rps, made.serve_ms, made.missing, made.called, made.assumed)
+            )
             follows = {one.known.name: one.obeys for one in members}
             at = {one.name: one.at for one in made.devices}
             rows += devices_of(name, made.plan, at, follows, made.serve_ms)
