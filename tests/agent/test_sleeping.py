@@ -193,6 +193,7 @@ class World:
     def __init__(self, folder: Path, clock: HandClock, life: int = 0) -> None:
         self.folder, self.clock, self.life = folder, clock, life
         self.deeds: list[str] = []
+        self.broker_life = 0
         self.connected = True
         self.refuses = self.late = False
         self.application: list[str] = []
@@ -206,6 +207,9 @@ class World:
 
     def step(self, deed: str) -> None:
         self.life -= 1
+        self.broker_life -= 1
+        if self.broker_life == 0:
+            self.deaf, self.connected = True, False
         if self.life == 0:
             raise Killed
         self.deeds.append(deed)
@@ -221,6 +225,8 @@ class World:
         return not self.deaf
 
     def wake(self, state: Told) -> None:
+        if self.deaf and not self.connected:
+            return  # there is no broker to come back to
         self.word, self.connected = state("t"), True
         if self.retained:  # as at every connection
             self.hints.take(self.retained)
@@ -393,6 +399,23 @@ async def test_killed_at_any_step_the_next_life_tells_the_truth(
         assert after.last.outcome == ("lost" if booted else "woke")
         assert world.word
         assert world.word.state == "awake"
+
+
+@pytest.mark.parametrize("life", range(1, 5))
+async def test_a_broker_that_is_killed_at_any_step_keeps_nobody_asleep(tmp_path: Path, life: int) -> None:
+    world = world_of(tmp_path)
+    sleeper = await started(world)
+    world.broker_life = life
+    await ticks(world, sleeper, 3)
+    slept = "asleep" in world.deeds
+    assert slept == (life > 2), "without a word that was taken nobody sleeps"
+    assert world.deeds.count("awake") == slept
+    assert not sleeper.board.locked()
+    assert NapFile(tmp_path / "nap.json").load() is None
+    assert sleeper.naps == ({"unwell": 1} if slept else {"stayed_awake": 1})
+    found = load(tmp_path / verdict.FILE_NAME)
+    assert found
+    assert found.passed is not slept, "unreached: it can't tell a dead broker from its own dead network"
 
 
 def test_a_nap_s_file_that_is_none_tells_of_a_nap(tmp_path: Path) -> None:
