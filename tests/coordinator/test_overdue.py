@@ -101,7 +101,7 @@ def test_who_woke_unwell_is_an_alert_until_it_may_sleep_again(ledger: Ledger) ->
     why = "disqualified: the health command says no"
 
     def say(**more: object) -> list[tuple[str, str]]:
-        fleet.slumbered(word("awake", "1", **more))
+        fleet.slumbered(word("awake", "1", "a", **more))
         return [(one.name, one.state) for one in watch.look()]
 
     assert say(able=True, last=Nap(began_ms=0, planned_s=540, outcome="woke")) == []

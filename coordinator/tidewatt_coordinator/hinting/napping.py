@@ -127,9 +127,9 @@ def kept_awake(
 
     kept: set[str] = set()
     up = sorted((one for one in members if _stays(state, one)), key=rank)
-    for here in _by_site(members).values():
-        site = here[0].site
-        kept |= {one.known.name for one in [one for one in up if one.site == site][: floor_of(here, spare)]}
+    ready = _by_site(up)
+    for site, here in _by_site(members).items():
+        kept |= {one.known.name for one in ready.get(site, ())[: floor_of(here, spare)]}
     called = {place_of(one.known.birth.labels) for one in up if one.known.name in kept and wakes(one)}
     for one in up:
         where = place_of(one.known.birth.labels)
