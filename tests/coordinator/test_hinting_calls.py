@@ -22,6 +22,7 @@ from tidewatt_coordinator.hinting.calling import SCATTER, Ear
 from tidewatt_coordinator.hinting.napping import TURN_MIN
 from tidewatt_coordinator.hinting.topic import WATCH_S, PlanTopics
 from tidewatt_coordinator.ledger import tables
+from tidewatt_link.ending import ended
 from tidewatt_wire.clock import Clock, Timebase
 from tidewatt_wire.messages import Counters, Gauges, Report
 from tidewatt_wire.sleeping import Nap, SleepHint
@@ -192,8 +193,7 @@ async def test_a_rise_has_boards_woken_and_their_hints_taken_away_between_two_pl
         await until(lambda: len(set(woken)) == 3)
         await until(lambda: all(broker.said[str(HintTopic("f", name))] == b"" for name in woken))
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await ended(task)
         database.dispose()
 
 
