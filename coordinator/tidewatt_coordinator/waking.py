@@ -32,6 +32,9 @@ GOOD_FOR_MS = 30_000
 #: The same board is woken again after so long at the earliest, and so often for one nap.
 AGAIN_MS, MOST_TRIES = 60_000, 3
 
+#: Where a board is: which label says so, and what.
+Place = tuple[str, str]
+
 
 class Tried(msgspec.Struct, frozen=True):
     """How often a nap was to be ended, and when last."""
@@ -46,11 +49,11 @@ def neighbours(labels: Mapping[str, Mapping[str, str]], target: str) -> list[str
 
     Boards that say nothing of where they are have no neighbours. Pure.
     """
-    place = _place(labels.get(target, {}))
+    place = place_of(labels.get(target, {}))
     return sorted(
         name
         for name, mine in labels.items()
-        if name != target and place is not None and _place(mine) == place
+        if name != target and place is not None and place_of(mine) == place
     )
 
 
@@ -61,7 +64,8 @@ def may_try(tried: Tried | None, session: str, now_ms: int) -> bool:
     return tried.tries < MOST_TRIES and now_ms - tried.last_ms >= AGAIN_MS
 
 
-def _place(labels: Mapping[str, str]) -> tuple[str, str] | None:
+def place_of(labels: Mapping[str, str]) -> Place | None:
+    """Within what a broadcast reaches a board, by its labels; None: nobody knows. Pure."""
     for label in (SEGMENT, SITE):
         if labels.get(label):
             return label, labels[label]

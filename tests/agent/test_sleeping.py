@@ -131,6 +131,12 @@ def test_only_a_trusted_hint_for_this_device_counts() -> None:
     hints.take(seal(encode(hint_of(issued_at_ms=NOW_MS - 1)), [FLEETS_KEY], HINT_TYPE))
     assert hints.at(NOW_MS) == hint_of(), "an older one changes nothing"
     assert hints.at(NOW_MS + 10**9) is None, "it expires"
+    hints.forget()
+    assert hints.at(NOW_MS) is None
+    hints.take(seal(encode(hint_of(issued_at_ms=NOW_MS - 1)), [FLEETS_KEY], HINT_TYPE))
+    assert hints.at(NOW_MS) is None, "an older one is none after a nap either"
+    hints.take(good)
+    assert hints.at(NOW_MS) == hint_of(), "the broker still holds it"
     hints.take(b"")
     assert hints.at(NOW_MS) is None
 
@@ -187,17 +193,23 @@ class World:
     def __init__(self, folder: Path, clock: HandClock, life: int = 0) -> None:
         self.folder, self.clock, self.life = folder, clock, life
         self.deeds: list[str] = []
+        self.broker_life = 0
         self.connected = True
         self.refuses = self.late = False
         self.application: list[str] = []
         self.deaf = False
         self.word: SleepState | None = None
+        self.hints = Hints("f", "d", lambda: [FLEETS_KEY.trusted])
+        self.retained = seal(encode(hint_of()), [FLEETS_KEY], HINT_TYPE)
         self.counted: list[tuple[float, float | None]] = []
         (folder / "root" / BOOT_ID).parent.mkdir(parents=True, exist_ok=True)
         (folder / "root" / BOOT_ID).write_text("boot")
 
     def step(self, deed: str) -> None:
         self.life -= 1
+        self.broker_life -= 1
+        if self.broker_life == 0:
+            self.deaf, self.connected = True, False
         if self.life == 0:
             raise Killed
         self.deeds.append(deed)
@@ -213,7 +225,11 @@ class World:
         return not self.deaf
 
     def wake(self, state: Told) -> None:
+        if self.deaf and not self.connected:
+            return  # there is no broker to come back to
         self.word, self.connected = state("t"), True
+        if self.retained:  # as at every connection
+            self.hints.take(self.retained)
 
     # The actuator's door.
     async def ready(self) -> Ready:
@@ -240,11 +256,10 @@ class World:
                 after=["sh", "-c", f"echo after >> {self.folder}/hooks"], ready_s=0.1,
             ),
         )  # fmt: skip
-        hints = Hints("f", "d", lambda: [FLEETS_KEY.trusted])
-        hints.take(seal(encode(hint_of()), [FLEETS_KEY], HINT_TYPE))
+        self.hints.take(self.retained)
         door: Any = self
         return Sleeper(
-            config, self.clock, door, self, hints, lambda s, w: self.counted.append((s, w)), lambda: True
+            config, self.clock, door, self, self.hints, lambda s, w: self.counted.append((s, w)), lambda: True
         )
 
 
@@ -288,6 +303,26 @@ async def test_the_way_there_and_back(tmp_path: Path) -> None:
     assert world.word.state == "awake"
     assert world.word.able
     assert not (tmp_path / "nap.json").exists()
+
+
+@pytest.mark.parametrize("taken", [True, False])
+async def test_a_hint_that_was_taken_away_while_it_slept_sends_it_to_sleep_no_more(
+    tmp_path: Path, taken: bool
+) -> None:
+    world = world_of(tmp_path)
+    sleeper = await started(world)
+    longer = hint_of(serve_at_ms=NOW_MS + 10**8, expires_at_ms=NOW_MS + 10**8)
+    world.retained = seal(encode(longer), [FLEETS_KEY], HINT_TYPE)
+    world.hints.take(world.retained)
+    asleep = world.sleep
+
+    async def sleep(for_s: float) -> Slept:
+        world.retained = b"" if taken else world.retained  # by whoever has it woken
+        return await asleep(for_s)
+
+    world.sleep = sleep  # type: ignore[method-assign]
+    await ticks(world, sleeper, 8)
+    assert world.deeds.count("asleep") == (1 if taken else 4)
 
 
 @pytest.mark.parametrize("trouble", ["deaf", "refuses"])
@@ -364,6 +399,23 @@ async def test_killed_at_any_step_the_next_life_tells_the_truth(
         assert after.last.outcome == ("lost" if booted else "woke")
         assert world.word
         assert world.word.state == "awake"
+
+
+@pytest.mark.parametrize("life", range(1, 5))
+async def test_a_broker_that_is_killed_at_any_step_keeps_nobody_asleep(tmp_path: Path, life: int) -> None:
+    world = world_of(tmp_path)
+    sleeper = await started(world)
+    world.broker_life = life
+    await ticks(world, sleeper, 3)
+    slept = "asleep" in world.deeds
+    assert slept == (life > 2), "without a word that was taken nobody sleeps"
+    assert world.deeds.count("awake") == slept
+    assert not sleeper.board.locked()
+    assert NapFile(tmp_path / "nap.json").load() is None
+    assert sleeper.naps == ({"unwell": 1} if slept else {"stayed_awake": 1})
+    found = load(tmp_path / verdict.FILE_NAME)
+    assert found
+    assert found.passed is not slept, "unreached: it can't tell a dead broker from its own dead network"
 
 
 def test_a_nap_s_file_that_is_none_tells_of_a_nap(tmp_path: Path) -> None:

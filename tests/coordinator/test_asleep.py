@@ -144,6 +144,30 @@ def test_what_sleep_saves_is_told_apart_from_what_modes_save(ledger: Ledger, pro
     assert account(ledger, load_tariff("")) == drawn, "told again is told once"
 
 
+def test_what_nobody_has_measured_asleep_is_assumed_and_said_to_be(
+    ledger: Ledger, profile: BoardProfile
+) -> None:
+    model = DeviceModel(profile.points, profile.vendor_default, 60.0)
+    lean = min(point.idle_watts for point in profile.points)
+    for device, asleep_mj in (("a", 0), ("b", HOUR_MS)):
+        awake = report(device, "1", 1, START, 0, energy_mj=0, **{"7W": 1})
+        slept = report(
+            device, "1", 2, START + HOUR_MS, asleep_mj, energy_mj=0, **{"7W": 1, "asleep": HOUR_MS}
+        )
+        ledger.take([awake, slept])
+    roll_up(ledger)
+    compare_changed(ledger, lambda _: model)
+    parts, drawn = saved(sums_by_name(ledger)), account(ledger, load_tariff(""))
+    assert parts
+    assert (parts.assumed_mj, parts.assumed_ms) == (HOUR_MS // 2, HOUR_MS), "half a watt of the first alone"
+    assert parts.asleep_mj == HOUR_MS // 2 + HOUR_MS
+    assert parts.by_sleep_mj == pytest.approx((2 * lean - 1.5) * HOUR_MS, rel=1e-6)
+    assert drawn.asleep == Asleep(HOUR_MS, 2 * HOUR_MS), "what was counted stays what was counted"
+    assert (drawn.assumed.energy_mj, drawn.assumed.lived_ms) == (parts.assumed_mj, parts.assumed_ms)
+    (said,) = energy_saved(parts)
+    assert said.endswith("Of 1.0 h asleep nobody has measured the watts: 0.5 W are assumed.")
+
+
 def test_the_command_lists_who_slept(tmp_path: Path) -> None:
     file = tmp_path / "c.toml"
     file.write_text(f'[ledger]\nurl = "sqlite:///{tmp_path}/l.db"\n')

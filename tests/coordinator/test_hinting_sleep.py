@@ -32,9 +32,10 @@ class Night(World):
         sites: tuple[str, ...] = ("roof",),
         floor: int = 1,
         foreseer: "Timetable | None" = None,
+        wake: bool = False,
     ) -> None:
         super().__init__(foreseer=foreseer)
-        limits = SleepLimits(longest_nap_s=1800.0, awake_per_site=floor)
+        limits = SleepLimits(longest_nap_s=1800.0, awake_per_site=floor, wake_neighbours=wake)
         rules = [Rule(policy=Policy(sleep=limits))]
         self.policies = PolicySet(fleet="f", revision=1, issued_at_ms=0, rules=rules)
         self.site = {name: sites[index % len(sites)] for index, name in enumerate(names)}
@@ -125,7 +126,9 @@ def test_who_is_not_needed_sleeps_with_its_time_to_serve_and_the_floor_and_a_spa
     serve = {one.device: one.serve_ms for one in made.shown.devices if one.point == "asleep"}
     assert set(serve) == set(night.until_ms)
     assert all(serve.values())
+    assert group.assumed_watts == 1.5, "nobody has measured them"
     told = "\n".join(explain(made.shown))
+    assert "  1.5 W of that are assumed: of sleepers that nobody has measured" in told
     assert "3 asleep, the first to serve again in " in told
     assert f"  {min(serve)} sleeps, or is to, and must serve again at " in told
 
@@ -162,8 +165,8 @@ def test_who_is_not_qualified_or_held_or_forbidden_never_gets_a_hint_to_sleep() 
 
 
 def test_a_surge_calls_those_who_sleep_and_takes_their_hints_away() -> None:
-    night = Night(*"abcde")
-    night.minutes(30, 60.0)
+    night = Night(*"abcde", wake=True)
+    night.minutes(25, 60.0)
     made = night.minutes(1, 2.2 * USABLE["25W"])
     soon_ms = night.now_ms + MINUTE_MS - LEAD_MS
     asleep = {name for name, until_ms in night.until_ms.items() if until_ms > soon_ms}

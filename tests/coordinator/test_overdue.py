@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidewatt_coordinator.alerts.episodes import Standing, changes
-from tidewatt_coordinator.alerts.overdue import MOST_EACH, Sleeper, of_sleepers
+from tidewatt_coordinator.alerts.overdue import MOST_EACH, of_sleepers
 from tidewatt_coordinator.alerts.store import AlertBook
+from tidewatt_coordinator.alerts.troubles import Sleeper
 from tidewatt_coordinator.alerts.wakewatch import KINDS, WakeWatch
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ledger.store import Ledger
@@ -62,9 +63,10 @@ def test_it_is_raised_once_told_to_all_and_over_with_how_it_woke(ledger: Ledger)
     fleet.born(born("2"), now_ms[0])
     nap = Nap(began_ms=0, planned_s=540, outcome="late", detail="it woke 310 s after its alarm")
     fleet.slumbered(word("awake", "2", last=nap))
-    (over,) = after_restart.look()
+    over, unwell = after_restart.look()
     assert over.state == "recovered"
     assert over.summary == "a is back: it woke 310 s after its alarm; it sleeps no more for now"
+    assert (unwell.name, unwell.state) == ("unwell.a", "firing")
     assert after_restart.look() == []
 
 
@@ -89,3 +91,30 @@ def test_everybody_who_is_overdue_is_told_of_and_a_site_is_no_flood(looks: list[
             assert len(own) == min(len(here), MOST_EACH)
             assert (f"sleep-site.{site}" in open_ones) == (len(here) > MOST_EACH)
     assert not open_ones
+
+
+def test_who_woke_unwell_is_an_alert_until_it_may_sleep_again(ledger: Ledger) -> None:
+    fleet, book = Fleet(1_000_000), AlertBook(ledger.engine, "f")
+    watch = WakeWatch(book, fleet, ["mqtt"], lambda: 1, real_ms=lambda: 7)
+    fleet.born(born("1"), 0)
+    nap = Nap(began_ms=0, planned_s=540, outcome="unwell", detail="the health command says no")
+    why = "disqualified: the health command says no"
+
+    def say(**more: object) -> list[tuple[str, str]]:
+        fleet.slumbered(word("awake", "1", "a", **more))
+        return [(one.name, one.state) for one in watch.look()]
+
+    assert say(able=True, last=Nap(began_ms=0, planned_s=540, outcome="woke")) == []
+    assert say(last=nap, why_not=why) == [("unwell.a", "firing")]
+    (alert,) = book.last().values()
+    assert alert.kind == "unwell"
+    assert alert.summary == (
+        "a (site rome) did not wake as it should: the health command says no; "
+        "it sleeps no more until it is qualified again"
+    )
+    assert say(why_not=why) == [], "its agent began anew, and nothing is better"
+    assert WakeWatch(book, fleet, ["mqtt"], lambda: 1, real_ms=lambda: 7).look() == []
+    assert say(able=True) == [("unwell.a", "recovered")]
+    assert say(last=nap, why_not=why) == [("unwell.a", "firing")], "the next time is news again"
+    assert say(why_not="the policy allows no sleep") == [("unwell.a", "recovered")]
+    assert say(why_not=why) == [], "who failed its trial is no alert"

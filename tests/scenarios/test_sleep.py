@@ -213,9 +213,9 @@ class Night:
         except OSError:
             return False
 
-    def alert(self) -> str:
-        """How the alert that the board is overdue stands; empty without one."""
-        told = self._retained(str(AlertTopic("f", "sleep.b1")))
+    def alert(self, kind: str = "sleep") -> str:
+        """How the alert that the board is overdue stands, or another of its own; empty without one."""
+        told = self._retained(str(AlertTopic("f", f"{kind}.b1")))
         return decode(Alert, told).state if told else ""
 
     def counters(self) -> dict[str, Any]:
@@ -355,6 +355,7 @@ def test_one_that_wakes_without_a_network_is_an_alert_and_disqualified(night: Ni
     assert state.why_not == "disqualified: the broker is not reached"
     log = night.folder / "coordinator.log"
     wait_for(lambda: "sleep.b1 recovered" in log.read_text(), "the alert to be over")
+    wait_for(lambda: night.alert("unwell") == "firing", "people to be told that it sleeps no more")
 
 
 def test_a_coordinator_that_is_killed_while_a_board_sleeps_wakes_nobody_later(night: Night) -> None:

@@ -18,6 +18,7 @@ class Hints:
     def __init__(self, fleet: str, device: str, trusted: Callable[[], Sequence[TrustedKey]]) -> None:
         self._fleet, self._device, self._trusted = fleet, device, trusted
         self._last: SleepHint | None = None
+        self._newest_ms = 0
         self.refused = 0
         """Hints that could not be believed."""
 
@@ -29,7 +30,7 @@ class Hints:
     def take(self, payload: bytes) -> None:
         """Take a hint's envelope; why one is refused is logged."""
         if not payload:
-            self._last = None
+            self._last, self._newest_ms = None, 0
             return
         try:
             hint = decode(SleepHint, open_envelope(payload, self._trusted(), HINT_TYPE))
@@ -38,10 +39,16 @@ class Hints:
             return
         if (hint.fleet, hint.device) != (self._fleet, self._device):
             self._refuse(f"it is for device {hint.device!r} of fleet {hint.fleet!r}")
-        elif self._last and hint.issued_at_ms < self._last.issued_at_ms:
-            self._refuse("it is older than the one that stands")
+        elif hint.issued_at_ms < self._newest_ms:
+            self._refuse("it is older than the one before")
         else:
-            self._last = hint
+            self._last, self._newest_ms = hint, hint.issued_at_ms
+
+    def forget(self) -> None:
+        """A nap is over. What the broker still holds comes with the next connection; what was taken away
+        while the board slept doesn't, and must not send it to sleep again.
+        """
+        self._last = None
 
     def at(self, now_ms: int) -> SleepHint | None:
         """The hint that holds at a moment."""

@@ -215,6 +215,7 @@ class Sleeper:
     async def _woke(self, for_s: float, slept: Slept) -> None:
         began_ms = self._began_ms
         step_s = clock_step(began_ms, self._woke_ms, slept.slept_s + slept.awake_s)
+        self.hints.forget()
         self._link.wake(self._state())
         woken = await self._waking(step_s)
         outcome: NapOutcome = "woke_early" if slept.early_s > EARLY_S else "woke"

@@ -1,4 +1,4 @@
-"""The look at who should be awake by now: alerts raised and ended, as those of money are."""
+"""The look at who should be awake by now, and who woke unwell: alerts raised and ended, as those of money."""
 
 import asyncio
 import logging
@@ -7,16 +7,17 @@ from collections.abc import Callable, Sequence
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidewatt_coordinator.alerts.episodes import Standing, changes
-from tidewatt_coordinator.alerts.overdue import Sleeper, of_sleepers
+from tidewatt_coordinator.alerts.overdue import of_sleepers
 from tidewatt_coordinator.alerts.store import AlertBook
 from tidewatt_coordinator.alerts.telling import real_time_ms
+from tidewatt_coordinator.alerts.troubles import Sleeper
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.waking import Waker
 from tidewatt_wire.messages import AlertKind
 
 log = logging.getLogger(__name__)
 
-KINDS: tuple[AlertKind, ...] = ("sleep",)
+KINDS: tuple[AlertKind, ...] = ("sleep", "unwell")
 #: Real seconds between two looks: they are cheap, and somebody has to go there.
 EVERY_S = 2.0
 
@@ -40,7 +41,7 @@ class WakeWatch:
         self._book, self._fleet, self._targets, self._now_ms = book, fleet, targets, now_ms
         self._may, self._has_heard, self._real_ms = may, has_heard, real_ms
         self._failing = False
-        self._quiet = False
+        self._judged: list[Sleeper] | None = None
         self.overdue: list[str] = []
         """Who was overdue at the last look."""
 
@@ -49,7 +50,7 @@ class WakeWatch:
         while True:
             try:
                 if not self._may():
-                    self._quiet = False  # another one looks, and may leave us its alerts
+                    self._judged = None  # another one looks, and may leave us its alerts
                 elif self._has_heard():
                     await asyncio.to_thread(self.look)
                     if self._waker:
@@ -76,12 +77,12 @@ class WakeWatch:
             if device.sleep
         ]
         self.overdue = [one.device for one in sleepers if one.overdue]
-        if not self.overdue and self._quiet:
-            return []  # no database is asked while all sleep well
+        if sleepers == self._judged:
+            return []  # no database is asked while nothing is new
         last = self._book.last()
         found = list(changes(last, of_sleepers(sleepers, last), KINDS, now_ms))
         told = self._book.apply(found, self._targets, now_ms, self._real_ms())
-        self._quiet = not self.overdue
+        self._judged = sleepers
         for one in told:
             log.warning("alert %s %s: %s", one.name, one.state, one.summary)
         return told

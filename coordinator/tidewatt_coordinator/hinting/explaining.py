@@ -16,6 +16,8 @@ def explain(shown: Shown, device: str = "", most: int = 20) -> Iterator[str]:
     for group in shown.groups:
         if not device or group.name in groups:
             yield f"{group.name}: {group.reason}"
+            if group.assumed_watts:
+                yield f"  {group.assumed_watts:g} W of that are assumed: of sleepers that nobody has measured"
             if group.called:
                 yield f"  more is needed than is awake: {', '.join(group.called)} to be woken by a neighbour"
             mine = [one for one in told if one.group == group.name]

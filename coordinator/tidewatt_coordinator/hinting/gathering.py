@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from tidewatt_coordinator.ledger.baselines import ASSUMED_WATTS
 from tidewatt_coordinator.planning.envelopes import Envelope, envelopes_of
 from tidewatt_coordinator.planning.plan import Device
 from tidewatt_coordinator.steering.edge import NOWHERE, Known
@@ -17,8 +18,6 @@ from tidewatt_wire.sleeping import ASLEEP, SleepState
 
 #: The group of a fleet whose proxies choose among all devices.
 WHOLE = "all"
-#: What a board is taken to draw asleep that nobody has measured: assumed, and shown so.
-ASSUMED_WATTS = 0.5
 #: Nobody is there at once.
 LEAST_WAKE_S = 1.0
 

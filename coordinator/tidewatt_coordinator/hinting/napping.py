@@ -6,14 +6,15 @@ overdue. An order is never taken for a nap, and a nap that nobody here ordered i
 """
 
 import math
-from bisect import insort
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from tidewatt_coordinator.hinting.calling import wakes
 from tidewatt_coordinator.hinting.gathering import Seen, envelopes
 from tidewatt_coordinator.planning.envelopes import Envelope
 from tidewatt_coordinator.planning.naps import Nap, NapState, NapTerms, told
+from tidewatt_coordinator.waking import place_of
 from tidewatt_wire.sleeping import SleepState
 
 MINUTE_S, MINUTE_MS = 60.0, 60_000
@@ -22,6 +23,9 @@ GOING_MIN = 4
 #: A board wakes earlier than it must by its slowest resume and this share of it, and seconds on top.
 SLOWER, PATIENCE_S = 1.25, 5.0
 ROUNDING_MS = 500.0
+#: Who has slept for so many minutes more than others takes its turn awake. A turn costs the minute or two in
+#: which both are up, so it comes after many naps: with the longest, after sixteen.
+TURN_MIN = 480
 
 
 #: What a minute has time for: this many of those asked about, times the boards of their group.
@@ -33,8 +37,8 @@ class Bed(msgspec.Struct, frozen=True):
 
     changed: Mapping[str, int] = {}
     """The minute in which a board's order was last changed, or it was last seen asleep."""
-    called: frozenset[str] = frozenset()
-    """Who is to be woken before its alarm, and isn't awake yet."""
+    deaf: frozenset[str] = frozenset()
+    """Who did not hear its last call."""
 
 
 def terms_of(members: Sequence[Seen], spare: int) -> NapTerms:
@@ -64,11 +68,14 @@ def noted(state: NapState, members: Sequence[Seen], minute: int) -> NapState:
             state = told(state, name) if one.sleep and one.sleep.able else state
             continue
         order = naps.get(name, Nap(minute - 1, 0))
+        since = min(order.since, minute - 1)
         if one.status == "overdue":
-            naps[name] = Nap(min(order.since, minute - 1), min(order.serve, minute) or minute)
+            naps[name] = Nap(since, min(order.serve, minute) or minute, order.back)
         elif order.serve <= minute or order.since >= minute:
-            naps[name] = Nap(min(order.since, minute - 1), max(minute + 1, _serves(one.sleep)))
-    return msgspec.structs.replace(state, naps=naps)
+            naps[name] = Nap(since, max(minute + 1, _serves(one.sleep)), order.back)
+    # Who is new has slept as much as who has slept least: turns are counted from now on.
+    fresh = dict.fromkeys((one.known.name for one in members), min(state.slept_min.values(), default=0))
+    return msgspec.structs.replace(state, naps=naps, slept_min=fresh | state.slept_min)
 
 
 def awake(
@@ -84,12 +91,16 @@ def awake(
 
 def _going(state: NapState, bed: Bed, name: str, rests: Mapping[str, Envelope], minute: int) -> bool:
     order = state.naps.get(name)
-    if order is None or name not in rests or name in bed.called or not order.since < minute < order.serve:
+    if order is None or name not in rests or not order.since < minute < order.serve:
+        return False
+    if order.back is not None:  # it was called back, and may have heard that before it went
         return False
     return minute - bed.changed.get(name, order.since) <= GOING_MIN
 
 
-def remembered(bed: Bed, before: NapState, after: NapState, members: Sequence[Seen], minute: int) -> Bed:
+def remembered(
+    bed: Bed, before: NapState, after: NapState, members: Sequence[Seen], deaf: frozenset[str], minute: int
+) -> Bed:
     """What to remember when the orders of this minute are known."""
     changed = {}
     for one in members:
@@ -97,30 +108,59 @@ def remembered(bed: Bed, before: NapState, after: NapState, members: Sequence[Se
         if name in after.naps:
             new = after.naps[name] != before.naps.get(name) or one.status == "asleep"
             changed[name] = minute if new else bed.changed.get(name, minute)
-    down = {one.known.name for one in members if one.status != "online"}
-    return Bed(changed, bed.called & down)
+    return Bed(changed, deaf)
 
 
 def kept_awake(
     state: NapState, members: Sequence[Seen], rests: Mapping[str, Envelope], spare: int
 ) -> frozenset[str]:
-    """Who may not sleep now, so that each site keeps its floor and its spare: first those that may not sleep
-    anyway, those that stand highest, and those that have slept most.
+    """Who may not sleep now, so that each site keeps its floor and its spare, and who sleeps has somebody
+    near to call it: first those that may not sleep anyway, whose turn it is to be awake, those that stand
+    highest, and those that have slept most.
     """
 
-    def rank(one: Seen) -> tuple[bool, float, int, str]:
+    def rank(one: Seen) -> tuple[bool, int, float, int, str]:
         name = one.known.name
         stands = next((there.usable_rps for there in envelopes(one) if there.point == one.point), 0.0)
-        return name in rests, -stands, -state.slept_min.get(name, 0), name
+        slept = state.slept_min.get(name, 0)
+        return name in rests, -(slept // TURN_MIN), -stands, -slept, name
 
     kept: set[str] = set()
+    up = sorted((one for one in members if _stays(state, one)), key=rank)
+    ready = _by_site(up)
+    for site, here in _by_site(members).items():
+        kept |= {one.known.name for one in ready.get(site, ())[: floor_of(here, spare)]}
+    called = {place_of(one.known.birth.labels) for one in up if one.known.name in kept and wakes(one)}
+    for one in up:
+        where = place_of(one.known.birth.labels)
+        if where and where not in called and wakes(one):
+            kept.add(one.known.name)
+            called.add(where)
+    return frozenset(kept)
+
+
+def _stays(state: NapState, one: Seen) -> bool:
+    return one.status == "online" and one.known.name not in state.naps
+
+
+def _by_site(members: Sequence[Seen]) -> dict[str, list[Seen]]:
     sites: dict[str, list[Seen]] = {}
     for one in members:
         sites.setdefault(one.site, []).append(one)
-    for here in sites.values():
-        up = [one for one in here if one.status == "online" and one.known.name not in state.naps]
-        kept |= {one.known.name for one in sorted(up, key=rank)[: floor_of(here, spare)]}
-    return frozenset(kept)
+    return sites
+
+
+def relieved(
+    state: NapState, members: Sequence[Seen], rests: Mapping[str, Envelope], kept: frozenset[str], minute: int
+) -> frozenset[str]:
+    """Whose nap isn't lengthened at its end: others of its site, kept awake, have slept a turn less."""
+    found: set[str] = set()
+    for here in _by_site(members).values():
+        names = {one.known.name for one in here}
+        turns = [state.slept_min.get(name, 0) // TURN_MIN for name in names & kept & rests.keys()]
+        ends = {name for name in names & state.naps.keys() if state.naps[name].serve == minute + 1}
+        found |= {name for name in ends if turns and state.slept_min.get(name, 0) // TURN_MIN > min(turns)}
+    return frozenset(found)
 
 
 def considered(
@@ -149,65 +189,6 @@ def floor_of(here: Sequence[Seen], spare: int) -> int:
     """How many boards of a site stay awake whatever is asked for."""
     limits = [one.known.policy.sleep for one in here]
     return max((one.awake_per_site for one in limits if one), default=1) + spare
-
-
-def calls(
-    state: NapState,
-    members: Sequence[Seen],
-    up: frozenset[str],
-    needs: Sequence[float],
-    minute: int,
-    terms: NapTerms,
-) -> frozenset[str]:
-    """Who must be woken before its alarm, as what is up without the spare doesn't carry what is needed by
-    then: first those whose alarm is next. Only a packet of a neighbour wakes them, which may fail.
-    """
-    found: set[str] = set()
-    sleepers = [
-        one
-        for one in members
-        if one.status == "asleep" and one.known.name in state.naps and one.sleep and one.sleep.mac
-    ]
-    sleepers.sort(key=lambda one: (state.naps[one.known.name].serve, one.known.name))
-    for back in sorted({_back_min(one.sleep) for one in sleepers}) if needs else ():
-        need, then = needs[min(back, len(needs) - 1)], minute + back
-        rooms = sorted(
-            _most(one)
-            for one in members
-            if one.known.name in found or _serves_at(state, up, one.known.name, then)
-        )
-        for one in sleepers:
-            if sum(rooms[: max(0, len(rooms) - terms.spare)]) >= need and len(rooms) >= terms.awake_at_least:
-                break
-            if _back_min(one.sleep) == back and state.naps[one.known.name].serve > then:
-                found.add(one.known.name)
-                insort(rooms, _most(one))
-    return frozenset(found)
-
-
-def with_calls(state: NapState, called: frozenset[str], members: Sequence[Seen], minute: int) -> NapState:
-    """The orders of those who are called end as soon as they can be back."""
-    back = {one.known.name: _back_min(one.sleep) for one in members if one.known.name in called}
-    naps = {
-        name: Nap(order.since, min(order.serve, minute + back[name])) if name in back else order
-        for name, order in state.naps.items()
-    }
-    return msgspec.structs.replace(state, naps=naps)
-
-
-def _serves_at(state: NapState, up: frozenset[str], name: str, minute: int) -> bool:
-    order = state.naps.get(name)
-    if order is None:
-        return name in up
-    return order.serve <= minute or (name in up and order.since > minute)
-
-
-def _most(one: Seen) -> float:
-    return max((there.usable_rps for there in envelopes(one)), default=0.0)
-
-
-def _back_min(told_: SleepState | None) -> int:
-    return max(1, math.ceil(((told_.resume_s if told_ else None) or 0.0) / MINUTE_S))
 
 
 def _serves(told_: SleepState | None) -> int:

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 SHIPPED_NAME = "shipped"
 MINUTE_S = 60
+#: Requests/s by minute, from one on.
+Needs = tuple[float, ...]
 
 
 class Foreseer(Protocol):
@@ -35,10 +37,17 @@ class Foreseer(Protocol):
 class Outlook:
     """One group's. Minutes are those since 1970 UTC."""
 
-    def __init__(self, terms: Terms, floor_rps: float, forecaster: Foreseer | None, zone: str) -> None:
+    def __init__(
+        self, terms: Terms, floor_rps: float, forecaster: Foreseer | None, zone: str, room_rps: float = 0.0
+    ) -> None:
+        """`room_rps`: what all of them serve at their strongest; 0: none of them may sleep."""
         self._guard = DemandGuard(terms, floor_rps)
         self._forecaster, self._zone = forecaster, ZoneInfo(zone)
-        self._minutes = Minutes(NapTerms().tail_quantile, floor_rps)
+        naps = NapTerms()
+        self._sure = Minutes(naps.tail_quantile, floor_rps)
+        self._worth = Minutes(naps.tail_quantile, floor_rps, naps.worth * room_rps or None)
+        self._likely = Minutes(naps.likely_quantile, floor_rps)
+        self._all = (self._sure, self._worth, self._likely) if room_rps else ()
         self.forecast: Forecast | None = None
 
     def came(self, minute: int, rps: float | None) -> None:
@@ -48,16 +57,20 @@ class Outlook:
         if self._forecaster:
             local = datetime.fromtimestamp(minute * MINUTE_S, timezone.utc).astimezone(self._zone)
             self.forecast = self._forecaster.minute(minute, rps, local)
-        if rps is not None:
-            self._minutes.came(minute, rps, self.forecast)
+        for minutes in self._all if rps is not None else ():
+            minutes.came(minute, rps or 0.0, self.forecast)
 
     def ready(self, minute: int) -> Guarded | None:
         """What to be ready for; None where what is known is too old to tell."""
         return self._guard.ready(minute, self.forecast)
 
-    def ahead(self, minute: int) -> tuple[float, ...]:
-        """Requests/s to be ready for in `minute` and in each after it, as far as is known."""
-        return self._minutes.ahead(minute)
+    def ahead(self, minute: int, *, callable_: bool) -> tuple[Needs, Needs | None]:
+        """Requests/s to be ready for in `minute` and in each after it, as far as is known; and what of that
+        is to be carried without the spare, None: all. `callable_`: whether all who may sleep can be called.
+        """
+        if not callable_:
+            return self._sure.ahead(minute), None
+        return self._worth.ahead(minute), self._likely.ahead(minute)
 
 
 def forecasters(model: str) -> Callable[[], Foreseer | None]:

@@ -39,6 +39,8 @@ class PlannedGroup(BaseModel):
     moves: int
     reason: str
     asleep: int
+    assumed_watts: float
+    """The part of `watts` that is assumed, 0.5 W for each sleeper that nobody has measured asleep."""
     called: list[str]
     missing: list[str]
 

@@ -9,11 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
+from tidewatt_coordinator.fleet import Device as Known
 from tidewatt_coordinator.fleet import Fleet
-from tidewatt_coordinator.hinting import gathering, napping
+from tidewatt_coordinator.hinting import gathering
 from tidewatt_coordinator.hinting.asking import Told, enough_for, hints_of, seen_capacities
+from tidewatt_coordinator.hinting.calling import Watched
 from tidewatt_coordinator.hinting.gathering import Seen
+from tidewatt_coordinator.hinting.group import Group, planned, room_of, terms_of
 from tidewatt_coordinator.hinting.metering import Meter
 from tidewatt_coordinator.hinting.napping import Bed
 from tidewatt_coordinator.hinting.nodes import STEP_MIN, Beyond, needs, node_pools
@@ -31,9 +35,7 @@ from tidewatt_coordinator.hinting.shown import (
 )
 from tidewatt_coordinator.planning.demand import Guarded
 from tidewatt_coordinator.planning.nodes import UnsolvedNodes, commit
-from tidewatt_coordinator.planning.plan import Device, Plan, plan
-from tidewatt_coordinator.planning.resting import RestState, plan_rest
-from tidewatt_coordinator.planning.terms import Terms
+from tidewatt_coordinator.planning.resting import RestState
 from tidewatt_coordinator.steering.demand import LEAST_EDGE_SHARE
 from tidewatt_coordinator.steering.pools import Fetched
 from tidewatt_coordinator.steering.readings import Reading
@@ -45,8 +47,6 @@ from tidewatt_wire.messages import PolicySet
 MINUTE_MS = 60_000
 #: A plan tells dispatch nothing any more after so many minutes.
 STANDS_MIN = 3
-#: By so much the plan's margin is above the boards' headroom.
-HAIR = 0.005
 
 
 class NoPlan(Exception):
@@ -63,23 +63,20 @@ class Round(msgspec.Struct, frozen=True):
     """What each device was seen to serve, requests/s."""
     calls: frozenset[str] = frozenset()
     """Who must be woken now, before its alarm."""
+    watched: Mapping[str, Watched] = {}
+    """By group whom to wake at once when more comes in this minute than is planned for."""
 
-
-class _Group(msgspec.Struct):
-    outlook: Outlook
-    terms: Terms
-    state: RestState = RestState()
-    bed: Bed = Bed()
-
-
-class _Planned(msgspec.Struct, frozen=True):
-    """A group's plan, and who sleeps under it."""
-
-    plan: Plan
-    devices: list[Device]
-    serve_ms: Mapping[str, int] = {}
-    missing: tuple[str, ...] = ()
-    called: frozenset[str] = frozenset()
+    def with_calls(self, new: frozenset[str]) -> "Round":
+        """The same when these are called, too: they are told nothing of sleep any more."""
+        hints = {name: hint for name, hint in self.hints.items() if name not in new}
+        groups = [
+            replace(group, called=sorted({*group.called, *new & set(self.watched[group.name].members)}))
+            if group.name in self.watched
+            else group
+            for group in self.shown.groups
+        ]
+        shown = replace(self.shown, groups=groups)
+        return replace(self, shown=shown, hints=hints, calls=self.calls | new)
 
 
 class Planner:
@@ -103,8 +100,8 @@ class Planner:
         """
         self.settings, self._dispatch, self._fleet, self._current = settings, dispatch, fleet, current
         self._power, self._readings, self._edge_share, self._sees = power, readings, edge_share, sees
-        self._terms, self._lock = Terms(), threading.Lock()
-        self._meter, self._groups = Meter(), dict[str, _Group]()
+        self._lock = threading.Lock()
+        self._meter, self._groups = Meter(), dict[str, Group]()
         self._forecaster = foreseers or forecasters(settings.forecast if settings.mode != "off" else "")
         self._capacities: tuple[int, Mapping[str, float]] = (0, {})
         self.last: Round | None = None
@@ -126,6 +123,28 @@ class Planner:
             self.last = self._round(groups, now_ms)
             self.made, self.obstacle = self.made + 1, ""
             return self.last
+
+    def rises(self, now_ms: int) -> frozenset[str]:
+        """Who must be woken at once, as more comes in this minute than its plan is for: none is named twice.
+
+        The round that stands then says so, too. Cheap where nobody sleeps who could be called.
+        """
+        with self._lock:
+            last, new = self.last, frozenset[str]()
+            if last is None or last.shown.minute != now_ms // MINUTE_MS:
+                return new
+            for name, watched in last.watched.items():
+                devices = [self._fleet.devices.get(member) for member in watched.members]
+                reports = [one.report for one in devices if one and one.report and self._is_up(one, now_ms)]
+                new |= self._groups[name].rises(watched, reports, self._share(), now_ms)
+            if new:
+                self.last = last.with_calls(new)
+                counted = self._capacities[1]
+                self._capacities = (last.shown.minute, {name: counted[name] for name in counted.keys() - new})
+            return new
+
+    def _is_up(self, device: Known, now_ms: int) -> bool:
+        return device.status(now_ms, self._fleet.stale_after_ms) == "online"
 
     def capacities(self, now_ms: int) -> Mapping[str, float]:
         """By device what it serves where it is planned and was seen: nothing where boards aren't hinted,
@@ -158,14 +177,17 @@ class Planner:
         beyond: list[Beyond] = []
         counted: dict[str, float] = {}
         calls: frozenset[str] = frozenset()
+        watched: dict[str, Watched] = {}
         for name, members in groups.items():
             group = self._group(name, members)
             demand_rps = gathering.demand_of(members, self._share())
             group.outlook.came(minute - 1, demand_rps)
             guarded = self._foretold(group.outlook.ready(minute), len(groups))
             shares = group.state.plan.shares
-            made = self._planned(group, members, guarded, minute)
-            shown.append(group_of(name, made.plan, demand_rps, made.serve_ms, made.missing, made.called))
+            made = planned(group, members, guarded, minute, self.settings.spare)
+            shown.append(
+                group_of(name, made.plan, demand_rps, made.serve_ms, made.missing, made.called, made.assumed)
+            )
             follows = {one.known.name: one.obeys for one in members}
             at = {one.name: one.at for one in made.devices}
             rows += devices_of(name, made.plan, at, follows, made.serve_ms)
@@ -180,6 +202,7 @@ class Planner:
                 # Who is called may be back in the middle of the minute, and is needed then.
                 counted |= {one: rps for one, rps in capacities.items() if one not in made.called}
                 calls |= made.called
+                watched |= {name: made.watched} if made.watched else {}
         self._groups = {name: self._groups[name] for name in groups}
         hinted = self.settings.mode == "hint" and self._dispatch.backends == "devices"
         self._capacities = (minute, counted if hinted else {})
@@ -189,50 +212,20 @@ class Planner:
             devices=rows, nodes=nodes, nodes_reason=why, currency=self._power.currency,
         )  # fmt: skip
         rates = {one.known.name: one.rps for group in groups.values() for one in group if one.rps is not None}
-        return Round(told_of, hints, frozenset(one.device for one in rows), rates, calls)
+        return Round(told_of, hints, frozenset(one.device for one in rows), rates, calls, watched)
 
-    def _group(self, name: str, members: Sequence[Seen]) -> _Group:
-        group, terms = self._groups.get(name), self._terms_of(members)
+    def _group(self, name: str, members: Sequence[Seen]) -> Group:
+        group = self._groups.get(name)
+        room_rps = room_of(members, group.room_rps if group else 0.0)
+        terms = terms_of(members, room_rps)
         if group is None or group.terms != terms:
-            outlook = Outlook(terms, gathering.floor_rps(members), self._forecaster(), self.settings.zone)
+            floor_rps = gathering.floor_rps(members)
+            outlook = Outlook(terms, floor_rps, self._forecaster(), self.settings.zone, room_rps)
             # Who sleeps goes on sleeping, whatever the terms.
             naps = RestState(naps=group.state.naps) if group else RestState()
-            group = self._groups[name] = _Group(outlook, terms, naps, group.bed if group else Bed())
+            bed = group.bed if group else Bed()
+            group = self._groups[name] = Group(outlook, terms, room_rps, naps, bed)
         return group
-
-    def _planned(
-        self, group: _Group, members: Sequence[Seen], guarded: Guarded | None, minute: int
-    ) -> _Planned:
-        """The plan of a group; with sleep where its policy allows that, or somebody sleeps already."""
-        rests = {one.known.name: how for one in members if (how := gathering.rest_of(one))}
-        if not rests and all(one.status == "online" for one in members):
-            devices = gathering.devices(members, {})
-            after, alone = plan(group.state.plan, devices, guarded, minute, group.terms)
-            group.state = msgspec.structs.replace(group.state, plan=after)
-            return _Planned(alone, devices)
-        terms = napping.terms_of(members, self.settings.spare)
-        before = napping.noted(group.state.naps, members, minute)
-        kept = napping.kept_awake(before, members, rests, self.settings.spare)
-        may = napping.considered(before, rests, kept, minute, len(members))
-        devices = gathering.devices(members, may)
-        up = napping.awake(before, group.bed, members, rests, minute)
-        needs = group.outlook.ahead(minute) if guarded else ()
-        if guarded and needs:
-            needs = (max(guarded.rps, needs[0]), *needs[1:])
-        new = napping.calls(before, members, up, needs, minute, terms)
-        called = (group.bed.called & frozenset(before.naps)) | new
-        state = msgspec.structs.replace(group.state, naps=napping.with_calls(before, new, members, minute))
-        group.state, made = plan_rest(state, devices, up, guarded, needs, minute, group.terms, terms)
-        bed = msgspec.structs.replace(group.bed, called=called)
-        group.bed = napping.remembered(bed, before, group.state.naps, members, minute)
-        serve_ms = {name: at * MINUTE_MS for name, at in made.serve.items()}
-        return _Planned(made.plan, devices, serve_ms, made.missing, group.bed.called)
-
-    def _terms_of(self, members: Sequence[Seen]) -> Terms:
-        """The margin is never below the boards' own headroom: with less they would raise themselves."""
-        headroom = max((one.known.policy.headroom for one in members if one.obeys), default=0.0)
-        least = max(self._terms.least_margin, headroom + HAIR)
-        return msgspec.structs.replace(self._terms, least_margin=least)
 
     def _share(self) -> float:
         """Of the demand what the edge is given; where that is too little to tell, all that is seen."""
@@ -246,7 +239,7 @@ class Planner:
         if guarded is None or groups > 1 or told <= guarded.rps:
             return guarded
         words = f"{told:.0f} rps by the classes' own forecasts, above {guarded.words}"
-        return msgspec.structs.replace(guarded, rps=told, words=words)
+        return replace(guarded, rps=told, words=words)
 
     def _nodes(self, beyond: Sequence[Beyond], minute: int) -> tuple[list[PlannedNodes], str]:
         pools = node_pools(

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from tidewatt_coordinator.ledger.baselines import ASSUMED_WATTS
 from tidewatt_coordinator.planning.nodes import Commitment
 from tidewatt_coordinator.planning.plan import Plan
 
@@ -40,6 +41,8 @@ class PlannedGroup(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     asleep: int = 0
     """Devices that sleep, or are to."""
+    assumed_watts: float = 0.0
+    """The part of `watts` that is assumed: of sleepers that nobody has measured asleep."""
     called: list[str] = []
     """Those who are to be woken before their alarm,"""
     missing: list[str] = []
@@ -78,8 +81,9 @@ def group_of(
     serve_ms: Mapping[str, int],
     missing: Iterable[str],
     called: Iterable[str],
+    assumed: int = 0,
 ) -> PlannedGroup:
-    """One group's plan."""
+    """One group's plan. `assumed`: of how many sleepers the watts are."""
     return PlannedGroup(
         name=name,
         demand_rps=demand_rps,
@@ -89,6 +93,7 @@ def group_of(
         moves=made.moves,
         reason=made.reason,
         asleep=len(serve_ms),
+        assumed_watts=assumed * ASSUMED_WATTS,
         called=sorted(called),
         missing=sorted(missing),
     )

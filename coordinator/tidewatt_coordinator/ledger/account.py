@@ -12,7 +12,15 @@ import msgspec
 from tidewatt_coordinator.electricity.settled import energy_costs
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS
 from tidewatt_coordinator.ledger.asleep import Asleep
-from tidewatt_coordinator.ledger.baselines import AWAKE, MEASURED, SLEPT, Baselines, Part, baselines_of
+from tidewatt_coordinator.ledger.baselines import (
+    ASSUMED,
+    AWAKE,
+    MEASURED,
+    SLEPT,
+    Baselines,
+    Part,
+    baselines_of,
+)
 from tidewatt_coordinator.ledger.compared import sums_by_name
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tariff import Tariff
@@ -38,6 +46,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     """The same of the devices that the baselines stand for,"""
     awake: Part = Part(0, lives=0)
     """and what they would have drawn awake meanwhile, in their leanest mode without a request."""
+    assumed: Part = Part(0, lives=0)
+    """The part of `slept` that is assumed, of boards that nobody has measured asleep."""
 
     @property
     def sleep_saved_mj(self) -> int:
@@ -76,6 +86,7 @@ def account(ledger: Ledger, tariff: Tariff) -> Account:
         asleep=reduce(Asleep.plus, ledger.asleep().values(), Asleep()),
         slept=sums.get(SLEPT, Part(0, lives=0)),
         awake=sums.get(AWAKE, Part(0, lives=0)),
+        assumed=sums.get(ASSUMED, Part(0, lives=0)),
     )
 
 

@@ -111,6 +111,8 @@ MEASURED, MODELLED, MAX_FREQ, VENDOR_DEFAULT, AT = "measured", "modelled", "max_
 #: Asleep, by the measured sleep watts, and what the same time awake would have drawn in the leanest mode,
 #: without a request; where there was any sleep.
 SLEPT, AWAKE = "asleep", "awake instead"
+#: The part of the former that nobody has measured, taken to draw so much: assumed, and shown so.
+ASSUMED, ASSUMED_WATTS = "asleep, assumed", 0.5
 
 
 def parts(
@@ -131,6 +133,9 @@ def parts(
     if asleep_ms := sum(one.mode_ms.get(ASLEEP, 0) for one in stretches):
         idle_watts = min(point.idle_watts for point in model.points)
         awake_mj = round(idle_watts * asleep_ms / MILLISECONDS_PER_SECOND * MILLIJOULES_PER_JOULE)
+        if asleep_mj == 0:  # no board draws nothing: its sleep watts were never measured
+            asleep_mj = round(ASSUMED_WATTS * asleep_ms / MILLISECONDS_PER_SECOND * MILLIJOULES_PER_JOULE)
+            found[ASSUMED] = Part(asleep_mj, 0, asleep_ms)
         found[SLEPT] = Part(asleep_mj, 0, asleep_ms)
         found[AWAKE] = Part(awake_mj, 0, asleep_ms)
     return found

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from tidewatt_coordinator.ledger.baselines import AWAKE, MEASURED, SLEPT, VENDOR_DEFAULT, Part
+from tidewatt_coordinator.ledger.baselines import ASSUMED, AWAKE, MEASURED, SLEPT, VENDOR_DEFAULT, Part
 
 _NONE = Part(0, lives=0)
 
@@ -22,6 +22,10 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     """What the vendor's default mode would have used all the time."""
     asleep_mj: int
     asleep_ms: int
+    assumed_mj: int = 0
+    """The part of `asleep_mj` that is assumed, as nobody has measured those boards asleep,"""
+    assumed_ms: int = 0
+    """and its time."""
 
 
 def saved(sums: Mapping[str, Part]) -> Saved | None:
@@ -29,11 +33,13 @@ def saved(sums: Mapping[str, Part]) -> Saved | None:
     measured, default = sums.get(MEASURED), sums.get(VENDOR_DEFAULT)
     if measured is None or default is None or not default.energy_mj:
         return None
-    slept, awake = sums.get(SLEPT, _NONE), sums.get(AWAKE, _NONE)
+    slept, awake, assumed = (sums.get(name, _NONE) for name in (SLEPT, AWAKE, ASSUMED))
     return Saved(
         by_modes_mj=default.energy_mj - measured.energy_mj - awake.energy_mj,
         by_sleep_mj=awake.energy_mj - slept.energy_mj,
         against_mj=default.energy_mj,
         asleep_mj=slept.energy_mj,
         asleep_ms=slept.lived_ms,
+        assumed_mj=assumed.energy_mj,
+        assumed_ms=assumed.lived_ms,
     )

@@ -8,6 +8,7 @@ import msgspec
 from tidewatt_coordinator.carbon.intensity import Emission
 from tidewatt_coordinator.costs.attribution import rounded
 from tidewatt_coordinator.costs.charge import total
+from tidewatt_coordinator.ledger.baselines import ASSUMED_WATTS
 from tidewatt_coordinator.ledger.saved import Saved as EnergySaved
 from tidewatt_coordinator.questions.rows import NONE, kilowatt_hours
 from tidewatt_coordinator.questions.saving import MONTH_DAYS
@@ -66,7 +67,11 @@ def energy_saved(saved: EnergySaved | None) -> list[str]:
     if saved.asleep_ms:
         hours, drawn = saved.asleep_ms / MILLISECONDS_PER_HOUR, kilowatt_hours(saved.asleep_mj)
         said += f" and sleep {sleep:,.3f} kWh ({hours:,.1f} h asleep, {drawn:,.3f} kWh drawn)"
-    return [f"{said}; estimates, from the operating points' models and the measured sleep watts."]
+    said += "; estimates, from the operating points' models and the measured sleep watts."
+    if saved.assumed_ms:
+        hours = saved.assumed_ms / MILLISECONDS_PER_HOUR
+        said += f" Of {hours:,.1f} h asleep nobody has measured the watts: {ASSUMED_WATTS} W are assumed."
+    return [said]
 
 
 def savings(facts: Facts) -> Section:

@@ -40,6 +40,8 @@ class DeviceNow(BaseModel):
     asleep_seconds: float | None
     asleep_joules: float | None
     """By its measured sleep watts; in no other figure."""
+    asleep_watts: float | None
+    """What it was measured to draw asleep; null: nobody measured it, and 0.5 W is assumed of it."""
 
 
 class PolicyOutcome(BaseModel):
@@ -93,6 +95,10 @@ class FleetNow(BaseModel):
     """Energy asleep, by the measured sleep watts: an estimate, in no other figure;"""
     asleep_cost: Decimal
     """at the mean price of what was used."""
+    asleep_assumed_seconds: float
+    """Time asleep of boards that nobody has measured asleep: it has no part in `asleep_joules`,"""
+    asleep_assumed_joules: float
+    """and what it is assumed to have drawn, at 0.5 W, where savings are reckoned."""
     sleep_saved_joules: float
     """What sleep saved, against staying awake in the leanest mode: an estimate."""
     sleep_saved_cost: Decimal

@@ -96,6 +96,7 @@ def _sleep(device: Device, status: str) -> dict[str, Any]:
         "sleeps": None if said is None else "" if said.able else said.why_not,
         "asleep_seconds": seconds(counters.mode_ms.get(ASLEEP, 0)) if counters else None,
         "asleep_joules": joules(counters.asleep_mj) if counters else None,
+        "asleep_watts": said.watts if said else None,
     }
 
 
@@ -104,6 +105,8 @@ def _slept(account: Account) -> dict[str, Any]:
         "asleep_seconds": seconds(account.asleep.ms),
         "asleep_joules": joules(account.asleep.energy_mj),
         "asleep_cost": account.cost_of(account.asleep.energy_mj),
+        "asleep_assumed_seconds": seconds(account.assumed.lived_ms),
+        "asleep_assumed_joules": joules(account.assumed.energy_mj),
         "sleep_saved_joules": joules(account.sleep_saved_mj),
         "sleep_saved_cost": account.cost_of(account.sleep_saved_mj),
     }
