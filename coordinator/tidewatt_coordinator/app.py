@@ -34,6 +34,7 @@ from tidewatt_coordinator.wings import Wing
 from tidewatt_coordinator.wings.alarms import Alarms
 from tidewatt_coordinator.wings.ground import Ground
 from tidewatt_coordinator.wings.money import Money
+from tidewatt_coordinator.wings.office import Office
 from tidewatt_coordinator.wings.traffic import Traffic
 from tidewatt_link.connection import Connection
 from tidewatt_link.ending import ended, within
@@ -58,6 +59,7 @@ class Coordinator:
         self.clock, self.ledger, self.fleet = ground.clock, ground.ledger, ground.fleet
         self.ingest, self.engine = ground.ingest, ground.engine
         self.traffic, self.money, self.alarms = Traffic(ground), Money(ground), Alarms(ground)
+        self.office = Office(ground, self.traffic.steering)
         self.publisher = Publisher(
             connection,
             ground.engine.current,
@@ -83,14 +85,14 @@ class Coordinator:
         for collector in (self.metrics, *chain.from_iterable(wing.collectors() for wing in self.wings)):
             self.registry.register(collector)
         routers = chain.from_iterable(wing.routers() for wing in self.wings)
-        self.web: FastAPI = api.build(self.now, self.registry, *routers)
+        self.web: FastAPI = api.build(self.now, self.registry, *routers, settings=config.rest)
         self._tasks: list[asyncio.Task[None]] = []
         self._own_broker: broker.EmbeddedBroker | None = None
 
     @property
     def wings(self) -> tuple[Wing, ...]:
         """All of them."""
-        return self.traffic, self.money, self.alarms
+        return self.traffic, self.money, self.alarms, self.office
 
     def works(self) -> Iterator[tuple[str, Coroutine[object, object, None]]]:
         """Every task that should never end, by name, but for the doors'."""

@@ -15,6 +15,7 @@ from tidewatt_coordinator.levers.settings import Levers, wrong_levers
 from tidewatt_coordinator.reports.settings import Reports, wrong_reports
 from tidewatt_coordinator.sla.objectives import Service, wrong_sla
 from tidewatt_coordinator.steering.settings import Dispatch, wrong_dispatch
+from tidewatt_coordinator.web.settings import Rest
 from tidewatt_wire.brokers import Credentials, parse_broker_url, wrong_credentials
 from tidewatt_wire.clock import Timebase
 from tidewatt_wire.documents import DocumentError, parse_toml
@@ -133,6 +134,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The whole file."""
 
     coordinator: Coordinator = Coordinator()
+    rest: Rest = Rest()
     broker: Broker = Broker()
     ledger: Ledger = Ledger()
     dispatch: Dispatch = msgspec.field(default_factory=Dispatch)

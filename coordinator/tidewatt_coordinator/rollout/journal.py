@@ -112,8 +112,8 @@ class Journal:
                 continue
         raise Changed("others change the policy all the time; try again")
 
-    def history(self, most: int) -> list[Event]:
-        """The last events, the newest first."""
+    def history(self, most: int, before: int | None = None) -> list[Event]:
+        """The last events, the newest first; those before a version."""
         table = policy_event.c
         names = Event.__struct_fields__
         rows = (
@@ -122,6 +122,8 @@ class Journal:
             .order_by(table.version.desc())
             .limit(most)
         )
+        if before is not None:
+            rows = rows.where(table.version < before)
         with self._database.connect() as connection:
             return [Event(**dict(zip(names, row, strict=True))) for row in connection.execute(rows)]
 

@@ -8,13 +8,13 @@ import msgspec
 from fastapi import APIRouter, Depends, Response
 
 from tidewatt_coordinator.config import Config
-from tidewatt_coordinator.proposals.problems import Problem, sent
-from tidewatt_coordinator.proposals.rest import Told
+from tidewatt_coordinator.proposals.problems import sent
 from tidewatt_coordinator.simulate.asked import Batch, One, Refused, answer
 from tidewatt_coordinator.simulate.bundled import templates
 from tidewatt_coordinator.simulate.outcome import Outcome
 from tidewatt_coordinator.simulate.setup import doors, equipped
 from tidewatt_coordinator.simulate.sources import demand_of
+from tidewatt_coordinator.web.problems import Problem
 from tidewatt_wire.documents import DocumentError
 
 Sent = Annotated[bytes, Depends(sent)]
@@ -22,7 +22,7 @@ Sent = Annotated[bytes, Depends(sent)]
 
 def router(config: Config, now_ms: Callable[[], int]) -> APIRouter:
     """The routes under /v1/simulate."""
-    routes, busy = APIRouter(route_class=Told, tags=["simulation"]), threading.Lock()
+    routes, busy = APIRouter(tags=["simulation"]), threading.Lock()
 
     def work(asked: One | Batch) -> list[Outcome | Refused]:
         if not busy.acquire(blocking=False):

@@ -6,8 +6,9 @@ import msgspec
 from fastapi import APIRouter, Depends, Response
 
 from tidewatt_coordinator.proposals.desk import Desk
-from tidewatt_coordinator.proposals.problems import Problem, sent
+from tidewatt_coordinator.proposals.problems import sent
 from tidewatt_coordinator.sla.objectives import Metric, Service
+from tidewatt_coordinator.web.problems import Problem
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

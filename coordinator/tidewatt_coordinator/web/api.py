@@ -1,31 +1,32 @@
 """The REST API and the page, as a FastAPI application."""
 
-import threading
-import time
 from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, Query, Response
+from fastapi import APIRouter, FastAPI, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from tidewatt_coordinator import VERSION
 from tidewatt_coordinator.web import page
+from tidewatt_coordinator.web.kept import kept_for_a_while
 from tidewatt_coordinator.web.models import FleetNow
-
-T = TypeVar("T")
-
-#: Real seconds for which a drawn-up account is shown again: many viewers cost as much as one.
-ACCOUNT_KEPT_S = 1.0
-#: It is kept this many times as long as it took: looking costs a tenth of a processor at the most, however
-#: large the fleet.
-KEPT_PER_TAKEN = 10.0
+from tidewatt_coordinator.web.paging import LARGEST, link
+from tidewatt_coordinator.web.problems import tell_problems
+from tidewatt_coordinator.web.settings import Rest
+from tidewatt_coordinator.web.threshold import Threshold
 
 
-def build(fleet_now: Callable[[], FleetNow], registry: CollectorRegistry, *more: APIRouter) -> FastAPI:
+def build(
+    fleet_now: Callable[[], FleetNow],
+    registry: CollectorRegistry,
+    *more: APIRouter,
+    settings: Rest | None = None,
+) -> FastAPI:
     """The application; `fleet_now` draws up the fleet's state and is called at most once a second,
     less often where that takes long. `more`: other parts' routes.
     """
     app = FastAPI(title="Tidewatt coordinator", version=VERSION, docs_url="/docs", redoc_url=None)
+    tell_problems(app).add_middleware(Threshold, settings=settings or Rest())
     for routes in (page.routes, *more):
         app.include_router(routes)
     current = kept_for_a_while(fleet_now)
@@ -36,17 +37,23 @@ def build(fleet_now: Callable[[], FleetNow], registry: CollectorRegistry, *more:
         return {"status": "ok", "version": VERSION}
 
     @app.get("/v1/fleet", response_model=FleetNow)
-    def fleet(limit: Annotated[int | None, Query(ge=0)] = None, after: str = "") -> Response:
+    def fleet(
+        request: Request, limit: Annotated[int | None, Query(ge=0, le=LARGEST)] = None, after: str = ""
+    ) -> Response:
         """The fleet as it stands, its totals, and the comparison with the baselines.
 
         Devices are in order of their names: all of them, or `limit` of those that come `after` a name.
         """
-        now = current()
+        now, more = current(), False
         if limit is not None or after:
-            some = [device for device in now.devices if device.device > after][:limit]
-            now = now.model_copy(update={"devices": some})
+            some = [device for device in now.devices if device.device > after]
+            more = limit is not None and 0 < limit < len(some)
+            now = now.model_copy(update={"devices": some[:limit]})
         # Written here: FastAPI would validate ten thousand devices once more.
-        return Response(now.model_dump_json(), media_type="application/json")
+        response = Response(now.model_dump_json(), media_type="application/json")
+        if more:
+            link(request, response, after=now.devices[-1].device)
+        return response
 
     @app.get("/metrics", response_class=Response)
     def metrics() -> Response:
@@ -54,22 +61,3 @@ def build(fleet_now: Callable[[], FleetNow], registry: CollectorRegistry, *more:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return app
-
-
-def kept_for_a_while(
-    draw_up: Callable[[], T], now_s: Callable[[], float] = time.monotonic
-) -> Callable[[], T]:
-    """The same, drawn up again only when it has been shown for a while."""
-    lock = threading.Lock()
-    kept: list[tuple[float, T]] = []
-    """Until when it is shown, and what."""
-
-    def current() -> T:
-        with lock:
-            begun_s = now_s()
-            if not kept or begun_s >= kept[0][0]:
-                drawn, ended_s = draw_up(), now_s()
-                kept[:] = [(ended_s + max(ACCOUNT_KEPT_S, KEPT_PER_TAKEN * (ended_s - begun_s)), drawn)]
-            return kept[0][1]
-
-    return current

@@ -6,10 +6,12 @@ from fastapi import APIRouter
 from prometheus_client.registry import Collector
 
 from tidewatt_coordinator.alerts.metrics import AlertMetrics
+from tidewatt_coordinator.alerts.rest import router as alert_router
 from tidewatt_coordinator.alerts.store import AlertBook
 from tidewatt_coordinator.alerts.telling import Telling, tellers
 from tidewatt_coordinator.alerts.wakewatch import WakeWatch
 from tidewatt_coordinator.alerts.watch import Watch
+from tidewatt_coordinator.anomalies.rest import router as anomaly_router
 from tidewatt_coordinator.budgets.outlook import FORECAST
 from tidewatt_coordinator.wings.ground import Ground
 
@@ -19,7 +21,8 @@ class Alarms:
 
     def __init__(self, ground: Ground) -> None:
         config, connection, engine = ground.config, ground.connection, ground.engine
-        book = AlertBook(ground.ledger.engine, ground.name)
+        self._ground, self._book = ground, AlertBook(ground.ledger.engine, ground.name)
+        book = self._book
         self.costs = Watch(book, ground.ledger.engine, config, ground.clock, engine.may_publish, FORECAST)
         self.waking = WakeWatch(
             book,
@@ -43,5 +46,6 @@ class Alarms:
         yield AlertMetrics(self.costs, self.telling)
 
     def routers(self) -> Iterator[APIRouter]:
-        """None of its own."""
-        return iter(())
+        """Its part of the REST API."""
+        yield alert_router(self._book, self._ground.now_ms)
+        yield anomaly_router(self._ground.ledger, self._ground.config, self._ground.now_ms)

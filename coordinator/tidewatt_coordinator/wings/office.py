@@ -1,0 +1,41 @@
+"""The wing of the office: what people look up, and whether all is well."""
+
+from collections.abc import Coroutine, Iterator
+
+from fastapi import APIRouter
+from prometheus_client.registry import Collector
+
+from tidewatt_coordinator.rollout.journal import Journal
+from tidewatt_coordinator.rollout.roster import Roster
+from tidewatt_coordinator.steering.wheel import Steering
+from tidewatt_coordinator.web import devices, health, quarantine, rollouts
+from tidewatt_coordinator.wings.ground import Ground
+from tidewatt_wire.messages import DispatchTable
+
+
+class Office:
+    """Devices, rollouts, the quarantine, and the coordinator's own health."""
+
+    def __init__(self, ground: Ground, steering: Steering) -> None:
+        self._ground, self._steering = ground, steering
+        self._database = ground.ledger.engine
+
+    def works(self) -> Iterator[tuple[str, Coroutine[object, object, None]]]:
+        """None of its own."""
+        return iter(())
+
+    def collectors(self) -> Iterator[Collector]:
+        """None of its own."""
+        return iter(())
+
+    def routers(self) -> Iterator[APIRouter]:
+        """Its part of the REST API."""
+        ground, engine = self._ground, self._ground.engine
+        yield health.router(ground.ledger, lambda: ground.ingest.connected, engine.lease.held)
+        yield devices.router(ground.fleet, ground.ledger, engine.current, self._table, ground.now_ms)
+        yield quarantine.router(ground.ledger)
+        journal, roster = Journal(self._database, ground.name), Roster(self._database, ground.name)
+        yield rollouts.router(journal, roster, lambda: engine.standing)
+
+    def _table(self) -> DispatchTable | None:
+        return self._steering.last.message if self._steering.last else None
