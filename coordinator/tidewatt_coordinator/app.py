@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from tidewatt_coordinator import broker
+from tidewatt_coordinator.audit.actor import Actor, act_as
 from tidewatt_coordinator.config import Config, host_port
 from tidewatt_coordinator.energytopic import EnergyTopics
 from tidewatt_coordinator.ledger.account import Account, account
@@ -150,6 +151,7 @@ async def running(
     it can't begin.
     """
     host, port = host_port(config.coordinator.listen)
+    act_as(Actor(config.coordinator.called, "coordinator"))
     with contextlib.ExitStack() as stack:
         door_socket = _door_socket(config, stack)
         listener = stack.enter_context(broker.listening_socket(host, port, "coordinator.listen"))

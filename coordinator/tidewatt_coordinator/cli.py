@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tidewatt_coordinator import VERSION
 from tidewatt_coordinator.alerts.cli import app as alerts_app
 from tidewatt_coordinator.anomalies.cli import app as anomalies_app
+from tidewatt_coordinator.audit.cli import app as audit_app
 from tidewatt_coordinator.budgets.cli import app as budget_app
 from tidewatt_coordinator.carbon.cli import app as carbon_app
 from tidewatt_coordinator.chaos.cli import app as chaos_app
@@ -51,6 +52,7 @@ app = typer.Typer(
 config_app = typer.Typer(help="Print or validate the configuration.", no_args_is_help=True)
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(anomalies_app, name="anomalies")
+app.add_typer(audit_app, name="audit")
 app.add_typer(budget_app, name="budget")
 app.add_typer(carbon_app, name="carbon")
 app.add_typer(chaos_app, name="chaos")

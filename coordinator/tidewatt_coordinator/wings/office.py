@@ -5,6 +5,10 @@ from collections.abc import Coroutine, Iterator
 from fastapi import APIRouter
 from prometheus_client.registry import Collector
 
+from tidewatt_coordinator.audit.guard import Guard
+from tidewatt_coordinator.audit.metrics import AuditMetrics
+from tidewatt_coordinator.audit.rest import router as audit_router
+from tidewatt_coordinator.audit.store import Trail
 from tidewatt_coordinator.rollout.journal import Journal
 from tidewatt_coordinator.rollout.roster import Roster
 from tidewatt_coordinator.steering.wheel import Steering
@@ -19,14 +23,16 @@ class Office:
     def __init__(self, ground: Ground, steering: Steering) -> None:
         self._ground, self._steering = ground, steering
         self._database = ground.ledger.engine
+        self.trail = Trail(self._database)
+        self.guard = Guard(self.trail, ground.connection, ground.config, ground.engine.may_publish)
 
     def works(self) -> Iterator[tuple[str, Coroutine[object, object, None]]]:
-        """None of its own."""
-        return iter(())
+        """Its tasks by name."""
+        yield "audit", self.guard.run()
 
     def collectors(self) -> Iterator[Collector]:
-        """None of its own."""
-        return iter(())
+        """Its metrics."""
+        yield AuditMetrics(self.guard)
 
     def routers(self) -> Iterator[APIRouter]:
         """Its part of the REST API."""
@@ -34,6 +40,7 @@ class Office:
         yield health.router(ground.ledger, lambda: ground.ingest.connected, engine.lease.held)
         yield devices.router(ground.fleet, ground.ledger, engine.current, self._table, ground.now_ms)
         yield quarantine.router(ground.ledger)
+        yield audit_router(self.trail)
         journal, roster = Journal(self._database, ground.name), Roster(self._database, ground.name)
         yield rollouts.router(journal, roster, lambda: engine.standing)
 

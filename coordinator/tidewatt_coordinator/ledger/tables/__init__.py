@@ -1,6 +1,7 @@
 """What the ledger stores. Made and changed only by the migrations; a test holds the two together."""
 
 from tidewatt_coordinator.ledger.tables.alarms import alert, alert_delivery
+from tidewatt_coordinator.ledger.tables.audit import audit_entry, audit_head
 from tidewatt_coordinator.ledger.tables.columns import NEVER_MS, metadata
 from tidewatt_coordinator.ledger.tables.edge import (
     edge_day,
@@ -60,6 +61,8 @@ __all__ = [
     "answered",
     "asleep_day",
     "asleep_life",
+    "audit_entry",
+    "audit_head",
     "carbon_intensity",
     "change",
     "charge",
