@@ -78,7 +78,7 @@ def line(ledger: Ledger, device: str, from_ms: int, to_ms: int) -> Line:
     grain_ms = ledger.bucket_ms if in_buckets else HOUR_MS
     step_ms = grain_ms * max(1, -(-(to_ms - from_ms) // (grain_ms * MOST_POINTS)))
     begin_ms = bucket_of(max(0, from_ms), step_ms)
-    starts = list(range(begin_ms, to_ms, grain_ms))
+    starts = list(range(begin_ms, to_ms + 1, grain_ms))
     sums: dict[int, _Sum] = {}
     with ledger.engine.connect() as connection:
         if in_buckets:
