@@ -11,10 +11,10 @@ from fastapi.responses import StreamingResponse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests.office import MINUTE_MS, NOW_MS, office
 
 from tidewatt_coordinator.app import Coordinator
 from tidewatt_coordinator.audit.store import Trail
-from tidewatt_coordinator.config import Config, Ledger
 from tidewatt_coordinator.ledger import history
 from tidewatt_coordinator.ledger.belief import Wrong
 from tidewatt_coordinator.ledger.intake import keep_aside
@@ -24,12 +24,6 @@ from tidewatt_coordinator.web.problems import Problem, tell_problems
 from tidewatt_coordinator.web.rate import Rate, caller_of
 from tidewatt_coordinator.web.settings import Rest
 from tidewatt_coordinator.web.threshold import Threshold, same
-from tidewatt_link.connection import Connection
-from tidewatt_wire.clock import Timebase
-from tidewatt_wire.messages import Birth, Counters, Gauges, Report
-
-NOW_MS = 1_763_700_000_000 // 60_000 * 60_000
-MINUTE_MS = 60_000
 
 
 class Client:
@@ -55,39 +49,8 @@ def coordinator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coordinato
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kept, "ACCOUNT_KEPT_S", 0.0)
         patch.setattr(kept, "KEPT_PER_TAKEN", 0.0)
-        config = Config(
-            ledger=Ledger(url=f"sqlite:///{tmp_path_factory.mktemp('l') / 'l.db'}", bucket_s=60),
-            clock=Timebase(NOW_MS, 0.0, 1e-9),  # a clock that stands still
-        )
-        coordinator = Coordinator(config, Connection("mqtt://127.0.0.1:1"), None)
-        for number in range(7):
-            _speak(coordinator, f"roof-{number}", "x" if number % 2 else "y")
-        yield coordinator
-        coordinator.ledger.close()
-
-
-def _speak(coordinator: Coordinator, name: str, site: str) -> None:
-    said = {"device": name, "session": "s", "epoch": "e"}
-    labels = {"site": site}
-    birth = Birth(**said, at_ms=NOW_MS, version="0", board="b", control="enforce", labels=labels)
-    coordinator.fleet.born(birth, NOW_MS)
-    reports = [
-        Report(
-            **said,
-            seq=minute,
-            at_ms=NOW_MS - (10 - minute) * MINUTE_MS,
-            counters=Counters(
-                energy_mj=minute * 480_000,
-                requests=minute * 6000,
-                violating_ms=minute * 6000,
-                mode_ms={"15W": min(5, minute) * MINUTE_MS, "7W": max(0, minute - 5) * MINUTE_MS},
-            ),
-            gauges=Gauges(point="15W", watts=8.0, leases=["15W: a camera needs it"]),
-        )
-        for minute in range(11)
-    ]
-    coordinator.fleet.reported(reports[-1], NOW_MS)
-    coordinator.ledger.take(reports)
+        with office(tmp_path_factory.mktemp("office")) as coordinator:
+            yield coordinator
 
 
 @pytest.fixture
