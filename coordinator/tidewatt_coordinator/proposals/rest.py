@@ -12,6 +12,7 @@ from tidewatt_coordinator.proposals.problems import once, sent
 from tidewatt_coordinator.proposals.state import LIVE
 from tidewatt_coordinator.proposals.store import Kept
 from tidewatt_coordinator.sla.rest import add_metrics
+from tidewatt_coordinator.web.bodies import body as body_of
 from tidewatt_coordinator.web.paging import LARGEST, link
 from tidewatt_coordinator.web.problems import Problem
 
@@ -49,7 +50,7 @@ def router(desk: Desk) -> APIRouter:
 
 
 def _add_reading(routes: APIRouter, desk: Desk) -> None:
-    @routes.post("/v1/recommend")
+    @routes.post("/v1/recommend", openapi_extra=body_of(Recommend))
     def recommend(body: Sent) -> Response:
         """The proposals that stand now, of one service or of all; drivers look again at their next turn."""
         asked = msgspec.json.decode(body or b"{}", type=Recommend)
@@ -95,7 +96,7 @@ def _add_reading(routes: APIRouter, desk: Desk) -> None:
 
 
 def _add_orders(routes: APIRouter, desk: Desk) -> None:
-    @routes.post("/v1/config/apply")
+    @routes.post("/v1/config/apply", status_code=202, openapi_extra=body_of(Apply))
     def apply(request: Request, body: Sent) -> Response:
         """Approve a proposal: it is applied as soon as limits and the promise allow. If-Match guards it."""
         _trusted(request, desk)
@@ -109,7 +110,7 @@ def _add_orders(routes: APIRouter, desk: Desk) -> None:
 
         return once(desk.store.database, desk.store.fleet, request, body, desk.now_ms(), work)
 
-    @routes.post("/v1/config/rollback/{service_id}/{recommendation_id}")
+    @routes.post("/v1/config/rollback/{service_id}/{recommendation_id}", status_code=202)
     def rollback(request: Request, body: Sent, service_id: str, recommendation_id: str) -> Response:
         """Take a change back, or an approval."""
         _trusted(request, desk)

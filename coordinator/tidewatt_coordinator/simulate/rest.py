@@ -14,6 +14,7 @@ from tidewatt_coordinator.simulate.bundled import templates
 from tidewatt_coordinator.simulate.outcome import Outcome
 from tidewatt_coordinator.simulate.setup import doors, equipped
 from tidewatt_coordinator.simulate.sources import demand_of
+from tidewatt_coordinator.web.bodies import body as body_of
 from tidewatt_coordinator.web.problems import Problem
 from tidewatt_wire.documents import DocumentError
 
@@ -37,7 +38,7 @@ def router(config: Config, now_ms: Callable[[], int]) -> APIRouter:
         finally:
             busy.release()
 
-    @routes.post("/v1/simulate")
+    @routes.post("/v1/simulate", openapi_extra=body_of(One))
     def simulate(body: Sent) -> Response:
         """What a scenario would cost and keep, beside the world as it is: with intervals, all simulated."""
         found = work(msgspec.json.decode(body or b"{}", type=One))[0]
@@ -45,7 +46,7 @@ def router(config: Config, now_ms: Callable[[], int]) -> APIRouter:
             raise Problem(422, found.error)
         return _json(found)
 
-    @routes.post("/v1/simulate/batch")
+    @routes.post("/v1/simulate/batch", openapi_extra=body_of(Batch))
     def batch(body: Sent) -> Response:
         """Several scenarios of one world, in their order; one that can't be doesn't hold up the others."""
         return _json({"outcomes": work(msgspec.json.decode(body, type=Batch))})

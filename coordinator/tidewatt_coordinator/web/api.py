@@ -8,6 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from tidewatt_coordinator import VERSION
 from tidewatt_coordinator.web import page
+from tidewatt_coordinator.web.bodies import RESPONSES
 from tidewatt_coordinator.web.kept import kept_for_a_while
 from tidewatt_coordinator.web.models import FleetNow
 from tidewatt_coordinator.web.paging import LARGEST, link
@@ -25,7 +26,9 @@ def build(
     """The application; `fleet_now` draws up the fleet's state and is called at most once a second,
     less often where that takes long. `more`: other parts' routes.
     """
-    app = FastAPI(title="Tidewatt coordinator", version=VERSION, docs_url="/docs", redoc_url=None)
+    app = FastAPI(
+        title="Tidewatt coordinator", version=VERSION, docs_url="/docs", redoc_url=None, responses=RESPONSES
+    )
     tell_problems(app).add_middleware(Threshold, settings=settings or Rest())
     for routes in (page.routes, *more):
         app.include_router(routes)
