@@ -111,8 +111,16 @@ class AlertBook:
             after = msgspec.structs.replace(before, acked_ms=now_ms, acked_by=by, note=note)
             self._keep(connection, after, ("acked_ms", "acked_by", "note"))
             self._note(connection, after, targets, now_ms, real_ms)
-            told = {"before": {"state": before.state}, "after": {"state": after.state}, "why": note, "by": by}
-            record(connection, "alert acknowledged", name, fleet=self._fleet, **told)
+            record(
+                connection,
+                "alert acknowledged",
+                name,
+                fleet=self._fleet,
+                before={"state": before.state},
+                after={"state": after.state},
+                why=note,
+                by=by,
+            )
         return after
 
     def due(self, real_ms: int) -> list[Delivery]:

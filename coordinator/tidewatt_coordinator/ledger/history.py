@@ -108,8 +108,8 @@ def _add_buckets(
             step = sums.setdefault(bucket_of(piece.start_ms, step_ms), _Sum())
             step.add(piece.values, max(0, covered_ms))
     for start_ms, mode, ms in _modes(connection, device, starts):
-        if step := sums.get(bucket_of(start_ms, step_ms)):
-            step.modes[mode] = step.modes.get(mode, 0) + ms
+        if known := sums.get(bucket_of(start_ms, step_ms)):
+            known.modes[mode] = known.modes.get(mode, 0) + ms
 
 
 def _lives(connection: Connection, device: str, starts: list[int]) -> Iterator[list[Span]]:

@@ -53,7 +53,7 @@ class Register:
         with self._engine.begin() as connection:
             connection.execute(insert(enroll_token).values(row))
             told = {"device": device, "expires_ms": expires_ms}
-            record(connection, "enrol token", row["sha256"][:16], after=told)
+            record(connection, "enrol token", _hash(token)[:16], after=told)
 
     def check_token(self, token: str, now_ms: int) -> Token:
         """The token, if it is good now; Rejected otherwise.

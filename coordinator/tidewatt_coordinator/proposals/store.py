@@ -177,8 +177,11 @@ class Proposals:
         with self.database.begin() as connection:
             connection.execute(delete(lever_freeze).where(lever_freeze.c.fleet == self.fleet))
             connection.execute(insert(lever_freeze).values(fleet=self.fleet, **msgspec.structs.asdict(stop)))
-            told = {"fleet": self.fleet, "why": stop.reason, "by": stop.author}
-            record(connection, "freeze", self.fleet, after={"since_ms": stop.since_ms}, **told)
+            since = {"since_ms": stop.since_ms}
+            record(
+                connection, "freeze", self.fleet,
+                fleet=self.fleet, after=since, why=stop.reason, by=stop.author,
+            )  # fmt: skip
 
     def unfreeze(self) -> bool:
         """Let everything go on; False if nothing was frozen."""
@@ -190,13 +193,15 @@ class Proposals:
 
     def _audit(self, connection: Connection, before: Proposal | None, after: Proposal, author: str) -> None:
         made = after.recommendation
-        was = {"stage": before.stage} if before else None
+        was: dict[str, object] | None = {"stage": before.stage} if before else None
         now: dict[str, object] = {"stage": after.stage, "driver": made.driver, "target": made.target}
         if after.stage in ("applying", "undoing"):
             puts = (made.before, made.after) if after.stage == "applying" else (made.after, made.before)
             was, now = {**(was or {}), "setting": puts[0]}, now | {"setting": puts[1]}
-        told = {"fleet": self.fleet, "before": was, "after": now, "why": after.reason, "by": author}
-        record(connection, f"proposal {after.stage}", after.id, **told)
+        record(
+            connection, f"proposal {after.stage}", after.id,
+            fleet=self.fleet, before=was, after=now, why=after.reason, by=author,
+        )  # fmt: skip
 
     def _tell(
         self, connection: Connection, state: Proposal, turn: tuple[int, int], author: str, lease: Lease | None

@@ -89,8 +89,10 @@ class Book:
             )
 
     def _audit(self, connection: Connection, what: str, before: Order | None, after: Order, by: str) -> None:
-        told = {"fleet": self._fleet, "before": before, "after": after, "why": after.why, "by": by}
-        record(connection, what, after.id, **told)
+        record(
+            connection, what, after.id,
+            fleet=self._fleet, before=before, after=after, why=after.why, by=by,
+        )  # fmt: skip
 
     def holding(self, now_ms: int) -> list[Order]:
         """The orders to be followed now, the oldest first."""
