@@ -19,6 +19,7 @@ from tidewatt_coordinator.audit.chain import Broken, Head
 from tidewatt_coordinator.audit.store import Trail
 from tidewatt_coordinator.config import Config
 from tidewatt_link.connection import Connection
+from tidewatt_link.ending import within
 from tidewatt_wire.codec import Refused, decode, encode
 from tidewatt_wire.messages import AuditAnchor
 from tidewatt_wire.topics import FleetTopic
@@ -114,7 +115,7 @@ async def retained(broker: Connection, fleet: str) -> Head | None:
     async with broker.client(identifier=f"tidewatt-{fleet}-audit-{time.monotonic_ns():x}") as client:
         await client.subscribe(topic, qos=1)
         try:
-            message = await asyncio.wait_for(client.messages.__anext__(), WAITS_S)
+            message = await within(client.messages.__anext__(), WAITS_S)
         except asyncio.TimeoutError:
             return None
     try:
