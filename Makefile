@@ -13,7 +13,7 @@ export PIP_ROOT_USER_ACTION = ignore
 unexport PYTHONPATH VIRTUAL_ENV PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-train train check lint lock bench clean docs man deb deb-trial system-packages bench-packages
+.PHONY: help run test fuzz-rest test-train train check lint lock bench clean docs man deb deb-trial system-packages bench-packages
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z%-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ run: $(VENV)/.run ## run a fleet: coordinator, broker, five agents, a real day o
 
 test: $(VENV)/.dev system-packages ## set up what is missing, then run the whole suite on all cores (ARGS go to pytest)
 	@$(BIN)/python -m pytest $(WORKERS) $(ARGS)
+
+fuzz-rest: $(VENV)/.dev ## ask the REST API all that its OpenAPI allows, for ten minutes (ARGS="--seconds 60")
+	@$(BIN)/python -m tests.fuzz.rest $(ARGS)
 
 system-packages:
 	@sh packaging/debian-packages install test

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from tidewatt_coordinator import broker
 from tidewatt_coordinator.access.first import show_first_key
 from tidewatt_coordinator.access.serving import served
+from tidewatt_coordinator.audit.actor import Actor, act_as
 from tidewatt_coordinator.config import Config, host_port
 from tidewatt_coordinator.energytopic import EnergyTopics
 from tidewatt_coordinator.ledger.account import Account, account
@@ -36,6 +37,7 @@ from tidewatt_coordinator.wings.alarms import Alarms
 from tidewatt_coordinator.wings.entry import Entry
 from tidewatt_coordinator.wings.ground import Ground
 from tidewatt_coordinator.wings.money import Money
+from tidewatt_coordinator.wings.office import Office
 from tidewatt_coordinator.wings.traffic import Traffic
 from tidewatt_link.connection import Connection
 from tidewatt_link.ending import ended, within
@@ -60,7 +62,7 @@ class Coordinator:
         self.clock, self.ledger, self.fleet = ground.clock, ground.ledger, ground.fleet
         self.ingest, self.engine = ground.ingest, ground.engine
         self.traffic, self.money, self.alarms = Traffic(ground), Money(ground), Alarms(ground)
-        self.entry = Entry(ground)
+        self.entry, self.office = Entry(ground), Office(ground, self.traffic.steering)
         self.publisher = Publisher(
             connection,
             ground.engine.current,
@@ -86,14 +88,16 @@ class Coordinator:
         for collector in (self.metrics, *chain.from_iterable(wing.collectors() for wing in self.wings)):
             self.registry.register(collector)
         routers = chain.from_iterable(wing.routers() for wing in self.wings)
-        self.web: FastAPI = api.build(self.now, self.registry, self.entry.gate, *routers)
+        self.web: FastAPI = api.build(
+            self.now, self.registry, self.entry.gate, *routers, settings=config.rest
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._own_broker: broker.EmbeddedBroker | None = None
 
     @property
     def wings(self) -> tuple[Wing, ...]:
         """All of them."""
-        return self.traffic, self.money, self.alarms, self.entry
+        return self.traffic, self.money, self.alarms, self.entry, self.office
 
     def works(self) -> Iterator[tuple[str, Coroutine[object, object, None]]]:
         """Every task that should never end, by name, but for the doors'."""
@@ -151,6 +155,7 @@ async def running(
     it can't begin.
     """
     host, port = host_port(config.coordinator.listen)
+    act_as(Actor(config.coordinator.called, "coordinator"))
     with contextlib.ExitStack() as stack:
         door_socket = _door_socket(config, stack)
         listener = stack.enter_context(broker.listening_socket(host, port, "coordinator.listen"))

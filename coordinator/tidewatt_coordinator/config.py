@@ -17,6 +17,7 @@ from tidewatt_coordinator.observing.settings import Log, Tracing, wrong_tracing
 from tidewatt_coordinator.reports.settings import Reports, wrong_reports
 from tidewatt_coordinator.sla.objectives import Service, wrong_sla
 from tidewatt_coordinator.steering.settings import Dispatch, wrong_dispatch
+from tidewatt_coordinator.web.settings import Rest
 from tidewatt_wire.brokers import Credentials, parse_broker_url, wrong_credentials
 from tidewatt_wire.clock import Timebase
 from tidewatt_wire.documents import DocumentError, parse_toml
@@ -137,6 +138,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     coordinator: Coordinator = Coordinator()
     web: Web = msgspec.field(default_factory=Web)
     access: Access = msgspec.field(default_factory=Access)
+    rest: Rest = Rest()
     broker: Broker = Broker()
     ledger: Ledger = Ledger()
     dispatch: Dispatch = msgspec.field(default_factory=Dispatch)

@@ -31,6 +31,9 @@ from tidewatt_coordinator.sla.judging import Judge
 from tidewatt_coordinator.sla.ledgered import by_bucket, measuring
 from tidewatt_coordinator.sla.objectives import Service, wrong_sla
 from tidewatt_coordinator.sla.verdict import Verdict, unpromised
+from tidewatt_coordinator.web.problems import tell_problems
+from tidewatt_coordinator.web.settings import Rest
+from tidewatt_coordinator.web.threshold import Threshold
 from tidewatt_link.connection import Connection
 from tidewatt_wire.clock import Timebase
 from tidewatt_wire.messages import Counters, Gauges, Policy, Report, Rule
@@ -63,7 +66,8 @@ class Client:
     """The routes, asked without a socket."""
 
     def __init__(self, desk: Desk) -> None:
-        web = FastAPI()
+        web = tell_problems(FastAPI())
+        web.add_middleware(Threshold, settings=Rest())
         web.include_router(router(desk))
         self._transport, self.headers = httpx.ASGITransport(acting(web)), dict[str, str]()
 

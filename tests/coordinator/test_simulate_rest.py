@@ -13,6 +13,7 @@ from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.config import Ledger as LedgerConfig
 from tidewatt_coordinator.simulate.bundled import templates
 from tidewatt_coordinator.simulate.rest import router
+from tidewatt_coordinator.web.problems import tell_problems
 
 NOW_MS = 1_795_219_200_000
 MINUTES = {"rps": [200.0] * 1440 + [300.0] * 1440}
@@ -22,7 +23,7 @@ class Client:
     """The routes, asked without a socket."""
 
     def __init__(self, config: Config) -> None:
-        web = FastAPI()
+        web = tell_problems(FastAPI())
         web.include_router(router(config, lambda: NOW_MS))
         self._transport = httpx.ASGITransport(acting(web))
 

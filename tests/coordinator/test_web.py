@@ -11,7 +11,7 @@ from tests.access import acting
 
 from tidewatt_coordinator.app import Coordinator
 from tidewatt_coordinator.config import Config, Ledger
-from tidewatt_coordinator.web import api
+from tidewatt_coordinator.web import kept
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_link.connection import Connection
 from tidewatt_wire.clock import Timebase
@@ -23,8 +23,8 @@ REASON = "fits <b>15W</b>: stay"
 
 @pytest.fixture
 def coordinator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Coordinator]:
-    monkeypatch.setattr(api, "ACCOUNT_KEPT_S", 0.0)
-    monkeypatch.setattr(api, "KEPT_PER_TAKEN", 0.0)
+    monkeypatch.setattr(kept, "ACCOUNT_KEPT_S", 0.0)
+    monkeypatch.setattr(kept, "KEPT_PER_TAKEN", 0.0)
     config = Config(
         ledger=Ledger(url=f"sqlite:///{tmp_path / 'l.db'}", bucket_s=60),
         clock=Timebase(NOW_MS, 0.0, 1e-9),  # a clock that stands still
@@ -201,7 +201,7 @@ def test_looking_at_a_large_fleet_costs_a_tenth_of_the_time_at_the_most() -> Non
         now_s, drawn = now_s + 6.0, drawn + 1
         return drawn
 
-    current = api.kept_for_a_while(draw_up, lambda: now_s)
+    current = kept.kept_for_a_while(draw_up, lambda: now_s)
     for _ in range(660):
         current()
         now_s += 1.0

@@ -29,7 +29,8 @@ from tidewatt_wire.topics import (
 
 TAKEN = {"Success", "No matching subscribers"}
 DENIED = "Not authorized"
-FLEET_TOPICS = [str(FleetTopic("f", kind)) for kind in get_args(FleetKind)]
+AUDIT = str(FleetTopic("f", "audit"))
+FLEET_TOPICS = [str(FleetTopic("f", kind)) for kind in get_args(FleetKind) if kind != "audit"]
 CHUNK = str(ModelTopic("f", "0" * 64, 0))
 ENERGY = str(EnergyTopic("f", "roof"))
 FOR_ALL = [CHUNK, ENERGY, *FLEET_TOPICS]
@@ -48,7 +49,7 @@ def test_a_device_speaks_as_itself_and_as_nobody_else(shared_guarded: SecuredMos
     with Voice(broker, broker.pki.shown("d1")) as device:
         for topic in topics("d1"):
             assert device.say(topic) in TAKEN
-        foreign = [*topics("d2"), *topics("d11"), *FOR_ALL, ALERT, HINT, PLAN]
+        foreign = [*topics("d2"), *topics("d11"), *FOR_ALL, ALERT, AUDIT, HINT, PLAN]
         foreign += [
             "tidewatt/v1/f/device/d1",
             "tidewatt/v1/f/device/d1/more",
@@ -69,7 +70,7 @@ def test_a_device_hears_what_is_for_all_and_nothing_of_others(shared_guarded: Se
         coordinator.listen("tidewatt/v1/f/device/#")
         for topic in topics("d2"):
             assert two.say(topic) in TAKEN
-        for topic in [ALERT, *FOR_ALL]:  # what things cost is not for devices
+        for topic in [ALERT, AUDIT, *FOR_ALL]:  # what things cost, and who did what, is not for devices
             assert coordinator.say(topic) in TAKEN
         for topic in FOR_ALL:
             heard = one.hear(topic)

@@ -10,6 +10,7 @@ from tidewatt_wire.messages import (
     SCHEMA,
     Ack,
     Alert,
+    AuditAnchor,
     Birth,
     Certificate,
     ClassWeights,
@@ -114,6 +115,7 @@ MESSAGES: dict[str, Message] = {
     "coordinator_state": CoordinatorState(
         fleet="berlin", session="c0de", at_ms=1_763_700_000_000, state="online"
     ),
+    "audit_anchor": AuditAnchor(fleet="berlin", sequence=4711, sha256="c0de" * 16, at_ms=1_763_700_000_000),
     "energy_signal": EnergySignal(
         fleet="berlin",
         zone="roof",

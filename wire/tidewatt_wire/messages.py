@@ -385,6 +385,22 @@ class CoordinatorState(Message, frozen=True, kw_only=True):
     state: Literal["online", "stopped", "lost"]
 
 
+class AuditAnchor(Message, frozen=True, kw_only=True):
+    """Where the coordinator's audit ended when it was looked at last. Retained.
+
+    It is told here so that the end of the audit can't be cut off, nor all of it be written anew, without
+    being seen.
+    """
+
+    fleet: Identifier
+    sequence: Count
+    """The last entry's number."""
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    """Its digest."""
+    at_ms: UnixMs
+    """Real time, whatever the fleet's is."""
+
+
 class EnergyStep(msgspec.Struct, frozen=True, kw_only=True):
     """What energy is worth from `start_ms` on, until the next step's start, against normal (1)."""
 

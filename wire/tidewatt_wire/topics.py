@@ -6,6 +6,7 @@ pattern. The major schema version stands in the topic: a breaking change is a ne
     tidewatt/v1/<fleet>/policy                  policy set, retained, coordinator -> devices
     tidewatt/v1/<fleet>/dispatch                dispatch table, retained, coordinator -> routers
     tidewatt/v1/<fleet>/state                   whether a coordinator is there, retained
+    tidewatt/v1/<fleet>/audit                   where the audit ends, retained, coordinator -> people
     tidewatt/v1/<fleet>/energy/<zone>           what energy is worth now, retained, coordinator -> devices
     tidewatt/v1/<fleet>/model/<sha256>/<index>  a chunk of a forecast model, retained, coordinator -> devices
     tidewatt/v1/<fleet>/alert/<name>            an alert, retained, coordinator -> people
@@ -28,7 +29,7 @@ ROOT = "tidewatt/v1"
 #: The MQTT user property of a report that comes from a spool: it tells of the past.
 REPLAYED = "replayed"
 
-FleetKind = Literal["policy", "dispatch", "state"]
+FleetKind = Literal["policy", "dispatch", "state", "audit"]
 DeviceKind = Literal["birth", "report", "will", "ack", "sleep"]
 
 #: Names of fleets, devices, sites: safe in a topic, a URL, a file name and a hostname.
@@ -164,7 +165,7 @@ def parse(topic: str) -> Topic:
     if "/".join(parts[:2]) != ROOT:
         raise ValueError(f"topic {topic!r} does not begin with {ROOT}/")
     match parts[2:]:
-        case [fleet, ("policy" | "dispatch" | "state") as kind]:
+        case [fleet, ("policy" | "dispatch" | "state" | "audit") as kind]:
             return FleetTopic(check_name(fleet, "fleet"), kind)
         case [fleet, "device", device, ("birth" | "report" | "will" | "ack" | "sleep") as kind]:
             return DeviceTopic(check_name(fleet, "fleet"), check_name(device, "device"), kind)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.types import Scope
 
 from tidewatt_coordinator.access.caller import Caller, caller_of, networks
 from tidewatt_coordinator.access.keys import PREFIX, KeyBook, WrongKeyError, id_of
@@ -58,6 +59,10 @@ class Gate:
     def caller(self, request: Request) -> Caller:
         """Where a request comes from."""
         return caller_of(dict(request.scope), self._trusted)
+
+    def address(self, scope: Scope) -> str:
+        """Whose request it is, behind a trusted proxy as well."""
+        return caller_of(dict(scope), self._trusted).address
 
     async def admit(self, request: Request) -> Actor:
         """Who calls. HTTPException: 401 for nobody we know, 403 for another page's request, 429, 503."""

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tidewatt_coordinator.access.roles import Actor, Role
 from tidewatt_coordinator.access.secret import hashed, new_secret, same
+from tidewatt_coordinator.audit.store import record
 from tidewatt_coordinator.ledger.tables import access_key
 
 PREFIX = "tw_"
@@ -80,6 +81,8 @@ class KeyBook:
         row = made._asdict() | {"fleet": self._fleet, "sha256": hashed(text), "sites": json.dumps(made.sites)}
         with self._database.begin() as connection:
             connection.execute(insert(access_key).values(row))
+            told = {"role": role, "name": name, "sites": made.sites, "expires_ms": expires_ms}
+            record(connection, "access key made", known, fleet=self._fleet, after=told, by=made_by)
         return made, text
 
     def check(self, text: str, now_ms: int) -> Key:
@@ -116,6 +119,7 @@ class KeyBook:
             connection.execute(
                 update(access_key).where(mine, _at.revoked_ms.is_(None)).values(revoked_ms=now_ms)
             )
+            record(connection, "access key revoked", known, fleet=self._fleet, before={"role": row["role"]})
         return _key(row)
 
     def listed(self) -> list[Key]:

@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, delete, func, insert, select, update
 
 from tidewatt_coordinator.alerts.episodes import STEPS, Change, Standing, event_id, message
+from tidewatt_coordinator.audit.store import record
 from tidewatt_coordinator.costs.days import DAY_MS
 from tidewatt_coordinator.ledger.tables import alert as table
 from tidewatt_coordinator.ledger.tables import alert_delivery as news
@@ -110,6 +111,16 @@ class AlertBook:
             after = msgspec.structs.replace(before, acked_ms=now_ms, acked_by=by, note=note)
             self._keep(connection, after, ("acked_ms", "acked_by", "note"))
             self._note(connection, after, targets, now_ms, real_ms)
+            record(
+                connection,
+                "alert acknowledged",
+                name,
+                fleet=self._fleet,
+                before={"state": before.state},
+                after={"state": after.state},
+                why=note,
+                by=by,
+            )
         return after
 
     def due(self, real_ms: int) -> list[Delivery]:

@@ -1,6 +1,5 @@
 """The `tidewatt anomalies` command. It needs no running coordinator."""
 
-from datetime import timedelta
 from typing import Annotated
 
 import msgspec
@@ -8,11 +7,9 @@ import typer
 from rich.table import Table
 
 from tidewatt_coordinator.alerts.desk import desk
-from tidewatt_coordinator.alerts.watch import recent_costs
-from tidewatt_coordinator.anomalies.groups import anomalies, groups, settling_of, terms_of
+from tidewatt_coordinator.anomalies.looking import look
 from tidewatt_coordinator.command.printing import AsJson, as_json, console
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile
-from tidewatt_coordinator.costs.days import day_of
 
 app = typer.Typer(help="Days that cost more than such days do.", no_args_is_help=True)
 
@@ -30,15 +27,9 @@ def list_anomalies(
 ) -> None:
     """Show the days on which a service, a site or a tag cost too much, the dearest first."""
     with desk(config) as at:
-        settings = at.config.anomalies
-        recent = recent_costs(at.ledger.engine, at.config, days).read(at.now_ms, 0.0)
-        first, terms = day_of(at.now_ms) - timedelta(days=days), terms_of(settings)
-        watched = groups(recent.costs, recent.tags, settings.tags, at.now_ms, settling_of(settings))
-        found = [one for group in watched for one in anomalies(group, first, terms)]
-    found.sort(key=lambda one: (-one.verdict.impact, one.verdict.day, one.by, one.value))
+        found = look(at.ledger.engine, at.config, at.now_ms, days)
     if json:
-        about = ((one, {"impact": one.verdict.impact}) for one in found)
-        print(as_json([msgspec.to_builtins(one) | more for one, more in about]))
+        print(as_json([msgspec.to_builtins(one) | {"impact": one.verdict.impact} for one in found]))
         return
     if not found:
         print(f"no day of the last {days} cost more than such days do, as far as the ledger shows")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from tidewatt_coordinator.audit.noting import note
 from tidewatt_coordinator.command.printing import AsJson, as_json
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.keys.folder import KeyFolder
@@ -19,6 +20,7 @@ KeyId = Annotated[str, typer.Argument(metavar="ID", help="As `tidewatt keys list
 def new(config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Make the fleet's first key. Its public half goes into every agent's configuration."""
     made = _folder(config).new()
+    note(config, "policy key made", made.id, after={"public": made.trusted.public})
     print(f"key {made.id} is made; every agent needs its public half:\n")
     print(f'[link]\npolicy_keys = ["{made.trusted.public}"]')
 
@@ -43,6 +45,7 @@ def rotate(config: ConfigFile = DEFAULT_CONFIG) -> None:
     folder = _folder(config)
     before = folder.signers()
     made = folder.rotate()
+    note(config, "policy key made", made.id, before=[one.id for one in before], after=made.trusted.public)
     print(f"key {made.id} is made, {made.trusted.public}; policy sets are signed with both from now on.")
     print(f"When every device has acknowledged one of them: tidewatt keys retire {before[0].id}")
 
@@ -51,6 +54,7 @@ def rotate(config: ConfigFile = DEFAULT_CONFIG) -> None:
 def retire(name: KeyId, config: ConfigFile = DEFAULT_CONFIG) -> None:
     """End a rotation: remove this key. Devices that have seen a set since the rotation began lose nothing."""
     left = _folder(config).retire(name)
+    note(config, "policy key retired", name, after={"left": left.id})
     print(f"key {name} is removed; {left.id} signs alone. Agents that are set up anew need:\n")
     print(f'[link]\npolicy_keys = ["{left.trusted.public}"]')
 

@@ -35,6 +35,8 @@ class Quarantined(msgspec.Struct, frozen=True):
     reason: str
     message: str
     """The report as JSON, or what came in its place."""
+    sha256: str
+    """Of all that came: of a long one the message is only the beginning."""
 
 
 class Unread(msgspec.Struct, frozen=True):
@@ -118,13 +120,20 @@ def _printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
-def in_quarantine(ledger: Ledger, device: str = "", most: int = 1000) -> list[Quarantined]:
-    """What is in quarantine, the newest first."""
+def in_quarantine(
+    ledger: Ledger, device: str = "", most: int = 1000, after: tuple[int, str, str] | None = None
+) -> list[Quarantined]:
+    """What is in quarantine, the newest first; what comes `after` a time, device and digest."""
     table = quarantine.c
     names = Quarantined.__struct_fields__
-    rows = select(*(table[name] for name in names)).order_by(table.came_ms.desc(), table.device).limit(most)
+    order = (table.came_ms.desc(), table.device, table.sha256)
+    rows = select(*(table[name] for name in names)).order_by(*order).limit(most)
     if device:
         rows = rows.where(table.device == device)
+    if after:
+        came_ms, name, sha256 = after
+        later = (table.device > name) | ((table.device == name) & (table.sha256 > sha256))
+        rows = rows.where((table.came_ms < came_ms) | ((table.came_ms == came_ms) & later))
     with ledger.engine.connect() as connection:
         return [Quarantined(*row) for row in connection.execute(rows)]
 

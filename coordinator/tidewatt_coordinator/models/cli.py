@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from tidewatt_coordinator.audit.noting import note
 from tidewatt_coordinator.command.printing import AsJson, as_json
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.models.folder import ModelFolder
@@ -22,6 +23,7 @@ def add(
 ) -> None:
     """Offer a model; one of the same name is replaced on every device whose policy names it."""
     model = _folder(config).add(file, name)
+    note(config, "model offered", name, after={"sha256": model.sha256})
     print(f'model {name}: {model.size} bytes, sha256 {model.sha256}; a policy with model = "{name}" uses it')
 
 
@@ -43,6 +45,7 @@ def remove(
 ) -> None:
     """Offer a model no longer. Devices that use it go on; a policy that names it says so in their logs."""
     _folder(config).remove(name)
+    note(config, "model taken back", name)
     print(f"model {name} is offered no longer")
 
 

@@ -16,6 +16,7 @@ from typing import Annotated, NamedTuple
 import typer
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from tidewatt_coordinator.audit.store import Trail
 from tidewatt_coordinator.command.printing import AsJson, as_json
 from tidewatt_coordinator.config import Config, host_port
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
@@ -53,6 +54,7 @@ class _Desk(NamedTuple):
     folder: Folder
     register: Register
     now_ms: int
+    ledger: Ledger
 
 
 @app.command("ca")
@@ -60,6 +62,9 @@ def make_ca(config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Make the fleet's CA, once, and an empty revocation list."""
     with _desk(config) as desk:
         desk.folder.begin(new_authority(desk.config.coordinator.fleet, at(desk.now_ms)))
+        Trail(desk.ledger.engine).record(
+            "certificate authority", desk.config.coordinator.fleet, after=_fingerprint(desk.folder)
+        )
         write_revocation_list(desk.folder, desk.register, desk.now_ms)
         print(f"{desk.folder.path}: the CA of fleet {desk.config.coordinator.fleet}")
         print(f"its SHA-256 fingerprint: {_fingerprint(desk.folder)}")
@@ -171,7 +176,7 @@ def _desk(path: Path) -> Iterator[_Desk]:
     ledger = Ledger(config.ledger.url, config.ledger.bucket_s * 1000)
     try:
         now_ms = round(time.time() * MILLISECONDS_PER_SECOND)
-        yield _Desk(config, Folder(config.enroll.folder), Register(ledger.engine), now_ms)
+        yield _Desk(config, Folder(config.enroll.folder), Register(ledger.engine), now_ms, ledger)
     finally:
         ledger.close()
 

@@ -7,6 +7,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import Connection, Engine, insert, select, update
 
+from tidewatt_coordinator.audit.actor import Actor
+from tidewatt_coordinator.audit.store import record
 from tidewatt_coordinator.ledger.tables import enroll_token, issued_certificate
 from tidewatt_coordinator.pki.asked import Rejected
 from tidewatt_coordinator.pki.certificates import Kind, common_name
@@ -50,6 +52,8 @@ class Register:
         row = {"sha256": _hash(token), "device": device, "made_ms": now_ms, "expires_ms": expires_ms}
         with self._engine.begin() as connection:
             connection.execute(insert(enroll_token).values(row))
+            told = {"device": device, "expires_ms": expires_ms}
+            record(connection, "enrol token", _hash(token)[:16], after=told)
 
     def check_token(self, token: str, now_ms: int) -> Token:
         """The token, if it is good now; Rejected otherwise.
@@ -90,17 +94,20 @@ class Register:
                     f"{device} has a certificate already; a token made with --device {device} allows another"
                 )
             _add(connection, certificate, "device", now_ms)
+            _audit(connection, "enrol device", certificate, Actor(device, "device"))
 
     def add(self, certificate: x509.Certificate, kind: Kind, now_ms: int) -> None:
         """Remember a certificate that was given out."""
         with self._engine.begin() as connection:
             _add(connection, certificate, kind, now_ms)
+            _audit(connection, f"certificate {kind}", certificate)
 
     def renew(self, present: x509.Certificate, following: x509.Certificate, now_ms: int) -> None:
         """Remember the certificate that follows `present`; Rejected if that one doesn't stand."""
         with self._engine.begin() as connection:
             self._check(connection, present, now_ms)
             _add(connection, following, "device", now_ms)
+            _audit(connection, "renew device", following, Actor(common_name(following), "device"))
 
     def check_certificate(self, present: x509.Certificate, now_ms: int) -> str:
         """The device of a certificate that we gave out and that stands; Rejected otherwise."""
@@ -122,6 +129,8 @@ class Register:
                 .where(enroll_token.c.device == name, enroll_token.c.used_ms.is_(None))
                 .values(expires_ms=now_ms)
             )
+            if gone.rowcount:
+                record(connection, "certificate revoked", name, after={"certificates": gone.rowcount})
         return gone.rowcount
 
     def issued(self) -> list[Issued]:
@@ -163,6 +172,13 @@ class Register:
         if row.not_after_ms <= now_ms:
             raise Rejected("the present certificate has expired; a new token is needed")
         return str(row.name)
+
+
+def _audit(
+    connection: Connection, what: str, certificate: x509.Certificate, who: Actor | None = None
+) -> None:
+    told = {"serial": _serial(certificate), "sha256": _sha256(certificate)}
+    record(connection, what, common_name(certificate), after=told, who=who)
 
 
 def _add(connection: Connection, certificate: x509.Certificate, kind: Kind, now_ms: int) -> None:

@@ -1,38 +1,24 @@
-"""Errors as RFC 9457's problem+json, and answers that are given again to the same idempotency key."""
+"""A request's body, and answers that are given again to the same idempotency key."""
 
 import hashlib
 from collections.abc import Callable
 from http import HTTPStatus
 
-import msgspec
 from fastapi import Request, Response
 from sqlalchemy import Engine, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from tidewatt_coordinator.ledger.tables import answered
+from tidewatt_coordinator.web.problems import problem
 
 #: An answer is given again for so long.
 KEPT_MS = 86_400_000
 LONGEST_KEY = 255
 
 
-class Problem(Exception):
-    """What is answered instead."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status, self.detail = status, detail
-
-
 async def sent(request: Request) -> bytes:
     """The request's body, so that its handler needs no event loop."""
     return await request.body()
-
-
-def problem(status: int, detail: str) -> Response:
-    """The answer to what went wrong, in a sentence."""
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-    return Response(msgspec.json.encode(body), status, media_type="application/problem+json")
 
 
 def once(

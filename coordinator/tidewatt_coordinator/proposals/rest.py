@@ -1,24 +1,23 @@
 """Recommendations over REST: what is proposed, why, and what became of it; orders need an approver."""
 
-import hashlib
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.routing import APIRoute
 
 from tidewatt_coordinator.access.least import APPROVER, OPERATOR, VIEWER
 from tidewatt_coordinator.proposals.desk import Desk
-from tidewatt_coordinator.proposals.problems import Problem, once, problem, sent
+from tidewatt_coordinator.proposals.problems import once, sent
 from tidewatt_coordinator.proposals.state import LIVE
 from tidewatt_coordinator.proposals.store import Kept
-from tidewatt_coordinator.rollout.journal import Changed
-from tidewatt_coordinator.rollout.orders import NothingToDo
 from tidewatt_coordinator.sla.rest import add_metrics
+from tidewatt_coordinator.web.bodies import body as body_of
+from tidewatt_coordinator.web.paging import LARGEST, link
+from tidewatt_coordinator.web.problems import Problem
 
 Sent = Annotated[bytes, Depends(sent)]
 Most = Annotated[int, Query(ge=1, le=1000)]
+Skipped = Annotated[int, Query(ge=0, le=LARGEST)]
 
 
 class Recommend(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,31 +40,9 @@ class Apply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The caller knows that it can't be taken back."""
 
 
-class Told(APIRoute):
-    """A route whose errors are problem+json."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler with its errors told."""
-        handle = super().get_route_handler()
-
-        async def told(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except Problem as error:
-                return problem(error.status, error.detail)
-            except NothingToDo as error:
-                return problem(409, str(error))
-            except Changed as error:
-                return problem(409, str(error))
-            except msgspec.DecodeError as error:
-                return problem(422, str(error))
-
-        return told
-
-
 def router(desk: Desk) -> APIRouter:
     """The routes under /v1/recommend, /v1/config and /v1/metrics."""
-    routes = APIRouter(route_class=Told, dependencies=[VIEWER], tags=["recommendations"])
+    routes = APIRouter(dependencies=[VIEWER], tags=["recommendations"])
     _add_reading(routes, desk)
     _add_orders(routes, desk)
     add_metrics(routes, desk)
@@ -73,7 +50,7 @@ def router(desk: Desk) -> APIRouter:
 
 
 def _add_reading(routes: APIRouter, desk: Desk) -> None:
-    @routes.post("/v1/recommend", dependencies=[OPERATOR])
+    @routes.post("/v1/recommend", dependencies=[OPERATOR], openapi_extra=body_of(Recommend))
     def recommend(body: Sent) -> Response:
         """The proposals that stand now, of one service or of all; drivers look again at their next turn."""
         asked = msgspec.json.decode(body or b"{}", type=Recommend)
@@ -97,17 +74,29 @@ def _add_reading(routes: APIRouter, desk: Desk) -> None:
         found = desk.store.page(service_id, limit + 1, after, stage or ())
         shown = [desk.shown(kept) for kept in found[:limit]]
         body = {"recommendations": shown, "next": shown[-1].id if len(found) > limit else None}
-        return _tagged(request, body)
+        response = _json(body)
+        if body["next"]:
+            link(request, response, after=shown[-1].id)
+        return response
 
     @routes.get("/v1/config/history/{service_id}")
-    def history(service_id: str, limit: Most = 100, after: Annotated[int, Query(ge=0)] = 0) -> Response:
+    def history(
+        request: Request,
+        service_id: str,
+        limit: Most = 100,
+        after: Skipped = 0,
+    ) -> Response:
         """What became of a service's proposals, the newest first; `after`: leave out so many."""
         found = desk.store.history(service=service_id, most=limit + 1, after=after)
-        return _json({"events": found[:limit], "next": after + limit if len(found) > limit else None})
+        following = after + limit if len(found) > limit else None
+        response = _json({"events": found[:limit], "next": following})
+        if following:
+            link(request, response, after=following)
+        return response
 
 
 def _add_orders(routes: APIRouter, desk: Desk) -> None:
-    @routes.post("/v1/config/apply", dependencies=[APPROVER])
+    @routes.post("/v1/config/apply", status_code=202, dependencies=[APPROVER], openapi_extra=body_of(Apply))
     def apply(request: Request, body: Sent) -> Response:
         """Approve a proposal: it is applied as soon as limits and the promise allow. If-Match guards it."""
         asked = msgspec.json.decode(body, type=Apply)
@@ -120,7 +109,9 @@ def _add_orders(routes: APIRouter, desk: Desk) -> None:
 
         return once(desk.store.database, desk.store.fleet, request, body, desk.now_ms(), work)
 
-    @routes.post("/v1/config/rollback/{service_id}/{recommendation_id}", dependencies=[APPROVER])
+    @routes.post(
+        "/v1/config/rollback/{service_id}/{recommendation_id}", status_code=202, dependencies=[APPROVER]
+    )
     def rollback(request: Request, body: Sent, service_id: str, recommendation_id: str) -> Response:
         """Take a change back, or an approval."""
 
@@ -159,15 +150,6 @@ def _tag(kept: Kept) -> str:
 def _one(desk: Desk, kept: Kept, status: int) -> Response:
     response = _json(desk.shown(kept), status)
     response.headers["ETag"] = _tag(kept)
-    return response
-
-
-def _tagged(request: Request, body: object) -> Response:
-    response = _json(body)
-    tag = f'"{hashlib.sha256(bytes(response.body)).hexdigest()[:32]}"'
-    if request.headers.get("if-none-match") == tag:
-        response = Response(status_code=304)
-    response.headers["ETag"] = tag
     return response
 
 

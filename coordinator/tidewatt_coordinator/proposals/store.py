@@ -6,6 +6,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from tidewatt_coordinator.audit.store import record
 from tidewatt_coordinator.ledger.tables import lever_freeze, proposal, proposal_event
 from tidewatt_coordinator.proposals.score import same
 from tidewatt_coordinator.proposals.state import Proposal
@@ -59,6 +60,8 @@ class Proposals:
                 row = {"id": new.id, "fleet": self.fleet, "same": same(new.recommendation), "version": 1}
                 connection.execute(insert(proposal).values(**row, **_columns(new)))
                 self._tell(connection, new, (1, new.made_ms), author, lease)
+                if new.stage != "open":
+                    self._audit(connection, None, new, author)
         except IntegrityError as error:
             raise Changed(f"there is a proposal {new.id} already") from error
         return Kept(1, new)
@@ -90,6 +93,8 @@ class Proposals:
                 self._tell(connection, after, (version, now_ms), author, lease)
             if also:
                 also(connection)
+            if after.stage != before.proposal.stage:
+                self._audit(connection, before.proposal, after, author)
         return Kept(version, after)
 
     def order(self, name: str, following: Callable[[Proposal], Proposal], author: str, now_ms: int) -> Kept:
@@ -172,12 +177,31 @@ class Proposals:
         with self.database.begin() as connection:
             connection.execute(delete(lever_freeze).where(lever_freeze.c.fleet == self.fleet))
             connection.execute(insert(lever_freeze).values(fleet=self.fleet, **msgspec.structs.asdict(stop)))
+            since = {"since_ms": stop.since_ms}
+            record(
+                connection, "freeze", self.fleet,
+                fleet=self.fleet, after=since, why=stop.reason, by=stop.author,
+            )  # fmt: skip
 
     def unfreeze(self) -> bool:
         """Let everything go on; False if nothing was frozen."""
         with self.database.begin() as connection:
             done = connection.execute(delete(lever_freeze).where(lever_freeze.c.fleet == self.fleet))
+            if done.rowcount:
+                record(connection, "unfreeze", self.fleet, fleet=self.fleet)
         return done.rowcount == 1
+
+    def _audit(self, connection: Connection, before: Proposal | None, after: Proposal, author: str) -> None:
+        made = after.recommendation
+        was: dict[str, object] | None = {"stage": before.stage} if before else None
+        now: dict[str, object] = {"stage": after.stage, "driver": made.driver, "target": made.target}
+        if after.stage in ("applying", "undoing"):
+            puts = (made.before, made.after) if after.stage == "applying" else (made.after, made.before)
+            was, now = {**(was or {}), "setting": puts[0]}, now | {"setting": puts[1]}
+        record(
+            connection, f"proposal {after.stage}", after.id,
+            fleet=self.fleet, before=was, after=now, why=after.reason, by=author,
+        )  # fmt: skip
 
     def _tell(
         self, connection: Connection, state: Proposal, turn: tuple[int, int], author: str, lease: Lease | None

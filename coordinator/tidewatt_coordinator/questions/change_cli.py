@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from tidewatt_coordinator.audit.noting import note
 from tidewatt_coordinator.command.printing import as_json
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.costs import days as calendar
@@ -50,6 +51,7 @@ def add(
     )
     with _changes(config) as changes:
         changes.put(change)
+    note(config, "saving told", name, after=change)
     print(f"{name}: watched from {calendar.day_of(at_ms) + timedelta(days=1)} on")
 
 
@@ -79,6 +81,7 @@ def undo(
     at_ms = calendar.day_ms(calendar.parse_day(day, "--day"))
     with _changes(config) as changes:
         changes.undo(name, at_ms)
+    note(config, "saving taken back", name, after={"undone_ms": at_ms})
     print(f"{name}: taken back {calendar.day_of(at_ms)}")
 
 

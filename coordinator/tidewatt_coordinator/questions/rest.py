@@ -106,17 +106,18 @@ def router(answers: Answers, remembered: Remembered | None = None) -> APIRouter:
     @routes.get("/summary")
     def summary() -> Summary:
         """The last 7 days, the month and the changes, as the page shows them."""
-        return _of(kept, "summary", lambda: summary_of(answers))
+        return told(kept, "summary", lambda: summary_of(answers))
 
     @routes.get("/savings")
     def savings() -> list[Saved]:
         """Each change, with what it was to save and what it saved."""
-        return _of(kept, "savings", answers.savings)
+        return told(kept, "savings", answers.savings)
 
     return routes
 
 
-def _of(kept: Remembered, key: Hashable, ask: Callable[[], T]) -> T:
+def told(kept: Remembered, key: Hashable, ask: Callable[[], T]) -> T:
+    """The remembered answer; what can't be asked is a 422 with the sentence why."""
     try:
         return kept.of(key, ask)
     except CostError as error:
@@ -127,7 +128,7 @@ def _add_spending(routes: APIRouter, answers: Answers, kept: Remembered) -> None
     @routes.get("/requests")
     def requests(by: str = "site", days: Days = 7, month: MonthName = "") -> Requests:
         """What a request costs by fleet, day, site, device, backend, model or label:NAME."""
-        return _of(
+        return told(
             kept, ("requests", by, days, month), lambda: answers.requests(_window(answers, days, month), by)
         )
 
@@ -137,7 +138,7 @@ def _add_spending(routes: APIRouter, answers: Answers, kept: Remembered) -> None
     ) -> list[Spent]:
         """What was spent by service, site, day, tag:NAME or whatever is named; the rows sum to all of it."""
         names = _names(by)
-        return _of(kept, ("by", names, days, month), lambda: _spent(answers, names, days, month))
+        return told(kept, ("by", names, days, month), lambda: _spent(answers, names, days, month))
 
 
 def _add_reasons(routes: APIRouter, answers: Answers, kept: Remembered) -> None:
@@ -145,25 +146,25 @@ def _add_reasons(routes: APIRouter, answers: Answers, kept: Remembered) -> None:
     def trend(by: Annotated[list[str] | None, Query()] = None) -> Trends:
         """The last 7 days against the 7 before: up, down, flat (10 %), new or unknown."""
         names = _names(by)
-        return _of(kept, ("trend", names), lambda: answers.trend(names))
+        return told(kept, ("trend", names), lambda: answers.trend(names))
 
     @routes.get("/why")
     def why(days: Days = 7) -> Reasons:
         """What made the last days cost something else than those before, in parts that sum to it."""
-        return _of(kept, ("why", days), lambda: answers.why(days))
+        return told(kept, ("why", days), lambda: answers.why(days))
 
     @routes.get("/waste")
     def waste(
         days: Days = 7, month: MonthName = "", most: Annotated[int, Query(ge=1, le=10_000)] = 100
     ) -> Wasted:
         """What was paid for and not needed."""
-        found = _of(kept, ("waste", days, month), lambda: answers.waste(_window(answers, days, month)))
+        found = told(kept, ("waste", days, month), lambda: answers.waste(_window(answers, days, month)))
         return _wasted(found, most)
 
     @routes.get("/month")
     def month_end(month: MonthName = "") -> list[Month]:
         """What the month will have cost, by currency; 80 of 100 lie in the interval."""
-        return _of(kept, ("month", month), lambda: answers.month(_first(month)))
+        return told(kept, ("month", month), lambda: answers.month(_first(month)))
 
 
 def summary_of(answers: Answers) -> Summary:

@@ -6,6 +6,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from tidewatt_coordinator.audit.store import record
 from tidewatt_coordinator.ledger.tables import policy_document, policy_event, policy_standing
 from tidewatt_coordinator.rollout.documents import Read
 from tidewatt_coordinator.rollout.lease import Lease
@@ -90,6 +91,8 @@ class Journal:
                     self._tell(connection, event, standing, version, lease.fencing if lease else 0)
                 if also is not None:
                     also(connection)
+                if event is not None:
+                    self._audit(connection, before, standing, event)
         except IntegrityError as error:
             raise Changed("the policy was changed by somebody else at this moment") from error
         return Kept(version, standing)
@@ -112,8 +115,8 @@ class Journal:
                 continue
         raise Changed("others change the policy all the time; try again")
 
-    def history(self, most: int) -> list[Event]:
-        """The last events, the newest first."""
+    def history(self, most: int, before: int | None = None) -> list[Event]:
+        """The last events, the newest first; those before a version."""
         table = policy_event.c
         names = Event.__struct_fields__
         rows = (
@@ -122,6 +125,8 @@ class Journal:
             .order_by(table.version.desc())
             .limit(most)
         )
+        if before is not None:
+            rows = rows.where(table.version < before)
         with self._database.connect() as connection:
             return [Event(**dict(zip(names, row, strict=True))) for row in connection.execute(rows)]
 
@@ -140,11 +145,30 @@ class Journal:
         if connection.execute(update(policy_standing).where(mine).values(row)).rowcount != 1:
             raise Changed("the policy was changed by somebody else at this moment")
 
+    def _audit(self, connection: Connection, before: Kept | None, standing: Standing, event: Event) -> None:
+        record(
+            connection,
+            f"policy {event.what}",
+            self._fleet,
+            fleet=self._fleet,
+            before=_shown(before.standing) if before else None,
+            after=_shown(standing),
+            why=event.reason,
+            by=event.author,
+        )
+
     def _tell(
         self, connection: Connection, event: Event, standing: Standing, version: int, fencing: int
     ) -> None:
         said = msgspec.structs.replace(event, revision=standing.revision, version=version, fencing=fencing)
         connection.execute(insert(policy_event).values(fleet=self._fleet, **msgspec.structs.asdict(said)))
+
+
+def _shown(standing: Standing) -> dict[str, object]:
+    state, content = standing.rollout, standing.content
+    rollout = {"id": state.id, "stage": state.stage, "wave": state.wave} if state else None
+    now = {"revision": standing.revision, "name": content.name, "document": content.document}
+    return now | {"rollout": rollout}
 
 
 def _keep(connection: Connection, read: Read, event: Event) -> None:

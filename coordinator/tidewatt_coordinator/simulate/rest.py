@@ -9,13 +9,14 @@ from fastapi import APIRouter, Depends, Response
 
 from tidewatt_coordinator.access.least import VIEWER
 from tidewatt_coordinator.config import Config
-from tidewatt_coordinator.proposals.problems import Problem, sent
-from tidewatt_coordinator.proposals.rest import Told
+from tidewatt_coordinator.proposals.problems import sent
 from tidewatt_coordinator.simulate.asked import Batch, One, Refused, answer
 from tidewatt_coordinator.simulate.bundled import templates
 from tidewatt_coordinator.simulate.outcome import Outcome
 from tidewatt_coordinator.simulate.setup import doors, equipped
 from tidewatt_coordinator.simulate.sources import demand_of
+from tidewatt_coordinator.web.bodies import body as body_of
+from tidewatt_coordinator.web.problems import Problem
 from tidewatt_wire.documents import DocumentError
 
 Sent = Annotated[bytes, Depends(sent)]
@@ -23,7 +24,7 @@ Sent = Annotated[bytes, Depends(sent)]
 
 def router(config: Config, now_ms: Callable[[], int]) -> APIRouter:
     """The routes under /v1/simulate."""
-    routes, busy = APIRouter(route_class=Told, dependencies=[VIEWER], tags=["simulation"]), threading.Lock()
+    routes, busy = APIRouter(dependencies=[VIEWER], tags=["simulation"]), threading.Lock()
 
     def work(asked: One | Batch) -> list[Outcome | Refused]:
         if not busy.acquire(blocking=False):
@@ -38,7 +39,7 @@ def router(config: Config, now_ms: Callable[[], int]) -> APIRouter:
         finally:
             busy.release()
 
-    @routes.post("/v1/simulate")
+    @routes.post("/v1/simulate", openapi_extra=body_of(One))
     def simulate(body: Sent) -> Response:
         """What a scenario would cost and keep, beside the world as it is: with intervals, all simulated."""
         found = work(msgspec.json.decode(body or b"{}", type=One))[0]
@@ -46,7 +47,7 @@ def router(config: Config, now_ms: Callable[[], int]) -> APIRouter:
             raise Problem(422, found.error)
         return _json(found)
 
-    @routes.post("/v1/simulate/batch")
+    @routes.post("/v1/simulate/batch", openapi_extra=body_of(Batch))
     def batch(body: Sent) -> Response:
         """Several scenarios of one world, in their order; one that can't be doesn't hold up the others."""
         return _json({"outcomes": work(msgspec.json.decode(body, type=Batch))})

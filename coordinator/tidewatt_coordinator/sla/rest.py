@@ -6,8 +6,10 @@ import msgspec
 from fastapi import APIRouter, Depends, Response
 
 from tidewatt_coordinator.proposals.desk import Desk
-from tidewatt_coordinator.proposals.problems import Problem, sent
+from tidewatt_coordinator.proposals.problems import sent
 from tidewatt_coordinator.sla.objectives import Metric, Service
+from tidewatt_coordinator.web.bodies import body as body_of
+from tidewatt_coordinator.web.problems import Problem
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,7 +37,7 @@ def add_metrics(routes: APIRouter, desk: Desk) -> None:
         assert desk.judge  # noqa: S101 - it knew the service
         return _json(desk.judge.verdict(service.service, {}))
 
-    @routes.post("/v1/metrics/query")
+    @routes.post("/v1/metrics/query", openapi_extra=body_of(Asked))
     def query(body: Annotated[bytes, Depends(sent)]) -> Response:
         """What was measured of a service over its window, by step: pairs of time (ms) and value."""
         asked = msgspec.json.decode(body, type=Asked)

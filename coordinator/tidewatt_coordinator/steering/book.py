@@ -4,10 +4,11 @@ from collections.abc import Iterable
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 
+from tidewatt_coordinator.audit.store import record
 from tidewatt_coordinator.dispatch.table import Table
 from tidewatt_coordinator.ledger.tables import dispatch_order, dispatch_state
 from tidewatt_coordinator.steering.choosing import Facts
@@ -56,6 +57,7 @@ class Book:
         try:
             with self.database.begin() as connection:
                 connection.execute(insert(dispatch_order).values(row))
+                self._audit(connection, f"dispatch {order.kind}", None, order, order.by)
         except IntegrityError:
             return False
         return True
@@ -68,11 +70,13 @@ class Book:
             raise WrongOrder(f"{len(fitting)} orders that hold begin with {name!r}; those that hold: {known}")
         ended = replace(fitting[0], ended_ms=now_ms, ended_by=by)
         with self.database.begin() as connection:
-            connection.execute(
+            gone = connection.execute(
                 update(dispatch_order)
                 .where(_ORDER.id == ended.id, _ORDER.ended_ms.is_(None))
                 .values(ended_ms=now_ms, ended_by=by)
             )
+            if gone.rowcount:
+                self._audit(connection, "dispatch thaw", fitting[0], ended, by)
         return ended
 
     def in_force(self, names: Iterable[str], now_ms: int) -> None:
@@ -83,6 +87,12 @@ class Book:
                 .where(_ORDER.id.in_(list(names)), _ORDER.in_force_ms.is_(None))
                 .values(in_force_ms=now_ms)
             )
+
+    def _audit(self, connection: Connection, what: str, before: Order | None, after: Order, by: str) -> None:
+        record(
+            connection, what, after.id,
+            fleet=self._fleet, before=before, after=after, why=after.why, by=by,
+        )  # fmt: skip
 
     def holding(self, now_ms: int) -> list[Order]:
         """The orders to be followed now, the oldest first."""

@@ -1,9 +1,7 @@
 """The REST API and the page, as a FastAPI application."""
 
-import threading
-import time
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -14,28 +12,31 @@ from tidewatt_coordinator.access.least import OPEN, VIEWER, VIEWER_BY_SITE, chec
 from tidewatt_coordinator.observing.http import Measured, Requests
 from tidewatt_coordinator.observing.tracing import Traced
 from tidewatt_coordinator.web import page
+from tidewatt_coordinator.web.bodies import RESPONSES
+from tidewatt_coordinator.web.kept import kept_for_a_while
 from tidewatt_coordinator.web.models import FleetNow
+from tidewatt_coordinator.web.paging import LARGEST, link
+from tidewatt_coordinator.web.problems import tell_problems
+from tidewatt_coordinator.web.settings import Rest
 from tidewatt_coordinator.web.sites import WHOLE_FLEET, of_sites
-
-T = TypeVar("T")
-
-#: Real seconds for which a drawn-up account is shown again: many viewers cost as much as one.
-ACCOUNT_KEPT_S = 1.0
-#: It is kept this many times as long as it took: looking costs a tenth of a processor at the most, however
-#: large the fleet.
-KEPT_PER_TAKEN = 10.0
+from tidewatt_coordinator.web.threshold import Threshold
 
 
 def build(
-    fleet_now: Callable[[], FleetNow], registry: CollectorRegistry, gate: Gate, *more: APIRouter
+    fleet_now: Callable[[], FleetNow],
+    registry: CollectorRegistry,
+    gate: Gate,
+    *more: APIRouter,
+    settings: Rest | None = None,
 ) -> FastAPI:
     """The application; `fleet_now` draws up the fleet's state and is called at most once a second,
     less often where that takes long. `gate`: who may come in. `more`: other parts' routes.
     UndeclaredError if a route doesn't say who may call it.
     """
     # None of FastAPI's own pages: they would be open to all, and load their scripts from elsewhere.
-    app = FastAPI(title="Tidewatt coordinator", version=VERSION, openapi_url=None)
+    app = FastAPI(title="Tidewatt coordinator", version=VERSION, openapi_url=None, responses=RESPONSES)
     app.state.gate = gate
+    tell_problems(app).add_middleware(Threshold, settings=settings or Rest(), address=gate.address)
     for routes in (page.routes, *more):
         app.include_router(routes)
     app.add_middleware(Traced)
@@ -49,21 +50,25 @@ def build(
 
     @app.get("/v1/fleet", response_model=FleetNow, dependencies=[VIEWER_BY_SITE])
     def fleet(
-        request: Request, limit: Annotated[int | None, Query(ge=0)] = None, after: str = ""
+        request: Request, limit: Annotated[int | None, Query(ge=0, le=LARGEST)] = None, after: str = ""
     ) -> Response:
         """The fleet as it stands, its totals, and the comparison with the baselines.
 
         Devices are in order of their names: all of them, or `limit` of those that come `after` a name. Who is
         bound to sites gets their devices, and without the totals of the whole fleet.
         """
-        now, left_out = current(), None
+        now, left_out, more = current(), None, False
         if (actor := request.state.actor).sites:
             now, left_out = of_sites(now, actor.sees), WHOLE_FLEET
         if limit is not None or after:
-            some = [device for device in now.devices if device.device > after][:limit]
-            now = now.model_copy(update={"devices": some})
+            some = [device for device in now.devices if device.device > after]
+            more = limit is not None and 0 < limit < len(some)
+            now = now.model_copy(update={"devices": some[:limit]})
         # Written here: FastAPI would validate ten thousand devices once more.
-        return Response(now.model_dump_json(exclude=left_out), media_type="application/json")
+        response = Response(now.model_dump_json(exclude=left_out), media_type="application/json")
+        if more:
+            link(request, response, after=now.devices[-1].device)
+        return response
 
     @app.get(
         "/metrics",
@@ -81,22 +86,3 @@ def build(
 
     check_declared(app)
     return app
-
-
-def kept_for_a_while(
-    draw_up: Callable[[], T], now_s: Callable[[], float] = time.monotonic
-) -> Callable[[], T]:
-    """The same, drawn up again only when it has been shown for a while."""
-    lock = threading.Lock()
-    kept: list[tuple[float, T]] = []
-    """Until when it is shown, and what."""
-
-    def current() -> T:
-        with lock:
-            begun_s = now_s()
-            if not kept or begun_s >= kept[0][0]:
-                drawn, ended_s = draw_up(), now_s()
-                kept[:] = [(ended_s + max(ACCOUNT_KEPT_S, KEPT_PER_TAKEN * (ended_s - begun_s)), drawn)]
-            return kept[0][1]
-
-    return current

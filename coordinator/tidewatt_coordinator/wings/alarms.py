@@ -7,10 +7,12 @@ from prometheus_client import ProcessCollector
 from prometheus_client.registry import Collector
 
 from tidewatt_coordinator.alerts.metrics import AlertMetrics
+from tidewatt_coordinator.alerts.rest import router as alert_router
 from tidewatt_coordinator.alerts.store import AlertBook
 from tidewatt_coordinator.alerts.telling import Telling, tellers
 from tidewatt_coordinator.alerts.wakewatch import WakeWatch
 from tidewatt_coordinator.alerts.watch import Watch
+from tidewatt_coordinator.anomalies.rest import router as anomaly_router
 from tidewatt_coordinator.budgets.outlook import FORECAST
 from tidewatt_coordinator.observing.database import DatabaseMetrics
 from tidewatt_coordinator.observing.health import HealthMetrics
@@ -24,7 +26,7 @@ class Alarms:
     def __init__(self, ground: Ground) -> None:
         config, connection, engine = ground.config, ground.connection, ground.engine
         self._ground, self._database = ground, DatabaseMetrics(ground.ledger.engine)
-        book = AlertBook(ground.ledger.engine, ground.name)
+        self._book = book = AlertBook(ground.ledger.engine, ground.name)
         self.costs = Watch(book, ground.ledger.engine, config, ground.clock, engine.may_publish, FORECAST)
         self.waking = WakeWatch(
             book,
@@ -54,3 +56,5 @@ class Alarms:
     def routers(self) -> Iterator[APIRouter]:
         """Its part of the REST API."""
         yield discovery_router(self._ground.name, self._ground.fleet, self._ground.now_ms)
+        yield alert_router(self._book, self._ground.now_ms)
+        yield anomaly_router(self._ground.ledger, self._ground.config, self._ground.now_ms)

@@ -11,7 +11,10 @@ from tidewatt_coordinator.access.keys import KeyBook
 from tidewatt_coordinator.access.logins import LoginBook
 from tidewatt_coordinator.access.provider import Provider
 from tidewatt_coordinator.access.rest import router
+from tidewatt_coordinator.access.roles import Actor
 from tidewatt_coordinator.access.sessions import Lasting, SessionBook
+from tidewatt_coordinator.audit.actor import Actor as Recorded
+from tidewatt_coordinator.audit.store import Trail
 from tidewatt_coordinator.wings.ground import Ground
 
 
@@ -25,7 +28,7 @@ class Entry:
         sessions = SessionBook(database, ground.name, self.keys, lasting)
         provider = Provider(access.oidc, time.time) if access.oidc.discovery else None
         self.gate = Gate(access, ground.config.web, self.keys, sessions, provider)
-        self._logins = LoginBook(database)
+        self._logins, self._trail, self._fleet = LoginBook(database), Trail(database), ground.name
 
     def works(self) -> Iterator[tuple[str, Coroutine[object, object, None]]]:
         """None of its own."""
@@ -37,4 +40,8 @@ class Entry:
 
     def routers(self) -> Iterator[APIRouter]:
         """Its part of the REST API."""
-        yield router(self.gate, self._logins)
+        yield router(self.gate, self._logins, self._noted)
+
+    def _noted(self, actor: Actor, what: str, address: str) -> None:
+        who = Recorded(actor.id, actor.kind, actor.role)
+        self._trail.record(what, actor.called, fleet=self._fleet, after={"from": address}, who=who)

@@ -2,6 +2,7 @@
 
 from tidewatt_coordinator.ledger.tables.access import access_key, access_login, access_session
 from tidewatt_coordinator.ledger.tables.alarms import alert, alert_delivery
+from tidewatt_coordinator.ledger.tables.audit import audit_entry, audit_head
 from tidewatt_coordinator.ledger.tables.columns import NEVER_MS, metadata
 from tidewatt_coordinator.ledger.tables.edge import (
     edge_day,
@@ -64,6 +65,8 @@ __all__ = [
     "answered",
     "asleep_day",
     "asleep_life",
+    "audit_entry",
+    "audit_head",
     "carbon_intensity",
     "change",
     "charge",
