@@ -181,6 +181,7 @@ async def running(
                 await asyncio.sleep(0.01)
             yield coordinator
         finally:
+            coordinator.web.state.streams.end()
             server.should_exit = True
             if door:
                 door.server.should_exit = True

@@ -11,9 +11,10 @@ from tidewatt_coordinator.access.gate import Gate
 from tidewatt_coordinator.access.least import OPEN, VIEWER, VIEWER_BY_SITE, check_declared, described
 from tidewatt_coordinator.observing.http import Measured, Requests
 from tidewatt_coordinator.observing.tracing import Traced
-from tidewatt_coordinator.web import page
+from tidewatt_coordinator.web import page, stream
 from tidewatt_coordinator.web.bodies import RESPONSES
 from tidewatt_coordinator.web.kept import kept_for_a_while
+from tidewatt_coordinator.web.live import Live
 from tidewatt_coordinator.web.models import FleetNow
 from tidewatt_coordinator.web.paging import LARGEST, link
 from tidewatt_coordinator.web.problems import tell_problems
@@ -37,11 +38,12 @@ def build(
     app = FastAPI(title="Tidewatt coordinator", version=VERSION, openapi_url=None, responses=RESPONSES)
     app.state.gate = gate
     tell_problems(app).add_middleware(Threshold, settings=settings or Rest(), address=gate.address)
-    for routes in (page.routes, *more):
-        app.include_router(routes)
     app.add_middleware(Traced)
     app.add_middleware(Measured, requests=Requests(registry))
     current = kept_for_a_while(fleet_now)
+    app.state.streams = streams = stream.Streams(Live(current))
+    for routes in (page.routes, stream.router(streams), *more):
+        app.include_router(routes)
 
     @app.get("/healthz", dependencies=[OPEN])
     def healthz() -> dict[str, str]:

@@ -1,0 +1,114 @@
+"""The fleet as it changes: rows of what the page lists, and which of them changed since when.
+
+No history is kept: a row remembers at which turn it last changed, and a viewer only the turn that it
+has seen. So a viewer who was away, or is slow, is told what is new in one piece, and costs nothing.
+"""
+
+import secrets
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from tidewatt_coordinator.web.models import DeviceNow, FleetNow
+from tidewatt_coordinator.web.troubles import problem_of
+
+#: What a row tells, in this order; units as in /v1/fleet.
+COLUMNS = (
+    "device", "site", "board", "status", "control", "point", "watts", "requests_rps", "p95_ms",
+    "temperature_c", "weight", "weighs", "problem",
+)  # fmt: skip
+#: Of the fleet itself.
+TOTALS = (
+    "fleet", "now_ms", "version", "progress", "speed", "known", "online", "watts", "requests_rps",
+    "energy_joules", "requests", "cost", "currency", "violating_minutes", "model_error_share",
+    "dispatch_reason", "sleep_saved_joules",
+)  # fmt: skip
+
+Row = tuple[Any, ...]
+
+
+class Delta(msgspec.Struct, frozen=True, kw_only=True):
+    """What a viewer is told. `whole`: forget what was known, these are all rows."""
+
+    id: str
+    whole: bool
+    totals: dict[str, Any]
+    policies: dict[str, Any]
+    columns: tuple[str, ...]
+    rows: list[Row]
+
+
+class Live:
+    """The rows of one coordinator's life."""
+
+    def __init__(self, current: Callable[[], FleetNow]) -> None:
+        self._current, self._lock = current, threading.Lock()
+        self._life = secrets.token_hex(4)
+        self._turn = 0
+        self._seen: FleetNow | None = None
+        self._rows: dict[str, tuple[int, Row]] = {}
+        self._whole_since = 0
+        """The turn at which a device was last gone: before it only the whole is true."""
+
+    def since(self, seen: str) -> Delta:
+        """What changed since the id that a viewer saw last; everything, if it isn't known."""
+        with self._lock:
+            now = self._look()
+            turn = self._turn_of(seen)
+            whole = turn is None or turn < self._whole_since
+            rows = [row for changed, row in self._rows.values() if whole or changed > (turn or 0)]
+            return Delta(
+                id=f"{self._life}-{self._turn}",
+                whole=whole,
+                totals={name: getattr(now, name) for name in TOTALS},
+                policies={name: one.model_dump() for name, one in now.policies.items()},
+                columns=COLUMNS,
+                rows=rows,
+            )
+
+    def _look(self) -> FleetNow:
+        now = self._current()
+        if now is self._seen:
+            return now
+        self._turn, self._seen = self._turn + 1, now
+        gone = self._rows.keys() - {device.device for device in now.devices}
+        for name in gone:
+            del self._rows[name]
+        if gone:
+            self._whole_since = self._turn
+        for device in now.devices:
+            row, before = row_of(device), self._rows.get(device.device)
+            if before is None or before[1] != row:
+                self._rows[device.device] = self._turn, row
+        return now
+
+    def _turn_of(self, seen: str) -> int | None:
+        life, _, turn = seen.partition("-")
+        known = life == self._life and turn.isascii() and turn.isdecimal() and len(turn) < 20  # noqa: PLR2004 - digits of 64 bits
+        return int(turn) if known and int(turn) <= self._turn else None
+
+
+def row_of(device: DeviceNow) -> Row:
+    """A device as the list shows it, rounded to what is shown: what nobody sees is no change."""
+    found = problem_of(device)
+    return (
+        device.device,
+        device.labels.get("site", ""),
+        device.board,
+        device.status,
+        device.control,
+        device.point,
+        _round(device.watts, 2),
+        _round(device.requests_rps, 1),
+        _round(device.p95_ms, 1),
+        _round(device.temperature_c, 1),
+        _round(device.weight, 4),
+        found.weight,
+        found.sentence,
+    )
+
+
+def _round(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

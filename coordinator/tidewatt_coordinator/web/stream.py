@@ -1,0 +1,96 @@
+"""The fleet's changes by server-sent events, and the same by asking: once a second at the most."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Header, HTTPException, Query, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+
+from tidewatt_coordinator.access.least import VIEWER_BY_SITE
+from tidewatt_coordinator.web.live import Delta, Live
+
+#: Real seconds between two looks for a viewer.
+EVERY_S = 1.0
+#: Looks without news before a comment is sent, so that proxies keep the connection and we notice its end.
+QUIET_LOOKS = 15
+#: Viewers at once; the rest are told to ask instead.
+MOST_VIEWERS = 200
+#: Real milliseconds until a browser comes back.
+RETRY_MS = 2000
+#: Real seconds that one who has to ask should wait.
+ASK_AGAIN_S = 3
+
+
+class Streams:
+    """Who watches."""
+
+    def __init__(self, live: Live, every_s: float = EVERY_S) -> None:
+        self.live, self.viewers = live, 0
+        self._every_s, self._ending = every_s, asyncio.Event()
+
+    def end(self) -> None:
+        """Let everybody go: the process ends."""
+        self._ending.set()
+
+    async def events(self, seen: str) -> AsyncIterator[bytes]:
+        """One viewer's events, as long as it reads them: a slow one is told less often, never more."""
+        self.viewers += 1
+        try:
+            yield f"retry: {RETRY_MS}\n\n".encode()
+            quiet = 0
+            while not self._ending.is_set():
+                delta = await run_in_threadpool(self.live.since, seen)
+                quiet = 0 if delta.id != seen else quiet + 1
+                if not quiet:
+                    seen = delta.id
+                    yield event(delta)
+                elif quiet % QUIET_LOOKS == 0:
+                    yield b": still here\n\n"
+                await self._pause()
+        finally:
+            self.viewers -= 1
+
+    async def _pause(self) -> None:
+        try:
+            await asyncio.wait_for(self._ending.wait(), self._every_s)
+        except asyncio.TimeoutError:
+            return
+
+
+def event(delta: Delta) -> bytes:
+    """As server-sent events have it."""
+    return b"event: fleet\nid: " + delta.id.encode() + b"\ndata: " + _json(delta) + b"\n\n"
+
+
+def router(streams: Streams) -> APIRouter:
+    """The routes under /v1/stream."""
+    routes = APIRouter(dependencies=[VIEWER_BY_SITE], tags=["fleet"])
+
+    @routes.get("/v1/stream", response_class=StreamingResponse)
+    async def stream(
+        last_event_id: Annotated[str, Header()] = "", since: Annotated[str, Query()] = ""
+    ) -> StreamingResponse:
+        """The fleet's changes as server-sent events `fleet`; Last-Event-ID resumes where a viewer was."""
+        if streams.viewers >= MOST_VIEWERS:
+            again = {"Retry-After": str(ASK_AGAIN_S)}
+            raise HTTPException(503, "too many viewers: ask /v1/stream/poll instead", headers=again)
+        # A proxy that buffers would hold everything back.
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(
+            streams.events(last_event_id or since), media_type="text/event-stream", headers=headers
+        )
+
+    @routes.get("/v1/stream/poll", response_class=Response)
+    def poll(since: Annotated[str, Query()] = "") -> Response:
+        """What an event would tell: everything, or what changed since an event's id."""
+        found = streams.live.since(since)
+        return Response(_json(found), media_type="application/json", headers={"Cache-Control": "no-store"})
+
+    return routes
+
+
+def _json(delta: Delta) -> bytes:
+    return msgspec.json.encode(delta)
