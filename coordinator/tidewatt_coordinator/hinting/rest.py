@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from tidewatt_coordinator.access.least import VIEWER
 from tidewatt_coordinator.hinting.explaining import explain
+from tidewatt_coordinator.hinting.foreseen import Foreseen, foreseen
 from tidewatt_coordinator.hinting.rounds import Planner
 from tidewatt_coordinator.hinting.shown import Shown
 
@@ -112,5 +113,10 @@ def router(planner: Planner) -> APIRouter:
         if device and device not in {one.device for one in shown.devices}:
             raise HTTPException(404, f"device {device!r} is not in the plan")
         return PlanExplained(minute=shown.minute, sentences=list(explain(shown, device)))
+
+    @routes.get("/v1/plan/forecast")
+    def forecast(device: str) -> Foreseen:
+        """What is planned of a device, and how its group's requests are foreseen; `why` if nothing is."""
+        return foreseen(planner, device)
 
     return routes

@@ -42,6 +42,7 @@ from tidewatt_coordinator.steering.readings import Reading
 from tidewatt_coordinator.steering.settings import Dispatch
 from tidewatt_coordinator.steering.vectors import number
 from tidewatt_coordinator.steering.wheel import Power
+from tidewatt_governor.forecast.value import Forecast
 from tidewatt_wire.messages import PolicySet
 
 MINUTE_MS = 60_000
@@ -145,6 +146,11 @@ class Planner:
 
     def _is_up(self, device: Known, now_ms: int) -> bool:
         return device.status(now_ms, self._fleet.stale_after_ms) == "online"
+
+    def foreseen(self, group: str) -> Forecast | None:
+        """The last forecast of a group's demand; None where there is none."""
+        found = self._groups.get(group)
+        return found.outlook.forecast if found else None
 
     def capacities(self, now_ms: int) -> Mapping[str, float]:
         """By device what it serves where it is planned and was seen: nothing where boards aren't hinted,

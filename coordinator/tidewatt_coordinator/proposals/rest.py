@@ -17,6 +17,7 @@ from tidewatt_coordinator.web.problems import Problem
 
 Sent = Annotated[bytes, Depends(sent)]
 Most = Annotated[int, Query(ge=1, le=1000)]
+Stages = Annotated[list[str] | None, Query(description="Only those of this stage; may be repeated.")]
 Skipped = Annotated[int, Query(ge=0, le=LARGEST)]
 
 
@@ -62,13 +63,18 @@ def _add_reading(routes: APIRouter, desk: Desk) -> None:
         ]
         return _json({"looking": looking, "recommendations": found})
 
+    @routes.get("/v1/recommendations")
+    def everything(request: Request, limit: Most = 100, after: str = "", stage: Stages = None) -> Response:
+        """All services' proposals, as those of one; nothing is looked for anew."""
+        return recommendations(request, "", limit, after, stage)
+
     @routes.get("/v1/recommendations/{service_id}")
     def recommendations(
         request: Request,
         service_id: str,
         limit: Most = 100,
         after: str = "",
-        stage: Annotated[list[str] | None, Query()] = None,
+        stage: Stages = None,
     ) -> Response:
         """A service's proposals in order of their ids, those after an id; `next` begins the next page."""
         found = desk.store.page(service_id, limit + 1, after, stage or ())

@@ -6,7 +6,7 @@ has seen. So a viewer who was away, or is slow, is told what is new in one piece
 
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -25,6 +25,13 @@ TOTALS = (
     "energy_joules", "requests", "cost", "currency", "violating_minutes", "model_error_share",
     "dispatch_reason", "sleep_saved_joules",
 )  # fmt: skip
+
+#: Of these nothing is known by site here.
+_WHOLE_FLEETS = (
+    "energy_joules", "requests", "cost", "violating_minutes", "model_error_share", "dispatch_reason",
+    "sleep_saved_joules",
+)  # fmt: skip
+SITE, STATUS = COLUMNS.index("site"), COLUMNS.index("status")
 
 Row = tuple[Any, ...]
 
@@ -52,20 +59,24 @@ class Live:
         self._whole_since = 0
         """The turn at which a device was last gone: before it only the whole is true."""
 
-    def since(self, seen: str) -> Delta:
-        """What changed since the id that a viewer saw last; everything, if it isn't known."""
+    def since(self, seen: str, sites: Collection[str] = ()) -> Delta:
+        """What changed since the id that a viewer saw last; everything, if it isn't known.
+
+        `sites`: he is bound to these, so that of the fleet's totals he is told what they sum to.
+        """
         with self._lock:
             now = self._look()
             turn = self._turn_of(seen)
             whole = turn is None or turn < self._whole_since
-            rows = [row for changed, row in self._rows.values() if whole or changed > (turn or 0)]
+            shown = [one for one in self._rows.values() if not sites or one[1][SITE] in sites]
+            totals = {name: getattr(now, name) for name in TOTALS}
             return Delta(
                 id=f"{self._life}-{self._turn}",
                 whole=whole,
-                totals={name: getattr(now, name) for name in TOTALS},
-                policies={name: one.model_dump() for name, one in now.policies.items()},
+                totals=totals | _sums([row for _, row in shown]) if sites else totals,
+                policies={} if sites else {name: one.model_dump() for name, one in now.policies.items()},
                 columns=COLUMNS,
-                rows=rows,
+                rows=[row for changed, row in shown if whole or changed > (turn or 0)],
             )
 
     def _look(self) -> FleetNow:
@@ -108,6 +119,15 @@ def row_of(device: DeviceNow) -> Row:
         found.weight,
         found.sentence,
     )
+
+
+def _sums(rows: Sequence[Row]) -> dict[str, Any]:
+    sums: dict[str, Any] = dict.fromkeys(_WHOLE_FLEETS)
+    for name in ("watts", "requests_rps"):
+        known = [row[COLUMNS.index(name)] for row in rows if row[COLUMNS.index(name)] is not None]
+        sums[name] = sum(known) if known else None
+    online = sum(row[STATUS] == "online" for row in rows)
+    return sums | {"known": len(rows), "online": online}
 
 
 def _round(value: float | None, digits: int) -> float | None:

@@ -2,7 +2,7 @@
 
 import gzip
 import hashlib
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Annotated, NamedTuple
@@ -66,7 +66,7 @@ def _names() -> frozenset[str]:
     return frozenset([_CHARTS, *(name for name in own if PurePosixPath(name).suffix in _KINDS)])
 
 
-@lru_cache(maxsize=None)
+@cache
 def _file(name: str) -> File:
     body = _charts() if name == _CHARTS else (_root() / name).read_bytes()
     packed = gzip.compress(body, mtime=0)

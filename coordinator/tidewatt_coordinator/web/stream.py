@@ -1,11 +1,11 @@
 """The fleet's changes by server-sent events, and the same by asking: once a second at the most."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Header, HTTPException, Query, Response
+from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
@@ -35,14 +35,14 @@ class Streams:
         """Let everybody go: the process ends."""
         self._ending.set()
 
-    async def events(self, seen: str) -> AsyncIterator[bytes]:
+    async def events(self, seen: str, sites: Collection[str] = ()) -> AsyncIterator[bytes]:
         """One viewer's events, as long as it reads them: a slow one is told less often, never more."""
         self.viewers += 1
         try:
             yield f"retry: {RETRY_MS}\n\n".encode()
             quiet = 0
             while not self._ending.is_set():
-                delta = await run_in_threadpool(self.live.since, seen)
+                delta = await run_in_threadpool(self.live.since, seen, sites)
                 quiet = 0 if delta.id != seen else quiet + 1
                 if not quiet:
                     seen = delta.id
@@ -71,7 +71,7 @@ def router(streams: Streams) -> APIRouter:
 
     @routes.get("/v1/stream", response_class=StreamingResponse)
     async def stream(
-        last_event_id: Annotated[str, Header()] = "", since: Annotated[str, Query()] = ""
+        request: Request, last_event_id: Annotated[str, Header()] = "", since: Annotated[str, Query()] = ""
     ) -> StreamingResponse:
         """The fleet's changes as server-sent events `fleet`; Last-Event-ID resumes where a viewer was."""
         if streams.viewers >= MOST_VIEWERS:
@@ -79,17 +79,21 @@ def router(streams: Streams) -> APIRouter:
             raise HTTPException(503, "too many viewers: ask /v1/stream/poll instead", headers=again)
         # A proxy that buffers would hold everything back.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(
-            streams.events(last_event_id or since), media_type="text/event-stream", headers=headers
-        )
+        told = streams.events(last_event_id or since, _sites(request))
+        return StreamingResponse(told, media_type="text/event-stream", headers=headers)
 
     @routes.get("/v1/stream/poll", response_class=Response)
-    def poll(since: Annotated[str, Query()] = "") -> Response:
+    def poll(request: Request, since: Annotated[str, Query()] = "") -> Response:
         """What an event would tell: everything, or what changed since an event's id."""
-        found = streams.live.since(since)
+        found = streams.live.since(since, _sites(request))
         return Response(_json(found), media_type="application/json", headers={"Cache-Control": "no-store"})
 
     return routes
+
+
+def _sites(request: Request) -> tuple[str, ...]:
+    """The sites that the caller is bound to; none: he sees all."""
+    return tuple(getattr(getattr(request.state, "actor", None), "sites", ()))
 
 
 def _json(delta: Delta) -> bytes:

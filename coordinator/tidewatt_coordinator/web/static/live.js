@@ -1,5 +1,7 @@
 // The fleet as it stands, kept up to date by server-sent events, and by asking where these don't get through.
 
+import { get } from "./rest.js";
+
 const ASK_EVERY_MS = 3000;
 const EVENTS_AGAIN_MS = 60000;
 // Real milliseconds without anything after which the figures are called old.
@@ -59,9 +61,7 @@ function listen() {
 async function ask() {
   if (source?.readyState === EventSource.OPEN) return;
   try {
-    const answer = await fetch(`/v1/stream/poll?since=${encodeURIComponent(seen)}`, { credentials: "same-origin" });
-    if (!answer.ok) throw new Error(String(answer.status));
-    take(await answer.json());
+    take(await get(`/v1/stream/poll?since=${encodeURIComponent(seen)}`));
     tell("asking");
   } catch {
     tell("lost");

@@ -3,6 +3,7 @@ import { el } from "./dom.js";
 import { clock, day } from "./format.js";
 import { begin, watch } from "./live.js";
 import { Trouble } from "./rest.js";
+import { who } from "./who.js";
 
 const PAGES = {
   fleet: ["Fleet", () => import("./pages/fleet.js")],
@@ -94,4 +95,5 @@ theme(THEMES.includes(localStorage.getItem("theme")) ? localStorage.getItem("the
 watch(frame);
 addEventListener("hashchange", () => show());
 begin();
+who(at("who"));
 show({ first: true });

@@ -28,7 +28,7 @@ function sentence(body) {
 
 // Whoever has to sign in comes back to the page that he was on.
 function signIn() {
-  location.assign(`/login?next=${encodeURIComponent(location.pathname + location.hash)}`);
+  location.assign(`/login?after=${encodeURIComponent(location.pathname + location.hash)}`);
   return new Promise(() => {});
 }
 
@@ -44,12 +44,19 @@ export async function look(path) {
   }
 }
 
-const cookie = (name) =>
-  document.cookie.split("; ").find((one) => one.startsWith(`${name}=`))?.slice(name.length + 1);
+// Who we are to the coordinator, and the token that a change has to bring along.
+export const session = async () => (await look("/v1/session")).found ?? { actor: null, csrf: null };
 
-// A change. The header can't be set by a page of another origin, and the token proves that we read our own cookie.
-export function post(path, body, headers = {}) {
-  const token = cookie("tidewatt_csrf") ?? cookie("__Host-tidewatt_csrf");
-  const own = { "Content-Type": "application/json", "X-Tidewatt-Csrf": token ?? "1", "Idempotency-Key": crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}` };
+function key() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (one) => one.toString(16).padStart(2, "0")).join("");
+}
+
+// A change. The same one sent twice is made once.
+export async function post(path, body, headers = {}) {
+  const { csrf } = await session();
+  const own = { "Content-Type": "application/json", "Idempotency-Key": key(), ...(csrf ? { "X-CSRF-Token": csrf } : {}) };
   return answered(path, { method: "POST", body: JSON.stringify(body), headers: { ...own, ...headers } });
 }
+
+// A question that is too large for an address: nothing is changed, so nothing has to be proved.
+export const ask = (path, body) => post(path, body);

@@ -143,27 +143,27 @@ class Page {
   }
 
   async planned() {
-    const { found, why } = await look(`/v1/plan/explain?device=${encodeURIComponent(this.name)}`);
-    if (found) this.plan.replaceChildren(el("ul", { class: "sentences" }, found.sentences.map((one) => el("li", {}, one))), ...(await this.foreseen()));
-    else this.plan.replaceChildren(empty(`${why}.`));
+    const { found, why } = await look(`/v1/plan/forecast?device=${encodeURIComponent(this.name)}`);
+    const parts = found?.sentences.length ? [el("ul", { class: "sentences" }, found.sentences.map((one) => el("li", {}, one)))] : [];
+    if (found?.minutes.length) parts.push(...this.foreseen(found));
+    if (why || found.why) parts.push(empty(`${why || found.why}.`));
+    this.plan.replaceChildren(...parts);
   }
 
-  async foreseen() {
-    const { found } = await look(`/v1/plan/forecast?device=${encodeURIComponent(this.name)}`);
-    if (!found) return [];
-    if (!found.minutes.length) return [empty(`${found.why}.`)];
+  foreseen(found) {
     this.band ??= chart("Forecast of the group's requests", { unit: "req/s" });
     const line = (key) => found.minutes.map((one) => ({ x: one.at_ms, y: one[key] }));
     this.band.show(
       [
         { name: "p50", colour: "tide", points: line("p50") },
-        { name: "from p50 to p99", colour: "tide", points: line("p99"), band: true },
+        { name: "p99", colour: "tide", points: line("p99"), band: true },
         { name: "p90", colour: "tide", points: line("p90"), dashed: true },
       ],
       undefined,
       `p90 ${brief(found.minutes[0].p90)} requests per second in the next minute`,
     );
-    return [el("p", { class: "soft small" }, `Group ${found.group}: half of the minutes lie below the line, 99 of 100 below the band${found.trusted ? "" : "; not trusted now, so the reactive rule rules"}.`), this.band.element];
+    const trust = found.trusted ? "" : "; not trusted now, so the reactive rule rules";
+    return [el("p", { class: "soft small" }, `Group ${found.group}: half of the minutes lie below the line, 99 of 100 below the band${trust}.`), this.band.element];
   }
 
   close() {

@@ -54,7 +54,7 @@ function figures({ totals, policies }, counts) {
     ["Power now", ...watts(totals.watts)],
     ["Requests now", ...rate(totals.requests_rps)],
     ["Energy so far", energy, unit, money(totals.cost, totals.currency)],
-    ["Saved against MaxFreq", saving === null ? null : percent(saving), "", totals.sleep_saved_joules ? `of which asleep ${joined(wattHours(totals.sleep_saved_joules / 3600))}` : "estimate of the unsaved", saving > 0 ? "well" : ""],
+    ["Saved against MaxFreq", saving === null ? null : percent(saving), "", totals.sleep_saved_joules ? `of which asleep ${joined(wattHours(totals.sleep_saved_joules / 3600))}` : saving === null ? "not known yet" : "by the model of each board", saving > 0 ? "well" : ""],
     ["Out of promise", span(totals.violating_minutes * 60), "", `of ${plural(totals.requests, "request")}`, totals.violating_minutes > 0 ? "warn" : ""],
   ];
 }
