@@ -184,7 +184,7 @@ class Fleet:
         """Of a coordinator's or an agent's page, also before it runs."""
         return self._ports.setdefault(name, free_port())
 
-    def coordinator(self, name: str = "east") -> Process:
+    def coordinator(self, name: str = "east", **more: Any) -> Process:
         port = self.port(name)
         document = {
             "coordinator": {"fleet": FLEET, "name": name, "listen": f"127.0.0.1:{port}", "lease_s": LEASE_S},
@@ -196,6 +196,7 @@ class Fleet:
             "models": {"folder": str(self.folder / "models")},
             "policy": [{"policy": {"slo_p95_ms": 60.0}}],
             "clock": self._clock,
+            **more,
         }
         config = self._write(f"{name}.toml", document)
         return self._start(name, "tidewatt_coordinator", ["serve", "--config", str(config)])
@@ -233,6 +234,10 @@ class Fleet:
         name = f"p{promise_ms:g}"
         rules = [{"policy": {"slo_p95_ms": promise_ms}}]
         return str(self._write(f"{name}.policy.toml", {"name": name, "rules": rules, "rollout": rollout}))
+
+    def address(self, name: str) -> str:
+        """Where a process answers."""
+        return f"http://127.0.0.1:{self._ports[name]}"
 
     def until_up(self, name: str) -> None:
         """Wait until a coordinator answers."""

@@ -11,6 +11,7 @@ from tests.access import acting
 
 from tidewatt_coordinator.app import Coordinator
 from tidewatt_coordinator.config import Config, Ledger
+from tidewatt_coordinator.web import page as web_page
 from tidewatt_coordinator.web import kept
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_link.connection import Connection
@@ -177,12 +178,30 @@ def test_prometheus_metrics(client: Browser, coordinator: Coordinator, profile: 
 def test_the_page_and_its_parts(client: Browser) -> None:
     page = client.get("/")
     assert page.headers["content-type"].startswith("text/html")
-    for part in ("page.js", "cost.js", "page.css", "icon.svg"):
+    for part in ("main.js", "base.css", "parts.css", "pages.css", "icon.svg"):
         assert f"/static/{part}" in page.text
         assert client.get(f"/static/{part}").status_code == 200
+    for word in ("<style", " style=", " onclick="):
+        assert word not in page.text, "the page's policy forbids what is written within it"
+    folder = Path(web_page.__file__).with_name("static")
+    for file in folder.rglob("*.js"):
+        script = client.get(f"/static/{file.relative_to(folder).as_posix()}")
+        assert script.headers["content-type"].startswith("text/javascript")
+        assert "innerHTML" not in script.text
+        assert "eval(" not in script.text
+    charts = client.get("/static/lib/chart.js")
+    assert charts.headers["content-encoding"] == "gzip"
+    assert "Chart.js v" in charts.text
     assert "http://" not in page.text.replace("http://www.w3.org", ""), "nothing comes from elsewhere"
     assert "https://" not in page.text
-    for wrong in ("/static/none.js", "/static/..%2Fapi.py", "/v1/nothing"):
+    for wrong in (
+        "/static/none.js",
+        "/static/__init__.py",
+        "/static/pages",
+        "/static/pages/..%2fmain.js",
+        "/static/..%2Fapi.py",
+        "/v1/nothing",
+    ):
         assert client.get(wrong).status_code == 404
     assert client.get("/healthz").json()["status"] == "ok"
 

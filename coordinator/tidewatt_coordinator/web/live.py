@@ -6,6 +6,7 @@ has seen. So a viewer who was away, or is slow, is told what is new in one piece
 
 import secrets
 import threading
+import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -31,6 +32,8 @@ _WHOLE_FLEETS = (
     "energy_joules", "requests", "cost", "violating_minutes", "model_error_share", "dispatch_reason",
     "sleep_saved_joules",
 )  # fmt: skip
+#: Real seconds for which a look is new enough for a viewer's first.
+KEPT_S = 30.0
 SITE, STATUS = COLUMNS.index("site"), COLUMNS.index("status")
 
 Row = tuple[Any, ...]
@@ -50,11 +53,12 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True):
 class Live:
     """The rows of one coordinator's life."""
 
-    def __init__(self, current: Callable[[], FleetNow]) -> None:
-        self._current, self._lock = current, threading.Lock()
+    def __init__(self, current: Callable[[], FleetNow], now_s: Callable[[], float] = time.monotonic) -> None:
+        self._current, self._now_s, self._lock = current, now_s, threading.Lock()
         self._life = secrets.token_hex(4)
         self._turn = 0
         self._seen: FleetNow | None = None
+        self._seen_s = 0.0
         self._rows: dict[str, tuple[int, Row]] = {}
         self._whole_since = 0
         """The turn at which a device was last gone: before it only the whole is true."""
@@ -64,8 +68,9 @@ class Live:
 
         `sites`: he is bound to these, so that of the fleet's totals he is told what they sum to.
         """
+        now = self._looked(seen)
         with self._lock:
-            now = self._look()
+            now = self._take(now)
             turn = self._turn_of(seen)
             whole = turn is None or turn < self._whole_since
             shown = [one for one in self._rows.values() if not sites or one[1][SITE] in sites]
@@ -79,10 +84,18 @@ class Live:
                 rows=[row for changed, row in shown if whole or changed > (turn or 0)],
             )
 
-    def _look(self) -> FleetNow:
-        now = self._current()
-        if now is self._seen:
-            return now
+    def _looked(self, seen: str) -> FleetNow:
+        # Who is new is shown at once what somebody else was shown just now; what is newer follows.
+        kept = self._seen
+        if kept and self._turn_of(seen) is None and self._now_s() - self._seen_s < KEPT_S:
+            return kept
+        return self._current()
+
+    def _take(self, now: FleetNow) -> FleetNow:
+        before = self._seen
+        if before and (now is before or now.now_ms < before.now_ms):
+            return before
+        self._seen_s = self._now_s()
         self._turn, self._seen = self._turn + 1, now
         gone = self._rows.keys() - {device.device for device in now.devices}
         for name in gone:
@@ -90,8 +103,8 @@ class Live:
         if gone:
             self._whole_since = self._turn
         for device in now.devices:
-            row, before = row_of(device), self._rows.get(device.device)
-            if before is None or before[1] != row:
+            row, old = row_of(device, now.speed), self._rows.get(device.device)
+            if old is None or old[1] != row:
                 self._rows[device.device] = self._turn, row
         return now
 
@@ -101,9 +114,9 @@ class Live:
         return int(turn) if known and int(turn) <= self._turn else None
 
 
-def row_of(device: DeviceNow) -> Row:
+def row_of(device: DeviceNow, speed: float = 1.0) -> Row:
     """A device as the list shows it, rounded to what is shown: what nobody sees is no change."""
-    found = problem_of(device)
+    found = problem_of(device, speed)
     return (
         device.device,
         device.labels.get("site", ""),

@@ -21,8 +21,10 @@ export function say(element, text) {
 }
 
 export const badge = (text, weight = "") => el("span", { class: `badge ${weight}` }, text);
-export const empty = (text) => el("p", { class: "empty" }, text);
-export const note = (text, weight = "") => el("p", { class: `note ${weight}` }, text);
+// What stands between backticks is code.
+export const rich = (text) => text.split("`").map((part, index) => (index % 2 ? el("code", {}, part) : part));
+export const empty = (text) => el("p", { class: "empty" }, rich(text));
+export const note = (text, weight = "") => el("p", { class: `note ${weight}` }, rich(text));
 
 export function sheet(title, ...parts) {
   return el("section", { class: "sheet" }, el("div", { class: "head" }, el("h2", {}, title)), ...parts);

@@ -34,8 +34,10 @@ async function show({ first = false } = {}) {
   const [title, load] = PAGES[page];
   document.title = `${argument || title} · Tidewatt`;
   for (const link of at("pages").querySelectorAll("a"))
-    if (link.hash === `#/${page === "device" ? "fleet" : page}`) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (link.hash === `#/${page === "device" ? "fleet" : page}`) {
+      link.setAttribute("aria-current", "page");
+      link.scrollIntoView({ block: "nearest", inline: "center" });
+    } else link.removeAttribute("aria-current");
   const room = el("div", { class: "unseen" }, `${title} is loading`);
   main.replaceChildren(room);
   window.scrollTo(0, 0);

@@ -1,5 +1,5 @@
 // Who changed what, and why: a chain in which nothing can be altered unseen.
-import { badge, el, empty, head, note, sheet } from "../dom.js";
+import { badge, el, empty, head, note, rich, sheet } from "../dom.js";
 import { moment, number } from "../format.js";
 import { look } from "../rest.js";
 
@@ -67,6 +67,6 @@ export async function open(_argument, add) {
   if (broken) add(note(`The chain is broken: ${text(broken)}`, "bad"));
   const heads = ["No.", "When", "Who", "What", "Why", "More"].map((name, index) => el("th", { scope: "col", class: index ? null : "number" }, name));
   const table = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Audit entries" }, el("table", {}, el("caption", { class: "unseen" }, "Audit entries, the newest first"), el("thead", {}, el("tr", {}, heads)), body));
-  add(sheet("Entries, the newest first", verified ? badge("chain verified", "well") : "", el("div", { class: "filter" }, find, count), table, el("div", {}, more)), el("p", { class: "soft" }, "`tidewatt audit verify` checks the whole chain."));
+  add(sheet("Entries, the newest first", verified ? badge("chain verified", "well") : "", el("div", { class: "filter" }, find, count), table, el("div", {}, more)), el("p", { class: "soft" }, rich("`tidewatt audit verify` checks the whole chain.")));
   return undefined;
 }

@@ -35,7 +35,7 @@ function facts(whole) {
     ["Alarm", whole.asleep_until_ms ? moment(whole.asleep_until_ms) : ""],
     ["Forecast", whole.forecast_skill === null || whole.forecast_skill === undefined ? "" : `skill ${percent(whole.forecast_skill)} above the last value's, model ${whole.forecast_model ?? "built in"}`],
     ["Waiting reports", whole.waiting ? `${number(whole.waiting)}, ${number(whole.thinned ?? 0)} thinned` : ""],
-    ["Clock", whole.skew_seconds === null ? "" : `${number(whole.skew_seconds, 1)} s ${whole.skew_seconds < 0 ? "behind" : "ahead"}`],
+    ["Clock", whole.skew_seconds === null ? "" : `${number(Math.abs(whole.skew_seconds), 1)} s ${whole.skew_seconds < 0 ? "behind" : "ahead"}`],
     ["Last report", moment(whole.reported_at_ms)],
     ["Agent", whole.version],
   ];

@@ -22,10 +22,10 @@ function weightTable(caption, weights) {
 function figures(table_, now) {
   const left = (table_.expires_at_ms - now) / 1000;
   return [
-    ["Cost by the hour", money(table_.cost_per_hour), table_.currency, "of serving this, at the margin"],
+    ["Cost by the hour", money(table_.cost_per_hour), table_.currency, Object.keys(table_.shed).length ? "with the price of what is turned away" : "of serving this, at the margin"],
     ["No table can cost less than", money(table_.bound_per_hour), table_.currency, "the dual bound, by the hour"],
     ["Gap", table_.gap === null ? null : percent(table_.gap, 3), "", "what is left to gain at the most", table_.gap > 0.05 ? "warn" : "well"],
-    ["Epoch", number(table_.epoch), "", `issued ${clock(table_.issued_at_ms)} UTC`],
+    ["Issued", clock(table_.issued_at_ms), "UTC", `epoch ${table_.epoch}`],
     ["Expires", clock(table_.expires_at_ms), "UTC", left < 0 ? "it has expired: routers follow the safe one" : "then routers follow the safe one", left < 0 ? "bad" : ""],
     ["Turned away", number(Object.values(table_.shed).reduce((sum, one) => sum + total(one), 0) && Object.keys(table_.shed).length), "classes", Object.keys(table_.shed).join(", "), Object.keys(table_.shed).length ? "bad" : ""],
   ];

@@ -1,5 +1,5 @@
 // The policy in force, a rollout's waves and gates, and who has not followed.
-import { badge, el, empty, head, meter, note, sheet, table, tiles } from "../dom.js";
+import { badge, el, empty, head, meter, sheet, table, tiles } from "../dom.js";
 import { brief, moment, number, percent, plural, span } from "../format.js";
 import { look } from "../rest.js";
 
@@ -57,7 +57,6 @@ function shown(found, history) {
     ? sheet(`Rollout ${found.rollout}`, el("p", {}, badge(found.stage, weigh(found.stage)), ` ${found.reason}`), el("ol", { class: "waves" }, found.waves.map(wave)))
     : sheet("Rollout", empty("None is under way. Begin one with `tidewatt policy rollout`."));
   return [
-    found.live === false ? note("This policy has never been published.", "warn") : "",
     tiles([
       ["Policy", found.name || "built in", "", found.document ? `document ${found.document.slice(0, 12)}` : ""],
       ["Revision", String(found.revision)],

@@ -1,0 +1,75 @@
+"""Somebody who looks at the page: what the browser complains of is kept, and axe looks, too."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route
+
+TOKEN = "a-token-of-the-test"  # noqa: S105 - of no account
+#: The strictest policy that the page is to live under.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+#: A question that a coordinator without access control doesn't know.
+SESSION = "/v1/session"
+LIMIT_MS = 15_000
+
+
+class Viewer:
+    """One page, opened under the policy."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.page, self._address = page, address
+        self.complaints: list[str] = []
+        page.set_default_timeout(LIMIT_MS)
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.route(f"{address}/", _under_policy)
+
+    def go(self, place: str) -> None:
+        """Open a page, and wait until it is live."""
+        self.page.goto(f"{self._address}/#/{place}")
+        self.page.wait_for_selector("main h1")
+        self.page.wait_for_selector("#connection[data-state=live]")
+
+    def violations(self) -> list[str]:
+        """What axe finds, a line each."""
+        found: dict[str, Any] = Axe().run(self.page).response
+        return [
+            f"{one['id']}: {node['target']}: {node['failureSummary']}"
+            for one in found["violations"]
+            for node in one["nodes"]
+        ]
+
+    def overflows(self) -> bool:
+        """Whether one would have to scroll sideways."""
+        wide: bool = self.page.evaluate("document.documentElement.scrollWidth > innerWidth")
+        return wide
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and SESSION not in message.location["url"]:
+            self.complaints.append(f"{message.text} ({message.location['url']})")
+
+
+@contextlib.contextmanager
+def viewing(
+    browser: Browser, address: str, *, width: int = 1440, height: int = 1000, scheme: Any = "light"
+) -> Iterator[Viewer]:
+    """A viewer with nothing remembered, who may change things."""
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme=scheme,
+        extra_http_headers={"Authorization": f"Bearer {TOKEN}"},
+    )
+    try:
+        yield Viewer(context.new_page(), address)
+    finally:
+        context.close()
+
+
+def _under_policy(route: Route) -> None:
+    answer = route.fetch()
+    route.fulfill(response=answer, headers={**answer.headers, "content-security-policy": POLICY})
