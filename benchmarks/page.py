@@ -14,9 +14,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import Result, publish
 from playwright.async_api import CDPSession, Page, async_playwright
 
+from benchmarks.results import Result, publish
 from tidewatt_coordinator.app import Coordinator, running
 from tidewatt_coordinator.broker import free_port
 from tidewatt_coordinator.config import Broker, Config, Ledger, Models, PolicyKeys
@@ -33,7 +33,9 @@ new PerformanceObserver((list) => {
   for (const one of list.getEntries()) window.longest = Math.max(window.longest, one.duration);
 }).observe({ type: "longtask" });
 """
-SHOWN = "count => document.querySelector('table.devices')?.getAttribute('aria-rowcount') === String(count + 1)"
+SHOWN = (
+    "count => document.querySelector('table.devices')?.getAttribute('aria-rowcount') === String(count + 1)"
+)
 ROWS = "document.querySelectorAll('table.devices tbody tr[aria-rowindex]').length"
 SCROLL = """async () => {
   for (let step = 0; step <= 60; step += 1) {

@@ -10,15 +10,12 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.coordinator.test_web import coordinator, speak  # noqa: F401 - a fixture
 
-from tidewatt_coordinator.app import Coordinator
 from tidewatt_coordinator.web import stream
 from tidewatt_coordinator.web.live import COLUMNS, KEPT_S, Delta, Live
 from tidewatt_coordinator.web.models import DeviceNow, FleetNow
 from tidewatt_coordinator.web.stream import Streams, router
 from tidewatt_coordinator.web.troubles import problem_of
-from tidewatt_governor.boards import BoardProfile
 
 UNKNOWN = dict.fromkeys(DeviceNow.model_fields)
 
@@ -160,29 +157,31 @@ def test_in_simulated_time_a_delay_is_no_wrong_clock() -> None:
     assert problem_of(a_device("a1", skew_seconds=-70.0), 120.0).weight == "well"
 
 
-async def _first_events(app: FastAPI, streams: Streams) -> list[bytes]:
+async def _first_events(streams: Streams) -> list[bytes]:
     told = []
     async for part in streams.events(""):
         told.append(part)
-        if len(told) == 2:  # noqa: PLR2004 - how soon to come back, and the fleet
+        if len(told) == 2:
             streams.end()
     assert streams.viewers == 0
     return told
 
 
-def test_the_stream_tells_the_fleet_and_ends_with_the_process(
-    coordinator: Coordinator, profile: BoardProfile
-) -> None:  # noqa: F811
-    speak(coordinator, profile)
-    streams = coordinator.web.state.streams
-    told = asyncio.run(asyncio.wait_for(_first_events(coordinator.web, streams), 10))
+def test_the_stream_tells_the_fleet_and_ends_with_the_process() -> None:
+    world = World()
+    world.becomes({"a1": 8.0}, point="15W")
+
+    async def listen() -> list[bytes]:
+        return await asyncio.wait_for(_first_events(Streams(world.live)), 10)
+
+    told = asyncio.run(listen())
     assert told[0].startswith(b"retry: ")
     lines = told[1].decode().splitlines()
     assert lines[0] == "event: fleet"
     delta = json.loads(lines[2].removeprefix("data: "))
     assert lines[1] == f"id: {delta['id']}"
     row = dict(zip(delta["columns"], delta["rows"][0], strict=True))
-    assert (row["device"], row["point"], row["watts"], row["weighs"]) == ("roof-1", "15W", 8.0, "well")
+    assert (row["device"], row["point"], row["watts"], row["weighs"]) == ("a1", "15W", 8.0, "well")
 
 
 def test_too_many_viewers_are_told_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,8 @@ from tests.access import acting
 
 from tidewatt_coordinator.app import Coordinator
 from tidewatt_coordinator.config import Config, Ledger
-from tidewatt_coordinator.web import page as web_page
 from tidewatt_coordinator.web import kept
+from tidewatt_coordinator.web import page as web_page
 from tidewatt_governor.boards import BoardProfile
 from tidewatt_link.connection import Connection
 from tidewatt_wire.clock import Timebase

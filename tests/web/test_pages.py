@@ -1,4 +1,4 @@
-"""Every page on a real fleet in a real browser: the content is right, nothing complains, and all can use it."""
+"""Every page on a real fleet in a real browser: its content is right, nothing complains, all can use it."""
 
 from pathlib import Path
 
@@ -9,12 +9,12 @@ from tests.web.viewing import viewing
 
 #: What stands on each page, by the fleet of conftest.py.
 PAGES = {
-    "fleet": ["Devices online", "3of 3", "no site", "roof-1", "15W"],
-    "device/roof-2": ["Power now", "promise 60 ms", "Decisions, the newest first", "No application holds a floor.", "orin-nano-super"],
-    "cost": ["This month at its end", "Amazon EC2", "<b>Amazon S3</b>", "functions", "exceeded", "the median of"],
+    "fleet": ["Devices online", "3 of 3", "no site", "roof-1", "5.3 W"],
+    "device/roof-2": ["Power now", "promise 60 ms", "No application holds a floor.", "orin-nano-super"],
+    "cost": ["This month at its end", "<b>Amazon S3</b>", "functions", "exceeded", "the median of"],
     "dispatch": ["Cost by the hour", "Gap", "roof-3", "Shadow prices", "Nobody has asked for anything"],
     "rollouts": ["Wave 1", "role=canary", "Wave 2", "soaking", "Gates", "History"],
-    "recommendations": ["make queue 0 smaller", "keeps the promise", "promise unknown", "22.00 USD/month (12.00 to 42.00)"],
+    "recommendations": ["make queue 0 smaller", "promise unknown", "22.00 USD/month (12.00 to 42.00)"],
     "audit": ["Audit"],
 }  # fmt: skip
 
@@ -25,13 +25,12 @@ def test_a_page_tells_what_stands(fleet: Fleet, browser: Browser, shots: Path, p
     with viewing(browser, fleet.address("east")) as viewer:
         viewer.go(place)
         for words in PAGES[place]:
-            expect(viewer.page.locator("main")).to_contain_text(words.replace("of 3", " of 3"))
+            expect(viewer.page.locator("main")).to_contain_text(words)
         viewer.page.screenshot(path=shots / f"{name}-light.png", full_page=True)
         assert viewer.violations() == []
         viewer.page.emulate_media(color_scheme="dark")
-        assert [one for one in viewer.violations() if one.startswith("color-contrast")] == []
-        viewer.page.set_viewport_size({"width": 390, "height": 844})
-        assert not viewer.overflows()
+        assert viewer.violations("color-contrast") == []
+        viewer.narrow()
         viewer.page.screenshot(path=shots / f"{name}-dark-390.png")
         assert [one for one in viewer.complaints if "/v1/audit" not in one] == []
 
@@ -42,7 +41,6 @@ def test_what_is_wrong_comes_first_and_the_page_is_live(fleet: Fleet, browser: B
         rows = viewer.page.locator("table.devices tbody th")
         expect(rows).to_have_count(3)
         before = viewer.page.locator("#clock").text_content()
-        fleet.agent("roof-9").kill()
         other = fleet.agent("roof-0")
         expect(rows).to_have_count(4)
         other.kill()

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, Route
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect
+from tests.actuators import wait_for
 
 TOKEN = "a-token-of-the-test"  # noqa: S105 - of no account
 #: The strictest policy that the page is to live under.
@@ -15,7 +16,8 @@ POLICY = (
 )
 #: A question that a coordinator without access control doesn't know.
 SESSION = "/v1/session"
-LIMIT_MS = 15_000
+LIMIT_MS = 20_000
+expect.set_options(timeout=LIMIT_MS)
 
 
 class Viewer:
@@ -35,19 +37,21 @@ class Viewer:
         self.page.wait_for_selector("main h1")
         self.page.wait_for_selector("#connection[data-state=live]")
 
-    def violations(self) -> list[str]:
-        """What axe finds, a line each."""
-        found: dict[str, Any] = Axe().run(self.page).response
+    def violations(self, *rules: str) -> list[str]:
+        """What axe finds by these rules, or by all; a line each."""
+        options = {"runOnly": list(rules)} if rules else {}
+        found: dict[str, Any] = Axe().run(self.page, options=options).response
         return [
             f"{one['id']}: {node['target']}: {node['failureSummary']}"
             for one in found["violations"]
             for node in one["nodes"]
         ]
 
-    def overflows(self) -> bool:
-        """Whether one would have to scroll sideways."""
-        wide: bool = self.page.evaluate("document.documentElement.scrollWidth > innerWidth")
-        return wide
+    def narrow(self) -> None:
+        """As on a phone: charts follow, and nobody has to scroll sideways."""
+        self.page.set_viewport_size({"width": 390, "height": 844})
+        fits = "document.documentElement.scrollWidth <= innerWidth"
+        wait_for(lambda: self.page.evaluate(fits), "the page to fit a phone")
 
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and SESSION not in message.location["url"]:

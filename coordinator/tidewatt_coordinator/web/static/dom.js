@@ -60,7 +60,7 @@ export function tiles(figures) {
       "div",
       {},
       el("dt", {}, title),
-      el("dd", { class: `figure ${weight ?? ""}` }, value ?? "–", value === null || !unit ? null : el("small", {}, ` ${unit}`)),
+      el("dd", { class: `figure ${weight ?? ""}` }, value ?? "–", value === null || value === "–" || !unit ? null : el("small", {}, ` ${unit}`)),
       aside ? el("dd", { class: "aside" }, aside) : null,
     );
   return el("dl", { class: "tiles" }, figures.map(one));

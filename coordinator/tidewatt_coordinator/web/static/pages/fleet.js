@@ -64,7 +64,7 @@ class Listing {
     this.site = null;
     this.weighs = "";
     this.words = "";
-    this.at = 0;
+    this.at = -Infinity;
     this.seen = -1;
     this.tiles = el("div");
     this.sites = siteList((site) => this.choose({ site: this.site === site ? null : site }));
