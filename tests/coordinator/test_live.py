@@ -16,6 +16,7 @@ from tidewatt_coordinator.web.live import COLUMNS, KEPT_S, Delta, Live
 from tidewatt_coordinator.web.models import DeviceNow, FleetNow
 from tidewatt_coordinator.web.stream import Streams, router
 from tidewatt_coordinator.web.troubles import problem_of
+from tidewatt_link.ending import within
 
 UNKNOWN = dict.fromkeys(DeviceNow.model_fields)
 
@@ -172,7 +173,7 @@ def test_the_stream_tells_the_fleet_and_ends_with_the_process() -> None:
     world.becomes({"a1": 8.0}, point="15W")
 
     async def listen() -> list[bytes]:
-        return await asyncio.wait_for(_first_events(Streams(world.live)), 10)
+        return await within(_first_events(Streams(world.live)), 10)
 
     told = asyncio.run(listen())
     assert told[0].startswith(b"retry: ")

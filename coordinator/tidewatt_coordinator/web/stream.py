@@ -11,6 +11,7 @@ from fastapi.responses import StreamingResponse
 
 from tidewatt_coordinator.access.least import VIEWER_BY_SITE
 from tidewatt_coordinator.web.live import Delta, Live
+from tidewatt_link.ending import within
 
 #: Real seconds between two looks for a viewer.
 EVERY_S = 1.0
@@ -55,7 +56,7 @@ class Streams:
 
     async def _pause(self) -> None:
         try:
-            await asyncio.wait_for(self._ending.wait(), self._every_s)
+            await within(self._ending.wait(), self._every_s)
         except asyncio.TimeoutError:
             return
 
