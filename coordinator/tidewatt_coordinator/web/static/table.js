@@ -7,6 +7,8 @@ const SPARE = 12;
 
 const COUNTED = { numeric: true, sensitivity: "base" };
 const collator = new Intl.Collator("en", COUNTED);
+// "jetson-2" before "jetson-10".
+export const natural = (one, other) => collator.compare(one, other);
 
 // By a column, what is not known last whichever way.
 export function compared(key, down) {

@@ -2,7 +2,7 @@
 import { el, empty, head, say, tiles } from "../dom.js";
 import { brief, joined, money, number, percent, plural, rate, span, wattHours, watts } from "../format.js";
 import { fleet, watch } from "../live.js";
-import { compared, Windowed } from "../table.js";
+import { compared, natural, Windowed } from "../table.js";
 import { sitesOf, siteList } from "./sites.js";
 
 const WEIGHTS = { bad: 0, warn: 1, well: 2 };
@@ -35,10 +35,17 @@ function problemCell(row, cell) {
   cell.title = shown;
 }
 
+// Names in their natural order, found once for as long as nobody comes or goes: each comparison is dear.
+let ranks = new Map();
+function ranked() {
+  if (ranks.size !== fleet.rows.size) ranks = new Map([...fleet.rows.keys()].sort(natural).map((name, index) => [name, index]));
+  return (a, b) => ranks.get(a.device) - ranks.get(b.device);
+}
+
 // Problems first, then sites and names; within a sorting by a column, by that.
 function order(rows, { key, down }) {
   if (key === "problem") {
-    const [bySite, byName] = [compared("site"), compared("device")];
+    const [bySite, byName] = [compared("site"), ranked()];
     const sign = down ? -1 : 1;
     rows.sort((a, b) => sign * (WEIGHTS[a.weighs] - WEIGHTS[b.weighs]) || bySite(a, b) || byName(a, b));
   } else rows.sort(compared(key, down));
