@@ -1,15 +1,11 @@
 """Advice on data and networks: what it says is judged and shown like a proposal, and never done."""
 
 import json
-from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any
 
-import boto3
-import httpx
 import pytest
-from tests.costing import aws
+from tests.coordinator.conftest import Client
 
 from tidewatt_coordinator.levers.advice import Advice
 from tidewatt_coordinator.levers.data.athena import AthenaDriver
@@ -26,33 +22,9 @@ DAY_S, MONTH = 86_400, Decimal(365) / 12
 NOW_MS = (int(datetime.now(timezone.utc).timestamp()) // DAY_S + 40) * DAY_S * 1000
 BOOK = load_book()
 
-Client = Callable[[str], Any]
-
 
 def now_ms() -> int:
     return NOW_MS
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[str]:
-    # Over a thousand images and snapshots of others, made anew at every reset.
-    with pytest.MonkeyPatch.context() as patch, aws() as url:
-        patch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
-        yield url
-
-
-@pytest.fixture
-def client(cloud: str) -> Iterator[Client]:
-    httpx.post(f"{cloud}/moto-api/reset").raise_for_status()
-    made = []
-
-    def make(service: str) -> Any:
-        made.append(boto3.client(service, region_name="us-east-1", endpoint_url=cloud))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 def each_day(client: Client, space: str, at: dict[str, str], **metrics: float) -> None:

@@ -1,19 +1,16 @@
 """The levers on data and block storage: each keeps the contract before moto's server; what they compute."""
 
-from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import boto3
-import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from tests.contract import Contract, World, applied, how, order, proposed
-from tests.costing import aws
+from tests.coordinator.conftest import Client
 
 from tidewatt_coordinator.levers.aws.client import check_request
 from tidewatt_coordinator.levers.aws.steps import in_order
@@ -37,33 +34,9 @@ BOOK = load_book()
 #: us-east-1: of a unit-hour that is provisioned, of a unit on demand.
 READS, WRITES = Rates(0.00013, 0.125e-6), Rates(0.00065, 0.625e-6)
 
-Client = Callable[[str], Any]
-
 
 def now_ms() -> int:
     return NOW_MS
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[str]:
-    # Over a thousand images and snapshots of others, made anew at every reset.
-    with pytest.MonkeyPatch.context() as patch, aws() as url:
-        patch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
-        yield url
-
-
-@pytest.fixture
-def client(cloud: str) -> Iterator[Client]:
-    httpx.post(f"{cloud}/moto-api/reset").raise_for_status()
-    made = []
-
-    def make(service: str) -> Any:
-        made.append(boto3.client(service, region_name="us-east-1", endpoint_url=cloud))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 def count(watch: Any, space: str, metric: str, at: dict[str, str], values: dict[int, float]) -> None:
