@@ -124,6 +124,16 @@ class Proposals:
         with self.database.connect() as connection:
             return [_kept(row[0], row[1]) for row in connection.execute(rows.order_by(_P.made_ms, _P.id))]
 
+    def lately(self, stages: Iterable[str], since_ms: int) -> list[Kept]:
+        """Those in any of these stages that something was told of after that moment, the oldest first."""
+        wanted = list(stages)
+        told = select(_E.id).where(_E.at_ms > since_ms, _E.stage.in_(wanted))
+        rows = select(_P.version, _P.content).where(
+            _P.fleet == self.fleet, _P.stage.in_(wanted), _P.id.in_(told)
+        )
+        with self.database.connect() as connection:
+            return [_kept(row[0], row[1]) for row in connection.execute(rows.order_by(_P.made_ms, _P.id))]
+
     def latest(self, digest: str) -> Kept | None:
         """The last one that would do the same."""
         rows = select(_P.version, _P.content).where(_P.fleet == self.fleet, _P.same == digest)
