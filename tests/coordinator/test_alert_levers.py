@@ -26,7 +26,7 @@ def watching(world: World) -> Callable[[], Told]:
     )
 
     def look() -> Told:
-        told = [(one.state, one.severity, one.summary) for one in watch.look()]
+        told: Told = [(one.state, one.severity, one.summary) for one in watch.look()]
         assert len([one for one in book.due(world.now_ms) if one.target == "pager"]) >= bool(told)
         return told
 
