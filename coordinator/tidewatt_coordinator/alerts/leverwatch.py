@@ -12,6 +12,7 @@ from tidewatt_coordinator.alerts.store import AlertBook
 from tidewatt_coordinator.alerts.stuck import TOLD_MS, Trouble, of_troubles, trouble
 from tidewatt_coordinator.alerts.telling import real_time_ms
 from tidewatt_coordinator.levers.settings import Levers
+from tidewatt_coordinator.proposals.state import BEGUN
 from tidewatt_coordinator.proposals.store import Proposals
 from tidewatt_wire.messages import AlertKind
 
@@ -75,9 +76,10 @@ class LeverWatch:
 
     def _found(self, now_ms: int) -> Iterator[Trouble]:
         ended = self._store.lately(("failed", "foreign", "kept"), now_ms - TOLD_MS)
-        for one in (kept.proposal for kept in (*self._store.of(("undoing",)), *ended)):
+        for one in (kept.proposal for kept in (*self._store.of(BEGUN), *ended)):
             lever = self._levers.of(one.recommendation.driver)
-            if wrong := trouble(one, round(lever.deadline_s * 1000), now_ms):
+            terms = round(lever.deadline_s * 1000), round(lever.guard_s * 1000)
+            if wrong := trouble(one, *terms, now_ms):
                 yield wrong
 
     def _became(self, alert: Standing) -> str:

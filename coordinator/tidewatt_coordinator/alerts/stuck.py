@@ -32,14 +32,19 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     """A sentence."""
 
 
-def trouble(one: Proposal, deadline_ms: int, now_ms: int) -> Trouble | None:
-    """What is wrong with a proposal; None: nothing. `deadline_ms`: how long its driver may take."""
+def trouble(one: Proposal, deadline_ms: int, guard_ms: int, now_ms: int) -> Trouble | None:
+    """What is wrong with a proposal; None: nothing. `deadline_ms`: how long its driver may take, `guard_ms`:
+    how long the promise is watched after it.
+    """
     told, ms = one.recommendation, now_ms - one.since_ms
     begin = f"{told.driver}: {told.what} ({one.id})"
     severity: AlertSeverity = "critical"
     if one.stage == "undoing" and ms > deadline_ms:
         last = f": {one.said}" if one.said else ""
         summary = f"{begin} is being taken back for {ms // 60_000} minutes, in {one.tries} tries{last}"
+    elif one.stage in ("applying", "guarding") and ms > deadline_ms + 2 * guard_ms:
+        # Its driver is off, or its setting can't be read: else it would have ended.
+        severity, summary = "warning", f"{begin} is {one.stage} for {ms // 60_000} minutes: {one.reason}"
     elif one.stage in ("failed", "foreign") and ms <= TOLD_MS:
         severity, summary = "warning", f"{begin} has ended as {one.stage}: {one.reason}"
     elif one.stage == "kept" and told.final and _broken(one) and ms <= TOLD_MS:
