@@ -20,7 +20,13 @@ from tidewatt_coordinator.levers.driver import (
     Throttled,
     Unsure,
 )
+from tidewatt_coordinator.levers.lever import Lever
 from tidewatt_coordinator.levers.standing import canonical, standing
+from tidewatt_coordinator.proposals.limits import by_rule
+from tidewatt_coordinator.proposals.orders import approve
+from tidewatt_coordinator.proposals.state import Proposal
+from tidewatt_coordinator.rollout.orders import NothingToDo
+from tidewatt_coordinator.sla.verdict import Verdict
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,3 +205,33 @@ class AdviceOnly(Contract):
     test_a_lost_precondition_changes_nothing = None  # type: ignore[assignment]
     test_the_same_order_twice_is_done_once = None  # type: ignore[assignment]
     test_what_others_own_stays = None  # type: ignore[assignment]
+
+
+class Final(Contract):
+    """The contract of what can't be taken back: said to be so, secured, a person's alone, done once."""
+
+    def test_it_says_how_to_get_back_what_it_does_away_with(self, world: World) -> None:
+        one = proposed(world)
+        assert one.final
+        assert not one.irreversible
+        assert not one.routine
+        assert one.risk != "low"
+
+    def test_applying_and_rolling_back_restores_the_bytes(self, world: World) -> None:
+        one = applied(world)
+        world.settle()
+        after = world.raw()
+        with pytest.raises(LeverError, match="can't be taken back") as refused:
+            world.driver.send(order(one, world.driver.read(one.target), one.before, undo=True))
+        assert not isinstance(refused.value, Unsure)
+        assert (world.raw(), how(world, one)) == (after, "applied")
+
+    def test_no_rule_approves_it(self, world: World) -> None:
+        told = Proposal(id="p", recommendation=proposed(world), made_ms=0, verdict=WELL)
+        assert by_rule(told, Lever(dry_run=False, approve="rule", least_score=0.0, most_disruption=1.0)) == ""
+        with pytest.raises(NothingToDo, match="final"):
+            approve(told, "me", 0)
+        assert approve(told, "me", 0, final=True).stage == "approved"
+
+
+WELL = Verdict(word="ok", sentence="well within", margin=0.5)

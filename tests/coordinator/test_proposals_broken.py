@@ -14,7 +14,7 @@ from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.levers.driver import Context, Order, Recommendation, Setting
 from tidewatt_coordinator.levers.lever import Lever
 from tidewatt_coordinator.levers.standing import canonical
-from tidewatt_coordinator.levers.twin import Twin
+from tidewatt_coordinator.levers.twin import Killed, Twin
 from tidewatt_coordinator.proposals import orders
 from tidewatt_coordinator.proposals.state import LIVE
 from tidewatt_coordinator.proposals.store import Stop
@@ -180,8 +180,8 @@ def happen(world: World, event: Any) -> None:
     elif event == "rollback":
         try:
             world.order(lambda one: orders.roll_back(one, "me", "", world.now_ms))
-        except NothingToDo:
-            return
+        except (NothingToDo, Killed):
+            return  # the person's own process may be what dies
     else:
         world.twin.faults = [event]
 
