@@ -7,6 +7,7 @@ import boto3
 import pytest
 from tests.between import Between, between
 from tests.costing import aws, emptied
+from tests.rights import held_against_lists
 
 #: A client of a service, made once for a module: making one takes longer than most tests.
 Client = Callable[[str], Any]
@@ -54,3 +55,13 @@ def client(cloud: str, clients: Client) -> Client:
     """The same, of an AWS with nothing in it."""
     emptied(cloud)
     return clients
+
+
+@pytest.fixture(scope="module", autouse=True)
+def drivers_ask_for_what_they_list(request: pytest.FixtureRequest) -> Iterator[None]:
+    """In every module about drivers."""
+    if "test_drivers" in request.node.name:
+        with held_against_lists():
+            yield
+    else:
+        yield

@@ -35,6 +35,7 @@ from tidewatt_coordinator.levers.settings import Levers
 from tidewatt_coordinator.prices.files import load_book
 from tidewatt_coordinator.proposals.pipeline import Pipeline
 from tidewatt_coordinator.proposals.store import Proposals
+from tidewatt_coordinator.questions.changes import Changes
 from tidewatt_coordinator.rollout.lease import Lease
 from tidewatt_coordinator.sla.judging import Judge
 from tidewatt_coordinator.sla.objectives import Service
@@ -310,6 +311,8 @@ class TestReplicas(Contract):
         stages = [kept.proposal.stage for kept in store.page("", 99)]
         assert stages.count("rolled_back") == 1
         assert not {"foreign", "failed"} & set(stages)
+        assert stages.count("kept") > 1
+        assert not Changes(ledger.engine).all(), "no bill tells the saving of one from that of the next"
         ledger.close()
 
     @pytest.mark.parametrize(

@@ -118,6 +118,10 @@ class Meddled(Twin):
 PATIENT = Lively(twin=Lever(enabled=True, dry_run=False, guard_s=1800.0))
 
 
+def proposing(world: World) -> Callable[[Any, Context], list[Recommendation]]:
+    return lambda _seen, _context: world._propose()
+
+
 def turning(world: World, minutes: int) -> None:
     """As the wheel does it."""
     for _ in range(minutes):
@@ -132,7 +136,7 @@ def test_a_second_replica_that_takes_over_in_the_midst_of_a_call(ledger: Ledger,
     """The first hangs in a call for longer than its lease; when it goes on the other has acted."""
     for number in range(1, 13):
         world = World(ledger, f"hangs {number} {breaks}", PATIENT)
-        world.twin = Meddled("twin", {"t": dict(BEFORE)}, lambda _s, _c, world=world: world._propose())
+        world.twin = Meddled("twin", {"t": dict(BEFORE)}, proposing(world))
         world.start("first")
         world.approved()
 
