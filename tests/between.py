@@ -32,6 +32,12 @@ class Between:
         self.answers: list[Answer] = []
         """For calls that the stand-in behind doesn't know: the first that answers is taken."""
 
+    def restored(self) -> None:
+        """Whole again, with nothing remembered."""
+        self.faults.clear()
+        self.changes.clear()
+        self.answers.clear()
+
     def told(self, method: str, path: str, headers: dict[str, str]) -> Fault:
         tagged = headers.get("X-Amz-Target", "").endswith((".TagResources", ".UntagResources"))
         changes = method in ("PUT", "DELETE") or (method == "POST" and path.startswith("/2013-04-01/"))

@@ -1,13 +1,32 @@
-"""What every driver must do, whatever it drives. Register one in tests/coordinator/test_drivers.py."""
+"""What every driver must do, whatever it drives. Register one in tests/coordinator/test_drivers_*.py."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 import pytest
+from tests.between import Between, Fault
 
-from tidewatt_coordinator.levers.driver import Content, Context, Driver, Lost, Order, Recommendation, Setting
+from tidewatt_coordinator.levers.driver import (
+    Content,
+    Context,
+    Driver,
+    LeverError,
+    Lost,
+    Order,
+    Recommendation,
+    Setting,
+    Throttled,
+    Unsure,
+)
+from tidewatt_coordinator.levers.lever import Lever
 from tidewatt_coordinator.levers.standing import canonical, standing
+from tidewatt_coordinator.proposals.limits import by_rule
+from tidewatt_coordinator.proposals.orders import approve
+from tidewatt_coordinator.proposals.state import Proposal
+from tidewatt_coordinator.rollout.orders import NothingToDo
+from tidewatt_coordinator.sla.verdict import Verdict
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,3 +142,96 @@ class Contract:
         world.driver.send(order(one, world.driver.read(one.target), one.before, undo=True))
         world.settle()
         assert world.raw() == kept
+
+
+PAIRS: list[tuple[Fault, Fault]] = [
+    ("cut_after", "throttled"),
+    ("cut_before", "cut_after"),
+    ("throttled", "cut_before"),
+]
+
+
+class Enduring(Contract):
+    """Whatever request breaks, in whatever way: the change is done once, or taken back whole."""
+
+    def test_a_line_that_breaks_anywhere_leaves_nothing_half_done(self, world: World, fresh: Between) -> None:
+        before = world.raw()
+        one = applied(world)
+        world.settle()
+        count, there = len(fresh.changes), world.raw()
+        world.driver.send(order(one, world.driver.read(one.target), one.before, undo=True))
+        world.settle()
+        for at in range(count):
+            # Every prefix of the requests is met, answered and unanswered; the first request in every way.
+            for there_and_back in PAIRS if at == 0 else PAIRS[:1]:
+                self.carry(world, fresh, one, at, there_and_back[0], "applied")
+                assert world.raw() == there, (at, there_and_back)
+                self.carry(world, fresh, one, at, there_and_back[1], "untouched")
+                assert world.raw() == before, (at, there_and_back)
+
+    @staticmethod
+    def carry(world: World, line: Between, one: Any, at: int, fault: Fault, goal: str) -> None:
+        good: list[Fault] = [""] * at
+        line.faults[:] = [*good, fault]
+        put = one.after if goal == "applied" else one.before
+        for _ in range(5):
+            seen = world.driver.read(one.target)
+            stands = standing(one.before, one.after, seen.content)
+            if stands == goal:
+                return
+            assert stands != "foreign", (at, fault, seen.content)
+            with suppress(Lost, Throttled, Unsure):
+                world.driver.send(order(one, seen, put, undo=goal != "applied"))
+            world.settle()
+        raise AssertionError(f"never {goal}: {fault} at {at}")
+
+
+def is_advice(driver: Any, one: Recommendation) -> None:
+    """What is only recommended can't be sent, by any way."""
+    assert one.irreversible
+    with pytest.raises(LeverError):
+        driver.send(Order(target=one.target, expect=one.before, put=one.after))
+
+
+class AdviceOnly(Contract):
+    """The contract of drivers that apply nothing: what is proposed is whole and pure, and never sent."""
+
+    def test_applying_and_rolling_back_restores_the_bytes(self, world: World) -> None:
+        before = world.raw()
+        is_advice(world.driver, proposed(world))
+        assert world.raw() == before
+
+    test_what_was_applied_is_not_proposed_again = None  # type: ignore[assignment]
+    test_a_lost_precondition_changes_nothing = None  # type: ignore[assignment]
+    test_the_same_order_twice_is_done_once = None  # type: ignore[assignment]
+    test_what_others_own_stays = None  # type: ignore[assignment]
+
+
+class Final(Contract):
+    """The contract of what can't be taken back: said to be so, secured, a person's alone, done once."""
+
+    def test_it_says_how_to_get_back_what_it_does_away_with(self, world: World) -> None:
+        one = proposed(world)
+        assert one.final
+        assert not one.irreversible
+        assert not one.routine
+        assert one.risk != "low"
+
+    def test_applying_and_rolling_back_restores_the_bytes(self, world: World) -> None:
+        one = applied(world)
+        world.settle()
+        after = world.raw()
+        with pytest.raises(LeverError, match="can't be taken back") as refused:
+            world.driver.send(order(one, world.driver.read(one.target), one.before, undo=True))
+        assert not isinstance(refused.value, Unsure)
+        assert (world.raw(), how(world, one)) == (after, "applied")
+
+    def test_no_rule_approves_it(self, world: World) -> None:
+        told = Proposal(id="p", recommendation=proposed(world), made_ms=0, verdict=WELL)
+        assert by_rule(told, Lever(dry_run=False, approve="rule", least_score=0.0, most_disruption=1.0)) == ""
+        with pytest.raises(NothingToDo, match="final"):
+            approve(told, "me", 0)
+        assert approve(told, "me", 0, final=True).stage == "approved"
+
+
+WELL = Verdict(word="ok", sentence="well within", margin=0.5)

@@ -1,11 +1,12 @@
 """What the tests of costs share: charges, an HTTP source that fails on command, and AWS by moto's server."""
 
+import http.client
 import http.server
 import json
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -138,6 +139,8 @@ def aws() -> Iterator[str]:
         AWS_CONFIG_FILE=os.devnull,
         AWS_SHARED_CREDENTIALS_FILE=os.devnull,
         AWS_EC2_METADATA_DISABLED="true",
+        # Over a thousand images and snapshots of others, made anew at every reset.
+        MOTO_EC2_LOAD_DEFAULT_AMIS="false",
     )
     for name in ("AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_REGION"):
         os.environ.pop(name, None)
@@ -150,3 +153,11 @@ def aws() -> Iterator[str]:
         server.stop()
         os.environ.clear()
         os.environ.update(before)
+
+
+def emptied(url: str) -> None:
+    """Take everything out of that AWS."""
+    split = urlsplit(url)
+    with closing(http.client.HTTPConnection(split.hostname or "", split.port, timeout=20)) as connection:
+        connection.request("POST", "/moto-api/reset")
+        assert connection.getresponse().status == http.HTTPStatus.OK

@@ -18,7 +18,7 @@ import pytest
 from botocore.validate import ParamValidator
 from fastapi import FastAPI
 from tests.access import acting
-from tests.costing import DAY_MS, OCTOBER_MS, a_charge, aws
+from tests.costing import DAY_MS, OCTOBER_MS, a_charge
 from typer.testing import CliRunner
 
 from tidewatt_coordinator.budgets.looking import Budgets, look
@@ -63,12 +63,6 @@ def told(**more: Any) -> CloudBudget:
     answer = {"Budgets": [a_budget("b", **more)]}
     (found,) = budgets(page(answer, "here"), ACCOUNT, NOW_MS, "here")
     return found
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[str]:
-    with aws() as url:
-        yield url
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import botocore.session
 import httpx
 import pytest
 from botocore.validate import ParamValidator
-from tests.costing import DAY_MS, OCTOBER_MS, Source, a_charge, aws, source
+from tests.costing import DAY_MS, OCTOBER_MS, Source, a_charge, emptied, source
 from tests.ports import free_port
 from tests.world import until
 
@@ -54,16 +54,10 @@ def server() -> Iterator[Source]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[str]:
-    with aws() as url:
-        yield url
-
-
 @pytest.fixture(autouse=True)
 def fresh_cloud(request: pytest.FixtureRequest) -> None:
     if "cloud" in request.fixturenames:
-        httpx.post(f"{request.getfixturevalue('cloud')}/moto-api/reset").raise_for_status()
+        emptied(request.getfixturevalue("cloud"))
 
 
 def everything(store: Charges) -> list[Charge]:

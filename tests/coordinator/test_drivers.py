@@ -6,12 +6,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import boto3
-import httpx
 import pytest
 from msgspec.structs import replace
 from tests.contract import Contract, World, applied, how, order, proposed
-from tests.costing import aws
+from tests.coordinator.conftest import Client
 
 from tidewatt_coordinator.electricity.charges import ELECTRICITY
 from tidewatt_coordinator.ledger.store import Ledger
@@ -83,12 +81,6 @@ class TestTwin(Contract):
 # S3
 
 
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[str]:
-    with aws() as url:
-        yield url
-
-
 FOREIGN = {
     "ID": "theirs",
     "Status": "Enabled",
@@ -100,17 +92,15 @@ FOREIGN = {
 
 class TestS3Lifecycle(Contract):
     @pytest.fixture
-    def s3(self, cloud: str) -> Any:
-        httpx.post(f"{cloud}/moto-api/reset").raise_for_status()
-        client = boto3.client("s3", region_name="us-east-1", endpoint_url=cloud)
-        client.create_bucket(Bucket="shop")
-        upload = client.create_multipart_upload(Bucket="shop", Key="big")
-        client.upload_part(
+    def s3(self, client: Client) -> Any:
+        s3 = client("s3")
+        s3.create_bucket(Bucket="shop")
+        upload = s3.create_multipart_upload(Bucket="shop", Key="big")
+        s3.upload_part(
             Bucket="shop", Key="big", UploadId=upload["UploadId"], PartNumber=1, Body=b"x" * 5_000_000
         )
-        self.put(client, [FOREIGN])
-        yield client
-        client.close()
+        self.put(s3, [FOREIGN])
+        return s3
 
     @staticmethod
     def put(client: Any, rules: list[Any]) -> None:

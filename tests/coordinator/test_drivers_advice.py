@@ -1,22 +1,21 @@
 """Advice on data and networks: what it says is judged and shown like a proposal, and never done."""
 
 import json
-from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
-import boto3
-import httpx
 import pytest
-from tests.costing import aws
+from tests.between import Answer, Between
+from tests.coordinator.conftest import Client
 
 from tidewatt_coordinator.levers.advice import Advice
 from tidewatt_coordinator.levers.data.athena import AthenaDriver
 from tidewatt_coordinator.levers.data.egress import EgressDriver
 from tidewatt_coordinator.levers.data.event_rules import EventRulesDriver, every_min
 from tidewatt_coordinator.levers.data.nat import NatDriver
-from tidewatt_coordinator.levers.data.settings import AdviceLever, Athena, Egress
+from tidewatt_coordinator.levers.data.settings import AdviceLever, Athena, Egress, SnapshotLifecycle
+from tidewatt_coordinator.levers.data.snapshot_lifecycle import SnapshotLifecycleDriver, held_days
 from tidewatt_coordinator.levers.data.step_functions import StepFunctionsDriver, states_of
 from tidewatt_coordinator.levers.driver import Context, LeverError, Order, Recommendation
 from tidewatt_coordinator.levers.months import a_month, shares
@@ -26,33 +25,9 @@ DAY_S, MONTH = 86_400, Decimal(365) / 12
 NOW_MS = (int(datetime.now(timezone.utc).timestamp()) // DAY_S + 40) * DAY_S * 1000
 BOOK = load_book()
 
-Client = Callable[[str], Any]
-
 
 def now_ms() -> int:
     return NOW_MS
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[str]:
-    # Over a thousand images and snapshots of others, made anew at every reset.
-    with pytest.MonkeyPatch.context() as patch, aws() as url:
-        patch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
-        yield url
-
-
-@pytest.fixture
-def client(cloud: str) -> Iterator[Client]:
-    httpx.post(f"{cloud}/moto-api/reset").raise_for_status()
-    made = []
-
-    def make(service: str) -> Any:
-        made.append(boto3.client(service, region_name="us-east-1", endpoint_url=cloud))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 def each_day(client: Client, space: str, at: dict[str, str], **metrics: float) -> None:
@@ -191,6 +166,90 @@ def test_what_faces_the_internet_goes_cheaper_through_cloudfront(client: Client,
     # 4,900 GB at 0.09 against 4,000 at 0.085; of half of it 2,400 against 1,500.
     assert found[0].saving.high == pytest.approx(Decimal(441) - Decimal(340), rel=Decimal("1e-6"))
     assert found[0].saving.low == pytest.approx(Decimal(216) - Decimal("127.5"), rel=Decimal("1e-6"))
+
+
+def policy_answers(kept: dict[str, dict[str, Any]]) -> Answer:
+    """Data Lifecycle Manager's: moto doesn't know it."""
+
+    def answer(_method: str, path: str, _body: bytes) -> tuple[int, bytes] | None:
+        name = path.removeprefix("/policies").strip("/")
+        if not path.startswith("/policies"):
+            return None
+        if not name:
+            told = [
+                {"PolicyId": one, "State": "ENABLED", "PolicyType": "EBS_SNAPSHOT_MANAGEMENT"} for one in kept
+            ]
+            return 200, json.dumps({"Policies": told}).encode()
+        policy = {"PolicyId": name, "State": "ENABLED", "PolicyDetails": kept[name]}
+        return 200, json.dumps({"Policy": policy}).encode()
+
+    return answer
+
+
+def schedule(**retain: Any) -> dict[str, Any]:
+    return {"Schedules": [{"CreateRule": {"Interval": 12, "IntervalUnit": "HOURS"}, "RetainRule": retain}]}
+
+
+def test_snapshots_that_nothing_ends_and_policies_that_keep_for_long(client: Client, fresh: Between) -> None:
+    ec2 = client("ec2")
+    mark = [{"Key": "backup", "Value": "daily"}]
+    fresh.answers.append(
+        policy_answers(
+            {
+                "policy-long": schedule(Interval=1, IntervalUnit="YEARS"),
+                "policy-short": schedule(Count=14) | {"TargetTags": mark},
+            }
+        )
+    )
+
+    def snapshots(count: int, volume: str, **tags: str) -> None:
+        told = [{"Key": key.replace("__", ":"), "Value": value} for key, value in tags.items()]
+        for _ in range(count):
+            made = ec2.create_snapshot(VolumeId=volume)["SnapshotId"]
+            if told:
+                ec2.create_tags(Resources=[made], Tags=told)
+
+    at: dict[str, Any] = {"AvailabilityZone": "us-east-1a", "VolumeType": "gp3"}
+    bare = ec2.create_volume(Size=1000, **at)["VolumeId"]
+    covered = ec2.create_volume(
+        Size=1000, TagSpecifications=[{"ResourceType": "volume", "Tags": mark}], **at
+    )["VolumeId"]
+    snapshots(5, bare)
+    snapshots(4, covered)
+    for policy in ("long", "short"):
+        made = {"aws__dlm__lifecycle-policy-id": f"policy-{policy}"}
+        snapshots(5, covered, **made)
+    snapshots(9, bare, **{"tidewatt-copy-of": bare})
+    found = {one.what: one for one in told(SnapshotLifecycleDriver(keeping(fresh), BOOK, now_ms))}
+    assert set(found) == {
+        f"put volume {bare} under a lifecycle policy of 35 days, and delete its older snapshots",
+        f"delete old snapshots of volume {covered} that were made beside policy policy-short",
+        "let policy policy-long keep its snapshots for 35 days",
+    }
+    # Two snapshots of 1,000 GiB at 0.05, of which each holds between 2 and 30 % by itself.
+    saving = found["let policy policy-long keep its snapshots for 35 days"].saving
+    assert (saving.low, saving.high) == (Decimal(2), Decimal(30))
+    ec2.delete_volume(VolumeId=bare)
+    assert f"delete old snapshots of volume {bare}, which is gone" in [
+        one.what for one in told(SnapshotLifecycleDriver(keeping(fresh), BOOK, now_ms))
+    ]
+    assert not told(SnapshotLifecycleDriver(keeping(fresh, keep_days=60), BOOK, now_ms))
+    assert not told(SnapshotLifecycleDriver(keeping(fresh, keep_least=5), BOOK, now_ms))
+
+
+def keeping(line: Between, **values: Any) -> SnapshotLifecycle:
+    return SnapshotLifecycle(endpoint=line.url, **values)
+
+
+def test_how_long_a_policy_keeps() -> None:
+    assert held_days(schedule(Count=14)) == 7
+    assert held_days(schedule(Interval=2, IntervalUnit="WEEKS")) == 14
+    assert held_days({"RetainInterval": 7}) == 7  # a default policy
+    by_calendar = {
+        "Schedules": [{"CreateRule": {"CronExpression": "cron(0 3 * * ? *)"}, "RetainRule": {"Count": 9}}]
+    }
+    assert held_days(by_calendar) is None
+    assert held_days({}) is None
 
 
 def test_a_month_is_as_sure_as_its_days_are_alike() -> None:

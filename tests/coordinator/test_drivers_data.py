@@ -1,19 +1,16 @@
 """The levers on data and block storage: each keeps the contract before moto's server; what they compute."""
 
-from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import boto3
-import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from tests.contract import Contract, World, applied, how, order, proposed
-from tests.costing import aws
+from tests.contract import Contract, World, applied, order, proposed
+from tests.coordinator.conftest import Client
 
 from tidewatt_coordinator.levers.aws.client import check_request
 from tidewatt_coordinator.levers.aws.steps import in_order
@@ -21,10 +18,8 @@ from tidewatt_coordinator.levers.data.aurora import AuroraDriver
 from tidewatt_coordinator.levers.data.aurora_nights import at_night, most_connections
 from tidewatt_coordinator.levers.data.dynamodb import PERIOD_S, DynamoDbDriver, Rates, costs, needed
 from tidewatt_coordinator.levers.data.ebs_volumes import EbsVolumesDriver, speed
-from tidewatt_coordinator.levers.data.settings import Aurora, DynamoDb, EbsVolumes, Unused
-from tidewatt_coordinator.levers.data.unused import UnusedDriver
-from tidewatt_coordinator.levers.data.unused_seen import COPY_OF, SINCE
-from tidewatt_coordinator.levers.driver import Context, Foreign, LeverError, Lost, Order, Unsure
+from tidewatt_coordinator.levers.data.settings import Aurora, DynamoDb, EbsVolumes
+from tidewatt_coordinator.levers.driver import Context, Foreign, Lost, Order, Unsure
 from tidewatt_coordinator.levers.settings import Levers, wrong_levers
 from tidewatt_coordinator.prices.files import load_book
 
@@ -37,33 +32,9 @@ BOOK = load_book()
 #: us-east-1: of a unit-hour that is provisioned, of a unit on demand.
 READS, WRITES = Rates(0.00013, 0.125e-6), Rates(0.00065, 0.625e-6)
 
-Client = Callable[[str], Any]
-
 
 def now_ms() -> int:
     return NOW_MS
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[str]:
-    # Over a thousand images and snapshots of others, made anew at every reset.
-    with pytest.MonkeyPatch.context() as patch, aws() as url:
-        patch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
-        yield url
-
-
-@pytest.fixture
-def client(cloud: str) -> Iterator[Client]:
-    httpx.post(f"{cloud}/moto-api/reset").raise_for_status()
-    made = []
-
-    def make(service: str) -> Any:
-        made.append(boto3.client(service, region_name="us-east-1", endpoint_url=cloud))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 def count(watch: Any, space: str, metric: str, at: dict[str, str], values: dict[int, float]) -> None:
@@ -223,139 +194,6 @@ class TestEbsVolumes(Contract):
         assert [speed(gib) for gib in (10, 170, 171, 6000)] == [
             (100, 128), (510, 128), (513, 250), (16_000, 250)
         ]  # fmt: skip
-
-
-# Unused resources
-
-
-class TestUnused(Contract):
-    TAGS = ({"Key": "environment", "Value": "dev"},)
-
-    @pytest.fixture
-    def ec2(self, client: Client) -> Any:
-        return client("ec2")
-
-    @pytest.fixture
-    def volume(self, ec2: Any) -> str:
-        for tags in (self.TAGS, ({"Key": "environment", "Value": "production"},)):
-            made = ec2.create_volume(
-                Size=100,
-                AvailabilityZone="us-east-1a",
-                VolumeType="gp3",
-                TagSpecifications=[{"ResourceType": "volume", "Tags": list(tags)}],
-            )
-            if tags is self.TAGS:
-                volume = str(made["VolumeId"])
-        return volume
-
-    @pytest.fixture
-    def world(self, ec2: Any, volume: str, cloud: str) -> World:
-        return World(
-            driver=UnusedDriver(Unused(endpoint=cloud), BOOK, now_ms),
-            context=LATER,
-            raw=lambda: self.seen(ec2),
-            disturb=lambda: self.tag(ec2, volume, SINCE, "2020-01-01"),
-            add_foreign=lambda: self.tag(ec2, volume, "owner", "them"),
-        )
-
-    @staticmethod
-    def tag(ec2: Any, volume: str, key: str, value: str) -> None:
-        ec2.create_tags(Resources=[volume], Tags=[{"Key": key, "Value": value}])
-
-    @staticmethod
-    def seen(ec2: Any) -> Any:
-        volumes = {one["VolumeId"]: one.get("Tags") for one in ec2.describe_volumes()["Volumes"]}
-        ours = [{"Name": "tag-key", "Values": [COPY_OF]}]
-        return volumes, [one["VolumeId"] for one in ec2.describe_snapshots(Filters=ours)["Snapshots"]]
-
-    def test_it_is_copied_first_and_deleted_for_good_when_its_time_is_over(
-        self, world: World, ec2: Any, volume: str
-    ) -> None:
-        one = applied(world)
-        assert one.what == f"quarantine volume {volume}: nobody uses it"
-        copies = ec2.describe_snapshots(Filters=[{"Name": f"tag:{COPY_OF}", "Values": [volume]}])["Snapshots"]
-        assert [copy["VolumeId"] for copy in copies] == [volume]
-        later = Context(now_ms=NOW_MS + 15 * DAY_S * 1000)
-        deletion = world.driver.propose(world.driver.observe(), later)[0]
-        assert (deletion.irreversible, deletion.after) == (False, {"exists": None})
-        assert f"SnapshotId={copies[0]['SnapshotId']}" in deletion.final
-        asked = order(deletion, world.driver.read(deletion.target), deletion.after)
-        with pytest.raises(Lost, match="not been in quarantine for long enough"):
-            world.driver.send(asked)  # its time isn't over by the driver's own clock
-        self.tag(ec2, volume, SINCE, "2020-01-01")
-        ec2.delete_snapshot(SnapshotId=copies[0]["SnapshotId"])
-        with pytest.raises(Lost, match="has no copy"):
-            world.driver.send(asked)
-        specification = {"ResourceType": "snapshot", "Tags": [{"Key": COPY_OF, "Value": volume}]}
-        ec2.create_snapshot(VolumeId=volume, TagSpecifications=[specification])
-        self.tag(ec2, volume, "environment", "production")
-        with pytest.raises(Lost, match="no more of the environments"):
-            world.driver.send(asked)
-        self.tag(ec2, volume, "environment", "dev")
-        world.driver.send(asked)
-        assert how(world, deletion) == "applied"
-        assert self.seen(ec2)[1] == [volume]  # its copy stays
-        with pytest.raises(Lost):
-            world.driver.send(asked)
-        with pytest.raises(LeverError, match="can't be taken back"):
-            world.driver.send(order(deletion, world.driver.read(deletion.target), deletion.before, undo=True))
-
-    def test_who_uses_it_again_ends_its_quarantine(self, world: World, ec2: Any, volume: str) -> None:
-        applied(world)
-        machine = ec2.run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)["Instances"][0]
-        ec2.attach_volume(VolumeId=volume, InstanceId=machine["InstanceId"], Device="/dev/sdh")
-        again = world.driver.propose(world.driver.observe(), Context(now_ms=NOW_MS + 99 * DAY_S * 1000))
-        assert [(one.what.partition(" ")[0], one.after) for one in again] == [("end", {"quarantined": None})]
-
-    def test_what_is_young_or_was_used_lately_or_is_another_environments_is_left(
-        self, world: World, client: Client, volume: str, ec2: Any
-    ) -> None:
-        seen = world.driver.observe()
-        assert [one.target for one in seen] == [f"volume {volume}"]
-        young = Context(now_ms=NOW_MS - 30 * DAY_S * 1000)
-        assert not world.driver.propose(seen, young)
-        one = proposed(world)
-        # Attached until ten days ago, as its metrics tell.
-        count(client("cloudwatch"), "AWS/EBS", "VolumeIdleTime", {"VolumeId": volume}, {10 * DAY_S: 300.0})
-        assert not world.driver.propose(world.driver.observe(), world.context)
-        self.tag(ec2, volume, "environment", "production")
-        with pytest.raises(Foreign, match="not tagged"):
-            world.driver.send(order(one, world.driver.read(one.target), one.after))
-
-    def test_half_a_quarantine_is_told_from_a_whole_one(self, world: World, ec2: Any, volume: str) -> None:
-        one = proposed(world)
-        specification = {"ResourceType": "snapshot", "Tags": [{"Key": COPY_OF, "Value": volume}]}
-        ec2.create_snapshot(VolumeId=volume, TagSpecifications=[specification])
-        assert how(world, one) == "partial"
-        world.driver.send(order(one, world.driver.read(one.target), one.after))
-        assert how(world, one) == "applied"
-        assert self.seen(ec2)[1] == [volume]
-
-    def test_addresses_snapshots_without_an_image_and_idle_load_balancers_too(
-        self, world: World, ec2: Any, client: Client, volume: str
-    ) -> None:
-        tags = list(self.TAGS)
-        ec2.allocate_address(TagSpecifications=[{"ResourceType": "elastic-ip", "Tags": tags}])
-        ec2.create_snapshot(VolumeId=volume, TagSpecifications=[{"ResourceType": "snapshot", "Tags": tags}])
-        machine = ec2.run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)["Instances"][0]
-        ec2.create_image(InstanceId=machine["InstanceId"], Name="ours")
-        image = ec2.describe_images(Owners=["self"])["Images"][0]
-        backing = image["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
-        ec2.create_tags(Resources=[backing], Tags=tags)
-        subnets = [one["SubnetId"] for one in ec2.describe_subnets()["Subnets"][:2]]
-        client("elbv2").create_load_balancer(Name="idle", Subnets=subnets, Tags=tags)
-        old = Context(now_ms=NOW_MS + 99 * DAY_S * 1000)
-        every = world.driver.propose(world.driver.observe(), old)
-        told = {one.target.partition(" ")[0]: one for one in every}
-        assert sorted(told) == ["address", "load-balancer", "snapshot", "volume"]
-        assert f"snapshot {backing}" not in [one.target for one in every]
-        assert told["address"].saving.middle == Decimal("3.65")
-        for name in ("address", "load-balancer", "snapshot"):
-            one = told[name]
-            world.driver.send(order(one, world.driver.read(one.target), one.after))
-            assert how(world, one) == "applied"
-            world.driver.send(order(one, world.driver.read(one.target), one.before, undo=True))
-            assert how(world, one) == "untouched"
 
 
 # Aurora

@@ -35,6 +35,7 @@ from tidewatt_coordinator.levers.settings import Levers
 from tidewatt_coordinator.prices.files import load_book
 from tidewatt_coordinator.proposals.pipeline import Pipeline
 from tidewatt_coordinator.proposals.store import Proposals
+from tidewatt_coordinator.questions.changes import Changes
 from tidewatt_coordinator.rollout.lease import Lease
 from tidewatt_coordinator.sla.judging import Judge
 from tidewatt_coordinator.sla.objectives import Service
@@ -310,6 +311,8 @@ class TestReplicas(Contract):
         stages = [kept.proposal.stage for kept in store.page("", 99)]
         assert stages.count("rolled_back") == 1
         assert not {"foreign", "failed"} & set(stages)
+        assert stages.count("kept") > 1
+        assert not Changes(ledger.engine).all(), "no bill tells the saving of one from that of the next"
         ledger.close()
 
     @pytest.mark.parametrize(
@@ -352,6 +355,48 @@ class TestReplicas(Contract):
         one = driver.propose(driver.observe(), Context(now_ms=NOW_MS))[0]
         assert list(one.after.values()) == [2]  # from 1 at most to twice that
         assert one.saving.middle < 0  # more costs more, and says so
+
+
+class TestKeda(Contract):
+    """The least replicas of a ScaledObject."""
+
+    PATH = "/apis/keda.sh/v1alpha1/namespaces/default/scaledobjects/queue"
+
+    @pytest.fixture
+    def world(self, cluster: Cluster, api: KubeApi) -> World:
+        if os.environ.get("TIDEWATT_KUBECONFIG"):
+            pytest.skip("needs KEDA's definitions in the real cluster")
+        kind = "/apis/keda.sh/v1alpha1/scaledobjects"
+        api.kinds.add(kind)
+        cluster.create(DEPLOYMENTS, deployment(replicas=4))
+        objects = kind.replace("v1alpha1/", "v1alpha1/namespaces/default/")
+        document = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": "queue"}}
+        spec = {"scaleTargetRef": {"name": "shop"}, "maxReplicaCount": 15, "triggers": [{"type": "cron"}]}
+        cluster.create(objects, document | {"spec": spec})
+        path = self.PATH
+        scaled = a_scaled(writes="keda", autoscaler="queue", production=False, least=0)
+        settings = Replicas(kubeconfig=cluster.kubeconfig, scaled=[scaled])
+        with kubernetes(settings, "replicas") as asked:  # we have had the field before
+            ours = document | {"metadata": {"name": "queue", "namespace": "default"}}
+            asked.apply(path, ours | {"spec": {"minReplicaCount": 12}})
+        return World(
+            driver=ReplicasDriver(settings, BOOK, {"peak": 400.0, "skill": 0.5}.get),
+            context=Context(now_ms=NOW_MS),
+            raw=lambda: bare(cluster.find(path)),
+            disturb=lambda: cluster.update(path, lambda one: one["spec"].update(minReplicaCount=9)),
+            add_foreign=lambda: cluster.update(path, lambda one: one["spec"].update(cooldownPeriod=9)),
+        )
+
+    def test_a_bound_that_nobody_had_set_is_gone_again(self, world: World, cluster: Cluster) -> None:
+        cluster.update(self.PATH, lambda one: one["spec"].pop("minReplicaCount"))
+        one, before = applied(world), cluster.find(self.PATH)["spec"]
+        assert (list(one.before.values()), before["minReplicaCount"]) == (
+            [None],
+            1,
+        )  # at most twice as many, from none to one
+        world.driver.send(order(one, world.driver.read(one.target), one.before, undo=True))
+        now = cluster.find(self.PATH)["spec"]
+        assert now == {key: value for key, value in before.items() if key != "minReplicaCount"}
 
 
 def day(value: float) -> dict[int, float]:
@@ -443,6 +488,43 @@ class TestRightSizing(Contract):
         assert told.target == "namespace default"
         assert told.irreversible
         assert told.after == {"quota": {"cpu": "1300m", "memory": None}, "limit_ranges": 1}
+
+
+class TestRequestsPatched(Contract):
+    """The deployment's own requests, which we have set before."""
+
+    @pytest.fixture
+    def world(self, cluster: Cluster) -> World:
+        bare_template = deployment(replicas=10)
+        (container,) = bare_template["spec"]["template"]["spec"]["containers"]
+        resources = container.pop("resources")
+        cluster.create(DEPLOYMENTS, bare_template)
+        settings = RightSizing(kubeconfig=cluster.kubeconfig, workloads=["default/shop"], writes="patch")
+        with kubernetes(settings, "right_sizing") as asked:
+            metadata = {"name": "shop", "namespace": "default"}
+            body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata}
+            ours = {"name": container["name"], "resources": resources}
+            asked.apply(SHOP, body | {"spec": {"template": {"spec": {"containers": [ours]}}}})
+        rolled_out(cluster)
+
+        def set_cpu(one: dict[str, Any]) -> None:
+            one["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "700m"
+
+        return World(
+            driver=RightSizingDriver(settings, BOOK, history),
+            context=Context(now_ms=NOW_MS),
+            raw=lambda: bare(cluster.find(SHOP)),
+            disturb=lambda: cluster.update(SHOP, set_cpu),
+            add_foreign=lambda: cluster.update(SHOP, lambda one: one["spec"].update(paused=True)),
+            settle=lambda: rolled_out(cluster),
+        )
+
+    def test_requests_and_limits_are_written_together(self, world: World, cluster: Cluster) -> None:
+        one = applied(world)
+        assert not one.irreversible
+        (container,) = cluster.find(SHOP)["spec"]["template"]["spec"]["containers"]
+        assert container["resources"] == next(iter(one.after.values()))
+        assert container["image"], "what others said of it stays"
 
 
 def test_settings_that_cannot_work_are_told_in_sentences() -> None:

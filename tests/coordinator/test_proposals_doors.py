@@ -24,7 +24,7 @@ from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.levers.settings import Levers, PowerPolicy
 from tidewatt_coordinator.proposals.desk import Desk
 from tidewatt_coordinator.proposals.rest import router
-from tidewatt_coordinator.proposals.state import Proposal
+from tidewatt_coordinator.proposals.state import Proposal, moved
 from tidewatt_coordinator.proposals.store import Proposals
 from tidewatt_coordinator.sla.evidence import Evidence
 from tidewatt_coordinator.sla.judging import Judge
@@ -153,6 +153,23 @@ def test_an_order_is_done_once_and_says_who_gave_it(client: Client) -> None:
     assert [(one["id"], one["stage"]) for one in events["events"]] == [("p0", "open"), ("p0", "approved")]
     assert [one["author"] for one in events["events"]] == ["key test", "key test"]
     assert events["next"] == 2
+
+
+def test_what_is_final_needs_the_word_over_rest_and_has_no_way_back(client: Client, ledger: Ledger) -> None:
+    store = Proposals(ledger.engine, "f")
+    told = a_recommendation(target="vol-1", final="make it of its copy")
+    store.make(Proposal(id="q0", recommendation=told, made_ms=9, verdict=GOOD), "test")
+    client.headers["Authorization"] = "Bearer secret"
+    apply, body = "/v1/config/apply", {"service_id": "shop", "recommendation_id": "q0"}
+    assert "`final` true" in problem(client.post(apply, json=body), 409)
+    assert "bool" in problem(client.post(apply, json=body | {"final": "yes"}), 422)
+    done = client.post(apply, json=body | {"final": True})
+    assert (done.status_code, done.json()["stage"]) == (202, "approved")
+    assert done.json()["final"] == "make it of its copy"
+    kept = store.get("q0")
+    store.write(kept, moved(kept.proposal, "kept", "kept", 10), "test", 10)
+    back = client.post("/v1/config/rollback/shop/q0")
+    assert "q0 is final: make it of its copy" in problem(back, 409)
 
 
 def test_what_a_service_promises_and_keeps(client: Client) -> None:

@@ -48,7 +48,7 @@ RefusalCode = Literal[
 #: A host name or an address and a port, and nothing else: who scrapes it adds the path.
 METRICS_PATTERN = r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$"
 
-AlertKind = Literal["budget", "anomaly", "sleep", "unwell"]
+AlertKind = Literal["budget", "anomaly", "sleep", "unwell", "proposal"]
 AlertSeverity = Literal["warning", "critical"]
 AlertState = Literal["firing", "acknowledged", "recovered"]
 

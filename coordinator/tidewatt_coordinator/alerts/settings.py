@@ -41,7 +41,7 @@ class Email(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Alerts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Budgets, anomalies and boards that miss their wake time are judged, and what changed is said."""
+    """Budgets, anomalies, boards that oversleep, changes that went wrong: judged, and what is new is said."""
 
     every_s: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = 900.0
     """Seconds between two looks at the costs."""

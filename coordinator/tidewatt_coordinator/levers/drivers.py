@@ -9,6 +9,7 @@ from tidewatt_coordinator.levers.data.ebs_volumes import EbsVolumesDriver
 from tidewatt_coordinator.levers.data.egress import EgressDriver
 from tidewatt_coordinator.levers.data.event_rules import EventRulesDriver
 from tidewatt_coordinator.levers.data.nat import NatDriver
+from tidewatt_coordinator.levers.data.snapshot_lifecycle import SnapshotLifecycleDriver
 from tidewatt_coordinator.levers.data.step_functions import StepFunctionsDriver
 from tidewatt_coordinator.levers.data.unused import UnusedDriver
 from tidewatt_coordinator.levers.driver import Driver
@@ -68,5 +69,6 @@ def drivers(
         ("event_rules", lambda: EventRulesDriver(settings.event_rules, book(), now_ms)),
         ("nat", lambda: NatDriver(settings.nat, book(), now_ms)),
         ("egress", lambda: EgressDriver(settings.egress, book(), now_ms)),
+        ("snapshot_lifecycle", lambda: SnapshotLifecycleDriver(settings.snapshot_lifecycle, book(), now_ms)),
     )
     return [Measured(make()) for name, make in every if settings.of(name).enabled]

@@ -12,6 +12,7 @@ from tidewatt_coordinator.levers.data.settings import (
     DynamoDb,
     EbsVolumes,
     Egress,
+    SnapshotLifecycle,
     Unused,
     wrong_data,
 )
@@ -94,6 +95,7 @@ class Levers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     event_rules: AdviceLever = msgspec.field(default_factory=AdviceLever)
     nat: AdviceLever = msgspec.field(default_factory=AdviceLever)
     egress: Egress = msgspec.field(default_factory=Egress)
+    snapshot_lifecycle: SnapshotLifecycle = msgspec.field(default_factory=SnapshotLifecycle)
 
     def of(self, driver: str) -> Lever:
         """The section of a driver."""

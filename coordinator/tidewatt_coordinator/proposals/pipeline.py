@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import msgspec
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
@@ -24,7 +25,7 @@ from tidewatt_coordinator.levers.driver import (
     Unsure,
 )
 from tidewatt_coordinator.levers.settings import Levers
-from tidewatt_coordinator.levers.standing import standing
+from tidewatt_coordinator.levers.standing import canonical, standing
 from tidewatt_coordinator.proposals.limits import Busy, by_rule, held
 from tidewatt_coordinator.proposals.orders import approve
 from tidewatt_coordinator.proposals.realised import record_kept, record_undone
@@ -40,6 +41,7 @@ from tidewatt_coordinator.proposals.state import (
     moved,
     needs_verdict,
     outcome,
+    rebased,
     step,
 )
 from tidewatt_coordinator.proposals.store import Kept, Proposals
@@ -124,6 +126,7 @@ class Pipeline:
             if probe.ready != "ok":
                 raise LeverError(probe.why or f"not ready: {probe.ready}")  # noqa: TRY301 - told as the others
             told = driver.propose(driver.observe(), self._context())
+            msgspec.json.encode(told)  # what can't be kept is the driver's defect, too
         except Exception as error:  # noqa: BLE001 - a driver's defect must not end the others
             if driver.name not in self.failing:
                 log.warning("driver %s: %s", driver.name, error or type(error).__name__)
@@ -173,12 +176,12 @@ class Pipeline:
         return not ended or now_ms - known.since_ms < quiet_ms
 
     def _step(self, kept: Kept) -> None:
-        before = kept.proposal
+        before = rebased(kept.proposal, self._terms(kept.proposal), self._now_ms())
         driver = self.drivers.get(before.recommendation.driver)
         setting = self._read(driver, before.recommendation.target) if driver else None
         now_ms = self._now_ms()
         after, deed = step(before, self._see(before, setting), self._terms(before), now_ms)
-        if after is before:
+        if after is kept.proposal:
             return
         also = _also(before, after)
         kept = self.store.write(kept, after, COORDINATOR, now_ms, lease=self._lease, also=also)
@@ -229,6 +232,7 @@ class Pipeline:
     def _read(self, driver: Driver, target: str) -> Setting | None:
         try:
             setting = driver.read(target)
+            canonical(setting.content)
         except Exception as error:  # noqa: BLE001 - unread is unread, whatever the driver stumbled on
             if (driver.name, target) not in self._unread:
                 log.warning("driver %s: %s can't be read: %s", driver.name, target, error)

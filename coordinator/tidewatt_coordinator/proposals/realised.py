@@ -8,9 +8,11 @@ from tidewatt_coordinator.questions.changes import Change, record
 
 
 def change_of(one: Proposal) -> Change | None:
-    """The change; None if its saving is counted elsewhere, or can't be."""
+    """The change; None if its saving is counted elsewhere, or can't be: routine follows demand several times
+    a day, and no bill tells one such move's saving from the next one's.
+    """
     told = one.recommendation
-    if told.selector is None or one.begun_ms is None or one.stood_ms is None:
+    if told.routine or told.selector is None or one.begun_ms is None or one.stood_ms is None:
         return None
     return Change(
         id=_name(one),

@@ -128,6 +128,24 @@ def outcome(state: Proposal, failure: Failure, said: str, unanswered_ms: int) ->
     return replace(state, failure=failure, said=said, unanswered_ms=unanswered_ms)
 
 
+def rebased(state: Proposal, terms: Terms, now_ms: int) -> Proposal:
+    """The same, for a clock that was set back: nothing has happened in the future, and no try is farther off
+    than the longest pause. Else a guard would watch, and a way back wait, until that future comes.
+    """
+    due_ms = state.due_ms if state.due_ms <= now_ms + terms.longest_pause_ms else now_ms
+    happened = (state.since_ms, state.begun_ms or 0, state.stood_ms or 0, state.unanswered_ms)
+    if due_ms == state.due_ms and max(happened) <= now_ms:
+        return state
+    return replace(
+        state,
+        since_ms=min(state.since_ms, now_ms),
+        begun_ms=None if state.begun_ms is None else min(state.begun_ms, now_ms),
+        stood_ms=None if state.stood_ms is None else min(state.stood_ms, now_ms),
+        unanswered_ms=min(state.unanswered_ms, now_ms),
+        due_ms=due_ms,
+    )
+
+
 def undoing(state: Proposal, why: str, now_ms: int) -> Proposal:
     """The same, to be taken back from now on; what is final stays as it stands."""
     if told := state.recommendation.final:

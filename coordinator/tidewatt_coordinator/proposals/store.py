@@ -16,6 +16,8 @@ from tidewatt_coordinator.rollout.lease import Lease
 _P, _E = proposal.c, proposal_event.c
 #: An order is tried again this often when the coordinator writes at the same moment.
 MOST_TRIES = 20
+#: What was begun within the last hour is asked for, by clocks that differ by no more than another.
+LATELY_MS = 7_200_000
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -129,6 +131,16 @@ class Proposals:
         with self.database.connect() as connection:
             return [_kept(row[0], row[1]) for row in connection.execute(rows.order_by(_P.made_ms, _P.id))]
 
+    def lately(self, stages: Iterable[str], since_ms: int) -> list[Kept]:
+        """Those in any of these stages that something was told of after that moment, the oldest first."""
+        wanted = list(stages)
+        told = select(_E.id).where(_E.at_ms > since_ms, _E.stage.in_(wanted))
+        rows = select(_P.version, _P.content).where(
+            _P.fleet == self.fleet, _P.stage.in_(wanted), _P.id.in_(told)
+        )
+        with self.database.connect() as connection:
+            return [_kept(row[0], row[1]) for row in connection.execute(rows.order_by(_P.made_ms, _P.id))]
+
     def latest(self, digest: str) -> Kept | None:
         """The last one that would do the same."""
         rows = select(_P.version, _P.content).where(_P.fleet == self.fleet, _P.same == digest)
@@ -147,8 +159,11 @@ class Proposals:
             return [_kept(row[0], row[1]) for row in connection.execute(rows.order_by(_P.id).limit(most))]
 
     def begun_since(self, ms: int) -> int:
-        """How many were first sent after that moment, routine left out."""
-        rows = select(_P.version, _P.content).where(_P.fleet == self.fleet, _P.begun_ms > ms)
+        """How many were first sent after that moment, routine left out; within two hours of it: what lies
+        farther on was sent by a clock that has been set back since.
+        """
+        lately = _P.begun_ms.between(ms + 1, ms + LATELY_MS)
+        rows = select(_P.version, _P.content).where(_P.fleet == self.fleet, lately)
         with self.database.connect() as connection:
             found = [_kept(row[0], row[1]).proposal for row in connection.execute(rows)]
         return sum(not one.recommendation.routine for one in found)

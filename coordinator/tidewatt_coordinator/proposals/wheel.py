@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 #: Real seconds between two ticks: how soon a person's order is noticed.
 TICK_S = 1.0
+#: The same where no driver is enabled: what still lives has at least its approval to lose.
+IDLE_S = 30.0
 #: Whole days that a context's spending is of.
 SPENT_DAYS = 30
 
@@ -66,14 +68,13 @@ class Wheel(Collector):
     async def run(self) -> None:
         """Tick for ever; ends only by cancellation, when the tick in work has ended."""
         while True:
-            await asyncio.sleep(TICK_S)
-            if self.drivers:
-                ticking = asyncio.ensure_future(asyncio.to_thread(self.tick))
-                try:
-                    await asyncio.shield(ticking)
-                except asyncio.CancelledError:
-                    await asyncio.wait([ticking])
-                    raise
+            await asyncio.sleep(TICK_S if self.drivers else IDLE_S)
+            ticking = asyncio.ensure_future(asyncio.to_thread(self.tick))
+            try:
+                await asyncio.shield(ticking)
+            except asyncio.CancelledError:
+                await asyncio.wait([ticking])
+                raise
 
     def tick(self) -> None:
         """One turn. What fails is logged once and tried again by the next."""

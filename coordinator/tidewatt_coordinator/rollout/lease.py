@@ -15,6 +15,8 @@ from tidewatt_coordinator.ledger.tables import lease
 
 #: The holder stops believing in its lease this share of it before it ends: clocks differ a little.
 MARGIN = 0.2
+#: A lease that ends later than so many of its lengths from now was written by a clock that was ahead.
+FARTHEST = 20
 
 
 class LeaseLost(RuntimeError):
@@ -72,7 +74,11 @@ class Lease:
 
     def _take(self, now_ms: int) -> None:
         expires_ms = now_ms + self._lasts_ms
-        free = (lease.c.name == self._name) & (lease.c.expires_ms <= now_ms)
+        # Else nobody could take it until that clock's time has come, a day or a year from now. Its holder, if
+        # there still is one, is told by its next write.
+        odd_ms = now_ms + FARTHEST * self._lasts_ms
+        ended = (lease.c.expires_ms <= now_ms) | (lease.c.expires_ms > odd_ms)
+        free = (lease.c.name == self._name) & ended
         taken = {"holder": self.holder, "fencing": lease.c.fencing + 1, "expires_ms": expires_ms}
         try:
             with self._database.begin() as connection:

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from prometheus_client import ProcessCollector
 from prometheus_client.registry import Collector
 
+from tidewatt_coordinator.alerts.leverwatch import LeverWatch
 from tidewatt_coordinator.alerts.metrics import AlertMetrics
 from tidewatt_coordinator.alerts.rest import router as alert_router
 from tidewatt_coordinator.alerts.store import AlertBook
@@ -17,11 +18,12 @@ from tidewatt_coordinator.budgets.outlook import FORECAST
 from tidewatt_coordinator.observing.database import DatabaseMetrics
 from tidewatt_coordinator.observing.health import HealthMetrics
 from tidewatt_coordinator.observing.rest import router as discovery_router
+from tidewatt_coordinator.proposals.store import Proposals
 from tidewatt_coordinator.wings.ground import Ground
 
 
 class Alarms:
-    """Budgets and anomalies, boards that oversleep, and the outbox of all alerts."""
+    """Budgets and anomalies, boards that oversleep, changes that went wrong, and the outbox of all alerts."""
 
     def __init__(self, ground: Ground) -> None:
         config, connection, engine = ground.config, ground.connection, ground.engine
@@ -37,12 +39,16 @@ class Alarms:
             ground.has_heard,
             waker=ground.waker,
         )
+        store = Proposals(ground.ledger.engine, ground.name)
+        targets = config.alerts.targets
+        self.levers = LeverWatch(book, store, config.levers, targets, ground.now_ms, engine.may_publish)
         self.telling = Telling(book, tellers(config.alerts, connection, ground.called), engine.may_publish)
 
     def works(self) -> Iterator[tuple[str, Coroutine[object, object, None]]]:
         """Its tasks by name."""
         yield "costs", self.costs.run()
         yield "overdue boards", self.waking.run()
+        yield "changes that went wrong", self.levers.run()
         yield "alerts", self.telling.run()
 
     def collectors(self) -> Iterator[Collector]:

@@ -100,6 +100,17 @@ class Egress(AdviceLever, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """The price book's region of CloudFront where most of the viewers are."""
 
 
+class SnapshotLifecycle(AdviceLever, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Snapshots that no lifecycle policy ends, or a long one."""
+
+    keep_days: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 35
+    """For how long a snapshot is worth keeping."""
+    keep_least: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3
+    """Of each volume the newest, however old."""
+    saves: tuple[Ratio, Ratio] = (0.02, 0.3)
+    """What a snapshot holds by itself, as a share of its volume."""
+
+
 def wrong_data(aurora: Aurora, advice: dict[str, AdviceLever]) -> Iterator[str]:
     """What no single key shows to be wrong, one sentence each."""
     if zone_of(aurora.zone) is None:

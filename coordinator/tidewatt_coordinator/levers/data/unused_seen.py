@@ -77,6 +77,19 @@ def copies(ec2: Aws, volume: str = "") -> dict[str, tuple[str, bool]]:
     }
 
 
+def backing(ec2: Aws) -> frozenset[str]:
+    """The snapshots behind images: the account's own only, nobody else's can be backed by its snapshots
+    unless it shared them.
+    """
+    return frozenset(
+        mapping["Ebs"]["SnapshotId"]
+        for page in ec2.pages("DescribeImages", Owners=["self"])
+        for image in page["Images"]
+        for mapping in image.get("BlockDeviceMappings", [])
+        if mapping.get("Ebs", {}).get("SnapshotId")
+    )
+
+
 def tags_of(resource: Mapping[str, Any]) -> dict[str, str]:
     """Tags by key."""
     return {tag["Key"]: tag["Value"] for tag in resource.get("Tags", [])}
@@ -112,14 +125,7 @@ def _snapshots(ec2: Aws, **only: Any) -> Iterator[Resource]:
     found = [
         one for page in ec2.pages("DescribeSnapshots", OwnerIds=["self"], **only) for one in page["Snapshots"]
     ]
-    # The account's own images only: nobody else's can be backed by its snapshots unless it shared them.
-    backing = {
-        mapping["Ebs"]["SnapshotId"]
-        for page in (ec2.pages("DescribeImages", Owners=["self"]) if found else ())
-        for image in page["Images"]
-        for mapping in image.get("BlockDeviceMappings", [])
-        if mapping.get("Ebs", {}).get("SnapshotId")
-    }
+    images = backing(ec2) if found else frozenset()
     for snapshot in found:
         tags = tags_of(snapshot)
         kept = COPY_OF in tags or any(key.startswith(KEPT_BY) for key in tags)
@@ -127,7 +133,7 @@ def _snapshots(ec2: Aws, **only: Any) -> Iterator[Resource]:
             kind="snapshot",
             id=snapshot["SnapshotId"],
             tags=tags,
-            idle=snapshot["SnapshotId"] not in backing and not kept,
+            idle=snapshot["SnapshotId"] not in images and not kept,
             since_ms=_ms(snapshot["StartTime"]),
             gib=snapshot["VolumeSize"],
             item="ebs-snapshot",

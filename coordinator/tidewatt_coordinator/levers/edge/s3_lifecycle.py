@@ -32,6 +32,13 @@ class S3LifecycleDriver:
     """See levers/driver.py."""
 
     name = "s3_lifecycle"
+    calls = (
+        "s3:ListAllMyBuckets",
+        "s3:GetLifecycleConfiguration",
+        "s3:PutLifecycleConfiguration",
+        "s3:ListBucketMultipartUploads",
+        "s3:ListMultipartUploadParts",
+    )
 
     def __init__(self, settings: S3Lifecycle, book: PriceBook) -> None:
         self._settings, self._book = settings, book

@@ -153,13 +153,25 @@ def _at(value: Any, steps: Sequence[str]) -> Any:
 
 
 def _set(body: Document, steps: Sequence[str], value: Any) -> None:
+    if value is None:
+        _drop(body, steps)
+        return
     node: Any = body
     for step, after in pairwise(steps):
         node = _enter(node, step, [] if after.startswith("[") else {})
-    if value is None:
-        node.pop(steps[-1], None)
-    else:
-        node[steps[-1]] = copy.deepcopy(value)
+    node[steps[-1]] = copy.deepcopy(value)
+
+
+def _drop(node: Any, steps: Sequence[str]) -> None:
+    """Take a value away, and what is empty without it: an empty object would be said to be ours whole."""
+    if len(steps) == 1:
+        node.pop(steps[0], None)
+        return
+    inner = _at(node, steps[:1])
+    if isinstance(inner, (dict, list)):
+        _drop(inner, steps[1:])
+        if not inner:
+            node.pop(steps[0])
 
 
 def _enter(node: Any, step: str, empty: Any) -> Any:

@@ -1,0 +1,234 @@
+"""Resources that nobody uses: quarantined, and deleted for good when a person says so."""
+
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from tests.contract import Contract, Final, World, applied, how, order, proposed
+from tests.coordinator.conftest import Client
+
+from tidewatt_coordinator.levers.data.dynamodb import Rates
+from tidewatt_coordinator.levers.data.settings import Unused
+from tidewatt_coordinator.levers.data.unused import UnusedDriver
+from tidewatt_coordinator.levers.data.unused_seen import COPY_OF, SINCE
+from tidewatt_coordinator.levers.driver import Context, Foreign, LeverError, Lost
+from tidewatt_coordinator.prices.files import load_book
+
+DAY_S = 86_400
+TODAY_S = int(datetime.now(timezone.utc).timestamp()) // DAY_S * DAY_S
+#: What these drivers take for now: moto makes resources today.
+NOW_MS = (TODAY_S + 40 * DAY_S) * 1000
+LATER = Context(now_ms=NOW_MS)
+BOOK = load_book()
+#: us-east-1: of a unit-hour that is provisioned, of a unit on demand.
+READS, WRITES = Rates(0.00013, 0.125e-6), Rates(0.00065, 0.625e-6)
+
+
+def now_ms() -> int:
+    return NOW_MS
+
+
+def count(watch: Any, space: str, metric: str, at: dict[str, str], values: dict[int, float]) -> None:
+    """Values by the seconds before the day of now."""
+    dimensions = [{"Name": key, "Value": value} for key, value in at.items()]
+    end = datetime.fromtimestamp(NOW_MS / 1000, timezone.utc)
+    data = [
+        {
+            "MetricName": metric,
+            "Dimensions": dimensions,
+            "Timestamp": end - timedelta(seconds=ago),
+            "Value": value,
+        }
+        for ago, value in values.items()
+    ]
+    for first in range(0, len(data), 500):
+        watch.put_metric_data(Namespace=space, MetricData=data[first : first + 500])
+
+
+class TestUnused(Contract):
+    TAGS = ({"Key": "environment", "Value": "dev"},)
+
+    @pytest.fixture
+    def ec2(self, client: Client) -> Any:
+        return client("ec2")
+
+    @pytest.fixture
+    def volume(self, ec2: Any) -> str:
+        for tags in (self.TAGS, ({"Key": "environment", "Value": "production"},)):
+            made = ec2.create_volume(
+                Size=100,
+                AvailabilityZone="us-east-1a",
+                VolumeType="gp3",
+                TagSpecifications=[{"ResourceType": "volume", "Tags": list(tags)}],
+            )
+            if tags is self.TAGS:
+                volume = str(made["VolumeId"])
+        return volume
+
+    @pytest.fixture
+    def world(self, ec2: Any, volume: str, cloud: str) -> World:
+        return World(
+            driver=UnusedDriver(Unused(endpoint=cloud), BOOK, now_ms),
+            context=LATER,
+            raw=lambda: self.seen(ec2),
+            disturb=lambda: self.tag(ec2, volume, SINCE, "2020-01-01"),
+            add_foreign=lambda: self.tag(ec2, volume, "owner", "them"),
+        )
+
+    @staticmethod
+    def tag(ec2: Any, volume: str, key: str, value: str) -> None:
+        ec2.create_tags(Resources=[volume], Tags=[{"Key": key, "Value": value}])
+
+    @staticmethod
+    def seen(ec2: Any) -> Any:
+        volumes = {one["VolumeId"]: one.get("Tags") for one in ec2.describe_volumes()["Volumes"]}
+        ours = [{"Name": "tag-key", "Values": [COPY_OF]}]
+        return volumes, [one["VolumeId"] for one in ec2.describe_snapshots(Filters=ours)["Snapshots"]]
+
+    def test_it_is_copied_first_and_deleted_for_good_when_its_time_is_over(
+        self, world: World, ec2: Any, volume: str
+    ) -> None:
+        one = applied(world)
+        assert one.what == f"quarantine volume {volume}: nobody uses it"
+        copies = ec2.describe_snapshots(Filters=[{"Name": f"tag:{COPY_OF}", "Values": [volume]}])["Snapshots"]
+        assert [copy["VolumeId"] for copy in copies] == [volume]
+        later = Context(now_ms=NOW_MS + 15 * DAY_S * 1000)
+        deletion = world.driver.propose(world.driver.observe(), later)[0]
+        assert (deletion.irreversible, deletion.after) == (False, {"exists": None})
+        assert f"SnapshotId={copies[0]['SnapshotId']}" in deletion.final
+        asked = order(deletion, world.driver.read(deletion.target), deletion.after)
+        with pytest.raises(Lost, match="not been in quarantine for long enough"):
+            world.driver.send(asked)  # its time isn't over by the driver's own clock
+        self.tag(ec2, volume, SINCE, "2020-01-01")
+        ec2.delete_snapshot(SnapshotId=copies[0]["SnapshotId"])
+        with pytest.raises(Lost, match="has no copy"):
+            world.driver.send(asked)
+        specification = {"ResourceType": "snapshot", "Tags": [{"Key": COPY_OF, "Value": volume}]}
+        ec2.create_snapshot(VolumeId=volume, TagSpecifications=[specification])
+        self.tag(ec2, volume, "environment", "production")
+        with pytest.raises(Lost, match="no more of the environments"):
+            world.driver.send(asked)
+        self.tag(ec2, volume, "environment", "dev")
+        world.driver.send(asked)
+        assert how(world, deletion) == "applied"
+        assert self.seen(ec2)[1] == [volume]  # its copy stays
+        with pytest.raises(Lost):
+            world.driver.send(asked)
+        with pytest.raises(LeverError, match="can't be taken back"):
+            world.driver.send(order(deletion, world.driver.read(deletion.target), deletion.before, undo=True))
+
+    def test_who_uses_it_again_ends_its_quarantine(self, world: World, ec2: Any, volume: str) -> None:
+        applied(world)
+        machine = ec2.run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)["Instances"][0]
+        ec2.attach_volume(VolumeId=volume, InstanceId=machine["InstanceId"], Device="/dev/sdh")
+        again = world.driver.propose(world.driver.observe(), Context(now_ms=NOW_MS + 99 * DAY_S * 1000))
+        assert [(one.what.partition(" ")[0], one.after) for one in again] == [("end", {"quarantined": None})]
+
+    def test_what_is_young_or_was_used_lately_or_is_another_environments_is_left(
+        self, world: World, client: Client, volume: str, ec2: Any
+    ) -> None:
+        seen = world.driver.observe()
+        assert [one.target for one in seen] == [f"volume {volume}"]
+        young = Context(now_ms=NOW_MS - 30 * DAY_S * 1000)
+        assert not world.driver.propose(seen, young)
+        one = proposed(world)
+        # Attached until ten days ago, as its metrics tell.
+        count(client("cloudwatch"), "AWS/EBS", "VolumeIdleTime", {"VolumeId": volume}, {10 * DAY_S: 300.0})
+        assert not world.driver.propose(world.driver.observe(), world.context)
+        self.tag(ec2, volume, "environment", "production")
+        with pytest.raises(Foreign, match="not tagged"):
+            world.driver.send(order(one, world.driver.read(one.target), one.after))
+
+    def test_half_a_quarantine_is_told_from_a_whole_one(self, world: World, ec2: Any, volume: str) -> None:
+        one = proposed(world)
+        specification = {"ResourceType": "snapshot", "Tags": [{"Key": COPY_OF, "Value": volume}]}
+        ec2.create_snapshot(VolumeId=volume, TagSpecifications=[specification])
+        assert how(world, one) == "partial"
+        world.driver.send(order(one, world.driver.read(one.target), one.after))
+        assert how(world, one) == "applied"
+        assert self.seen(ec2)[1] == [volume]
+
+    def test_addresses_snapshots_without_an_image_and_idle_load_balancers_too(
+        self, world: World, ec2: Any, client: Client, volume: str
+    ) -> None:
+        tags = list(self.TAGS)
+        ec2.allocate_address(TagSpecifications=[{"ResourceType": "elastic-ip", "Tags": tags}])
+        ec2.create_snapshot(VolumeId=volume, TagSpecifications=[{"ResourceType": "snapshot", "Tags": tags}])
+        machine = ec2.run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)["Instances"][0]
+        ec2.create_image(InstanceId=machine["InstanceId"], Name="ours")
+        image = ec2.describe_images(Owners=["self"])["Images"][0]
+        backing = image["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
+        ec2.create_tags(Resources=[backing], Tags=tags)
+        subnets = [one["SubnetId"] for one in ec2.describe_subnets()["Subnets"][:2]]
+        client("elbv2").create_load_balancer(Name="idle", Subnets=subnets, Tags=tags)
+        old = Context(now_ms=NOW_MS + 99 * DAY_S * 1000)
+        every = world.driver.propose(world.driver.observe(), old)
+        told = {one.target.partition(" ")[0]: one for one in every}
+        assert sorted(told) == ["address", "load-balancer", "snapshot", "volume"]
+        assert f"snapshot {backing}" not in [one.target for one in every]
+        assert told["address"].saving.middle == Decimal("3.65")
+        for name in ("address", "load-balancer", "snapshot"):
+            one = told[name]
+            world.driver.send(order(one, world.driver.read(one.target), one.after))
+            assert how(world, one) == "applied"
+            world.driver.send(order(one, world.driver.read(one.target), one.before, undo=True))
+            assert how(world, one) == "untouched"
+
+
+class TestDeletion(Final):
+    """Of a volume whose quarantine is over and whose copy is complete."""
+
+    KIND = "volume"
+
+    @pytest.fixture
+    def ec2(self, client: Client) -> Any:
+        return client("ec2")
+
+    @pytest.fixture
+    def resource(self, ec2: Any) -> str:
+        quarantined = [*TestUnused.TAGS, {"Key": SINCE, "Value": "2020-01-01"}]
+        made = ec2.create_volume(
+            Size=100,
+            AvailabilityZone="us-east-1a",
+            VolumeType="gp3",
+            TagSpecifications=[{"ResourceType": "volume", "Tags": quarantined}],
+        )["VolumeId"]
+        copy = [{"ResourceType": "snapshot", "Tags": [{"Key": COPY_OF, "Value": made}]}]
+        ec2.create_snapshot(VolumeId=made, TagSpecifications=copy)
+        return str(made)
+
+    @pytest.fixture
+    def world(self, ec2: Any, resource: str, cloud: str) -> World:
+        return World(
+            driver=UnusedDriver(Unused(endpoint=cloud), BOOK, now_ms),
+            context=LATER,
+            raw=lambda: self.seen(ec2),
+            disturb=lambda: ec2.delete_tags(Resources=[resource], Tags=[{"Key": SINCE}]),
+            add_foreign=None,
+        )
+
+    @staticmethod
+    def seen(ec2: Any) -> Any:
+        addresses = [(one["AllocationId"], one.get("Tags")) for one in ec2.describe_addresses()["Addresses"]]
+        return TestUnused.seen(ec2), addresses
+
+
+class TestRelease(TestDeletion):
+    """Of an address that nobody was associated with for as long."""
+
+    KIND = "address"
+
+    @pytest.fixture
+    def resource(self, ec2: Any) -> str:
+        quarantined = [*TestUnused.TAGS, {"Key": SINCE, "Value": "2020-01-01"}]
+        given = [{"ResourceType": "elastic-ip", "Tags": quarantined}]
+        return str(ec2.allocate_address(TagSpecifications=given)["AllocationId"])
+
+    def test_who_associates_it_meanwhile_keeps_it(self, world: World, ec2: Any, resource: str) -> None:
+        one = proposed(world)
+        machine = ec2.run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)["Instances"][0]
+        ec2.associate_address(AllocationId=resource, InstanceId=machine["InstanceId"])
+        with pytest.raises(Lost, match="used again"):
+            world.driver.send(order(one, world.driver.read(one.target), one.after))
+        assert how(world, one) == "untouched"
