@@ -9,9 +9,9 @@ from pathlib import Path
 import uvicorn
 from tests.ports import free_port
 
+from tidewatt_coordinator.access.gate import now_ms
 from tidewatt_coordinator.app import Coordinator
 from tidewatt_coordinator.config import Config, Ledger
-from tidewatt_coordinator.levers.settings import Levers
 from tidewatt_coordinator.web.settings import Rest
 from tidewatt_link.connection import Connection
 from tidewatt_wire.clock import Timebase
@@ -20,7 +20,6 @@ from tidewatt_wire.messages import Birth, Counters, Gauges, Report
 NOW_MS = 1_763_700_000_000 // 60_000 * 60_000
 MINUTE_MS = 60_000
 DEVICES = 7
-TOKEN = "made-for-tests"  # noqa: S105 - opens nothing
 #: Real seconds that a server may take to come up, and to go.
 PATIENCE_S = 30.0
 
@@ -28,12 +27,9 @@ PATIENCE_S = 30.0
 @contextlib.contextmanager
 def office(folder: Path, requests_per_second: float = 0.0) -> Iterator[Coordinator]:
     """Its clock stands still; seven devices of two sites have reported for ten minutes."""
-    token = folder / "token"
-    token.write_text(TOKEN)
     config = Config(
         ledger=Ledger(url=f"sqlite:///{folder / 'l.db'}", bucket_s=60),
         rest=Rest(requests_per_second=requests_per_second),
-        levers=Levers(token_file=str(token)),
         clock=Timebase(NOW_MS, 0.0, 1e-9),
     )
     coordinator = Coordinator(config, Connection("mqtt://127.0.0.1:1"), None)
@@ -64,14 +60,28 @@ def served(coordinator: Coordinator) -> Iterator[str]:
         thread.join(PATIENCE_S)
 
 
+def admin_key(coordinator: Coordinator) -> str:
+    """The text of a new key that may do all."""
+    return coordinator.entry.keys.make("admin", now_ms())[1]
+
+
 def _speak(coordinator: Coordinator, name: str, site: str) -> None:
-    said = {"device": name, "session": "s", "epoch": "e"}
-    labels = {"site": site}
-    birth = Birth(**said, at_ms=NOW_MS, version="0", board="b", control="enforce", labels=labels)
+    birth = Birth(
+        device=name,
+        session="s",
+        epoch="e",
+        at_ms=NOW_MS,
+        version="0",
+        board="b",
+        control="enforce",
+        labels={"site": site},
+    )
     coordinator.fleet.born(birth, NOW_MS)
     reports = [
         Report(
-            **said,
+            device=name,
+            session="s",
+            epoch="e",
             seq=minute,
             at_ms=NOW_MS - (10 - minute) * MINUTE_MS,
             counters=Counters(

@@ -1,7 +1,8 @@
 """The audit: every change has its entry, in its own transaction, and nothing is bent without being seen."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +21,7 @@ from tidewatt_coordinator.alerts.episodes import Change as AlertChange
 from tidewatt_coordinator.alerts.episodes import Standing as AlertStanding
 from tidewatt_coordinator.alerts.store import AlertBook
 from tidewatt_coordinator.audit.actor import Actor, Call, acting, actor, called, login
-from tidewatt_coordinator.audit.chain import EMPTY, Entry, Head, digest, first_broken, head_of, sealed
+from tidewatt_coordinator.audit.chain import EMPTY, Broken, Entry, Head, digest, first_broken, head_of, sealed
 from tidewatt_coordinator.audit.guard import Guard, retained
 from tidewatt_coordinator.audit.store import Trail, record
 from tidewatt_coordinator.cli import app
@@ -112,9 +113,12 @@ def test_many_writers_make_one_chain_and_a_change_that_failed_leaves_none(
     url = new_ledger_url()
     ledgers = [Ledger(url, 60_000) for _ in range(3)]
 
+    def _noted(number: int, connection: DatabaseConnection) -> None:
+        record(connection, "test", str(number), after={"n": number})
+
     def write(one: Ledger) -> None:
         for number in range(10):
-            one.transact(lambda connection, n=number: record(connection, "test", str(n), after={"n": n}))
+            one.transact(partial(_noted, number))
 
     threads = [threading.Thread(target=write, args=(one,)) for one in ledgers]
     for thread in threads:
@@ -135,6 +139,12 @@ def test_many_writers_make_one_chain_and_a_change_that_failed_leaves_none(
     assert [one.sequence for one in trail.newest(2, 5)] == [4, 3]
     for one in ledgers:
         one.close()
+
+
+def _broken(trail: Trail, anchors: Sequence[Head] = ()) -> Broken:
+    found = trail.verify(anchors)[1]
+    assert found
+    return found
 
 
 def _bend(database: Engine, *statements: object) -> None:
@@ -161,17 +171,17 @@ def test_entries_stay_as_they_are_and_who_gets_around_that_is_found(ledger: Ledg
     assert trail.verify()[1] is None
     head = trail.head()
     _bend(ledger.engine, delete(audit_entry).where(audit_entry.c.sequence == 4))
-    assert trail.verify()[1].sequence == 4
+    assert _broken(trail).sequence == 4
     previous = next(trail.entries(2)).sha256
     _bend(ledger.engine, update(audit_head).values(sequence=3, sha256=previous))
     assert trail.verify() == (Head(3, previous), None)
-    assert trail.verify([head])[1].sequence == 4
+    assert _broken(trail, [head]).sequence == 4
     _bend(ledger.engine, update(audit_entry).values(actor="x").where(audit_entry.c.sequence == 2))
-    assert trail.verify()[1].why == "its content is not what was sealed"
+    assert _broken(trail).why == "its content is not what was sealed"
     _bend(ledger.engine, update(audit_entry).values(sequence=-1).where(audit_entry.c.sequence == 1))
-    assert trail.verify()[1].why == "after 0 comes -1"
+    assert _broken(trail).why == "after 0 comes -1"
     _bend(ledger.engine, delete(audit_head))
-    assert trail.verify()[1].why == "after 0 comes -1"
+    assert _broken(trail).why == "after 0 comes -1"
 
 
 def test_who_acts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from fastapi.responses import StreamingResponse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests.access import acting
 from tests.office import MINUTE_MS, NOW_MS, office
 
 from tidewatt_coordinator.app import Coordinator
@@ -55,7 +56,7 @@ def coordinator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coordinato
 
 @pytest.fixture
 def client(coordinator: Coordinator) -> Client:
-    return Client(coordinator.web)
+    return Client(acting(coordinator.web))
 
 
 def pages(client: Client, path: str, name: str) -> list[list[Any]]:
@@ -85,7 +86,7 @@ def test_lists_come_in_pages_that_miss_and_repeat_nothing(coordinator: Coordinat
     assert [one["subject"] for page in entries for one in page] == ["3", "2", "1", "0"]
     report = coordinator.fleet.devices["roof-1"].report
     assert report
-    wrong = [(replace(report, seq=seq), Wrong("future", why)) for seq, why in ((98, "x"), (99, "y"))]
+    wrong = [(replace(report, seq=seq), Wrong("clock_future", why)) for seq, why in ((98, "x"), (99, "y"))]
     keep_aside(coordinator.ledger, wrong, NOW_MS)
     aside = pages(client, "/v1/quarantine?limit=1&device=roof-1", "quarantine")
     assert sorted(one["reason"] for page in aside for one in page) == ["x", "y"]

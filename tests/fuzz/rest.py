@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.office import TOKEN, office, served
+from tests.office import admin_key, office, served
 
 Done = subprocess.CompletedProcess[str]
 
@@ -23,8 +23,8 @@ WITHOUT = "/readyz"
 GRACE_S = 120.0
 
 
-def fuzz(address: str, folder: Path, arguments: Sequence[str], limit_s: float) -> Done:
-    """Run schemathesis against an address."""
+def fuzz(address: str, key: str, folder: Path, arguments: Sequence[str], limit_s: float) -> Done:
+    """Run schemathesis against an address, with this key."""
     program = Path(sys.executable).with_name("schemathesis")
     common = [
         "--checks",
@@ -34,7 +34,7 @@ def fuzz(address: str, folder: Path, arguments: Sequence[str], limit_s: float) -
         "--no-color",
         "--no-shrink",
         "-H",
-        f"Authorization: Bearer {TOKEN}",
+        f"Authorization: Bearer {key}",
     ]
     command = [str(program), "run", f"{address}/openapi.json", *common, *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=limit_s, check=False)
@@ -49,9 +49,10 @@ def main() -> int:
     bounds = ["--max-time", str(asked.seconds), "--seed", str(asked.seed)]
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        address = stack.enter_context(served(stack.enter_context(office(folder))))
+        coordinator = stack.enter_context(office(folder))
+        address = stack.enter_context(served(coordinator))
         arguments = ["--phases", "coverage,fuzzing", *bounds]
-        done = fuzz(address, folder, arguments, asked.seconds + GRACE_S)
+        done = fuzz(address, admin_key(coordinator), folder, arguments, asked.seconds + GRACE_S)
     sys.stdout.write(done.stdout[-20_000:] + done.stderr[-5_000:])
     return done.returncode
 

@@ -13,7 +13,6 @@ from tests.coordinator.test_drivers import a_recommendation
 from tests.costing import DAY_MS as DAY
 from tests.costing import a_charge
 from tests.fleets import DAY_MS, FLEET, Fleet, fleet_of
-from tests.web.viewing import TOKEN
 from tests.world import Mosquitto
 
 from tidewatt_coordinator.costs.store import Charges
@@ -34,14 +33,13 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     try:
         with fleet_of(broker, folder) as fleet:
             _past(fleet)
-            (folder / "token").write_text(TOKEN)
             budgets = [
                 {"name": "all", "amount": "2000"},
                 {"name": "functions", "amount": "100", "service": "AWS Lambda"},
             ]
             fleet.coordinator(
                 budgets=budgets,
-                levers={"token_file": str(folder / "token"), "s3_lifecycle": {"dry_run": False}},
+                levers={"s3_lifecycle": {"dry_run": False}},
             )
             for device in ("roof-1", "roof-2", "roof-3"):
                 fleet.agent(device, "canary" if device == "roof-1" else "plain")
@@ -57,6 +55,12 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
             yield fleet
     finally:
         broker.kill()
+
+
+@pytest.fixture(scope="module")
+def key(fleet: Fleet) -> str:
+    """Of somebody who may do all."""
+    return fleet.ask("access", "key", "new", "--role", "admin").strip()
 
 
 def _past(fleet: Fleet) -> None:
