@@ -38,6 +38,8 @@ SEEN_S = 20.0
 WORTH = 15.0
 #: The board that doesn't wake, where one doesn't, and after how long somebody has helped it up.
 FAILING, HELP_MIN = 3, 240
+#: By minute, what to be ready for in it and in those after it, requests/s.
+Needs = Mapping[int, tuple[float, ...]]
 SLEEP = Envelope("sleep", 0.0, ASLEEP_W, wake_s=RESUME_S + WARM_UP_S)
 
 
@@ -79,11 +81,7 @@ class Fleet(Boards):
         resting: Mapping[int, float],
     ) -> list[float]:
         """One minute; `resting`: seconds awake of each board that doesn't serve in it. The rates it had."""
-        asleep = {index: self._states[index] for index in resting}
-        wanted = self._decide(minute * MINUTE_S - 0.5, before, hints, None)
-        # Who rests decides nothing.
-        for index, state in asleep.items():
-            self._states[index] = state
+        wanted = self._decide(minute * MINUTE_S - 0.5, before, hints, None, resting)
         most = [
             0.0 if index in resting else board.usable_rps(point) * NEARLY
             for index, (board, point) in enumerate(zip(self.boards, wanted, strict=True))
@@ -92,22 +90,9 @@ class Fleet(Boards):
         if any(rps > room for rps, room in zip(now, most, strict=True)):
             column = np.array(offered)[:, None]
             now = spilled(column, column, np.array(most))[:, 0].tolist()
-        broken = False
-        for index, (board, point, rps) in enumerate(zip(self.boards, wanted, now, strict=True)):
-            if index in resting:
-                board.rest()
-                self._rests(index, resting[index])
-                broken = broken or rps > 0.0
-                self._unserved += MINUTE_S * rps
-                continue
-            was = board.run.violating
-            board.minute(point, rps)
-            broken = broken or board.run.violating > was
-            self._unserved += MINUTE_S * max(0.0, rps - board.point.capacity_rps)
-        self._stand(minute * MINUTE_S - 0.5)
-        self._minutes += 1
-        self._violating += broken
-        self._requests += MINUTE_S * sum(now)
+        for index, awake_s in resting.items():
+            self._rests(index, awake_s)
+        self._live(minute, wanted, now, resting)
         return now
 
     def _rests(self, index: int, awake_s: float) -> None:
@@ -184,11 +169,9 @@ class Alarms:
 
 def outlooks(
     scene: Scene, forecasts: Mapping[int, Forecast], quantile: float, worth: float | None = None
-) -> dict[int, tuple[float, ...]]:
+) -> Needs:
     """What may be asked for from each minute on, from telemetry that is as old as the planner's."""
-    weakest = min(point.capacity_rps for point in scene.rules.profile.points)
-    most = max(point.capacity_rps for point in scene.rules.profile.points)
-    outlook = Outlook(quantile, COUNT * weakest / 6.0, worth and worth * COUNT * most)
+    outlook = Outlook(quantile, COUNT * scene.least_rps / 6.0, worth and worth * COUNT * scene.most_rps)
     made = {}
     for minute in range(scene.begins, len(scene.rates)):
         known = minute - 1 - STALE_MIN
@@ -201,11 +184,11 @@ def outlooks(
 def rested(
     scene: Scene,
     demands: Mapping[int, Guarded | None],
-    needs: Mapping[int, tuple[float, ...]],
+    needs: Needs,
     terms: Terms,
     naps: NapTerms,
     *,
-    likely: Mapping[int, tuple[float, ...]] | None = None,
+    likely: Needs | None = None,
     calls: bool = False,
     watched: bool = False,
     failing: bool = False,
@@ -253,8 +236,7 @@ def _hint(made: RestPlan, name: str, minute: int) -> Hint | None:
 
 
 def _beyond(scene: Scene, minute: int, missing: int) -> bool:
-    most = max(point.capacity_rps for point in scene.rules.profile.points)
-    return scene.rates[minute] > (COUNT - missing) * most
+    return scene.rates[minute] > (COUNT - missing) * scene.most_rps
 
 
 def _lost(scene: Scene, minute: int, serving: int, missing: int) -> float:
@@ -262,6 +244,6 @@ def _lost(scene: Scene, minute: int, serving: int, missing: int) -> float:
 
     What nobody could have served even with everybody else awake isn't theirs.
     """
-    most = max(point.capacity_rps for point in scene.rules.profile.points)
+    most = scene.most_rps
     asked = min(scene.rates[minute], (COUNT - missing) * most)
     return MINUTE_S * min(max(0.0, asked - serving * most), missing * most)
