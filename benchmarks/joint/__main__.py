@@ -51,6 +51,8 @@ def compared(name: str, scene: Scene, foreseen: Foreseen) -> list[Outcome]:
         minutes=len(demand),
         violating=(over := sum(rps > bound.most_rps for rps in demand)),
         violating_devices=COUNT * over,
+        excess=0,
+        excess_devices=0,
         unserved=MINUTE_S * sum(max(0.0, rps - bound.most_rps) for rps in demand),
         requests=MINUTE_S * sum(demand),
         switches=0,
@@ -65,7 +67,7 @@ def compared(name: str, scene: Scene, foreseen: Foreseen) -> list[Outcome]:
         "planned together": planned(scene, guarded, terms),
         "clairvoyant joint bound": best,
     }
-    return [Outcome.of(name, board.name, way, lived, most, best) for way, lived in ways.items()]
+    return [Outcome.of(name, board.name, way, lived, most) for way, lived in ways.items()]
 
 
 def _strongest_j(board: BoardProfile, demand: Sequence[float], slo_p95_ms: float) -> float:

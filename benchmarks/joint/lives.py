@@ -25,6 +25,8 @@ COUNT = 10
 STALE_MIN = 1
 #: A limit is a hair below what keeps the promise: a sum's rounding is no overload.
 NEARLY = 1.0 - 1e-7
+#: Relative error of a sum of shares.
+ROUNDING = 1e-9
 
 #: Of an agent under a plan: the fleet's guard has the margin for what may come, the agent's own rule
 #: answers what has come. Tuned on the 15 % before the last, as the planner's terms.
@@ -40,6 +42,10 @@ class Lived(msgspec.Struct, frozen=True, kw_only=True):
     """Minutes in which at least one device was asked for more than it could serve within the promise."""
     violating_devices: int
     """Minutes summed over the devices that were."""
+    excess: int
+    """Of `violating`, those in which everybody at their strongest could have served what was asked."""
+    excess_devices: int
+    """Of `violating_devices`, those in such minutes."""
     unserved: float
     """Requests beyond what the device that got them could serve."""
     requests: float
@@ -74,6 +80,7 @@ class Boards:
     def __init__(self, rules: Rules, policy: Policy, count: int = COUNT) -> None:
         start = strongest(rules.profile.points, rules.slo_p95_ms).name
         self._profile, self._policy = rules.profile, policy
+        self._most_rps = max(point.capacity_rps for point in rules.profile.points)
         self.boards = [MinuteBoard(rules, start) for _ in range(count)]
         self._states = [GovernorState(point=start, since_s=-10 * MINUTE_S)] * count
         self.begin()
@@ -81,7 +88,7 @@ class Boards:
     def begin(self) -> None:
         """What was before isn't reported."""
         self._before = [board.run for board in self.boards]
-        self._violating = self._violating_boards = self._minutes = 0
+        self._violating = self._violating_boards = self._excess = self._excess_boards = self._minutes = 0
         self._unserved = self._requests = 0.0
 
     def minute(
@@ -104,9 +111,17 @@ class Boards:
         return now
 
     def _live(
-        self, minute: int, wanted: Sequence[str], now: Sequence[float], out: Collection[int] = ()
+        self,
+        minute: int,
+        wanted: Sequence[str],
+        now: Sequence[float],
+        out: Collection[int] = (),
+        able: int = COUNT,
     ) -> None:
-        """`minute` at those rates, counted; `out`: who serves nothing in it. The one place that counts."""
+        """`minute` at those rates, counted; `out`: who serves nothing in it. The one place that counts.
+
+        `able`: how many could have served, had everybody known; what is beyond them is nobody's excess.
+        """
         broken = 0
         for index, (board, point, rps) in enumerate(zip(self.boards, wanted, now, strict=True)):
             if index in out:
@@ -120,6 +135,9 @@ class Boards:
         self._minutes += 1
         self._violating += broken > 0
         self._violating_boards += broken
+        if sum(now) <= able * self._most_rps * (1.0 + ROUNDING):
+            self._excess += broken > 0
+            self._excess_boards += broken
         self._requests += MINUTE_S * sum(now)
 
     def _spilled(self, wanted: Sequence[str], offered: Sequence[float]) -> list[float]:
@@ -177,6 +195,8 @@ class Boards:
             minutes=self._minutes,
             violating=self._violating,
             violating_devices=self._violating_boards,
+            excess=self._excess,
+            excess_devices=self._excess_boards,
             unserved=self._unserved,
             requests=self._requests,
             switches=sum(run.switches - was.switches for run, was in pairs),

@@ -8,9 +8,9 @@ from benchmarks.joint.lives import COUNT, Lived
 from benchmarks.joint.ways import FINEST, TENTH, THOUSANDTH, boards_of, by_way, mean, percent, plain, share
 from benchmarks.results import Result
 
-#: Percent of the clairvoyant joint bound's saving; and percent of the devices' minutes, beyond the bound's
-#: own, that may violate: counted device by device, as the ledger and bench-governor do. In how many minutes
-#: any device violated is shown beside it, and not judged.
+#: Percent of the clairvoyant joint bound's saving; and percent of the devices' minutes that may violate, in
+#: minutes that the bound could serve: counted device by device, as the ledger and bench-governor do. In how
+#: many minutes any device violated is shown beside it, and not judged.
 LEAST_SHARE, MOST_EXCESS = 85.0, 0.1
 #: What the energy is priced at: the price of the shipped flat tariff, per kWh. Over a 30-day month.
 PRICE_PER_KWH, MONTH_MIN = 0.15, 30 * 1440
@@ -30,17 +30,17 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     saving: float
     """Share of the energy of every device in its strongest mode."""
     excess_violating: float
-    """Share of the devices' minutes, beyond the bound's own."""
+    """Share of the devices' minutes, in minutes that the bound could serve."""
     excess_fleet_minutes: float
-    """Share of the minutes in which at least one device violated, beyond the bound's own."""
+    """Share of the minutes in which at least one device violated and the bound didn't."""
     unserved: float
     """Share of the requests beyond what the device that got them could serve."""
     switches_per_day: float
     """Of one device, on the mean."""
 
     @classmethod
-    def of(cls, trace: str, board: str, way: str, lived: Lived, most: Lived, best: Lived) -> "Outcome":
-        """`most`: every device in its strongest mode; `best`: the bound."""
+    def of(cls, trace: str, board: str, way: str, lived: Lived, most: Lived) -> "Outcome":
+        """`most`: every device in its strongest mode."""
         kwh = lived.energy_j / JOULES_PER_KWH
         return cls(
             trace=trace,
@@ -50,8 +50,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
             energy_kwh=kwh,
             cost_month=kwh / lived.minutes * MONTH_MIN * PRICE_PER_KWH,
             saving=1.0 - lived.energy_j / most.energy_j,
-            excess_violating=(lived.violating_devices - best.violating_devices) / COUNT / lived.minutes,
-            excess_fleet_minutes=(lived.violating - best.violating) / lived.minutes,
+            excess_violating=lived.excess_devices / COUNT / lived.minutes,
+            excess_fleet_minutes=lived.excess / lived.minutes,
             unserved=lived.unserved / max(lived.requests, 1.0),
             switches_per_day=lived.switches / COUNT / lived.minutes * 1440.0,
         )

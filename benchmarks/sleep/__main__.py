@@ -58,7 +58,7 @@ def compared(name: str, scene: Scene, foreseen: Foreseen) -> list[Outcome]:
     most_j = MINUTE_S * COUNT * sum(watts_at(point, rps / COUNT) for rps in demand)
     over = sum(rps > COUNT * point.capacity_rps for rps in demand)
     outcomes = [
-        Outcome.of((name, board.name, way), lived, most_j, over)
+        Outcome.of((name, board.name, way), lived, most_j)
         for way, lived in (
             (ALONE, alone(scene, foreseen.part)),
             (AWAKE, planned(scene, _guarded(scene, foreseen, terms), terms)),
@@ -67,9 +67,7 @@ def compared(name: str, scene: Scene, foreseen: Foreseen) -> list[Outcome]:
     ]
     for way, failing, calls in ((SLEPT, False, True), (FAILED, True, True), (ALARMS, False, False)):
         slept = _slept(scene, foreseen, naps, failing=failing, calls=calls)
-        # With a board missing nobody could have served what is beyond nine: as seen by who was missing.
-        beyond = slept.beyond if failing else over
-        outcomes.append(Outcome.of((name, board.name, way), slept.lived, most_j, beyond, slept))
+        outcomes.append(Outcome.of((name, board.name, way), slept.lived, most_j, slept))
     return outcomes
 
 
@@ -113,6 +111,8 @@ def _clairvoyant(energy_j: float, demand: list[float], most_rps: float, over: in
         minutes=len(demand),
         violating=over,
         violating_devices=COUNT * over,
+        excess=0,
+        excess_devices=0,
         unserved=MINUTE_S * sum(max(0.0, rps - most_rps) for rps in demand),
         requests=MINUTE_S * sum(demand),
         switches=0,

@@ -9,9 +9,9 @@ from benchmarks.joint.ways import FINEST, TENTH, THOUSANDTH, boards_of, by_way, 
 from benchmarks.results import Result
 from benchmarks.sleep.lives import Rested
 
-#: Percent of the clairvoyant bound's saving; and percent of the devices' minutes, awake and asleep, beyond
-#: the bound's own, that may violate: counted device by device, as the ledger, bench-governor and bench-joint
-#: do. In how many minutes any device violated is shown beside it, and not judged.
+#: Percent of the clairvoyant bound's saving; and percent of the devices' minutes, awake and asleep, that may
+#: violate in minutes that somebody could have served: counted device by device, as bench-joint does. In how
+#: many minutes any device violated is shown beside it, and not judged.
 LEAST_SHARE, MOST_EXCESS = 80.0, 0.1
 JOULES_PER_KWH = 3.6e6
 SLEPT, FAILED = "planned together, with sleep", "the same, one board in ten never wakes"
@@ -31,9 +31,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     saving: float
     """Share of the energy of every device awake in its strongest mode."""
     excess_violating: float
-    """Share of the devices' minutes, beyond what nobody could have helped."""
+    """Share of the devices' minutes, without those that nobody could have served."""
     excess_fleet_minutes: float
-    """Share of the minutes in which at least one device violated, beyond what nobody could have helped."""
+    """Share of the minutes in which at least one device violated that somebody could have served."""
     unserved: float
     """Share of the requests beyond what the device that got them could serve."""
     lost: float = 0.0
@@ -47,9 +47,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(
-        cls, named: tuple[str, str, str], lived: Lived, most_j: float, over: int, rested: Rested | None = None
+        cls, named: tuple[str, str, str], lived: Lived, most_j: float, rested: Rested | None = None
     ) -> "Outcome":
-        """`named`: trace, board and way; `over`: minutes that nobody could have served."""
+        """`named`: trace, board and way; `most_j`: of everybody in the strongest mode."""
         days = COUNT * lived.minutes / 1440.0
         return cls(
             trace=named[0],
@@ -58,8 +58,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
             minutes=lived.minutes,
             energy_kwh=lived.energy_j / JOULES_PER_KWH,
             saving=1.0 - lived.energy_j / most_j,
-            excess_violating=(lived.violating_devices / COUNT - over) / lived.minutes,
-            excess_fleet_minutes=(lived.violating - over) / lived.minutes,
+            excess_violating=lived.excess_devices / COUNT / lived.minutes,
+            excess_fleet_minutes=lived.excess / lived.minutes,
             unserved=lived.unserved / max(lived.requests, 1.0),
             switches_per_day=lived.switches / days,
             lost=rested.lost / max(lived.requests, 1.0) if rested else 0.0,
