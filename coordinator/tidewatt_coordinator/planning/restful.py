@@ -82,7 +82,7 @@ class Restful:
 
     def _standing(self, step: int) -> Floats:
         """Requests/s and watts of everybody once the steps before that are taken: each one's last holds."""
-        here = self._start.copy()
+        here: Floats = self._start.copy()
         here[:, self._owner[:step]] = self._to[:, :step]
         return here
 
