@@ -35,7 +35,7 @@ LOOK_S, DRAIN_S = RESUME_S + 5.0, 20.0
 SEEN_S = 20.0
 #: Beside naps, with fewer boards awake a minute beyond the modes is likelier: the margin is what it is worth,
 #: in minutes of the whole fleet's room. Tuned on the 15 % before the last.
-WORTH = 3.0
+WORTH = 8.0
 #: The board that doesn't wake, where one doesn't, and after how long somebody has helped it up.
 FAILING, HELP_MIN = 3, 240
 #: For so many minutes from its time on a board that doesn't come was counted on: the plan of the first knows

@@ -33,7 +33,7 @@ class NapTerms(msgspec.Struct, frozen=True, kw_only=True):
     """Each minute of a nap is guarded by this quantile of how far demand exceeded what was expected,"""
     likely_quantile: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
     """and, where boards can be called, without the spare by this."""
-    worth: Annotated[float, msgspec.Meta(gt=0)] = 3.0
+    worth: Annotated[float, msgspec.Meta(gt=0)] = 8.0
     """Where boards can be called: a minute that is asked for more than all who are awake can carry is as bad
     as the whole fleet held awake for so many."""
     watch_margin: Annotated[float, msgspec.Meta(ge=0)] = 0.05
