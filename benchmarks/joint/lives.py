@@ -1,6 +1,6 @@
 """Ten simulated boards in closed loop: planned together, or each agent alone with its even part."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -25,6 +25,8 @@ COUNT = 10
 STALE_MIN = 1
 #: A limit is a hair below what keeps the promise: a sum's rounding is no overload.
 NEARLY = 1.0 - 1e-7
+#: Relative error of a sum of shares.
+ROUNDING = 1e-9
 
 #: Of an agent under a plan: the fleet's guard has the margin for what may come, the agent's own rule
 #: answers what has come. Tuned on the 15 % before the last, as the planner's terms.
@@ -37,9 +39,13 @@ class Lived(msgspec.Struct, frozen=True, kw_only=True):
     energy_j: float
     minutes: int
     violating: int
-    """Minutes in which at least one device was asked for more than it could serve."""
+    """Minutes in which at least one device was asked for more than it could serve within the promise."""
     violating_devices: int
     """Minutes summed over the devices that were."""
+    excess: int
+    """Of `violating`, those in which everybody at their strongest could have served what was asked."""
+    excess_devices: int
+    """Of `violating_devices`, those in such minutes."""
     unserved: float
     """Requests beyond what the device that got them could serve."""
     requests: float
@@ -57,6 +63,16 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     first: int
     """The first minute reported."""
 
+    @property
+    def least_rps(self) -> float:
+        """What a board can serve at its weakest point."""
+        return min(point.capacity_rps for point in self.rules.profile.points)
+
+    @property
+    def most_rps(self) -> float:
+        """What it can at its strongest."""
+        return max(point.capacity_rps for point in self.rules.profile.points)
+
 
 class Boards:
     """The fleet's boards with their agents, and what they did since `begin`."""
@@ -64,6 +80,7 @@ class Boards:
     def __init__(self, rules: Rules, policy: Policy, count: int = COUNT) -> None:
         start = strongest(rules.profile.points, rules.slo_p95_ms).name
         self._profile, self._policy = rules.profile, policy
+        self._most_rps = max(point.capacity_rps for point in rules.profile.points)
         self.boards = [MinuteBoard(rules, start) for _ in range(count)]
         self._states = [GovernorState(point=start, since_s=-10 * MINUTE_S)] * count
         self.begin()
@@ -71,7 +88,7 @@ class Boards:
     def begin(self) -> None:
         """What was before isn't reported."""
         self._before = [board.run for board in self.boards]
-        self._violating = self._minutes = 0
+        self._violating = self._violating_boards = self._excess = self._excess_boards = self._minutes = 0
         self._unserved = self._requests = 0.0
 
     def minute(
@@ -90,17 +107,38 @@ class Boards:
         """
         wanted = self._decide(minute * MINUTE_S - 0.5, before, hints, forecast)
         now = self._spilled(wanted, offered) if spills else list(offered)
-        broken = False
-        for board, point, rps in zip(self.boards, wanted, now, strict=True):
-            was = board.run.violating
-            board.minute(point, rps)
-            broken = broken or board.run.violating > was
+        self._live(minute, wanted, now)
+        return now
+
+    def _live(
+        self,
+        minute: int,
+        wanted: Sequence[str],
+        now: Sequence[float],
+        out: Collection[int] = (),
+        able: int = COUNT,
+    ) -> None:
+        """`minute` at those rates, counted; `out`: who serves nothing in it. The one place that counts.
+
+        `able`: how many could have served, had everybody known; what is beyond them is nobody's excess.
+        """
+        broken = 0
+        for index, (board, point, rps) in enumerate(zip(self.boards, wanted, now, strict=True)):
+            if index in out:
+                board.rest()
+                broken += rps > 0.0
+                self._unserved += MINUTE_S * rps
+                continue
+            broken += board.minute(point, rps)
             self._unserved += MINUTE_S * max(0.0, rps - board.point.capacity_rps)
         self._stand(minute * MINUTE_S - 0.5)
         self._minutes += 1
-        self._violating += broken
+        self._violating += broken > 0
+        self._violating_boards += broken
+        if sum(now) <= able * self._most_rps * (1.0 + ROUNDING):
+            self._excess += broken > 0
+            self._excess_boards += broken
         self._requests += MINUTE_S * sum(now)
-        return now
 
     def _spilled(self, wanted: Sequence[str], offered: Sequence[float]) -> list[float]:
         pairs = zip(self.boards, wanted, strict=True)
@@ -112,12 +150,21 @@ class Boards:
         return loads
 
     def _decide(
-        self, now_s: float, before: Sequence[float], hints: Sequence[Hint | None], forecast: Forecast | None
+        self,
+        now_s: float,
+        before: Sequence[float],
+        hints: Sequence[Hint | None],
+        forecast: Forecast | None,
+        out: Collection[int] = (),
     ) -> list[str]:
+        """Where each wants to stand; who is `out` decides nothing, and stays where it is."""
         # Boards with one past, one load and one hint decide alike: once is enough.
         made: dict[tuple[int, float, Hint | None], tuple[GovernorState, str]] = {}
         wanted = []
         for index, (state, rps, hint) in enumerate(zip(self._states, before, hints, strict=True)):
+            if index in out:
+                wanted.append(self.boards[index].point.name)
+                continue
             key = (id(state), rps, hint)
             if key not in made:
                 load = Load(requests=rps * MINUTE_S, interval_s=MINUTE_S)  # type: ignore[arg-type]
@@ -147,7 +194,9 @@ class Boards:
             energy_j=sum(run.energy_j - was.energy_j for run, was in pairs),
             minutes=self._minutes,
             violating=self._violating,
-            violating_devices=sum(run.violating - was.violating for run, was in pairs),
+            violating_devices=self._violating_boards,
+            excess=self._excess,
+            excess_devices=self._excess_boards,
             unserved=self._unserved,
             requests=self._requests,
             switches=sum(run.switches - was.switches for run, was in pairs),
@@ -169,8 +218,7 @@ def alone(scene: Scene, forecasts: Mapping[int, Forecast], policy: Policy = POLI
 
 def expected(scene: Scene, forecasts: Mapping[int, Forecast], terms: Terms) -> dict[int, Guarded | None]:
     """What the planner expects in each minute, from telemetry that is `STALE_MIN` older than the agents'."""
-    weakest = min(point.capacity_rps for point in scene.rules.profile.points)
-    guard = DemandGuard(terms, COUNT * weakest / 6.0)
+    guard = DemandGuard(terms, COUNT * scene.least_rps / 6.0)
     made = {}
     for minute in range(scene.begins, len(scene.rates)):
         known = minute - 1 - STALE_MIN

@@ -10,132 +10,95 @@ That is seen and ordered within 20 s of the minute's start (boards tick every se
 ten), and the board serves from the next minute on. One line has alarms alone. One lets one board in ten never
 wake, by either: each time somebody helps it up after four hours.
 
-The bound is a dynamic programme over how many are awake, waking paid for, everything else free; beside it the
-same under the rule that the planner keeps, a spare always awake. Traces under 1,000 minutes are left out.
+The bound is a dynamic programme over how many are awake, waking paid for, everything else free. It stands
+twice: free to put everybody to sleep, and under the rule that everybody who plans has to keep, a spare always
+awake and a floor (docs/decisions/0033 says which one judges).
 """
 
-import itertools
-import os
 import sys
-from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
+from functools import partial
 
-import msgspec
-import numpy as np
-
-from benchmarks.governor import BOARDS, BUNDLED, POLICY
-from benchmarks.joint.__main__ import FORECAST_LEAD_IN, LEAD_IN, PEAK_RPS, filled, scaled
 from benchmarks.joint.lives import COUNT, Lived, Scene, alone, expected, planned
-from benchmarks.model import read_model
-from benchmarks.results import FOLDER, publish
+from benchmarks.joint.traces import Foreseen, outcomes_of
+from benchmarks.joint.ways import print_ways
+from benchmarks.results import publish
 from benchmarks.sleep.bound import least_energy_j, least_watts, with_spare
-from benchmarks.sleep.lives import ASLEEP_W, RESUME_S, WARM_UP_S, WORTH, Rested, outlooks, rested
+from benchmarks.sleep.lives import ASLEEP_W, RESUME_S, WARM_UP_S, WORTH, Needs, Rested, outlooks, rested
 from benchmarks.sleep.table import (
     ALARMS,
     ALONE,
     AWAKE,
     BOUND,
+    COLUMNS,
     FAILED,
     SLEPT,
     SPARED,
     Outcome,
-    print_table,
     results_of,
 )
+from tidewatt_coordinator.planning.demand import Guarded
 from tidewatt_coordinator.planning.naps import NapTerms
 from tidewatt_coordinator.planning.terms import Terms
-from tidewatt_coordinator.train.score import forecast_series
-from tidewatt_coordinator.train.traces import SHORTEST_MIN, read_folder
-from tidewatt_coordinator.train.windows import TUNE_SHARE, Series
-from tidewatt_governor.boards import parse_profile
-from tidewatt_governor.forecast.value import Forecast
 from tidewatt_governor.points import strongest, watts_at
-from tidewatt_governor.simulate.minutes import MINUTE_S, Rules
-from tidewatt_governor.traffic import PEAK_QUANTILE
+from tidewatt_governor.simulate.minutes import MINUTE_S
 
 
 def main() -> None:
     """Measure and publish; exit 1 if a target was missed."""
-    folder = Path(os.environ.get("TRACES") or BUNDLED)
-    most = int(os.environ.get("MINUTES") or sys.maxsize)
-    try:
-        series = [one for one in read_folder(folder) if len(one) >= SHORTEST_MIN]
-    except (OSError, ValueError) as error:
-        sys.exit(f"bench-sleep: {error}")
-    series.sort(key=len, reverse=True)
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        outcomes = list(itertools.chain.from_iterable(pool.map(_trace, series, itertools.repeat(most))))
-    print_table(outcomes)
-    FOLDER.mkdir(exist_ok=True)
-    detail = msgspec.json.format(msgspec.json.encode(outcomes), indent=1)
-    (FOLDER / "sleep-traces.json").write_bytes(detail + b"\n")
+    outcomes = outcomes_of("sleep", compared)
+    print_ways(outcomes, COLUMNS)
     sys.exit(0 if publish("sleep", results_of(outcomes)) else 1)
 
 
-def _trace(series: Series, most: int) -> list[Outcome]:
-    first = max(int(len(series) * TUNE_SHARE), len(series) - most, 1)
-    level = float(np.nanquantile(series.rps, PEAK_QUANTILE))
-    if level <= 0.0:
-        return []
-    begins = max(1, first - LEAD_IN)
-    made = forecast_series(series, read_model(""), begins, lead_in=FORECAST_LEAD_IN)
-    rates = filled(series, COUNT * PEAK_RPS / level)
-    whole = scaled(made, COUNT * PEAK_RPS / level)
-    part = {minute + 1: one for minute, one in scaled(made, PEAK_RPS / level).items()}
-    outcomes = []
-    for file in sorted(BOARDS.glob("*.toml")):
-        board = parse_profile(file.read_text("utf-8"), name=file.name)
-        rules = Rules(profile=board, slo_p95_ms=POLICY.slo_p95_ms)
-        scene = Scene(rules=rules, rates=rates, begins=begins, first=first)
-        outcomes += compared(series.name, scene, whole, part)
-    return outcomes
-
-
-def compared(name: str, scene: Scene, whole: dict[int, Forecast], part: dict[int, Forecast]) -> list[Outcome]:
-    """Every way on one trace. `whole`, `part`: forecasts of the fleet and of one device."""
+def compared(name: str, scene: Scene, foreseen: Foreseen) -> list[Outcome]:
+    """Every way on one trace."""
     terms, naps, board = Terms(), NapTerms(), scene.rules.profile
     demand = scene.rates[scene.first :]
     point = strongest(board.points, scene.rules.slo_p95_ms)
     most_j = MINUTE_S * COUNT * sum(watts_at(point, rps / COUNT) for rps in demand)
     over = sum(rps > COUNT * point.capacity_rps for rps in demand)
-    guarded = expected(scene, whole, terms)
     outcomes = [
-        Outcome.of((name, board.name, way), lived, most_j, over)
+        Outcome.of((name, board.name, way), lived, most_j)
         for way, lived in (
-            (ALONE, alone(scene, part)),
-            (AWAKE, planned(scene, guarded, terms)),
+            (ALONE, alone(scene, foreseen.part)),
+            (AWAKE, planned(scene, _guarded(scene, foreseen, terms), terms)),
             *_bounds(scene, demand, over),
         )
     ]
     for way, failing, calls in ((SLEPT, False, True), (FAILED, True, True), (ALARMS, False, False)):
-        slept = _slept(scene, whole, naps, failing=failing, calls=calls)
-        # With a board missing nobody could have served what is beyond nine: as seen by who was missing.
-        beyond = slept.beyond if failing else over
-        outcomes.append(Outcome.of((name, board.name, way), slept.lived, most_j, beyond, slept))
+        slept = _slept(scene, foreseen, naps, failing=failing, calls=calls)
+        outcomes.append(Outcome.of((name, board.name, way), slept.lived, most_j, slept))
     return outcomes
 
 
-def _slept(
-    scene: Scene, forecasts: dict[int, Forecast], naps: NapTerms, *, failing: bool, calls: bool
-) -> Rested:
-    room_rps = COUNT * max(point.capacity_rps for point in scene.rules.profile.points)
-    terms = Terms(worth_rps=WORTH * room_rps)
-    guarded = expected(scene, forecasts, terms)
+def _slept(scene: Scene, foreseen: Foreseen, naps: NapTerms, *, failing: bool, calls: bool) -> Rested:
+    terms = Terms(worth_rps=WORTH * COUNT * scene.most_rps)
+    guarded = _guarded(scene, foreseen, terms)
     if not calls:
-        needs = outlooks(scene, forecasts, naps.tail_quantile)
+        needs = _needs(scene, foreseen, naps.tail_quantile)
         return rested(scene, guarded, needs, terms, naps, failing=failing)
-    needs = outlooks(scene, forecasts, naps.tail_quantile, naps.worth)
-    likely = outlooks(scene, forecasts, naps.likely_quantile)
+    needs = _needs(scene, foreseen, naps.tail_quantile, naps.worth)
+    likely = _needs(scene, foreseen, naps.likely_quantile)
     return rested(
         scene, guarded, needs, terms, naps, likely=likely, calls=True, watched=True, failing=failing
     )
+
+
+def _guarded(scene: Scene, foreseen: Foreseen, terms: Terms) -> dict[int, Guarded | None]:
+    made = partial(expected, scene, foreseen.whole, terms)
+    return foreseen.once((scene.least_rps, terms), made)
+
+
+def _needs(scene: Scene, foreseen: Foreseen, quantile: float, worth: float | None = None) -> Needs:
+    made = partial(outlooks, scene, foreseen.whole, quantile, worth)
+    return foreseen.once((scene.least_rps, scene.most_rps, quantile, worth), made)
 
 
 def _bounds(scene: Scene, demand: list[float], over: int) -> list[tuple[str, Lived]]:
     points = scene.rules.profile.points
     wake_j = (RESUME_S + WARM_UP_S) * (min(point.idle_watts for point in points) - ASLEEP_W)
     rows = least_watts(points, COUNT, ASLEEP_W, demand)
-    most = max(point.capacity_rps for point in points)
+    most = scene.most_rps
     return [
         (way, _clairvoyant(least_energy_j(some, wake_j), demand, COUNT * most, over))
         for way, some in ((BOUND, rows), (SPARED, with_spare(rows, most, demand, NapTerms())))
@@ -148,6 +111,8 @@ def _clairvoyant(energy_j: float, demand: list[float], most_rps: float, over: in
         minutes=len(demand),
         violating=over,
         violating_devices=COUNT * over,
+        excess=0,
+        excess_devices=0,
         unserved=MINUTE_S * sum(max(0.0, rps - most_rps) for rps in demand),
         requests=MINUTE_S * sum(demand),
         switches=0,

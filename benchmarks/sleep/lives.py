@@ -35,9 +35,14 @@ LOOK_S, DRAIN_S = RESUME_S + 5.0, 20.0
 SEEN_S = 20.0
 #: Beside naps, with fewer boards awake a minute beyond the modes is likelier: the margin is what it is worth,
 #: in minutes of the whole fleet's room. Tuned on the 15 % before the last.
-WORTH = 15.0
+WORTH = 8.0
 #: The board that doesn't wake, where one doesn't, and after how long somebody has helped it up.
 FAILING, HELP_MIN = 3, 240
+#: For so many minutes from its time on a board that doesn't come was counted on: the plan of the first knows
+#: it, and whom that wakes serves from the next on. What is beyond them later is beyond a plan without it.
+COUNTED_ON_MIN = 2
+#: By minute, what to be ready for in it and in those after it, requests/s.
+Needs = Mapping[int, tuple[float, ...]]
 SLEEP = Envelope("sleep", 0.0, ASLEEP_W, wake_s=RESUME_S + WARM_UP_S)
 
 
@@ -51,9 +56,7 @@ class Rested(msgspec.Struct, frozen=True, kw_only=True):
     failures: int
     """Times that a board did not come back."""
     lost: float
-    """Requests that a missing board was to serve and nobody who was awake could have."""
-    beyond: int
-    """Minutes that all who weren't missing could not have served at their strongest."""
+    """Requests that a missing board was counted on for and nobody awake, the spare included, could serve."""
     fewest_up: int
 
 
@@ -67,7 +70,7 @@ class Fleet(Boards):
         """What was before isn't reported."""
         super().begin()
         self.resting_j = self.asleep_s = self.lost = 0.0
-        self.naps = self.failures = self.beyond = 0
+        self.naps = self.failures = 0
         self.fewest_up = COUNT
 
     def rest_minute(
@@ -77,13 +80,12 @@ class Fleet(Boards):
         offered: Sequence[float],
         hints: Sequence[Hint | None],
         resting: Mapping[int, float],
+        missing: int = 0,
     ) -> list[float]:
-        """One minute; `resting`: seconds awake of each board that doesn't serve in it. The rates it had."""
-        asleep = {index: self._states[index] for index in resting}
-        wanted = self._decide(minute * MINUTE_S - 0.5, before, hints, None)
-        # Who rests decides nothing.
-        for index, state in asleep.items():
-            self._states[index] = state
+        """One minute; `resting`: seconds awake of each board that doesn't serve in it, of which so many are
+        `missing`. The rates it had.
+        """
+        wanted = self._decide(minute * MINUTE_S - 0.5, before, hints, None, resting)
         most = [
             0.0 if index in resting else board.usable_rps(point) * NEARLY
             for index, (board, point) in enumerate(zip(self.boards, wanted, strict=True))
@@ -92,22 +94,9 @@ class Fleet(Boards):
         if any(rps > room for rps, room in zip(now, most, strict=True)):
             column = np.array(offered)[:, None]
             now = spilled(column, column, np.array(most))[:, 0].tolist()
-        broken = False
-        for index, (board, point, rps) in enumerate(zip(self.boards, wanted, now, strict=True)):
-            if index in resting:
-                board.rest()
-                self._rests(index, resting[index])
-                broken = broken or rps > 0.0
-                self._unserved += MINUTE_S * rps
-                continue
-            was = board.run.violating
-            board.minute(point, rps)
-            broken = broken or board.run.violating > was
-            self._unserved += MINUTE_S * max(0.0, rps - board.point.capacity_rps)
-        self._stand(minute * MINUTE_S - 0.5)
-        self._minutes += 1
-        self._violating += broken
-        self._requests += MINUTE_S * sum(now)
+        for index, awake_s in resting.items():
+            self._rests(index, awake_s)
+        self._live(minute, wanted, now, resting, COUNT - missing)
         return now
 
     def _rests(self, index: int, awake_s: float) -> None:
@@ -124,7 +113,6 @@ class Fleet(Boards):
             asleep_s=self.asleep_s,
             failures=self.failures,
             lost=self.lost,
-            beyond=self.beyond,
             fewest_up=self.fewest_up,
         )
 
@@ -148,6 +136,10 @@ class Alarms:
             del self.helped[index]
         self.helped.update(dict.fromkeys(failed, minute + HELP_MIN))
         return failed, helped
+
+    def fresh(self, minute: int) -> int:
+        """How many are missing that were counted on."""
+        return sum(minute < at - HELP_MIN + COUNTED_ON_MIN for at in self.helped.values())
 
     def follow(self, made: RestPlan, names: Sequence[str], minute: int) -> tuple[dict[int, float], int]:
         """Do as the plan says: seconds awake in this minute of each that rests, and how many naps begin."""
@@ -184,11 +176,9 @@ class Alarms:
 
 def outlooks(
     scene: Scene, forecasts: Mapping[int, Forecast], quantile: float, worth: float | None = None
-) -> dict[int, tuple[float, ...]]:
+) -> Needs:
     """What may be asked for from each minute on, from telemetry that is as old as the planner's."""
-    weakest = min(point.capacity_rps for point in scene.rules.profile.points)
-    most = max(point.capacity_rps for point in scene.rules.profile.points)
-    outlook = Outlook(quantile, COUNT * weakest / 6.0, worth and worth * COUNT * most)
+    outlook = Outlook(quantile, COUNT * scene.least_rps / 6.0, worth and worth * COUNT * scene.most_rps)
     made = {}
     for minute in range(scene.begins, len(scene.rates)):
         known = minute - 1 - STALE_MIN
@@ -201,11 +191,11 @@ def outlooks(
 def rested(
     scene: Scene,
     demands: Mapping[int, Guarded | None],
-    needs: Mapping[int, tuple[float, ...]],
+    needs: Needs,
     terms: Terms,
     naps: NapTerms,
     *,
-    likely: Mapping[int, tuple[float, ...]] | None = None,
+    likely: Needs | None = None,
     calls: bool = False,
     watched: bool = False,
     failing: bool = False,
@@ -237,11 +227,10 @@ def rested(
         alarms.watched(made, names, minute, scene.rates[minute] if watched else 0.0, resting)
         fleet.naps += begun
         fleet.fewest_up = min(fleet.fewest_up, COUNT - len(resting))
-        fleet.lost += _lost(scene, minute, COUNT - len(resting), len(alarms.helped))
-        fleet.beyond += _beyond(scene, minute, len(alarms.helped))
+        fleet.lost += _lost(scene, minute, COUNT - len(resting), alarms.fresh(minute))
         hints = [_hint(made, name, minute) for name in names]
         offered = [scene.rates[minute] * made.plan.devices[name].share for name in names]
-        before = fleet.rest_minute(minute, before, offered, hints, resting)
+        before = fleet.rest_minute(minute, before, offered, hints, resting, len(alarms.helped))
         seen = [*seen[1:], [board.point.name for board in fleet.boards]]
     return fleet.rested
 
@@ -252,16 +241,11 @@ def _hint(made: RestPlan, name: str, minute: int) -> Hint | None:
     return Hint(point=made.plan.devices[name].point, until_s=(minute + 2) * MINUTE_S, reason="planned")
 
 
-def _beyond(scene: Scene, minute: int, missing: int) -> bool:
-    most = max(point.capacity_rps for point in scene.rules.profile.points)
-    return scene.rates[minute] > (COUNT - missing) * most
-
-
 def _lost(scene: Scene, minute: int, serving: int, missing: int) -> float:
     """Requests beyond what all who serve could take, up to what the missing ones could have.
 
     What nobody could have served even with everybody else awake isn't theirs.
     """
-    most = max(point.capacity_rps for point in scene.rules.profile.points)
+    most = scene.most_rps
     asked = min(scene.rates[minute], (COUNT - missing) * most)
     return MINUTE_S * min(max(0.0, asked - serving * most), missing * most)

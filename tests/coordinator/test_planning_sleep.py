@@ -18,7 +18,6 @@ from tidewatt_coordinator.planning.naps import (
     Nap,
     NapState,
     NapTerms,
-    Sleeper,
     Watch,
     called,
     missing,
@@ -31,6 +30,7 @@ from tidewatt_coordinator.planning.outlook import Outlook
 from tidewatt_coordinator.planning.plan import Device
 from tidewatt_coordinator.planning.residuals import FEWEST, Residuals
 from tidewatt_coordinator.planning.resting import RestState, plan_rest
+from tidewatt_coordinator.planning.sleepers import Sleeper
 from tidewatt_coordinator.planning.terms import Terms
 from tidewatt_governor.boards import parse_profile
 from tidewatt_governor.forecast.layout import AHEAD, OUTPUTS

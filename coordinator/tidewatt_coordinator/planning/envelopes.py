@@ -57,7 +57,9 @@ class Choosing(msgspec.Struct, frozen=True):
     """Minutes since that was asked."""
 
 
-class _Step(msgspec.Struct, frozen=True):
+class Step(msgspec.Struct, frozen=True):
+    """One device up to its next point."""
+
     device: int
     to: Option
     slope: float
@@ -82,10 +84,10 @@ class Choices:
 
     def __init__(self, devices: Sequence[Choosing]) -> None:
         self._devices = devices
-        self._base = [_base(device) for device in devices]
+        self._base = [base_of(device) for device in devices]
         self._ranks = [_rank(device, index) for index, device in enumerate(devices)]
         self._steps = sorted(
-            (step for index, device in enumerate(devices) for step in _chain(index, device)),
+            (step for index, device in enumerate(devices) for step in chain_of(index, device)),
             key=lambda step: (step.slope, *self._ranks[step.device]),
         )
 
@@ -102,7 +104,7 @@ class Choices:
             capacity += step.gain_rps
         return chosen
 
-    def _last(self, chosen: list[Option], step: _Step, missing_rps: float) -> list[Option]:
+    def _last(self, chosen: list[Option], step: Step, missing_rps: float) -> list[Option]:
         """`chosen` with the chain's step, or with the one other change of a device that does it for less."""
         dearest = step.to.watts - chosen[step.device].watts
         # The chain's own step is the first of its equals already.
@@ -125,18 +127,18 @@ def choose(devices: Sequence[Choosing], need_rps: float) -> list[Option]:
     return Choices(devices).meet(need_rps)
 
 
-def _base(device: Choosing) -> Option:
+def base_of(device: Choosing) -> Option:
     """Where a device stands that isn't needed: what draws least; among equals what serves more."""
     return min(device.options, key=lambda one: (one.watts, -one.rps))
 
 
-def _chain(index: int, device: Choosing) -> list[_Step]:
+def chain_of(index: int, device: Choosing) -> list[Step]:
     """The steps up from the base, each with a higher price per request/s than the one before."""
-    here, steps = _base(device), []
+    here, steps = base_of(device), []
     while more := [one for one in device.options if one.rps > here.rps + NOTHING]:
         start = here
         here = min(more, key=lambda one: (_slope(start, one), -one.rps))
-        steps.append(_Step(index, here, _slope(start, here), here.rps - start.rps))
+        steps.append(Step(index, here, _slope(start, here), here.rps - start.rps))
     return steps
 
 

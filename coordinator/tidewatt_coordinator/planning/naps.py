@@ -16,17 +16,14 @@ Invariants (each is a property test):
 - of like boards, more demand never lets more sleep.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import msgspec
 
-from tidewatt_coordinator.planning.envelopes import Choosing, Envelope, Option, choose
+from tidewatt_coordinator.planning.rooms import Rooms
+from tidewatt_coordinator.planning.sleepers import Others, Sleeper
 from tidewatt_coordinator.planning.terms import Count
-
-#: Seconds in a minute.
-MINUTE_S = 60.0
 
 
 class NapTerms(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +33,7 @@ class NapTerms(msgspec.Struct, frozen=True, kw_only=True):
     """Each minute of a nap is guarded by this quantile of how far demand exceeded what was expected,"""
     likely_quantile: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
     """and, where boards can be called, without the spare by this."""
-    worth: Annotated[float, msgspec.Meta(gt=0)] = 6.0
+    worth: Annotated[float, msgspec.Meta(gt=0)] = 8.0
     """Where boards can be called: a minute that is asked for more than all who are awake can carry is as bad
     as the whole fleet held awake for so many."""
     watch_margin: Annotated[float, msgspec.Meta(ge=0)] = 0.05
@@ -51,31 +48,6 @@ class NapTerms(msgspec.Struct, frozen=True, kw_only=True):
     """Shorter ones save nothing: falling asleep and waking cost about a minute."""
     least_awake_min: Annotated[int, msgspec.Meta(ge=0)] = 3
     """Minutes that a board serves before it may sleep again."""
-
-
-class Sleeper(msgspec.Struct, frozen=True):
-    """A device of the site as sleep sees it."""
-
-    name: str
-    envelopes: tuple[Envelope, ...]
-    """Awake; at least one."""
-    asleep: Envelope | None = None
-    """None: it may not sleep, by its policy, its qualification, a lease."""
-    callable: bool = False
-    """Whether somebody who is awake can wake it before its alarm."""
-    up: bool = True
-    """Whether it is known to be awake: its birth was heard since its last nap began."""
-    at: str | None = None
-
-    @property
-    def most_rps(self) -> float:
-        """What it can serve at its strongest."""
-        return max(one.usable_rps for one in self.envelopes)
-
-    @property
-    def back_min(self) -> int:
-        """Minutes from a call until it serves; 0 where nobody can call it."""
-        return math.ceil(self.asleep.wake_s / MINUTE_S) if self.asleep and self.callable else 0
 
 
 class Nap(msgspec.Struct, frozen=True):
@@ -110,49 +82,6 @@ class NapState(msgspec.Struct, frozen=True):
     """Did not come back from a nap: sleeps no more until somebody says so."""
 
 
-class _Site:
-    """What serves in each minute of the outlook, while sleepers are taken out one by one."""
-
-    def __init__(self, needs: Sequence[float], likely: Sequence[float], terms: NapTerms) -> None:
-        self.needs, self._likely, self._terms = needs, likely, terms
-        self._rooms: list[list[float]] = [[] for _ in needs]
-
-    def serves(self, most_rps: float, first: int, until: int | None = None) -> None:
-        """A board that serves from the `first` minute ahead on."""
-        for room in self._rooms[first:until]:
-            room.append(most_rps)
-
-    def longest(self, one: Sleeper, first: int) -> int:
-        """For how many minutes from the `first` ahead it can be done without.
-
-        One that can be called is bound only by what comes before it could be back, and by what is likely.
-        """
-        most = self._terms.longest_nap_min
-        end, bound = min(len(self.needs), first + most), first + 1 + one.back_min
-        for ahead in range(first, end):
-            sure = one.back_min == 0 or ahead < bound
-            if not self._carries(ahead, one.most_rps, sure=sure):
-                return ahead - first
-        return most if one.back_min and end > bound else end - first
-
-    def without(self, most_rps: float, first: int, minutes: int) -> None:
-        """Let it sleep for so long."""
-        for room in self._rooms[first : first + minutes]:
-            room.remove(most_rps)
-
-    def carries(self, ahead: int) -> bool:
-        """Whether those that serve in that minute are enough; not where nothing is known of it."""
-        return ahead < len(self.needs) and self._carries(ahead, None, sure=True)
-
-    def _carries(self, ahead: int, less_rps: float | None, *, sure: bool) -> bool:
-        rooms, spare = sorted(self._rooms[ahead]), self._terms.spare
-        if less_rps is not None:
-            rooms.remove(less_rps)
-        kept = sum(rooms[: len(rooms) - spare] if spare else rooms)
-        enough = kept >= self._likely[ahead] and (not sure or sum(rooms) >= self.needs[ahead])
-        return enough and len(rooms) >= self._terms.awake_at_least
-
-
 def nap(
     state: NapState,
     sleepers: Sequence[Sleeper],
@@ -168,7 +97,7 @@ def nap(
     nobody is sent to sleep, nobody sleeps on, and who can be called is.
     """
     state = _seen(state, sleepers, minute)
-    site = _Site(needs, needs if likely is None else likely, terms)
+    site = Rooms(needs, needs if likely is None else likely, terms.spare, terms.awake_at_least)
     for one in sleepers:
         order = state.naps.get(one.name)
         if one.up:
@@ -178,14 +107,16 @@ def nap(
     # Notice counts for nothing until it is confirmed.
     kept = {name: order for name, order in state.naps.items() if order.since != minute}
     naps = kept | _calls(state, sleepers, site, minute)
+    others = Others(sleepers, naps)
     for one, first in _candidates(state, sleepers, minute, terms):
         if one.asleep is None or one.name in state.barred:
             continue
-        minutes = site.longest(one, first)
+        minutes = _longest(site, one, first, terms)
         bound = first + 1 + one.back_min if one.back_min else first + minutes
-        if minutes < terms.least_nap_min or not _worth(one, sleepers, naps, needs, bound):
+        if minutes < terms.least_nap_min or not others.spare_it(one, max(needs[:bound])):
             continue
         site.without(one.most_rps, first, minutes)
+        others.without(one)
         since = naps[one.name].since if one.name in naps else minute + first
         naps[one.name] = Nap(since, minute + first + minutes)
     return msgspec.structs.replace(state, naps=naps)
@@ -219,7 +150,7 @@ def called(before: NapState, after: NapState) -> tuple[str, ...]:
     )
 
 
-def _calls(state: NapState, sleepers: Sequence[Sleeper], site: _Site, minute: int) -> dict[str, Nap]:
+def _calls(state: NapState, sleepers: Sequence[Sleeper], site: Rooms, minute: int) -> dict[str, Nap]:
     """Naps that end as soon as a call can end them, so that enough serve then."""
     calls = {}
     asleep = [
@@ -309,18 +240,15 @@ def _rank(state: NapState, one: Sleeper, minute: int) -> tuple[int, float, int, 
     return int(order.since == minute), 0.0, slept, one.name
 
 
-def _worth(
-    one: Sleeper, sleepers: Sequence[Sleeper], naps: Mapping[str, Nap], needs: Sequence[float], until: int
-) -> bool:
-    """Whether the cheapest way to meet the most that may be asked for meanwhile leaves it asleep.
+def _longest(site: Rooms, one: Sleeper, first: int, terms: NapTerms) -> int:
+    """For how many minutes from the `first` ahead it can be done without.
 
-    It stands last: of like boards the others are raised before it.
+    One that can be called is bound only by what comes before it could be back, and by what is likely.
     """
-    others = [other for other in sleepers if other.name != one.name and other.name not in naps]
-    rows = [Choosing(_options(other), "", 0.0) for other in (*others, one)]
-    return choose(rows, max(needs[:until]))[-1].envelope == one.asleep
-
-
-def _options(one: Sleeper) -> tuple[Option, ...]:
-    there = (*one.envelopes, one.asleep) if one.asleep else one.envelopes
-    return tuple(Option(envelope, envelope.usable_rps) for envelope in there)
+    most = terms.longest_nap_min
+    end, bound = min(len(site), first + most), first + 1 + one.back_min
+    for ahead in range(first, end):
+        sure = one.back_min == 0 or ahead < bound
+        if not site.carries(ahead, one.most_rps, sure=sure):
+            return ahead - first
+    return most if one.back_min and end > bound else end - first

@@ -15,7 +15,6 @@ from tidewatt_coordinator.planning.envelopes import Envelope
 from tidewatt_coordinator.planning.naps import (
     NapState,
     NapTerms,
-    Sleeper,
     Watch,
     called,
     missing,
@@ -24,6 +23,7 @@ from tidewatt_coordinator.planning.naps import (
     watch,
 )
 from tidewatt_coordinator.planning.plan import Device, Hinted, Plan, PlanState, plan
+from tidewatt_coordinator.planning.sleepers import Sleeper
 from tidewatt_coordinator.planning.terms import Terms
 
 

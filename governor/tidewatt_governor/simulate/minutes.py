@@ -64,8 +64,11 @@ class MinuteBoard:
         self._energy_j, self._switches, self._minutes = 0.0, 0, 0
         self._violating = self._row = self._longest = 0
 
-    def minute(self, wanted: str, rps: float) -> None:
-        """Live one minute of `rps` requests/s at `wanted`, or where it is while it must dwell."""
+    def minute(self, wanted: str, rps: float) -> bool:
+        """Live one minute of `rps` requests/s at `wanted`, or where it is while it must dwell.
+
+        Whether the minute was violating.
+        """
         switched = self._switches_to(wanted)
         if switched:
             self.point, self._age = self._rules.profile.point(wanted), 0
@@ -77,6 +80,7 @@ class MinuteBoard:
         self._row = self._row + 1 if broken else 0
         self._violating += broken
         self._longest = max(self._longest, self._row)
+        return broken
 
     def rest(self) -> None:
         """A minute asleep: nothing is asked of it, and it dwells where it is."""
