@@ -21,13 +21,16 @@ from tidewatt_wire.messages import Birth
 
 #: They show the same to everybody, or ask who somebody is themselves.
 OPEN = {
-    "GET /", "GET /static/{name}", "GET /healthz", "GET /login", "GET /login/login.css", "POST /login",
-    "POST /logout", "GET /v1/session", "GET /login/oidc", "GET /login/oidc/callback",
+    "GET /", "GET /static/{name}", "GET /healthz", "GET /readyz", "GET /login", "GET /login/login.css",
+    "POST /login", "POST /logout", "GET /v1/session", "GET /login/oidc", "GET /login/oidc/callback",
 }  # fmt: skip
 #: They change nothing, though they are asked by POST.
 READING = {"POST /v1/metrics/query", "POST /v1/simulate", "POST /v1/simulate/batch"}
 #: They show to somebody who is bound to sites only these.
-BY_SITE = {"GET /v1/fleet"}
+BY_SITE = {
+    "GET /v1/fleet", "GET /v1/devices", "GET /v1/devices/{device}", "GET /v1/history/{device}",
+    "GET /v1/version", "GET /v1/stream", "GET /v1/stream/poll",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +51,7 @@ def coordinator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coordinato
             ),
             1,
         )  # fmt: skip
+    made.web.state.streams.end()  # nobody waits here for what comes
     yield made
     made.ledger.close()
 

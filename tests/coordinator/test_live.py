@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.access import acting
 
 from tidewatt_coordinator.web import stream
 from tidewatt_coordinator.web.live import COLUMNS, KEPT_S, Delta, Live
@@ -192,7 +193,9 @@ def test_too_many_viewers_are_told_to_ask(monkeypatch: pytest.MonkeyPatch) -> No
     app.include_router(router(Streams(world.live)))
 
     async def ask() -> tuple[httpx.Response, httpx.Response]:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(acting(app)), base_url="http://here"
+        ) as client:
             return await client.get("/v1/stream"), await client.get("/v1/stream/poll")
 
     refused, told = asyncio.run(ask())
