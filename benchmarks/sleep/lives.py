@@ -19,7 +19,7 @@ from tidewatt_coordinator.planning.naps import NapTerms, told
 from tidewatt_coordinator.planning.outlook import Outlook
 from tidewatt_coordinator.planning.plan import Device
 from tidewatt_coordinator.planning.resting import RestPlan, RestState, plan_rest
-from tidewatt_coordinator.planning.terms import Terms
+from tidewatt_coordinator.planning.terms import SLEEPERS_WORTH, Terms
 from tidewatt_governor.forecast.value import Forecast
 from tidewatt_governor.hints import Hint
 from tidewatt_governor.simulate.minutes import MINUTE_S, Rules
@@ -35,7 +35,7 @@ LOOK_S, DRAIN_S = RESUME_S + 5.0, 20.0
 SEEN_S = 20.0
 #: Beside naps, with fewer boards awake a minute beyond the modes is likelier: the margin is what it is worth,
 #: in minutes of the whole fleet's room. Tuned on the 15 % before the last.
-WORTH = 8.0
+WORTH = SLEEPERS_WORTH
 #: The board that doesn't wake, where one doesn't, and after how long somebody has helped it up.
 FAILING, HELP_MIN = 3, 240
 #: For so many minutes from its time on a board that doesn't come was counted on: the plan of the first knows
@@ -56,7 +56,11 @@ class Rested(msgspec.Struct, frozen=True, kw_only=True):
     failures: int
     """Times that a board did not come back."""
     lost: float
-    """Requests that a missing board was counted on for and nobody awake, the spare included, could serve."""
+    """Requests that a missing board was counted on for and nobody awake, the spare included, could serve,
+    while no more was asked than the plan was ready for: what the spare is there for.
+    """
+    surged: float
+    """The same of what was asked beyond the plan: a spare that stands for another isn't there twice."""
     fewest_up: int
 
 
@@ -69,7 +73,7 @@ class Fleet(Boards):
     def begin(self) -> None:
         """What was before isn't reported."""
         super().begin()
-        self.resting_j = self.asleep_s = self.lost = 0.0
+        self.resting_j = self.asleep_s = self.lost = self.surged = 0.0
         self.naps = self.failures = 0
         self.fewest_up = COUNT
 
@@ -113,6 +117,7 @@ class Fleet(Boards):
             asleep_s=self.asleep_s,
             failures=self.failures,
             lost=self.lost,
+            surged=self.surged,
             fewest_up=self.fewest_up,
         )
 
@@ -227,7 +232,11 @@ def rested(
         alarms.watched(made, names, minute, scene.rates[minute] if watched else 0.0, resting)
         fleet.naps += begun
         fleet.fewest_up = min(fleet.fewest_up, COUNT - len(resting))
-        fleet.lost += _lost(scene, minute, COUNT - len(resting), alarms.fresh(minute))
+        lost = [
+            _lost(scene, asked, COUNT - len(resting), alarms.fresh(minute))
+            for asked in (min(scene.rates[minute], needs[minute][0]), scene.rates[minute])
+        ]
+        fleet.lost, fleet.surged = fleet.lost + lost[0], fleet.surged + lost[1] - lost[0]
         hints = [_hint(made, name, minute) for name in names]
         offered = [scene.rates[minute] * made.plan.devices[name].share for name in names]
         before = fleet.rest_minute(minute, before, offered, hints, resting, len(alarms.helped))
@@ -241,11 +250,11 @@ def _hint(made: RestPlan, name: str, minute: int) -> Hint | None:
     return Hint(point=made.plan.devices[name].point, until_s=(minute + 2) * MINUTE_S, reason="planned")
 
 
-def _lost(scene: Scene, minute: int, serving: int, missing: int) -> float:
-    """Requests beyond what all who serve could take, up to what the missing ones could have.
+def _lost(scene: Scene, asked_rps: float, serving: int, missing: int) -> float:
+    """Requests of a minute beyond what all who serve could take, up to what the missing ones could have.
 
     What nobody could have served even with everybody else awake isn't theirs.
     """
     most = scene.most_rps
-    asked = min(scene.rates[minute], (COUNT - missing) * most)
+    asked = min(asked_rps, (COUNT - missing) * most)
     return MINUTE_S * min(max(0.0, asked - serving * most), missing * most)

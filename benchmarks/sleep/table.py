@@ -37,6 +37,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     unserved: float
     """Share of the requests beyond what the device that got them could serve."""
     lost: float = 0.0
+    surged: float = 0.0
     """Share of the requests that a missing board was to serve and nobody awake could have."""
     switches_per_day: float
     """Of one device, on the mean; so the next two."""
@@ -63,6 +64,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
             unserved=lived.unserved / max(lived.requests, 1.0),
             switches_per_day=lived.switches / days,
             lost=rested.lost / max(lived.requests, 1.0) if rested else 0.0,
+            surged=rested.surged / max(lived.requests, 1.0) if rested else 0.0,
             naps_per_day=rested.naps / days if rested else 0.0,
             asleep=rested.asleep_s / (86400.0 * days) if rested else 0.0,
             failures=rested.failures if rested else 0,
@@ -76,6 +78,7 @@ COLUMNS = {
     "excess, any device": ("excess_fleet_minutes", THOUSANDTH),
     "unserved": ("unserved", FINEST),
     "lost": ("lost", FINEST),
+    "lost in a surge": ("surged", FINEST),
     "asleep": ("asleep", TENTH),
     "naps a day": ("naps_per_day", plain(1)),
     "switches a day": ("switches_per_day", plain(1)),
@@ -94,6 +97,8 @@ def results_of(outcomes: Sequence[Outcome]) -> list[Result]:
             results += _figures(board, way, ways[way], free, spared)
         lost = 100.0 * mean(ways[FAILED], "lost")
         results.append(_row(board, "requests lost beyond the spare's capacity", lost, 0.0, low=True))
+        surged = 100.0 * mean(ways[FAILED], "surged")
+        results.append(_row(board, "the same, of what was asked beyond the plan", surged, low=True))
     return results
 
 

@@ -7,7 +7,7 @@ import msgspec
 Count = Annotated[int, msgspec.Meta(ge=1)]
 #: `worth_rps` of a fleet of which some sleep, in minutes of its whole room: with fewer awake a minute beyond
 #: their modes is likelier. Tuned on the 15 % of the traces before the last.
-SLEEPERS_WORTH = 15.0
+SLEEPERS_WORTH = 8.0
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
