@@ -129,5 +129,5 @@ def _reason(pool: Pool, certificate: Certificate, whole: Whole) -> str:
     used = len(_used(whole))
     return (
         f"{float(pool.demand.sum()):.0f} rps over {used} of {len(pool.cost)} backends, at most "
-        f"{certificate.gap:.2%} above the cheapest: {certificate.binding}"
+        f"{max(0.0, certificate.gap):.2%} above the cheapest: {certificate.binding}"
     )

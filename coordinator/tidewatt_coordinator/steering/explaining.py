@@ -27,7 +27,7 @@ def explain(
     """
     proof = table.certificate
     yield (
-        f"It costs {proof.cost * HOUR_S:.4f} {currency} an hour, at most {proof.gap:.2%} above the cheapest "
+        f"It costs {proof.cost * HOUR_S:.4f} {currency} an hour, at most {max(0.0, proof.gap):.2%} above the cheapest "
         f"that is possible: {proof.binding}."
     )
     for site in proof.sites[:most]:
