@@ -27,8 +27,8 @@ def explain(
     """
     proof = table.certificate
     yield (
-        f"It costs {proof.cost * HOUR_S:.4f} {currency} an hour, at most {max(0.0, proof.gap):.2%} above the cheapest "
-        f"that is possible: {proof.binding}."
+        f"It costs {proof.cost * HOUR_S:.4f} {currency} an hour, at most {max(0.0, proof.gap):.2%} above the "
+        f"cheapest that is possible: {proof.binding}."
     )
     for site in proof.sites[:most]:
         yield f"By the shadow price, {site.sentence} ({currency})."
