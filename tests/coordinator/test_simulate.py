@@ -216,6 +216,10 @@ def test_the_reference_adds_up(story: Story) -> None:
     rows = {row.noted.line: row for row in story.rows}
     assert rows["central"].before == Decimal("3175.50") == 15 * Decimal("0.29") * 730
     assert (rows["delivery"].before, rows["delivery"].after) == (Decimal("4563.00"), Decimal("4533.00"))
+    fees = rows["delivery-requests"]
+    assert fees.before == fees.after == pytest.approx(Decimal(str(story.before.requests)), abs=2), (
+        "a dollar a million"
+    )
     assert story.before.requests == pytest.approx(669, abs=2)
     assert story.after.promise == "kept"
     assert story.storm.error_rate.high < 0.005
@@ -331,7 +335,7 @@ def test_the_command_runs_a_scenario_on_a_trace(tmp_path: Path) -> None:
 
 def test_the_worlds_file_is_checked() -> None:
     assert parse_toml(SMALL, World, name="w").nodes[0].name == "pool"
-    with pytest.raises(ValueError, match="none of boards, energy, delivery: energy"):
+    with pytest.raises(ValueError, match="none of boards, energy, delivery, delivery-requests: energy"):
         parse_toml(SMALL.replace('"pool"', '"energy"'), World, name="w")
     with pytest.raises(ValueError, match="nothing serves in this world"):
         parse_toml(SMALL.split("[[nodes]]", maxsplit=1)[0], World, name="w")

@@ -1,7 +1,7 @@
 """What a month of lived days costs, by the price book. Pure.
 
-A month has the price book's 730 hours. Energy is flat by the kilowatt hour; CloudFront's fees by the request,
-free quantities, taxes and what isn't in the world are left out.
+A month has the price book's 730 hours. Energy is flat by the kilowatt hour; CloudFront's fee by the request
+is that of North America and Europe; free quantities, taxes and what isn't in the world are left out.
 """
 
 from collections.abc import Mapping
@@ -42,6 +42,7 @@ class Bill:
         hours = [instances(book, one.instance, one.region, 1, on=on) / HOURS_PER_MONTH for one in world.nodes]
         self._hours = [(hour, EXACT.multiply(hour, share)) for hour in hours]
         function = world.function
+        self._fee = book.find("aws-data", "cloudfront-https-requests", on=on).price
         self._request = (
             invocation(
                 book,
@@ -80,6 +81,7 @@ class Bill:
             grown = delivery.gigabytes_per_month * _exact(float(weights @ lived.asked) / usual_requests)
             sent = {region: grown * share for region, share in delivery.viewers.items()}
             lines["delivery"] = transfer(self._book, sent, delivery.price_class, on=self._on)
+            lines["delivery-requests"] = self._fee.cost(_exact(float(weights @ lived.asked)))
         return lines
 
 

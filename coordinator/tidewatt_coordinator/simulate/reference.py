@@ -17,7 +17,9 @@ from tidewatt_coordinator.simulate.pricing import CENT, Lines, usual
 from tidewatt_coordinator.simulate.scenario import Means, Template, sight
 from tidewatt_coordinator.simulate.world import Storm, World, changed
 
-Line = Literal["central", "delivery", "function", "boards", "s3", "route53", "monitoring", "fee"]
+Line = Literal[
+    "central", "delivery", "delivery-requests", "function", "boards", "s3", "route53", "monitoring", "fee"
+]
 Amount = Decimal
 
 

@@ -18,7 +18,7 @@ PriceClass = Literal["PriceClass_All", "PriceClass_200", "PriceClass_100"]
 #: By the product's tables, or as much to each backend that keeps the promise, whatever it costs.
 Routing = Literal["dispatch", "even"]
 #: Names of lines and backends that are there anyway.
-RESERVED = ("boards", "energy", "delivery")
+RESERVED = ("boards", "energy", "delivery", "delivery-requests")
 
 
 class Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
