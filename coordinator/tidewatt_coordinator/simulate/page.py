@@ -22,8 +22,8 @@ in [decision 0036](decisions/0036-simulation.md). `tidewatt simulate reference` 
 FOOT = """## What is not in it
 
 EKS's control planes, load balancers, transfer between zones and taxes, in neither month. Free quantities are
-an account's and are left out. The interval says how much days differ (an assumption here), not how wrong the model may be. Levers are counted in the order given: what one saves
-depends on those before it.
+an account's and are left out. The interval says how much days differ (an assumption here), not how wrong the
+model may be. Levers are counted in the order given: what one saves depends on those before it.
 """
 
 
