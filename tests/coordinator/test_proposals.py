@@ -20,6 +20,7 @@ from tidewatt_coordinator.proposals.pipeline import Pipeline
 from tidewatt_coordinator.proposals.state import Proposal
 from tidewatt_coordinator.proposals.store import Kept, Proposals, Stop, open_proposals
 from tidewatt_coordinator.questions.changes import Changes, Selector
+from tidewatt_coordinator.rollout.journal import Changed
 from tidewatt_coordinator.rollout.lease import Lease, LeaseLost
 from tidewatt_coordinator.rollout.orders import NothingToDo
 from tidewatt_coordinator.sla.judging import Judge
@@ -319,3 +320,44 @@ def test_what_is_no_longer_proposed_is_withdrawn_and_may_come_again(world: World
     found = {kept.proposal.stage: kept.proposal.id for kept in world.store.page("", 10)}
     assert found.keys() == {"withdrawn", "open"}
     assert found["withdrawn"] == first.id
+
+
+def test_an_approval_ends_with_its_reason_and_not_only_by_age(ledger: Ledger) -> None:
+    """What waits for a window or a guard is held against each look: the spike is over, demand has come back."""
+    closed = [MaintenanceWindow(start="00:00", minutes=1440)]
+    gone = World(ledger, "gone", Lively(freeze=closed)).approved()
+    assert gone.run(2).stage == "approved"
+    gone.told = []
+    assert (gone.run(11).stage, gone.one.reason) == ("withdrawn", "no longer proposed")
+    ruled = Lively(twin=Lever(dry_run=False, approve="rule", every_s=60.0), freeze=closed)
+    riskier = World(ledger, "riskier", ruled)
+    assert riskier.run(2).stage == "approved"
+    riskier.told = [replace(one, risk="high") for one in riskier.told]
+    assert (riskier.run(2).stage, riskier.one.approved_by) == ("open", "")
+    worse = World(ledger, "worse", Lively(freeze=closed)).approved()
+    worse.told = [replace(one, effects={"p95_ms": Effect(factor=9.0)}) for one in worse.told]
+    worse.run(11)
+    worse.levers = Lively()
+    worse.start("an open window")
+    assert worse.run(3).stage == "approved"
+    assert "the promise would be broken" in worse.one.reason
+    lost = World(ledger, "lost", Lively(freeze=closed)).approved()
+    lost.told = [replace(one, final="its copy is snapshot 7") for one in lost.told]
+    assert lost.run(11).stage == "open"
+    assert not any(world.twin.sent for world in (gone, riskier, worse, lost))
+
+
+def test_a_look_that_somebody_crossed_is_taken_again_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run(1)
+    world.told = []
+
+    def crossed(*_known: Any, **_named: Any) -> Kept:
+        raise Changed("somebody else was quicker")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.store, "write", crossed)
+        world.run(10)  # a look is due within them
+    assert world.one.stage == "open"
+    assert world.run(1).stage == "withdrawn"

@@ -9,6 +9,9 @@ from tidewatt_coordinator.levers.settings import Levers
 from tidewatt_coordinator.proposals.score import score
 from tidewatt_coordinator.proposals.state import Proposal, needs_verdict
 
+#: What the rule's approvals begin with.
+RULE = "the rule: "
+
 
 class Busy(msgspec.Struct, frozen=True, kw_only=True):
     """What goes on already."""
@@ -60,11 +63,11 @@ def by_rule(one: Proposal, lever: Lever) -> str:
     ):
         return ""
     if told.routine:
-        return "the rule: routine, low risk"
+        return f"{RULE}routine, low risk"
     found = score(told)
     if found is None or found < lever.least_score or told.saving.low <= 0:
         return ""
-    return f"the rule: score {found:.3g} of at least {lever.least_score:g}, low risk"
+    return f"{RULE}score {found:.3g} of at least {lever.least_score:g}, low risk"
 
 
 def _target(one: Proposal) -> tuple[str, str]:

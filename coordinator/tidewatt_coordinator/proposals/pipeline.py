@@ -26,13 +26,14 @@ from tidewatt_coordinator.levers.driver import (
 )
 from tidewatt_coordinator.levers.settings import Levers
 from tidewatt_coordinator.levers.standing import canonical, standing
-from tidewatt_coordinator.proposals.limits import Busy, by_rule, held
+from tidewatt_coordinator.proposals.limits import RULE, Busy, by_rule, held
 from tidewatt_coordinator.proposals.orders import approve
 from tidewatt_coordinator.proposals.realised import record_kept, record_undone
 from tidewatt_coordinator.proposals.score import same
 from tidewatt_coordinator.proposals.state import (
     BEGUN,
     LIVE,
+    WAITING,
     Deed,
     Failure,
     Proposal,
@@ -137,13 +138,15 @@ class Pipeline:
         try:
             self._keep(driver.name, told)
         except Changed as error:
+            self._looked_ms.pop(driver.name, None)
             log.info("proposals: %s; looking again", error)
 
     def _keep(self, driver: str, told: Sequence[Recommendation]) -> None:
         for one in told:
             self._propose(one)
         digests = {same(one) for one in told}
-        for kept in self.store.of(["open"], driver):
+        # Approved ones, too: what waited for a window to end must not be done when its reason is gone.
+        for kept in self.store.of(WAITING, driver):
             if same(kept.proposal.recommendation) not in digests:
                 now_ms = self._now_ms()
                 gone = moved(kept.proposal, "withdrawn", "no longer proposed", now_ms)
@@ -157,11 +160,14 @@ class Pipeline:
             name = hashlib.sha256(f"{self.store.fleet} {digest} {now_ms}".encode()).hexdigest()[:12]
             new = Proposal(id=name, recommendation=one, made_ms=now_ms, since_ms=now_ms, verdict=verdict)
             kept = self.store.make(replace(new, reason=one.what), COORDINATOR, lease=self._lease)
-        if kept.proposal.stage != "open":
+        if kept.proposal.stage not in WAITING:
             return
         after = replace(kept.proposal, recommendation=one, verdict=verdict)
-        if rule := by_rule(after, self.settings.of(one.driver)):
+        rule = by_rule(after, self.settings.of(one.driver))
+        if after.stage == "open" and rule:
             after = approve(after, rule, now_ms)
+        elif after.stage == "approved":
+            after = _still(kept.proposal, after, rule, now_ms)
         if after != kept.proposal:
             self.store.write(kept, after, COORDINATOR, now_ms, lease=self._lease)
 
@@ -271,6 +277,18 @@ class Pipeline:
         unanswered_ms = earlier_ms if sure else kept.proposal.unanswered_ms
         after = outcome(kept.proposal, failure, said, unanswered_ms)
         self.store.write(kept, after, COORDINATOR, self._now_ms(), lease=self._lease)
+
+
+def _still(before: Proposal, after: Proposal, rule: str, now_ms: int) -> Proposal:
+    """An approved proposal as it is told now; open again if it is no longer what was approved."""
+    was, told = before.recommendation, after.recommendation
+    if before.approved_by.startswith(RULE) and not rule:
+        why = "the rule that approved it would not do so now"
+    elif told.irreversible or (told.final and not was.final):
+        why = "it was approved as one that can be taken back"
+    else:
+        return after
+    return moved(replace(after, approved_by="", without_verdict=False), "open", why, now_ms)
 
 
 def _also(before: Proposal, after: Proposal) -> Callable[[Connection], None] | None:

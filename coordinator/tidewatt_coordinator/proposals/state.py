@@ -1,7 +1,7 @@
 """A proposal as a state machine over values. Pure.
 
     open -> approved -> applying -> guarding -> kept
-    open -> rejected | withdrawn         approved -> open (the approval is old) | withdrawn
+    open -> rejected | withdrawn         approved -> open (old, or of what is told otherwise now) | withdrawn
     applying -> failed (nothing was changed) | undoing | foreign
     guarding, kept -> undoing -> rolled_back | foreign
 
