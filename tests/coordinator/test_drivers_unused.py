@@ -11,7 +11,7 @@ from tests.coordinator.conftest import Client
 from tidewatt_coordinator.levers.data.dynamodb import Rates
 from tidewatt_coordinator.levers.data.settings import Unused
 from tidewatt_coordinator.levers.data.unused import UnusedDriver
-from tidewatt_coordinator.levers.data.unused_seen import COPY_OF, SINCE
+from tidewatt_coordinator.levers.data.unused_seen import COPIED_ON, COPY_OF, SINCE
 from tidewatt_coordinator.levers.driver import Context, Foreign, LeverError, Lost
 from tidewatt_coordinator.prices.files import load_book
 
@@ -140,9 +140,47 @@ class TestUnused(Contract):
         with pytest.raises(Foreign, match="not tagged"):
             world.driver.send(order(one, world.driver.read(one.target), one.after))
 
+    def test_a_copy_of_an_earlier_quarantine_secures_nothing(
+        self, world: World, ec2: Any, volume: str
+    ) -> None:
+        """It lacks what was written since: another is made, and nothing is deleted on its account."""
+        long_ago = {"Key": COPIED_ON, "Value": "2020-01-01"}
+        tags = [{"Key": COPY_OF, "Value": volume}, long_ago]
+        old = ec2.create_snapshot(
+            VolumeId=volume, TagSpecifications=[{"ResourceType": "snapshot", "Tags": tags}]
+        )["SnapshotId"]
+        one = proposed(world)
+        assert one.before["copied"] is None
+        world.driver.send(order(one, world.driver.read(one.target), one.after))
+        ours = ec2.describe_snapshots(Filters=[{"Name": "tag-key", "Values": [COPY_OF]}])["Snapshots"]
+        (new,) = {each["SnapshotId"] for each in ours} - {old}
+        assert how(world, one) == "applied"
+        later = Context(now_ms=NOW_MS + 15 * DAY_S * 1000)
+        assert f"SnapshotId={new}" in world.driver.propose(world.driver.observe(), later)[0].final
+        ec2.delete_snapshot(SnapshotId=new)
+        assert not world.driver.propose(world.driver.observe(), later)
+
+    def test_what_was_used_in_the_midst_of_a_long_quarantine_is_not_deleted(
+        self, world: World, ec2: Any, volume: str, client: Client
+    ) -> None:
+        """Its copy lacks what was written then, however idle it has been since."""
+        one = applied(world)
+        began = datetime.fromtimestamp(NOW_MS / 1000 - 60 * DAY_S, timezone.utc).date().isoformat()
+        self.tag(ec2, volume, SINCE, began)
+        deletion = proposed(world)
+        asked = order(deletion, world.driver.read(deletion.target), deletion.after)
+        count(client("cloudwatch"), "AWS/EBS", "VolumeIdleTime", {"VolumeId": volume}, {20 * DAY_S: 300.0})
+        with pytest.raises(Lost, match="used again"):
+            world.driver.send(asked)
+        again = world.driver.propose(world.driver.observe(), world.context)
+        assert [each.after for each in again] == [{"quarantined": None}]
+        assert one.target == again[0].target
+
     def test_half_a_quarantine_is_told_from_a_whole_one(self, world: World, ec2: Any, volume: str) -> None:
         one = proposed(world)
-        specification = {"ResourceType": "snapshot", "Tags": [{"Key": COPY_OF, "Value": volume}]}
+        today = datetime.fromtimestamp(NOW_MS / 1000, timezone.utc).date().isoformat()
+        tags = [{"Key": COPY_OF, "Value": volume}, {"Key": COPIED_ON, "Value": today}]
+        specification = {"ResourceType": "snapshot", "Tags": tags}
         ec2.create_snapshot(VolumeId=volume, TagSpecifications=[specification])
         assert how(world, one) == "partial"
         world.driver.send(order(one, world.driver.read(one.target), one.after))

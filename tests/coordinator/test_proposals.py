@@ -323,7 +323,7 @@ def test_what_is_no_longer_proposed_is_withdrawn_and_may_come_again(world: World
 
 
 def test_an_approval_ends_with_its_reason_and_not_only_by_age(ledger: Ledger) -> None:
-    """What waits for a window or a guard is held against each look: the spike is over, demand has come back."""
+    """What waits for a window or a guard is held against each look: a spike ends, demand comes back."""
     closed = [MaintenanceWindow(start="00:00", minutes=1440)]
     gone = World(ledger, "gone", Lively(freeze=closed)).approved()
     assert gone.run(2).stage == "approved"

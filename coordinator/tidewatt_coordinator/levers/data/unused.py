@@ -3,19 +3,29 @@
 A quarantine can be taken back: it tags, and copies a volume into a snapshot first; taking it back takes away
 the tag and our own copy. After it, volumes that have their copy and addresses are deleted, if a person
 approves that as final; the deletion of snapshots and load balancers is recommended only, with the call.
+A copy counts only if nobody used the volume since: one of an earlier quarantine lacks what came after it.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
 from tidewatt_coordinator.levers.aws.client import Aws, aws, installed
-from tidewatt_coordinator.levers.aws.series import series
+from tidewatt_coordinator.levers.aws.series import Series, series
 from tidewatt_coordinator.levers.aws.steps import in_order
 from tidewatt_coordinator.levers.data.settings import Unused
-from tidewatt_coordinator.levers.data.unused_seen import COPY_OF, SINCE, Resource, copies, everything, one
+from tidewatt_coordinator.levers.data.unused_seen import (
+    SINCE,
+    Copy,
+    Resource,
+    copies,
+    day_ms,
+    everything,
+    make_copy,
+    one,
+)
 from tidewatt_coordinator.levers.driver import (
     Content,
     Context,
@@ -36,6 +46,8 @@ from tidewatt_coordinator.questions.changes import Selector
 SERVICE = "EC2 - Other"
 EXISTS, QUARANTINED, COPIED = "exists", "quarantined", "copied"
 DAY_MS = 86_400_000
+#: CloudWatch keeps days for 455 of them.
+MOST_DAYS = 450
 #: What a person calls to delete one.
 DELETES = {
     "snapshot": "ec2 DeleteSnapshot SnapshotId=",
@@ -110,9 +122,9 @@ class UnusedDriver:
                 partial(self._tag, ec2, balancing, kind, name, since=bool(put[QUARANTINED]))
             ]
             if put.get(COPIED) and not now.content.get(COPIED):
-                steps.insert(0, partial(_copy, ec2, name))
+                steps.insert(0, partial(make_copy, ec2, name, day_of(self._now_ms())))
             if COPIED in put and not put[COPIED] and (copy := copies(ec2, name).get(name)):
-                steps.append(partial(ec2.call, "DeleteSnapshot", SnapshotId=copy[0]))
+                steps.append(partial(ec2.call, "DeleteSnapshot", SnapshotId=copy.id))
             in_order(*steps)
 
     def _delete(self, order: Order, kind: str, name: str) -> None:
@@ -144,9 +156,20 @@ class UnusedDriver:
         return each.tags.get(self._settings.tag) in self._settings.environments
 
     def _counted(self, some: Sequence[Resource]) -> dict[str, list[float]]:
-        asked = {each.id: each.series for each in some if each.series}
+        """What was counted of each in the last days and today; of one in quarantine since that began."""
+        by_days: dict[int, dict[str, Series]] = {}
+        now_ms = self._now_ms()
+        for each in some:
+            if each.series:
+                began_ms = day_ms(each.tags.get(SINCE))
+                since = 0 if began_ms is None else math.ceil((now_ms - began_ms) / DAY_MS)
+                days = min(max(self._settings.days, since), MOST_DAYS)
+                by_days.setdefault(days, {})[each.id] = each.series
+        found: dict[str, list[float]] = {}
         with aws("cloudwatch", self._settings) as watch:
-            return series(watch, asked, now_ms=self._now_ms(), days=self._settings.days)
+            for days, asked in by_days.items():
+                found |= series(watch, asked, now_ms=now_ms + DAY_MS, days=days + 1)
+        return found
 
     def _read(self, ec2: Aws, balancing: Aws, kind: str, name: str) -> Setting:
         found = one(ec2, balancing, kind, name)
@@ -154,7 +177,11 @@ class UnusedDriver:
             return _gone(f"{kind} {name}")
         return self._setting(found, copies(ec2, name).get(name) if kind == "volume" else None, used=False)
 
-    def _setting(self, each: Resource, copy: tuple[str, bool] | None, *, used: bool) -> Setting:
+    def _setting(self, each: Resource, copy: Copy | None, *, used: bool) -> Setting:
+        began_ms = day_ms(each.tags.get(SINCE))
+        # Nobody had used it for `days` when its quarantine began, nor if one began now.
+        idle_ms = (self._now_ms() if began_ms is None else began_ms) - self._settings.days * DAY_MS
+        copy = copy if copy and copy.made_ms >= idle_ms else None
         content: Content = {EXISTS: True, QUARANTINED: SINCE in each.tags or None}
         if each.kind == "volume":
             content[COPIED] = bool(copy) or None
@@ -164,13 +191,16 @@ class UnusedDriver:
             "kind": each.kind,
             "id": each.id,
             "since_ms": each.since_ms,
-            "quarantined_ms": _quarantined_ms(each.tags.get(SINCE)),
+            "quarantined_ms": began_ms,
             "gib": each.gib,
             "item": each.item,
-            "copy": copy[0] if copy else "",
+            "copy": copy.id if copy else "",
         }
         return Setting(
-            target=f"{each.kind} {each.id}", content=content, settled=copy is None or copy[1], facts=facts
+            target=f"{each.kind} {each.id}",
+            content=content,
+            settled=copy is None or copy.complete,
+            facts=facts,
         )
 
     def _recommend(self, each: Setting, context: Context) -> Recommendation | None:
@@ -260,24 +290,6 @@ class UnusedDriver:
             ec2.call("CreateTags", Resources=[name], Tags=tags)
         else:
             ec2.call("DeleteTags", Resources=[name], Tags=[{"Key": SINCE}])
-
-
-def _copy(ec2: Aws, volume: str) -> None:
-    tags = [{"Key": COPY_OF, "Value": volume}]
-    ec2.call(
-        "CreateSnapshot",
-        VolumeId=volume,
-        Description=f"copy of {volume} before its quarantine",
-        TagSpecifications=[{"ResourceType": "snapshot", "Tags": tags}],
-    )
-
-
-def _quarantined_ms(value: str | None) -> int | None:
-    try:
-        day = datetime.strptime(value or "", "%Y-%m-%d").replace(tzinfo=timezone.utc)
-    except ValueError:
-        return None
-    return round(day.timestamp() * 1000)
 
 
 def _gone(target: str) -> Setting:

@@ -5,7 +5,7 @@ every few minutes, so one that counted nothing for days was attached to nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime, timezone
 from typing import Any, Literal
 
 import msgspec
@@ -16,6 +16,8 @@ from tidewatt_coordinator.levers.aws.series import Series
 Kind = Literal["volume", "address", "snapshot", "load-balancer"]
 #: Our tags: since when a resource is in quarantine, and of which volume a snapshot is our copy.
 SINCE, COPY_OF = "tidewatt-quarantine-since", "tidewatt-copy-of"
+#: Another of our copies: the day it was made, by the clock that told SINCE.
+COPIED_ON = "tidewatt-copied-on"
 #: Tags of AWS's own ways to keep snapshots: what has one is theirs to delete.
 KEPT_BY = ("aws:backup:", "aws:dlm:", "dlm:")
 TAGS_AT_ONCE = 20
@@ -37,6 +39,15 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     """What the price book calls it."""
     series: Series | None = None
     """A metric that counts nothing while nobody uses it."""
+
+
+class Copy(msgspec.Struct, frozen=True, kw_only=True):
+    """Our snapshot of a volume."""
+
+    id: str
+    complete: bool
+    made_ms: int
+    """What was written to the volume since isn't in it."""
 
 
 def everything(ec2: Aws, balancing: Aws, tag: str, values: Sequence[str]) -> Iterator[Resource]:
@@ -64,17 +75,41 @@ def one(ec2: Aws, balancing: Aws, kind: str, name: str) -> Resource | None:
         raise
 
 
-def copies(ec2: Aws, volume: str = "") -> dict[str, tuple[str, bool]]:
-    """By volume, of one or of all, our snapshot of it, and whether it is complete."""
+def copies(ec2: Aws, volume: str = "") -> dict[str, Copy]:
+    """By volume, of one or of all, our newest snapshot of it."""
     only = (
         {"Name": f"tag:{COPY_OF}", "Values": [volume]} if volume else {"Name": "tag-key", "Values": [COPY_OF]}
     )
-    return {
-        tags_of(snapshot)[COPY_OF]: (snapshot["SnapshotId"], snapshot["State"] == "completed")
-        for page in ec2.pages("DescribeSnapshots", OwnerIds=["self"], Filters=[only])
-        for snapshot in page["Snapshots"]
-        if snapshot["State"] != "error"
-    }
+    found: dict[str, Copy] = {}
+    for page in ec2.pages("DescribeSnapshots", OwnerIds=["self"], Filters=[only]):
+        for snapshot in page["Snapshots"]:
+            tags = tags_of(snapshot)
+            made_ms = day_ms(tags.get(COPIED_ON)) or _ms(snapshot["StartTime"])
+            one = Copy(id=snapshot["SnapshotId"], complete=snapshot["State"] == "completed", made_ms=made_ms)
+            known = found.get(tags[COPY_OF])
+            if snapshot["State"] != "error" and (known is None or known.made_ms <= made_ms):
+                found[tags[COPY_OF]] = one
+    return found
+
+
+def make_copy(ec2: Aws, volume: str, today: date) -> None:
+    """Begin our snapshot of a volume."""
+    tags = [{"Key": COPY_OF, "Value": volume}, {"Key": COPIED_ON, "Value": today.isoformat()}]
+    ec2.call(
+        "CreateSnapshot",
+        VolumeId=volume,
+        Description=f"copy of {volume} before its quarantine",
+        TagSpecifications=[{"ResourceType": "snapshot", "Tags": tags}],
+    )
+
+
+def day_ms(value: str | None) -> int | None:
+    """The beginning of a day that a tag tells; None where it tells none."""
+    try:
+        day = datetime.strptime(value or "", "%Y-%m-%d").replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None
+    return _ms(day)
 
 
 def backing(ec2: Aws) -> frozenset[str]:
