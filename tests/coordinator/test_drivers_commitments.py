@@ -40,13 +40,19 @@ DAYS = 84
 YEAR_NONE = Offer(table="t", name="1-year-none", share=0.73, months=12, upfront=0)
 
 
-def spent(per_day: list[float], service: str = EC2) -> Sights:
+ON_DEMAND = "$0.29 per On Demand Linux c7g.2xlarge Instance Hour"
+SPOT = "c7g.2xlarge Linux/UNIX Spot Instance-hour in US East in VPC Zone #1"
+
+
+def spent(per_day: list[float], service: str = EC2, spot: float = 0.0) -> Sights:
     first = TODAY - timedelta(days=len(per_day))
     rows = [
-        cost(str(first + timedelta(days=day)), service, "Usage", effective=amount)
-        for day, amount in enumerate(per_day)
+        cost(str(first + timedelta(days=day)), service, "Usage", described, effective=amount)
+        for day, on_demand in enumerate(per_day)
+        for described, amount in ((ON_DEMAND, on_demand), (SPOT, spot))
+        if amount or not spot
     ]
-    return Sights(spent=lambda _days, _by: rows)
+    return Sights(described=lambda _days, services: [row for row in rows if row.key[1] in services])
 
 
 class TestCommitments(AdviceOnly):
@@ -78,6 +84,15 @@ class TestCommitments(AdviceOnly):
         ):
             driver = CommitmentsDriver(terms, BOOK, seen)
             assert not driver.propose(driver.observe(), CONTEXT)
+
+    def test_spot_machines_are_nothing_to_commit_to(self, world: World) -> None:
+        """Else a fleet that is mostly spot would buy hours that it can't use."""
+        mixed = CommitmentsDriver(Commitments(), BOOK, spent([240.0] * DAYS, spot=560.0))
+        one = mixed.propose(mixed.observe(), CONTEXT)[0]
+        assert (one.after, one.saving) == (proposed(world).after, proposed(world).saving)
+        assert any("47,040.00 USD of spot machines is left out" in sentence for sentence in one.evidence)
+        only = CommitmentsDriver(Commitments(), BOOK, spent([0.0] * DAYS, spot=560.0))
+        assert not only.propose(only.observe(), CONTEXT)
 
     def test_tomorrows_advice_is_todays(self) -> None:
         told = []

@@ -1,5 +1,6 @@
 """The price book: tiers exact, tables dated and overridable, the worked examples to the cent."""
 
+import re
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -275,3 +276,18 @@ def test_the_commands(tmp_path: Path) -> None:
     checked = run(app, ["prices", "check", "--on", "2027-11-21", "--config", str(tmp_path / "c.toml")])
     assert checked.exit_code == 0
     assert checked.output.splitlines()[-1].endswith(" tables, 0 older than 1000 days")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["c7g.2xlarge=0"], "'c7g.2xlarge=0' is not TYPE=COUNT, from 1 to 1,000,000"),
+        (["c7g.2xlarge="], "is not TYPE=COUNT"),
+        (["c7g.2xlarge=\u0665"], "is not TYPE=COUNT"),
+        (["c7g.2xlarge=5", "--egress-gb", "1e400"], "--egress-gb '1e400' is not a quantity from 0 to 1e+15"),
+        (["c7g.2xlarge=5", "--stored-gb", "x"], "--stored-gb 'x' is not a number"),
+    ],
+)
+def test_a_comparison_of_nonsense_names_the_option(options: list[str], sentence: str) -> None:
+    with pytest.raises(PriceError, match=re.escape(sentence)):
+        CliRunner().invoke(app, ["prices", "compare", *options], catch_exceptions=False)

@@ -9,9 +9,9 @@ from tidewatt_coordinator.levers.driver import Recommendation
 from tidewatt_coordinator.questions.rows import Cost
 
 
-def nothing_spent(days: int, by: Sequence[str]) -> Sequence[Cost]:
+def nothing_spent(days: int, names: Sequence[str]) -> Sequence[Cost]:
     """Where there is no ledger."""
-    del days, by
+    del days, names
     return []
 
 
@@ -20,6 +20,8 @@ class Sights(msgspec.Struct, frozen=True, kw_only=True):
 
     spent: Callable[[int, Sequence[str]], Sequence[Cost]] = nothing_spent
     """What the last days cost, by what questions group by; CostError if that can't be told."""
+    described: Callable[[int, Sequence[str]], Sequence[Cost]] = nothing_spent
+    """The same of some services, by day, service, kind and description."""
     spikes: Callable[[int], Sequence[Found]] = lambda _days: []
     """Days that cost too much, of the last so many, today and unsettled ones too."""
     proposed: Callable[[], Sequence[Recommendation]] = list

@@ -22,6 +22,8 @@ Folder = Annotated[str, typer.Option(help="Your own tables; default: prices.fold
 On = Annotated[str, typer.Option(help="The day whose prices to use, YYYY-MM-DD; default: today.")]
 
 WORN = 1
+#: More machines, or units a month, are a slip of the finger.
+MOST_MACHINES, MOST_UNITS = 1_000_000, Decimal("1e15")
 
 
 @app.command("list")
@@ -55,7 +57,7 @@ def show(
         if not item:
             raise PriceError("--quantity needs an item")
         found = book.find(table, item, region, on=day)
-        amount = _number(quantity)
+        amount = _number(quantity, "--quantity")
         cost, more = found.price.cost(amount), found.price.marginal(amount)
         unit, currency = found.price.unit, found.table.currency
         if json:
@@ -121,16 +123,16 @@ def compare_clouds(
     counted: dict[str, int] = {}
     for one in nodes:
         kind, _, count = one.partition("=")
-        if count and not count.isdecimal():
-            raise PriceError(f"{one!r} is not TYPE=COUNT")
+        if "=" in one and not (count.isascii() and count.isdecimal() and 0 < int(count) <= MOST_MACHINES):
+            raise PriceError(f"{one!r} is not TYPE=COUNT, from 1 to {MOST_MACHINES:,}")
         counted[kind] = counted.get(kind, 0) + int(count or 1)
     found = compare(
         book,
         counted,
         region,
         on=day_of(on),
-        egress_gb=_number(egress_gb),
-        stored_gb=_number(stored_gb),
+        egress_gb=_number(egress_gb, "--egress-gb"),
+        stored_gb=_number(stored_gb, "--stored-gb"),
         any_architecture=any_architecture,
     )
     if json:
@@ -186,11 +188,11 @@ def day_of(text: str) -> date:
         raise PriceError(f"--on {text!r} is not a day like 2026-11-01") from error
 
 
-def _number(text: str) -> Decimal:
+def _number(text: str, option: str) -> Decimal:
     try:
         number = Decimal(text)
     except InvalidOperation as error:
-        raise PriceError(f"--quantity {text!r} is not a number") from error
-    if not number.is_finite() or number < 0:
-        raise PriceError(f"--quantity {text!r} is not a quantity")
+        raise PriceError(f"{option} {text!r} is not a number") from error
+    if not number.is_finite() or not 0 <= number <= MOST_UNITS:
+        raise PriceError(f"{option} {text!r} is not a quantity from 0 to {MOST_UNITS:.0e}")
     return number

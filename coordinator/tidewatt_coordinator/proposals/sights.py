@@ -19,6 +19,7 @@ from tidewatt_coordinator.questions.answers import Answers
 
 #: Of today, too: what a day has cost so far it will have cost at the least.
 AT_ONCE = Settling(-24, -24)
+DESCRIBED = ("day", "service", "kind", "description")
 
 
 def sights(
@@ -39,6 +40,7 @@ def sights(
 
     return Sights(
         spent=lambda days, by: answers.breakdown(answers.last(days), by),
+        described=lambda days, services: answers.breakdown(answers.last(days), DESCRIBED, services),
         spikes=spikes,
         proposed=lambda: [kept.proposal.recommendation for kept in store.of(("open", *LIVE))],
     )

@@ -90,9 +90,9 @@ class Answers:
         """So many whole days until then."""
         return _window(self.until() - timedelta(days=days), days)
 
-    def breakdown(self, window: Window, by: Sequence[str]) -> list[Cost]:
-        """What was spent, the dearest group first; the groups sum to all of it."""
-        found = reading.costs(self._ledger, window, self.sources, by)
+    def breakdown(self, window: Window, by: Sequence[str], services: Sequence[str] = ()) -> list[Cost]:
+        """What was spent, or of some services only, the dearest group first; the groups sum to all of it."""
+        found = reading.costs(self._ledger, window, self.sources, by, services)
         return sorted(found, key=lambda cost: (cost.currency, -cost.effective, cost.key))
 
     def requests(self, window: Window, by: str) -> Requests:

@@ -24,7 +24,7 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 def daily(watch: Aws, asked: Sequence[Asked], days: int, now_ms: int) -> dict[Asked, list[float]]:
-    """The values of the last days, where there are any; days begin at midnight, UTC."""
+    """The values of the last days and of today so far, where there are any; days begin at midnight, UTC."""
     end = datetime.fromtimestamp(now_ms / 1000, timezone.utc)
     start = end.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days)
     found: dict[Asked, list[float]] = {one: [] for one in asked}

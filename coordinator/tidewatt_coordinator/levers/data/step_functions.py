@@ -52,11 +52,11 @@ class StepFunctionsDriver(Advice):
     def advise(self, one: Setting, day: date) -> Iterator[Told]:
         """An express workflow, where runs are short."""
         facts = one.facts
-        if not facts["runs"] or not facts["most_ms"] or max(facts["most_ms"]) >= MOST_MS:
+        times = [each for each in facts["mean_ms"] if each]
+        if not facts["runs"] or not times or max(facts["most_ms"], default=0.0) >= MOST_MS:
             return
         found = self.price("aws-data", "state-transitions", day)
         runs = fmean(facts["runs"])
-        times = [each for each in facts["mean_ms"] if each]
         steps = -(-fmean(times) // STEP_MS) * STEP_MS / 1000
         express = runs * float(self.price("aws-data", "express-requests", day).price.marginal())
         express += (

@@ -131,7 +131,7 @@ def _use(watch: Aws, logs: Aws, name: str, here: Seen, days: int, now_ms: int) -
         used_mb=round(used),
         reports=round(seen),
         source=source,
-        invocations=invocations * MONTH_DAYS / days,
+        invocations=invocations * MONTH_DAYS / (days + now_ms % DAY_MS / DAY_MS),  # `daily` has today's, too
         duration_ms=sum(values[spent]) / invocations,
         processor=here.processor,
     )

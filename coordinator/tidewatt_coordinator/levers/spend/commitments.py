@@ -1,11 +1,14 @@
 """Commitments: Savings Plans and reserved instances compared; what is bought stays bought: advice only.
 
-Flat-rate plans of CloudFront are compared by the driver that sees the distributions.
+Flat-rate plans of CloudFront are compared by the driver that sees the distributions. No commitment discounts
+spot machines: what the bill describes as such is left out.
 """
 
+import re
 from collections.abc import Sequence
 from datetime import date, datetime, timezone
 from decimal import Decimal
+from typing import Any
 
 from tidewatt_coordinator.costs.charge import CostError
 from tidewatt_coordinator.levers.driver import (
@@ -27,6 +30,10 @@ SMALL = Decimal("0.000001")
 #: Less history tells nothing of weeks.
 LEAST_DAYS = 28
 PART = "commitment"
+#: The fact of what was spent on spot; the others are named by price tables.
+LEFT_OUT = "left out"
+#: As AWS words it: "c7g.2xlarge Linux/UNIX Spot Instance-hour", or the usage type USE1-SpotUsage:c7g.large.
+SPOT = re.compile(r"\bspot\b|SpotUsage", re.IGNORECASE)
 DAYS_PER_MONTH = 30
 
 
@@ -46,25 +53,35 @@ class CommitmentsDriver:
 
     def observe(self) -> Sequence[Setting]:
         """A setting for each group, with the days' money of each cover, by currency."""
+        services = sorted({service for one in self._settings.cover for service in one.services})
         try:
-            costs = self._sights.spent(self._settings.history_days, ["day", "service", "kind"])
+            costs = self._sights.described(self._settings.history_days, services)
         except CostError as error:
             raise LeverError(str(error)) from error
-        told: dict[str, dict[tuple[str, str], dict[str, Decimal]]] = {}
+        told: dict[str, dict[str, dict[str, Decimal]]] = {}
+        spot: dict[str, dict[str, Decimal]] = {}
         for cost in costs:
-            day, service, kind = cost.key
-            if kind == "Usage":
-                days = told.setdefault(cost.currency, {}).setdefault((service, kind), {})
+            day, service, kind, description = cost.key
+            if kind == "Usage" and SPOT.search(description):
+                known = spot.setdefault(service, {})
+                known[cost.currency] = known.get(cost.currency, Decimal(0)) + cost.effective
+            elif kind == "Usage":
+                days = told.setdefault(cost.currency, {}).setdefault(service, {})
                 days[day] = days.get(day, Decimal(0)) + cost.effective
         found = []
         for group in dict.fromkeys(one.group for one in self._settings.cover):
-            facts = {
+            covers = [one for one in self._settings.cover if one.group == group]
+            facts: dict[str, Any] = {
                 one.table: {
-                    currency: _daily([days for (service, _), days in by.items() if service in one.services])
+                    currency: _daily([days for service, days in by.items() if service in one.services])
                     for currency, by in told.items()
                 }
-                for one in self._settings.cover
-                if one.group == group
+                for one in covers
+            }
+            among = {service: spot.get(service, {}) for one in covers for service in one.services}
+            facts[LEFT_OUT] = {
+                currency: str(sum((by.get(currency, Decimal(0)) for by in among.values()), Decimal(0)))
+                for currency in told
             }
             found.append(Setting(target=f"commitment for {group}", content={PART: None}, facts=facts))
         return found
@@ -161,6 +178,7 @@ class CommitmentsDriver:
                     f" {self._settings.growth[1]:+.0%}, and {fall(days):+.0%} is seen, of which half is"
                     f" believed: {best.loss:.0%} of the futures lose money"
                 ),
+                _spot(Decimal(one.facts[LEFT_OUT].get(currency, 0)), currency),
                 *(_beside(other, currency) for other in others),
             ],
             effects={},
@@ -173,6 +191,12 @@ def _beside(one: Choice, currency: str) -> str:
         f"beside it: {one.offer.table} {one.offer.name} at {one.per_hour:.4g} {currency} an hour would save"
         f" {one.middle:,.2f} ({one.low:,.2f} to {one.high:,.2f}) a month, {one.upfront:,.0f} at once"
     )
+
+
+def _spot(left_out: Decimal, currency: str) -> str:
+    if left_out:
+        return f"{left_out:,.2f} {currency} of spot machines is left out: no commitment discounts them"
+    return "the bill describes none of it as spot, which no commitment discounts: if some is, commit to less"
 
 
 def _daily(series: Sequence[dict[str, Decimal]]) -> list[str]:
