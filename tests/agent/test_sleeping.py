@@ -1,5 +1,6 @@
 """The agent's side of sleep: who may, what is believed, and what every interruption leads to."""
 
+import argparse
 import asyncio
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tidewatt_agent.sleeping.hints import Hints
 from tidewatt_agent.sleeping.judge import Facts, clocks_differ, lead_s, nap_s, needed, unable
 from tidewatt_agent.sleeping.kernellog import KernelLog
 from tidewatt_agent.sleeping.napfile import Begun, NapFile
+from tidewatt_agent.sleeping.options import add_parser
 from tidewatt_agent.sleeping.sleeper import BOOT_ID, Sleeper
 from tidewatt_agent.sleeping.sleeper import State as Told
 from tidewatt_agent.sleeping.verdict import Identity, Verdict, disqualified, load, obstacle, save
@@ -452,3 +454,23 @@ async def test_an_actuator_that_says_something_else_is_not_believed(tmp_path: Pa
     assert (await door.ready()).why_not
     server.close()
     await server.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "sentence"),
+    [
+        ("--cycles", "0", "'0' is not a whole number from 1 to 1000"),
+        ("--cycles", "two", "'two' is not a whole number from 1 to 1000"),
+        ("--nap", "nan", "'nan' is not a number from 60 to 86400 s"),
+        ("--nap", "-5", "'-5' is not a number from 60 to 86400 s"),
+        ("--asleep-watts", "1e9", "'1e9' is not a number from 0 to 1000 W"),
+    ],
+)
+def test_a_trial_beyond_its_bounds_is_refused_in_a_sentence(
+    option: str, text: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = argparse.ArgumentParser()
+    add_parser(parser.add_subparsers())
+    with pytest.raises(SystemExit):
+        parser.parse_args(["sleep", "qualify", f"{option}={text}"])
+    assert capsys.readouterr().err.splitlines()[-1].endswith(sentence)

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from tidewatt_agent.bounded import bounded
 from tidewatt_governor.calibrate import MOST_MEASUREMENTS
 
 METHODS = ("GET", "POST", "PUT", "HEAD")
@@ -27,9 +28,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--for", dest="time", default="20s", help="per measurement (default: %(default)s)")
     parser.add_argument(
         "--max-points",
-        type=int,
+        type=bounded(int, 3, MOST_MEASUREMENTS),
         default=MOST_MEASUREMENTS,
-        choices=range(3, MOST_MEASUREMENTS + 1),
         metavar=f"3..{MOST_MEASUREMENTS}",
         help="measurements in all (default: %(default)s)",
     )

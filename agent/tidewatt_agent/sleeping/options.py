@@ -3,8 +3,13 @@
 import argparse
 
 from tidewatt_agent.actuator.nap import SHORTEST_NAP_S
+from tidewatt_agent.bounded import bounded
 
 MOST_CYCLES = 1000
+#: No policy lets a board sleep for longer than a day; the actuator's own bound is nearer.
+LONGEST_NAP_S = 86_400.0
+#: No Jetson draws as much.
+MOST_WATTS = 1000.0
 
 
 def add_parser(
@@ -22,23 +27,17 @@ def add_parser(
         epilog="exit code: 0 it may sleep, 1 it may not, 2 the command line or a file is wrong",
     )
     qualify.add_argument(
-        "--cycles", type=int, default=20, choices=range(1, MOST_CYCLES + 1), metavar=f"1..{MOST_CYCLES}",
+        "--cycles", type=bounded(int, 1, MOST_CYCLES), default=20, metavar=f"1..{MOST_CYCLES}",
         help="naps (default: %(default)s)",
     )  # fmt: skip
     qualify.add_argument(
-        "--nap", type=float, default=SHORTEST_NAP_S, metavar="SECONDS", help="each (default: %(default)s)"
-    )
+        "--nap", type=bounded(float, SHORTEST_NAP_S, LONGEST_NAP_S, "s"), default=SHORTEST_NAP_S,
+        metavar="SECONDS", help="each (default: %(default)s)",
+    )  # fmt: skip
     qualify.add_argument(
         "--asleep-watts",
-        type=_watts,
+        type=bounded(float, 0.0, MOST_WATTS, "W"),
         help="what an outside meter showed asleep; else its energy is unmeasured",
     )
     status = actions.add_parser("status", help="the verdict as it stands")
     return qualify, status
-
-
-def _watts(text: str) -> float:
-    watts = float(text)
-    if not 0.0 <= watts <= 1000.0:  # noqa: PLR2004 - no Jetson draws as much
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1000 W")
-    return watts
