@@ -191,3 +191,11 @@ def _report(device: str, minute: int, requests: int) -> Report:
         device=device, session="s", epoch="e", seq=minute + 1, at_ms=(FIRST + minute) * 60_000,
         counters=Counters(requests=requests), gauges=Gauges(),
     )  # fmt: skip
+
+
+def test_no_password_is_told_with_the_address() -> None:
+    """What a source says of itself is shown over REST."""
+    begin, end = (datetime(2026, 11, day, tzinfo=timezone.utc) for day in (1, 2))
+    with pytest.raises(ValueError, match="http://127.0.0.1:1: ") as told:
+        from_prometheus("http://annabel:p%40ss@127.0.0.1:1?key=k", "up", begin, end)
+    assert not any(word in str(told.value) for word in ("annabel", "ss@", "key"))

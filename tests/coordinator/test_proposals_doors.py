@@ -131,6 +131,7 @@ def test_proposals_are_read_by_pages_with_etags(client: Client) -> None:
     told = client.post("/v1/recommend", json={"service_id": "shop"}).json()
     assert (told["looking"], len(told["recommendations"])) == (False, 3)
     assert "unknown field" in problem(client.post("/v1/recommend", json={"servcie": 1}), 422)
+    assert client.get("/v1/recommendations/shop", params={"stage": "opened"}).status_code == 422
 
 
 def test_an_order_is_done_once_and_says_who_gave_it(client: Client) -> None:

@@ -84,3 +84,4 @@ def test_what_cannot_be_is_a_problem(client: Client, body: object, sentence: str
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     assert sentence in answer.json()["detail"]
+    assert "sqlite" not in answer.json()["detail"]  # where the ledger is, and by which password, is nobody's

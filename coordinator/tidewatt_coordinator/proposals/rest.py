@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from tidewatt_coordinator.access.least import APPROVER, OPERATOR, VIEWER
 from tidewatt_coordinator.proposals.desk import Desk
 from tidewatt_coordinator.proposals.problems import once, sent
-from tidewatt_coordinator.proposals.state import LIVE
+from tidewatt_coordinator.proposals.state import LIVE, Stage
 from tidewatt_coordinator.proposals.store import Kept
 from tidewatt_coordinator.sla.rest import add_metrics
 from tidewatt_coordinator.web.bodies import body as body_of
@@ -17,7 +17,7 @@ from tidewatt_coordinator.web.problems import Problem
 
 Sent = Annotated[bytes, Depends(sent)]
 Most = Annotated[int, Query(ge=1, le=1000)]
-Stages = Annotated[list[str] | None, Query(description="Only those of this stage; may be repeated.")]
+Stages = Annotated[list[Stage] | None, Query(description="Only those of this stage; may be repeated.")]
 Skipped = Annotated[int, Query(ge=0, le=LARGEST)]
 
 

@@ -1,6 +1,7 @@
 """Where a history of traffic comes from, besides files: Prometheus, and our own ledger."""
 
 import math
+import re
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -31,8 +32,13 @@ def from_prometheus(base: str, query: str, begin: datetime, end: datetime) -> li
             for name, samples in _range(client, base, query, first, last):
                 found.setdefault(name, {}).update(samples)
     if not found:
-        raise ValueError(f"{base}: {query} has no samples between {begin:%Y-%m-%d} and {end:%Y-%m-%d}")
+        raise ValueError(f"{shown(base)}: {query} has no samples between {begin:%Y-%m-%d} and {end:%Y-%m-%d}")
     return [_series(name, samples) for name, samples in sorted(found.items()) if samples]
+
+
+def shown(url: str) -> str:
+    """An address as anybody may read it, over REST too: without who asks there and by which password."""
+    return re.sub(r"//[^/?#]*@", "//", url.partition("?")[0])
 
 
 def pieces(first: int, last: int) -> Iterator[tuple[int, int]]:
@@ -51,13 +57,13 @@ def _range(
         answer = client.post(url, data=asked)
         body = answer.json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        raise ValueError(f"{base}: {error or type(error).__name__}") from error
+        raise ValueError(f"{shown(base)}: {error or type(error).__name__}") from error
     if not isinstance(body, dict) or body.get("status") != "success":
         detail = body.get("error", answer.reason_phrase) if isinstance(body, dict) else answer.reason_phrase
-        raise ValueError(f"{base}: {detail}")
+        raise ValueError(f"{shown(base)}: {detail}")
     data = body.get("data", {})
     if data.get("resultType") != "matrix":
-        raise ValueError(f"{base}: {query} gives a {data.get('resultType')}, not series")
+        raise ValueError(f"{shown(base)}: {query} gives a {data.get('resultType')}, not series")
     for series in data["result"]:
         labels = series.get("metric", {})
         named = [f"{key}={value}" for key, value in sorted(labels.items()) if key != "__name__"]
@@ -94,5 +100,5 @@ def from_ledger(url: str, bucket_s: int) -> list[Series]:
         at = np.array([round(start / 60_000) for start in starts])
         series.append(on_minutes(device, at, np.array([by_start[start] / bucket_s for start in starts])))
     if not series:
-        raise ValueError(f"{url}: no device has two buckets of requests yet")
+        raise ValueError("the ledger: no device has two buckets of requests yet")
     return series
