@@ -186,6 +186,21 @@ def test_the_stream_tells_the_fleet_and_ends_with_the_process() -> None:
     assert (row["device"], row["point"], row["watts"], row["weighs"]) == ("a1", "15W", 8.0, "well")
 
 
+def test_a_viewer_has_to_come_again_and_to_show_anew_who_he_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "MOST_LOOKS", 3)
+    world = World()
+    streams = Streams(world.live, every_s=0.0)
+
+    async def all_of_it() -> list[bytes]:
+        return [part async for part in streams.events("")]
+
+    async def listen() -> list[bytes]:
+        return await within(all_of_it(), 10)
+
+    assert asyncio.run(listen())[0].startswith(b"retry: ")
+    assert streams.viewers == 0
+
+
 def test_too_many_viewers_are_told_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "MOST_VIEWERS", 0)
     world, app = World(), FastAPI()

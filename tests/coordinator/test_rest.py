@@ -11,6 +11,7 @@ from fastapi.responses import StreamingResponse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from sqlalchemy.exc import OperationalError
 from tests.access import acting
 from tests.office import MINUTE_MS, NOW_MS, office
 
@@ -122,6 +123,28 @@ def test_health_and_version(client: Client) -> None:
     }  # fmt: skip
     assert client.get("/v1/version").json()["schema_version"] == "1.2"
     assert client.get("/v1/rollouts").json()["name"] == "configuration"
+
+
+def test_what_the_database_says_is_for_the_log_and_not_for_everybody(
+    coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    said = 'connection to "db.inside" failed for user "tidewatt"'
+
+    def fail(_work: object) -> None:
+        raise OperationalError("update", {}, OSError(said))
+
+    monkeypatch.setattr(coordinator.ledger, "transact", fail)
+    answer, again = Client(coordinator.web).get("/readyz"), Client(coordinator.web).get("/readyz")
+    assert (answer.status_code, answer.json()["ledger"]) == (503, False)
+    assert answer.json() == again.json()
+    assert "inside" not in answer.text
+    told = [one for one in caplog.messages if "takes no writes" in one]
+    assert len(told) == 1
+    assert said in told[0]
+    monkeypatch.undo()
+    assert Client(coordinator.web).get("/readyz").json()["ledger"]
+    assert "the database takes writes again" in caplog.messages
 
 
 @pytest.mark.parametrize(

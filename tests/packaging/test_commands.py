@@ -23,7 +23,9 @@ OURS = [one for one in PROGRAMS[0].commands if not any(other.words[:-1] == one.w
 #: sentence, or print a file in a format of its own.
 WITHOUT_JSON = {
     "act": {
+        "access key revoke",
         "alerts ack", "carbon fetch", "cost change add", "cost change undo", "costs import", "costs check",
+        "discovery write",
         "dispatch freeze", "dispatch override", "dispatch thaw", "enroll ca", "enroll broker",
         "enroll coordinator", "enroll router", "enroll token", "enroll revoke", "freeze", "keys new",
         "keys rotate", "keys retire", "model add", "model remove", "policy apply", "policy rollout",
@@ -31,7 +33,7 @@ WITHOUT_JSON = {
         "policy validate", "recommend approve", "recommend apply", "recommend reject", "recommend rollback",
         "serve", "tariff check", "train", "unfreeze", "config validate", "prices check",
     },
-    "file": {"costs export", "ledger group", "report", "simulate world"},
+    "file": {"audit export", "costs export", "ledger group", "report", "simulate world"},
     "screen": {"fleet top"},
 }  # fmt: skip
 #: What no help may wait for: most of the time that a command takes to start is theirs.

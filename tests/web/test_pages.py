@@ -32,6 +32,8 @@ def test_a_page_tells_what_stands(fleet: Fleet, key: str, browser: Browser, shot
         assert viewer.violations("color-contrast") == []
         viewer.narrow()
         viewer.page.screenshot(path=shots / f"{name}-dark-390.png")
+        cut = "all => all.filter(one => one.offsetWidth && one.scrollWidth > one.clientWidth).length"
+        assert viewer.page.eval_on_selector_all(".devices tbody > tr > :not(.c-problem)", cut) == 0
         assert viewer.complaints == []
 
 

@@ -9,9 +9,7 @@ COMMANDS = {
     "access": Entry("access.cli:app", "Who may do what over REST and on the page."),
     "alerts": Entry("alerts.cli:app", "What people are told of: budgets, anomalies, overdue boards."),
     "anomalies": Entry("anomalies.cli:app", "Days that cost more than such days do."),
-    "audit": Entry(
-        "audit.cli:app", "Who changed what: read it, take it along, and see that nothing was bent."
-    ),
+    "audit": Entry("audit.cli:app", "Who changed what, when and why: a chain that shows if it was bent."),
     "budget": Entry("budgets.cli:app", "Monthly budgets: what is spent of them, and what will be."),
     "carbon": Entry("carbon.cli:app", "The carbon of the fleet's electricity."),
     "chaos": Entry("chaos.cli:app", "Game days: simulated failures and what they cost."),

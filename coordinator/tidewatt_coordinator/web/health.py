@@ -1,5 +1,6 @@
 """Whether the coordinator can do its work, and which one it is."""
 
+import logging
 import platform
 from collections.abc import Callable
 from http import HTTPStatus
@@ -16,6 +17,11 @@ from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tables import ledger_fact
 from tidewatt_coordinator.web.kept import kept_for_a_while
 from tidewatt_wire.messages import SCHEMA
+
+log = logging.getLogger(__name__)
+
+#: What everybody is told; what the database itself says names hosts, users and files.
+NO_WRITES = "the database takes no writes; the coordinator's log says why"
 
 
 class Ready(BaseModel):
@@ -44,7 +50,7 @@ class Version(BaseModel):
 def router(ledger: Ledger, connected: Callable[[], bool], holds: Callable[[], bool]) -> APIRouter:
     """The routes /readyz and /v1/version."""
     routes = APIRouter(tags=["health"])
-    error = kept_for_a_while(lambda: unwritable(ledger))
+    error = kept_for_a_while(Writes(ledger).wrong)
 
     @routes.get("/readyz", dependencies=[OPEN], responses={503: {"model": Ready}})
     def readyz(response: Response) -> Ready:
@@ -56,7 +62,7 @@ def router(ledger: Ledger, connected: Callable[[], bool], holds: Callable[[], bo
             ready=broker and not why,
             broker=broker,
             ledger=not why,
-            ledger_error=why,
+            ledger_error=NO_WRITES if why else "",
             lease="held" if holds() else "standby",
         )
 
@@ -66,6 +72,23 @@ def router(ledger: Ledger, connected: Callable[[], bool], holds: Callable[[], bo
         return Version(version=VERSION, api="v1", schema_version=SCHEMA, python=platform.python_version())
 
     return routes
+
+
+class Writes:
+    """Whether the database takes writes; when that changes, the log is told."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger, self._said = ledger, ""
+
+    def wrong(self) -> str:
+        """What `unwritable` says now."""
+        why = unwritable(self._ledger)
+        if why and why != self._said:
+            log.warning("the database takes no writes: %s", why)
+        elif self._said and not why:
+            log.info("the database takes writes again")
+        self._said = why
+        return why
 
 
 def unwritable(ledger: Ledger) -> str:

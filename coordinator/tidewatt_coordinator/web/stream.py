@@ -17,6 +17,9 @@ from tidewatt_link.ending import within
 EVERY_S = 1.0
 #: Looks without news before a comment is sent, so that proxies keep the connection and we notice its end.
 QUIET_LOOKS = 15
+#: Looks after which a viewer has to come again, and to show anew who he is: else one whose key was taken
+#: back, or whose session ended, would go on watching. Browsers come back by themselves.
+MOST_LOOKS = 60
 #: Viewers at once; the rest are told to ask instead.
 MOST_VIEWERS = 200
 #: Real milliseconds until a browser comes back.
@@ -37,12 +40,14 @@ class Streams:
         self._ending.set()
 
     async def events(self, seen: str, sites: Collection[str] = ()) -> AsyncIterator[bytes]:
-        """One viewer's events, as long as it reads them: a slow one is told less often, never more."""
+        """One viewer's events, MOST_LOOKS at the most: a slow one is told less often, never more."""
         self.viewers += 1
         try:
             yield f"retry: {RETRY_MS}\n\n".encode()
             quiet = 0
-            while not self._ending.is_set():
+            for _ in range(MOST_LOOKS):
+                if self._ending.is_set():
+                    break
                 delta = await run_in_threadpool(self.live.since, seen, sites)
                 quiet = 0 if delta.id != seen else quiet + 1
                 if not quiet:

@@ -139,7 +139,7 @@ class _Sending:
         named = [value for name, value in start["headers"] if name.lower() == b"etag"]
         tag = named[0].decode() if named else f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         if not named:
-            start["headers"] += [(b"etag", tag.encode()), (b"cache-control", b"no-cache")]
+            start["headers"].append((b"etag", tag.encode()))
         if same(tag, self._known):
             start["status"], body = HTTPStatus.NOT_MODIFIED, b""
             dropped = (b"content-length", b"content-type")

@@ -17,10 +17,14 @@ const shade = (name) => {
 };
 const faded = (colour, share) => colour.replace(/^rgb\((.*)\)$/, `rgba($1, ${share})`);
 
+// Nothing that is shown goes back so far.
+const MADE_UP_MS = 800 * 24 * 3600e3;
+
 function scales(kind, unit, colours, stacked, span) {
   const grid = { color: colours.line, drawTicks: false };
   const ticks = { color: colours.soft, padding: 6, maxRotation: 0, autoSkipPadding: 16 };
-  const format = (ms) => (span() > 36 * 3600e3 ? day(ms).slice(5) : clock(ms).slice(0, span() > 600e3 ? 5 : 8));
+  // Around a single moment the axis is made up, years wide: no date on it would mean anything.
+  const format = (ms) => (span() > MADE_UP_MS ? "" : span() > 36 * 3600e3 ? day(ms).slice(5) : clock(ms).slice(0, span() > 600e3 ? 5 : 8));
   const x =
     kind === "time"
       ? { type: "linear", ticks: { ...ticks, callback: (ms) => format(ms), maxTicksLimit: 8 }, grid: { display: false } }

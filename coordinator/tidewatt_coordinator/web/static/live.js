@@ -13,6 +13,7 @@ const heard = new Set();
 let seen = "";
 let source = null;
 let heardAt = 0;
+let asking = false;
 
 // Calls back after each change, until the returned function is called.
 export function watch(callback) {
@@ -54,12 +55,22 @@ function listen() {
     }
     source = null;
     setTimeout(listen, EVENTS_AGAIN_MS);
-    ask();
+    askOn();
   });
 }
 
+// One round of questions at a time, however often the events are tried in vain.
+function askOn() {
+  if (asking) return;
+  asking = true;
+  ask();
+}
+
 async function ask() {
-  if (source?.readyState === EventSource.OPEN) return;
+  if (source?.readyState === EventSource.OPEN) {
+    asking = false;
+    return;
+  }
   try {
     take(await get(`/v1/stream/poll?since=${encodeURIComponent(seen)}`));
     tell("asking");

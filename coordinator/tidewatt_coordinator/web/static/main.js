@@ -22,7 +22,16 @@ let turn = 0;
 // #/page/argument
 function place() {
   const [, page = "", ...rest] = location.hash.split("/");
-  return PAGES[page] ? [page, decodeURIComponent(rest.join("/"))] : ["fleet", ""];
+  return PAGES[page] ? [page, decoded(rest.join("/"))] : ["fleet", ""];
+}
+
+// As it was written, where that is no encoding: then there is no such thing, and the page says so.
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 async function show({ first = false } = {}) {
@@ -38,7 +47,7 @@ async function show({ first = false } = {}) {
       link.setAttribute("aria-current", "page");
       link.scrollIntoView({ block: "nearest", inline: "center" });
     } else link.removeAttribute("aria-current");
-  const room = el("div", { class: "unseen" }, `${title} is loading`);
+  const room = el("p", { class: "empty late" }, `${title} is loading …`);
   main.replaceChildren(room);
   window.scrollTo(0, 0);
   try {

@@ -30,8 +30,9 @@ export class Windowed {
     this.sort = sort;
     this.rows = [];
     this.onsort = () => {};
-    this.above = el("tr", { class: "space", "aria-hidden": "true" }, el("td", { colspan: columns.length }));
-    this.below = el("tr", { class: "space", "aria-hidden": "true" }, el("td", { colspan: columns.length }));
+    // Of one column: a cell across all would count those that a narrow screen leaves out, and give them room.
+    this.above = el("tr", { class: "space", "aria-hidden": "true" }, el("td", {}));
+    this.below = el("tr", { class: "space", "aria-hidden": "true" }, el("td", {}));
     this.body = el("tbody", {}, this.above, this.below);
     this.heads = columns.map((column) => this.#head(column));
     this.table = el(

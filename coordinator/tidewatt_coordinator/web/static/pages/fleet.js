@@ -127,7 +127,8 @@ class Listing {
     this.known = found.sites;
     this.tiles.replaceChildren(tiles(figures(fleet, found.counts)));
     this.sites.show(found.sites, this.site);
-    this.none.hidden = fleet.rows.size > 0;
+    // Until the coordinator has told, nothing is known, not even that there is nothing.
+    this.none.hidden = fleet.rows.size > 0 || !fleet.totals;
     this.table.table.hidden = fleet.rows.size === 0;
     if (performance.now() - this.at > SORT_EVERY_MS && this.seen !== fleet.changed && !this.held()) this.list();
     else this.refresh();
