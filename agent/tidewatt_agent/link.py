@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 KEEPALIVE_S = 15
 FIRST_BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 30.0
+#: Messages that may wait to be read, twice a model's chunks; a broker that floods us fills no memory.
+MOST_UNREAD = 256
 #: Real seconds that the goodbye may wait for a broker that may be gone.
 GOODBYE_S = 2.0
 
@@ -96,6 +98,8 @@ class Link:
         self._leaving = False
         self.connected = False
         self.connections = 0
+        self.unasked = 0
+        """Messages on topics that nobody here subscribed to; the first is logged."""
         self.told_ms = 0
         """When the newest report of this run was made that the broker has acknowledged."""
 
@@ -159,6 +163,7 @@ class Link:
             identifier=f"tidewatt-{self._fleet}-{self._device}",
             keepalive=KEEPALIVE_S,
             clean_start=True,
+            max_queued_incoming_messages=MOST_UNREAD,
             will=aiomqtt.Will(self._topic("will"), encode(_will(birth, lost=True)), qos=1, retain=True),
         ) as client:
             halves: set[asyncio.Task[None]] = set()
@@ -234,22 +239,39 @@ class Link:
 
     async def _listen(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:
-            topic, payload = parse(str(message.topic)), bytes(message.payload)
-            if isinstance(topic, ModelTopic):
+            await self.take(str(message.topic), bytes(message.payload))
+
+    async def take(self, topic: str, payload: bytes) -> None:
+        """Take what the broker sends. What nobody subscribed to is counted: a broker may be anybody's."""
+        try:
+            at = parse(topic)
+        except ValueError as error:
+            self._wonder(str(error))
+            return
+        match at:
+            case ModelTopic():
                 if self._on_chunk:
-                    await self._on_chunk(topic, payload)
-            elif isinstance(topic, HintTopic):
+                    await self._on_chunk(at, payload)
+            case HintTopic():
                 self._on_hint(payload)
-            elif isinstance(topic, PlanTopic):
+            case PlanTopic():
                 self._on_plan(payload)
-            elif isinstance(topic, WakeTopic):
+            case WakeTopic():
                 self._on_wake(payload)
-            elif isinstance(topic, EnergyTopic):
-                self._on_signal(topic, payload)
-            elif isinstance(topic, FleetTopic) and topic.kind == "state":
+            case EnergyTopic():
+                self._on_signal(at, payload)
+            case FleetTopic(kind="state"):
                 self.coordinators.take(payload)
-            elif payload:  # an empty one is a retained set being taken away
-                await self._on_policy(payload)
+            case FleetTopic(kind="policy"):
+                if payload:  # an empty one is a retained set being taken away
+                    await self._on_policy(payload)
+            case _:
+                self._wonder(f"nobody here subscribed to {topic}")
+
+    def _wonder(self, why: str) -> None:
+        if not self.unasked:
+            log.warning("link: the broker sends what wasn't asked for: %s", why[:300])
+        self.unasked += 1
 
     def _topic(self, kind: DeviceKind) -> str:
         return str(DeviceTopic(self._fleet, self._device, kind))

@@ -19,6 +19,10 @@ from tidewatt_wire.topics import check_name
 MOST_RULES_BYTES = 80_000
 
 
+#: What is wrong is told so often; nobody reads on, and a spoiled file has thousands.
+MOST_TOLD = 50
+
+
 class Read(msgspec.Struct, frozen=True):
     """A document as read: its text, its digest, its meaning."""
 
@@ -49,7 +53,9 @@ def to_text(document: Document) -> str:
 
 def _sentences(found: list[Problem], marked: Marked, name: str) -> list[str]:
     placed = sorted((marked.line_of(path), sentence) for path, sentence in found)
-    return [f"{name}:{line}: {sentence}" for line, sentence in placed]
+    told = [f"{name}:{line}: {sentence}" for line, sentence in placed[:MOST_TOLD]]
+    more = len(placed) - len(told)
+    return [*told, f"{name}: and {more} more"] if more else told
 
 
 def _without_defaults(value: msgspec.Struct) -> dict[str, object]:
