@@ -29,12 +29,17 @@ def values(sample: Sample) -> list[float]:
 
 def numbers(text: str) -> set[float]:
     """Every number that stands in the text, as itself and as kB, MB and GB."""
-    plain = {round(float(n), 6) for n in re.findall(r"-?\d+(?:\.\d+)?", text, re.ASCII)}
-    plain |= {round(float(n), 6) for n in re.findall(r"\d+(?:\.\d+)?", text, re.ASCII)}
-    return plain | {n * 1024 for n in plain} | {n * MB for n in plain} | {n * 1024 * MB for n in plain}
+    plain = {float(n) for n in re.findall(r"-?\d+(?:\.\d+)?", text, re.ASCII)}
+    plain |= {float(n) for n in re.findall(r"\d+(?:\.\d+)?", text, re.ASCII)}
+    return {_shown(n * unit) for n in plain for unit in (1, 1024, MB, 1024 * MB)}
+
+
+def _shown(number: float) -> float:
+    """Without what dividing and multiplying by a unit leaves in the last digits."""
+    return float(f"{number:.11g}")
 
 
 def invented(sample: Sample, text: str) -> list[float]:
     """The numbers of the sample that don't stand in the text."""
     allowed = numbers(text)
-    return [value for value in values(sample) if round(value, 6) not in allowed]
+    return [value for value in values(sample) if _shown(value) not in allowed]

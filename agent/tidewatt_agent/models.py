@@ -1,6 +1,6 @@
 """The forecast model that the fleet's policy names: fetched in chunks, checked, kept, and put to use.
 
-A model that is missing, incomplete, broken or not the one that was named leaves the present one in use.
+A model that is missing, incomplete, broken, harmful or not the one that was named leaves the present one in use.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tidewatt_agent.foresight import Foresight
+from tidewatt_agent.modeltrial import why_not
 from tidewatt_agent.policies import Policies
 from tidewatt_link.durable import replace_file
 from tidewatt_wire.messages import MODEL_CHUNK_BYTES, Model
@@ -24,8 +25,19 @@ LOOK_EVERY_S = 1.0
 class Models:
     """What the policy wants for a model, how much of it is here, and which is in use."""
 
-    def __init__(self, fleet: str, folder: Path | None, policies: Policies, foresight: Foresight) -> None:
-        """`folder`: where models are kept; None: one that is fetched doesn't outlive a restart."""
+    def __init__(
+        self,
+        fleet: str,
+        folder: Path | None,
+        policies: Policies,
+        foresight: Foresight,
+        tried: Callable[[bytes, str], str] = why_not,
+    ) -> None:
+        """`folder`: where models are kept; None: one that is fetched doesn't outlive a restart.
+
+        `tried` says why one that came isn't to be used, if so.
+        """
+        self._tried = tried
         self._fleet, self._folder, self._policies, self._foresight = fleet, folder, policies, foresight
         self._wanted: Model | str | None = None
         """What was last settled: a fetched model, a name that needs no fetching, or the configured one."""
@@ -78,6 +90,9 @@ class Models:
             self._refuse(model, why)
             return
         self._missing = None
+        if why := await asyncio.to_thread(self._tried, content, model.name):
+            self._refuse(model, why)
+            return
         await asyncio.to_thread(self._keep, model, content)
         await self._use(model, content)
 

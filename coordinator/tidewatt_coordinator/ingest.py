@@ -22,6 +22,7 @@ from tidewatt_coordinator.ledger.belief import FUTURE_MS
 from tidewatt_coordinator.ledger.intake import Intake
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.observing.tracing import span
+from tidewatt_coordinator.quota import Quota
 from tidewatt_link.connection import Connection
 from tidewatt_link.ending import ended
 from tidewatt_wire.codec import RefusalReason, Refused, decode
@@ -59,6 +60,7 @@ class Ingest:
         self._news: set[tuple[str, str]] = set()
         self._fleet = fleet
         self.intake = Intake(ledger, now_ms)
+        self._quota = Quota()
         self._waiting: list[Report] = []
         self._merging = asyncio.Lock()
         self.messages: Counter[str] = Counter()
@@ -151,6 +153,8 @@ class Ingest:
             raise Refused(
                 RefusalReason.WRONG_TOPIC, f"{topic} is no device topic of fleet {self._fleet_name}"
             )
+        if not self._quota.may(at.device, at.kind, self._now_ms()):
+            raise Refused(RefusalReason.TOO_MANY, f"{at.device} says more than is read of one device")
         message = self._read(at, payload)
         if message.device != at.device:
             raise Refused(

@@ -38,7 +38,7 @@ class Device:
         self.policies = Policies("f", "d", {}, [FLEETS_KEY.trusted])
         self.foresight = Foresight(configured, "UTC", "")
         self.foresight.start()
-        self.models = Models("f", folder, self.policies, self.foresight)
+        self.models = Models("f", folder, self.policies, self.foresight, lambda *_: "")
         self.revision = 0
 
     def used(self) -> str | None:

@@ -1,5 +1,5 @@
-"""Every door through which strange things may come, by name."""
+"""Every door through which strange things may come, by name; those of REST are in rest.py."""
 
-from tests.fuzz import messages, texts
+from tests.fuzz import messages, onnx, sockets, texts
 
-TARGETS = texts.TARGETS | messages.TARGETS
+TARGETS = texts.TARGETS | messages.TARGETS | onnx.TARGETS | sockets.TARGETS

@@ -23,6 +23,7 @@ class RefusalReason(str, Enum):
     INVALID = "invalid"
     WRONG_TOPIC = "wrong_topic"
     FUTURE = "future"
+    TOO_MANY = "too_many"
 
 
 class Refused(ValueError):

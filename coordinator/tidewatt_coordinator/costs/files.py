@@ -16,6 +16,8 @@ from tidewatt_coordinator.costs.focus_columns import Version
 ENDINGS = (".csv", ".csv.gz", ".parquet")
 #: Rows that are taken from a Parquet file at once.
 PIECE = 2000
+#: Characters; a small file may unpack to one line of gigabytes.
+LONGEST_LINE = 1024 * 1024
 
 
 def files(path: Path) -> list[Path]:
@@ -64,11 +66,18 @@ def _csv_text(file: Path) -> io.TextIOWrapper:
 
 def _csv_lines(opened: IO[str], file: Path) -> Iterator[list[str]]:
     try:
-        yield from csv.reader(opened, strict=True)
+        yield from csv.reader(_bounded(opened, file), strict=True)
     except UnicodeDecodeError as error:
         raise CostError(f"{file}: not UTF-8 text") from error
     except (csv.Error, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise CostError(f"{file}: {error}") from error
+
+
+def _bounded(opened: IO[str], file: Path) -> Iterator[str]:
+    while line := opened.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE:
+            raise CostError(f"{file}: a line of more than {LONGEST_LINE} characters")
+        yield line
 
 
 def _csv_rows(file: Path) -> Iterator[Row]:

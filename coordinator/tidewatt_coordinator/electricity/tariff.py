@@ -95,7 +95,7 @@ class ElectricityTariff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """Where nothing else holds. Decimals stand in quotes, so that they are exact."""
     valid_from: date
     source: str
-    zone: str = "UTC"
+    zone: Annotated[str, msgspec.Meta(max_length=64)] = "UTC"
     """IANA time zone of the tariff's clock."""
     holidays: list[str] = []
     """Days as 2026-11-26, or every year's as 12-25."""

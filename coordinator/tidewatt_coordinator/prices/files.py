@@ -52,11 +52,11 @@ def _parse_csv(text: str, name: str) -> PriceTable:
         facts[key.strip()] = value.strip()
         start += 1
     rows = csv.DictReader(io.StringIO("\n".join(lines[start:])), strict=True, restkey="", restval="")
-    for column in rows.fieldnames or ():
-        if column not in COLUMNS:
-            raise DocumentError(f"{name}: no column {column!r}; there are: {', '.join(COLUMNS)}")
     prices: list[dict[str, Any]] = []
     try:
+        for column in rows.fieldnames or ():
+            if column not in COLUMNS:
+                raise DocumentError(f"{name}: no column {column!r}; there are: {', '.join(COLUMNS)}")
         for row in rows:
             _add(prices, row, f"{name}, line {start + rows.line_num}")
         return msgspec.convert(facts | {"price": prices}, PriceTable, strict=False)

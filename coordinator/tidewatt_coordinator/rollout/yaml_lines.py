@@ -21,8 +21,10 @@ _TAG = "tag:yaml.org,2002:"
 
 def read_yaml(text: str, name: str) -> tuple[dict[str, Any], dict[Path, int]]:
     """The document and the line of every path in it. Raises DocumentError naming the line."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.composer.warn_double_anchors = False  # a name may be given anew
     try:
-        node = YAML(typ="safe", pure=True).compose(text)
+        node = yaml.compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""

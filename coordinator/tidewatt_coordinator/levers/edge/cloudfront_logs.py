@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from importlib import resources
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
@@ -23,6 +23,8 @@ class Locations(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Airports by the price book's region."""
 
 
+#: Of one log, unpacked; CloudFront writes some megabytes at a time.
+MOST_BYTES = 512 * 1024 * 1024
 #: Logs of a day are complete so long after its end.
 LATE = timedelta(hours=24)
 
@@ -55,10 +57,19 @@ def _lines(s3: Aws, bucket: str, keys: list[str]) -> Iterator[Line]:
     region_of = locations()
     for key in keys:
         try:
-            text = gzip.decompress(s3.call("GetObject", Bucket=bucket, Key=key)["Body"].read())
+            text = unpacked(s3.call("GetObject", Bucket=bucket, Key=key)["Body"])
         except (OSError, EOFError, zlib.error) as error:
             raise LeverError(f"s3://{bucket}/{key} is no log: {error}") from error
         yield from lines(text.decode("utf-8", "replace"), region_of)
+
+
+def unpacked(body: IO[bytes]) -> bytes:
+    """What a gzip file holds; OSError if it is none, or too large: a small one may unpack to gigabytes."""
+    with gzip.open(body) as file:
+        text = file.read(MOST_BYTES + 1)
+    if len(text) > MOST_BYTES:
+        raise OSError(f"it unpacks to more than {MOST_BYTES} bytes")
+    return text
 
 
 def locations() -> dict[str, str]:
