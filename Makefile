@@ -13,7 +13,7 @@ export PIP_ROOT_USER_ACTION = ignore
 unexport PYTHONPATH VIRTUAL_ENV PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz-rest test-train train check lint lock bench clean docs man deb deb-trial system-packages bench-packages
+.PHONY: help run test fuzz audit fuzz-rest test-train train check lint lock bench clean docs man deb deb-trial system-packages bench-packages
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z%-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,16 @@ run: $(VENV)/.run ## run a fleet: coordinator, broker, five agents, a real day o
 
 test: $(VENV)/.dev system-packages ## set up what is missing, then run the whole suite on all cores (ARGS go to pytest)
 	@$(BIN)/python -m pytest $(WORKERS) $(ARGS)
+
+$(VENV)/.fuzz: requirements/fuzz.txt $(VENV)/.dev
+	@$(BIN)/python -m pip install -q --require-hashes -r requirements/fuzz.txt
+	@touch $@
+
+fuzz: $(VENV)/.fuzz ## throw strange things at every door for an hour (ARGS="prices --seconds 600")
+	@$(BIN)/python -m tests.fuzz.run $(or $(ARGS),all --seconds 3600)
+
+audit: $(VENV)/.dev ## ask PyPI whether the locked packages have known holes; needs the network
+	@$(BIN)/uv tool run --quiet pip-audit --require-hashes --disable-pip $(foreach lock,run device forecast router,-r requirements/$(lock).txt)
 
 fuzz-rest: $(VENV)/.dev ## ask the REST API all that its OpenAPI allows, for ten minutes (ARGS="--seconds 60")
 	@$(BIN)/python -m tests.fuzz.rest $(ARGS)
@@ -92,7 +102,7 @@ bench-%: $(VENV)/.dev bench-packages ## one benchmark (bench-agent), table here,
 bench: bench-agent bench-parser bench-governor bench-forecast bench-dispatch bench-joint bench-sleep bench-ledger bench-fleet bench-page ## every benchmark
 
 lock: $(VENV)/.dev ## renew requirements/*.txt from *.in
-	@cd requirements && for name in build run dev bench train device forecast router; do ../$(BIN)/uv pip compile -q $$name.in -o $$name.txt \
+	@cd requirements && for name in build run dev bench train device forecast router fuzz; do ../$(BIN)/uv pip compile -q $$name.in -o $$name.txt \
 		--universal --python-version 3.10 --fork-strategy requires-python --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate; done
 

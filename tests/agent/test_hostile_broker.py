@@ -25,7 +25,16 @@ WORDS = {
     "up and away": publish(ROOT + b"device/../../etc/passwd/report", b"x"),
     "garbage on every topic": b"".join(
         publish(ROOT + name, b"\xff{[" * 99)
-        for name in (b"policy", b"state", b"dispatch", b"hint/d", b"plan/d", b"wake/d", b"energy/z", b"model/0/0")
+        for name in (
+            b"policy",
+            b"state",
+            b"dispatch",
+            b"hint/d",
+            b"plan/d",
+            b"wake/d",
+            b"energy/z",
+            b"model/0/0",
+        )
     ),
     "a huge set": publish(ROOT + b"policy", b"x" * 3_000_000),
     "deep JSON": publish(ROOT + b"policy", b"[" * 300_000) + publish(ROOT + b"state", b'{"a":' * 50_000),

@@ -58,7 +58,7 @@ def endless() -> bytes:
         helper.make_node("Expand", ["count", "answer"], ["quantiles"]),
     ]
     constants = {
-        "times": np.array(2**62, np.int64), "true": np.array(True), "one": np.array(1.0, np.float32),  # noqa: FBT003
+        "times": np.array(2**62, np.int64), "true": np.array(True), "one": np.array(1.0, np.float32),
         "answer": np.array([1, OUTPUTS, 3], np.int64),
     }  # fmt: skip
     return model_of(nodes, constants)

@@ -103,7 +103,7 @@ def sleep_hint(data: bytes) -> None:
     for envelope in _sealed(data, HINT_TYPE):
         hints.take(envelope)
     if held := hints.at(NOW_MS):
-        assert NOW_MS < held.expires_at_ms
+        assert held.expires_at_ms > NOW_MS
 
 
 def plan_hint(data: bytes) -> None:
@@ -213,7 +213,9 @@ def _of_f(*names: str) -> Callable[[], Sequence[bytes]]:
         found = []
         for payload in golden(*names):
             document = msgspec.json.decode(payload)
-            document |= {key: to for key, to in (("fleet", "f"), ("device", "d"), ("zone", "de")) if key in document}
+            document |= {
+                key: to for key, to in (("fleet", "f"), ("device", "d"), ("zone", "de")) if key in document
+            }
             for key in ("expires_at_ms", "issued_at_ms"):
                 if key in document:
                     document[key] = NOW_MS + (60_000 if key == "expires_at_ms" else 0)
@@ -225,7 +227,9 @@ def _of_f(*names: str) -> Callable[[], Sequence[bytes]]:
 
 TARGETS = {
     "ingest": Target(ingest, _to_coordinator, 600),
-    "topic": Target(topic, lambda: [line.partition(b"\n")[0] for line in _to_coordinator() + _to_device()], 2000, 400),
+    "topic": Target(
+        topic, lambda: [line.partition(b"\n")[0] for line in _to_coordinator() + _to_device()], 2000, 400
+    ),
     "device": Target(device, _to_device, 300),
     "policy-set": Target(policy_set, _of_f("policy_set", "policy_set_in_rollout"), 300),
     "sleep-hint": Target(sleep_hint, _of_f("sleep_hint"), 400),
