@@ -31,6 +31,7 @@ from tidewatt_wire.topics import (
     HintTopic,
     ModelTopic,
     PlanTopic,
+    Topic,
     WakeTopic,
     parse,
 )
@@ -248,10 +249,16 @@ class Link:
         except ValueError as error:
             self._wonder(str(error))
             return
+        if isinstance(at, ModelTopic) and self._on_chunk:
+            await self._on_chunk(at, payload)
+        elif isinstance(at, FleetTopic) and at.kind == "policy":
+            if payload:  # an empty one is a retained set being taken away
+                await self._on_policy(payload)
+        else:
+            self._take_at_once(at, payload)
+
+    def _take_at_once(self, at: Topic, payload: bytes) -> None:
         match at:
-            case ModelTopic():
-                if self._on_chunk:
-                    await self._on_chunk(at, payload)
             case HintTopic():
                 self._on_hint(payload)
             case PlanTopic():
@@ -262,11 +269,8 @@ class Link:
                 self._on_signal(at, payload)
             case FleetTopic(kind="state"):
                 self.coordinators.take(payload)
-            case FleetTopic(kind="policy"):
-                if payload:  # an empty one is a retained set being taken away
-                    await self._on_policy(payload)
             case _:
-                self._wonder(f"nobody here subscribed to {topic}")
+                self._wonder(f"nobody here subscribed to {at}")
 
     def _wonder(self, why: str) -> None:
         if not self.unasked:

@@ -1,6 +1,7 @@
 """The forecast model that the fleet's policy names: fetched in chunks, checked, kept, and put to use.
 
-A model that is missing, incomplete, broken, harmful or not the one that was named leaves the present one in use.
+A model that is missing, incomplete, broken, harmful or not the one that was named leaves the present
+one in use.
 """
 
 import asyncio

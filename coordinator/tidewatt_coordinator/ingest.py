@@ -145,16 +145,7 @@ class Ingest:
         self._waiting = list(most.values())
 
     def _take(self, topic: str, payload: bytes, replayed: bool) -> None:
-        try:
-            at = parse(topic)
-        except ValueError as error:
-            raise Refused(RefusalReason.WRONG_TOPIC, str(error)) from error
-        if not isinstance(at, DeviceTopic) or at.fleet != self._fleet_name:
-            raise Refused(
-                RefusalReason.WRONG_TOPIC, f"{topic} is no device topic of fleet {self._fleet_name}"
-            )
-        if not self._quota.may(at.device, at.kind, self._now_ms()):
-            raise Refused(RefusalReason.TOO_MANY, f"{at.device} says more than is read of one device")
+        at = self._place(topic)
         message = self._read(at, payload)
         if message.device != at.device:
             raise Refused(
@@ -178,6 +169,20 @@ class Ingest:
                 self._fleet.acknowledged(message)
             case SleepState():
                 self._fleet.slumbered(message)
+
+    def _place(self, topic: str) -> DeviceTopic:
+        """Whose word this is, if it is one that is read."""
+        try:
+            at = parse(topic)
+        except ValueError as error:
+            raise Refused(RefusalReason.WRONG_TOPIC, str(error)) from error
+        if not isinstance(at, DeviceTopic) or at.fleet != self._fleet_name:
+            raise Refused(
+                RefusalReason.WRONG_TOPIC, f"{topic} is no device topic of fleet {self._fleet_name}"
+            )
+        if not self._quota.may(at.device, at.kind, self._now_ms()):
+            raise Refused(RefusalReason.TOO_MANY, f"{at.device} says more than is read of one device")
+        return at
 
     def _wait(self, report: Report) -> None:
         if self.oldest_s is None:

@@ -20,6 +20,7 @@ from tidewatt_coordinator.sla.evidence import Evidence, EvidenceError
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("agent/tidewatt_agent", "coordinator/tidewatt_coordinator", "router/tidewatt_router", "wire")
 #: They follow redirections unless told not to.
+UNSAFE = {("follow_redirects", "True"), ("verify", "False")}
 FOLLOWERS = {"requests", "aiohttp", "urllib.request", "urllib3"}
 
 
@@ -41,9 +42,8 @@ def test_no_redirection_is_followed_and_no_certificate_taken_unseen() -> None:
     found = []
     for file, tree in sources():
         for node in ast.walk(tree):
-            if isinstance(node, ast.keyword) and isinstance(node.value, ast.Constant):
-                if (node.arg, node.value.value) in {("follow_redirects", True), ("verify", False)}:
-                    found.append(f"{file.name}:{node.value.lineno}: {node.arg}")
+            if isinstance(node, ast.keyword) and (node.arg, ast.unparse(node.value)) in UNSAFE:
+                found.append(f"{file.name}:{node.value.lineno}: {node.arg}")
             names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             found += [f"{file.name}: {name}" for name in names if name in FOLLOWERS]

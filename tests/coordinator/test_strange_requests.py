@@ -4,12 +4,17 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from tests.office import TOKEN, office, served
+from tests.office import admin_key, office, served
+
+
+KEYS: list[bytes] = []
+"""The key of who asks."""
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with office(tmp_path_factory.mktemp("office")) as coordinator, served(coordinator) as found:
+        KEYS.append(admin_key(coordinator).encode())
         yield found
 
 
@@ -26,7 +31,7 @@ def ask(address: str, request: bytes) -> tuple[bytes, bytes]:
 
 
 def request(path: bytes, *headers: bytes) -> bytes:
-    with_key = b"Authorization: Bearer " + TOKEN.encode()
+    with_key = b"Authorization: Bearer " + KEYS[-1]
     lines = [b"GET " + path + b" HTTP/1.1", b"Host: x", b"Connection: close", with_key, *headers]
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
@@ -37,7 +42,8 @@ def request(path: bytes, *headers: bytes) -> bytes:
         b"/../../../../etc/passwd", b"/static/../../config.py", b"/static/..%2f..%2fconfig.py",
         b"/static/%2e%2e/%2e%2e/config.py", b"/static/..%5c..%5cconfig.py", b"/static//etc/passwd",
         b"/static/%00", b"/static/__init__.py", b"/v1/devices/..%2f..%2fetc%2fpasswd", b"/v1/devices/%2e%2e",
-        b"/v1/history/..%2f..", b"/v1/devices/" + b"a" * 5000, b"/v1/devices/%ff%fe", b"/static/app.js%00.css",
+        b"/v1/history/..%2f..",
+        b"/v1/devices/" + b"a" * 5000, b"/v1/devices/%ff%fe", b"/static/app.js%00.css",
     ],
 )  # fmt: skip
 def test_no_path_leads_out(address: str, path: bytes) -> None:

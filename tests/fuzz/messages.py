@@ -203,7 +203,8 @@ def _to_coordinator() -> list[bytes]:
 def _to_device() -> list[bytes]:
     chunk = b"tidewatt/v1/f/model/" + b"0" * 64 + b"/0\nchunk"
     return [*_on("policy", "policy_set"), *_on("state", "coordinator_state"), chunk,
-            *_on("hint/d", "sleep_hint"), *_on("device/d/report", "report"), *_on("energy/de", "energy_signal")]  # fmt: skip
+            *_on("hint/d", "sleep_hint"), *_on("device/d/report", "report"),
+            *_on("energy/de", "energy_signal")]  # fmt: skip
 
 
 def _of_f(*names: str) -> Callable[[], Sequence[bytes]]:

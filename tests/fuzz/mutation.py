@@ -9,14 +9,15 @@ from typing import Any
 WORDS = (
     b"", b"0", b"-0", b"-1", b"1e999999999", b"1e-999999999", b"NaN", b"inf", b"0x1p-1074", b"9" * 400,
     b"\xff", b"\x00", b"\xed\xa0\x80", b"\xe2\x80\xae", b"\xc2\x85", b"\xef\xbb\xbf", b"\r\n", b"\x1b[2J",
-    b"'", b'"', b"#", b"[", b"{", b"<", b">", b"=", b",", b":", b"..", b"/", b"../../etc/passwd", b"%s", b"&a",
-    b"*a", b"!!python/object:os.system", b"[" * 3000, b"{" * 3000, b"a." * 2000, b" " * 5000,
+    b"'", b'"', b"#", b"[", b"{", b"<", b">", b"=", b",", b":", b"..", b"/", b"../../etc/passwd", b"%s",
+    b"&a", b"*a", b"!!python/object:os.system", b"[" * 3000, b"{" * 3000, b"a." * 2000, b" " * 5000,
     b"2026-02-30", b"24:00", b"0001-01-01", b"9999-12-31T23:59:59Z", b"\xd9\xa3",
 )  # fmt: skip
 #: and in JSON.
 VALUES: tuple[Any, ...] = (
-    None, True, 0, -1, 1, 2**31, 2**53, 2**63, 2**64, 10**30, 0.5, -0.0, 1e308, 5e-324, "", "0", "a", "x" * 70,
-    "\0", "\ud800", "a/b", "+", "#", "$SYS", "../..", "\u202e", "__proto__", "x\r\nX-Y: z", [], {}, [[]],
+    None, True, 0, -1, 1, 2**31, 2**53, 2**63, 2**64, 10**30, 0.5, -0.0, 1e308, 5e-324, "", "0", "a",
+    "x" * 70, "\0", "\ud800", "a/b", "+", "#", "$SYS", "../..", "\u202e", "__proto__",
+    "x\r\nX-Y: z", [], {}, [[]],
     [None], {"": None}, "NaN",
 )  # fmt: skip
 #: One in so many inputs is JSON that was changed as such, if the seed is any.
@@ -35,25 +36,27 @@ def mutate(data: bytes, chance: random.Random, others: Sequence[bytes], longest:
 def _spoil(data: bytes, chance: random.Random, others: Sequence[bytes]) -> bytes:
     at = chance.randrange(len(data) + 1)
     to = min(len(data), at + chance.choice((1, 1, 2, 4, 16, 64, 1024)))
+    part, found = data[at:to], data[at:]
     match chance.randrange(7):
         case 0:
-            return data[:at] + data[to:]
+            found = data[to:]
         case 1:
-            return data[:at] + data[at:to] * chance.choice((2, 3, 50)) + data[to:]
+            found = part * chance.choice((2, 3, 50)) + data[to:]
         case 2:
-            return data[:at] + bytes(chance.randrange(256) for _ in range(to - at)) + data[to:]
+            found = bytes(chance.randrange(256) for _ in part) + data[to:]
         case 3:
-            return data[:at] + chance.choice(WORDS) + data[at:]
+            found = chance.choice(WORDS) + data[at:]
         case 4:
-            return data[:at] + chance.choice(WORDS) + data[to:]
+            found = chance.choice(WORDS) + data[to:]
         case 5:
-            lines = data.split(b"\n")
+            lines = data[at:].split(b"\n")
             chance.shuffle(lines)
-            return b"\n".join(lines)
+            found = b"\n".join(lines)
         case _:
             other = chance.choice(others)
             start = chance.randrange(len(other) + 1)
-            return data[:at] + other[start : start + chance.choice((8, 64, 4096))] + data[at:]
+            found = other[start : start + chance.choice((8, 64, 4096))] + data[at:]
+    return data[:at] + found
 
 
 def _json(data: bytes, chance: random.Random) -> bytes | None:

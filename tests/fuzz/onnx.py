@@ -15,8 +15,7 @@ def onnx(data: bytes) -> None:
     """Read it and ask it once."""
     try:
         answer = Model(data, name="m")(MINUTES, CALENDAR)
-    except ModelError as error:
-        assert str(error)
+    except ModelError:
         return
     assert answer.quantiles.shape == (OUTPUTS, 3)
     assert np.isfinite(answer.quantiles).all()

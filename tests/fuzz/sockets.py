@@ -85,7 +85,8 @@ def _requests() -> list[bytes]:
     lines = [
         b'{"op":"state"}', b'{"op":"modes"}', b'{"op":"set_mode","id":1}', b'{"op":"restore"}',
         b'{"op":"set_caps","caps":{"gpu":408000000,"cpu":null}}', b'{"op":"plan_reboot","id":2}',
-        b'{"op":"reboot","id":2}', b'{"op":"sleep","for_s":900}', b'{"op":"sleep_ready"}', b'{"op":"keepalive"}',
+        b'{"op":"reboot","id":2}', b'{"op":"sleep","for_s":900}', b'{"op":"sleep_ready"}',
+        b'{"op":"keepalive"}',
     ]  # fmt: skip
     return [*(line + b"\n" for line in lines), b"\n".join(lines) + b"\n"]
 

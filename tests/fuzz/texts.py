@@ -31,7 +31,10 @@ def of_text(read: Callable[[str], object]) -> Callable[[bytes], None]:
         try:
             read(decode_text(data, "f"))
         except DocumentError as error:
-            assert 0 < len(str(error)) < LONGEST_SENTENCE
+            said = str(error)
+        else:
+            return
+        assert 0 < len(said) < LONGEST_SENTENCE
 
     return one
 
