@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import pytest
 from tests.office import admin_key, office, served
 
-
 KEYS: list[bytes] = []
 """The key of who asks."""
 

@@ -1,7 +1,6 @@
 """What comes by MQTT: to the coordinator, to a device, to a router; unsigned, and signed all the same."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -37,9 +36,6 @@ BROKER = "mqtt://127.0.0.1:1"
 #: A coordinator's time after which all that it took is merged and forgotten again.
 ROUND = 200
 KEYS = (FLEETS_KEY.trusted,)
-logging.getLogger("tidewatt_agent").setLevel(logging.CRITICAL)
-logging.getLogger("tidewatt_coordinator").setLevel(logging.CRITICAL)
-logging.getLogger("tidewatt_router").setLevel(logging.CRITICAL)
 
 
 def golden(*names: str) -> list[bytes]:
@@ -227,12 +223,12 @@ def _of_f(*names: str) -> Callable[[], Sequence[bytes]]:
 
 
 TARGETS = {
-    "ingest": Target(ingest, _to_coordinator, 600),
+    "ingest": Target(ingest, _to_coordinator, 300),
     "topic": Target(
         topic, lambda: [line.partition(b"\n")[0] for line in _to_coordinator() + _to_device()], 2000, 400
     ),
     "device": Target(device, _to_device, 300),
-    "policy-set": Target(policy_set, _of_f("policy_set", "policy_set_in_rollout"), 300),
+    "policy-set": Target(policy_set, _of_f("policy_set", "policy_set_in_rollout"), 150),
     "sleep-hint": Target(sleep_hint, _of_f("sleep_hint"), 400),
     "plan-hint": Target(plan_hint, _of_f("plan_hint", "plan_hint_enough"), 400),
     "wake-order": Target(wake_order, _of_f("wake_order"), 400),

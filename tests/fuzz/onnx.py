@@ -22,4 +22,4 @@ def onnx(data: bytes) -> None:
     assert np.isfinite(answer.features).all()
 
 
-TARGETS = {"onnx": Target(onnx, lambda: [shipped_model()], 60, 2_000_000)}
+TARGETS = {"onnx": Target(onnx, lambda: [shipped_model()], 20, 2_000_000)}

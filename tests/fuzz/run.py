@@ -8,6 +8,7 @@ only changed at random. What is found is kept in tests/fuzz/corpus/NAME once it 
 
 import argparse
 import itertools
+import logging
 import random
 import subprocess
 import sys
@@ -72,6 +73,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--plain", action="store_true", help="at random, without atheris")
     asked = parser.parse_args()
+    logging.disable(logging.CRITICAL)
     if asked.name == "all":
         return _all(asked.seconds, asked.seed)
     if not asked.plain:

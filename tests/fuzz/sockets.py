@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import logging
 import os
 import socket
 import tempfile
@@ -23,7 +22,6 @@ from tidewatt_agent.standin.board import build
 from tidewatt_agent.sysfs.tree import Tree
 
 PATIENCE_S = 30.0
-logging.getLogger("tidewatt_agent").setLevel(logging.CRITICAL)
 
 
 class Room:
@@ -91,4 +89,4 @@ def _requests() -> list[bytes]:
     return [*(line + b"\n" for line in lines), b"\n".join(lines) + b"\n"]
 
 
-TARGETS = {"actuator": Target(actuator, _requests, 150, 6000)}
+TARGETS = {"actuator": Target(actuator, _requests, 40, 6000)}

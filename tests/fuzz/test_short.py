@@ -1,10 +1,20 @@
 """A short run through every door, the same inputs each time; `make fuzz` goes on for as long as is wished."""
 
+import logging
+from collections.abc import Iterator
 from itertools import islice
 
 import pytest
 from tests.fuzz.doors import TARGETS
 from tests.fuzz.target import inputs, kept
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """What is refused is logged each time, which isn't looked at here."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
 
 
 @pytest.mark.parametrize("name", TARGETS)

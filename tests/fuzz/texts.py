@@ -214,7 +214,7 @@ def _prices_seeds() -> list[bytes]:
 TARGETS = {
     "nvpmodel": Target(conf, confs, 150),
     "tegrastats": Target(tegrastats, lines, 600, 900),
-    "policy-toml": Target(of_text(_policy_toml), lambda: [TOML], 300, 4000),
+    "policy-toml": Target(of_text(_policy_toml), lambda: [TOML], 120, 4000),
     "policy-yaml": Target(of_text(_policy_yaml), lambda: [YAML], 80, 4000),
     "prices": Target(of_text(_prices), _prices_seeds, 200),
     "tariff": Target(of_text(_tariff), lambda: [TARIFF], 300),
