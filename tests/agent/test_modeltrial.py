@@ -12,7 +12,7 @@ from tidewatt_governor.forecast.layout import AHEAD, LAGS, OUTPUTS, PAST
 from tidewatt_governor.forecast.shipped import shipped_model
 
 
-def model_of(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray]) -> bytes:  # type: ignore[type-arg]
+def model_of(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray]) -> bytes:
     """A model with the inputs and the output that ours have."""
     kinds = TensorProto.FLOAT
     inputs = [

@@ -59,9 +59,15 @@ def test_a_flood_costs_the_others_nothing(tmp_path: Path) -> None:
     ingest._quota = Quota(2.0, 50)
 
     def say(device: str, seq: int) -> None:
-        said = {"device": device, "session": "s", "epoch": "e"}
-        counters = Counters(energy_mj=seq)
-        report = Report(**said, seq=seq, at_ms=now_ms[0], counters=counters, gauges=Gauges())
+        report = Report(
+            device=device,
+            session="s",
+            epoch="e",
+            seq=seq,
+            at_ms=now_ms[0],
+            counters=Counters(energy_mj=seq),
+            gauges=Gauges(),
+        )
         ingest.take(f"tidewatt/v1/f/device/{device}/report", encode(report))
 
     for second in range(1, 11):
