@@ -18,6 +18,9 @@ from tidewatt_coordinator.money import EXACT, total
 #: Hours in a month as the vendors' calculators have it: a twelfth of 8,760.
 HOURS_PER_MONTH = 730
 
+#: Prices are exact, and exact numbers of a billion digits can't be reckoned with.
+MOST_DIGITS = 30
+
 Grade = Literal["vendor", "secondary", "assumption"]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,79}$")]
 
@@ -125,10 +128,18 @@ class PriceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
                     yield f"reach.{name}: no price has the region {region!r}"
 
 
+def _reckonable(number: Decimal) -> bool:
+    return number.is_finite() and abs(number.adjusted()) <= MOST_DIGITS
+
+
 def _wrong(price: Price) -> Iterator[str]:
     if (price.price is None) == (not price.tiers):
         yield "needs either price or tiers"
     numbers = [tier.price for tier in price.steps] + [price.free, *price.limits.values()]
+    ups = [tier.up_to for tier in price.steps if tier.up_to is not None]
+    if not all(_reckonable(number) for number in (*numbers, *ups, price.per)):
+        yield f"a number is beyond 10^{MOST_DIGITS}, nearer to 0 than 10^-{MOST_DIGITS}, or is none"
+        return
     if not all(number.is_finite() and number >= 0 for number in numbers):
         yield "a price, a free quantity or a limit is no number from 0 on"
     if not price.per.is_finite() or price.per < 1 or price.per != Decimal(1).scaleb(price.per.adjusted()):
