@@ -118,8 +118,8 @@ def test_a_day_once(trace: Path, tmp_path: Path, demos: list[Demo]) -> None:
     assert summary["simulated"] is True
     assert summary["complete"] is True
     assert summary["devices_energy_joules"] == pytest.approx(summary["ledger_energy_joules"], abs=1.0)
-    assert summary["devices_energy_joules"] > 2 * 4.0 * MINUTES * 60 * 0.9, (
-        "two boards draw at least their idle watts"
+    assert summary["devices_energy_joules"] > 2 * 4.0 * MINUTES * 60 * 0.6, (
+        "two boards draw at least their idle watts, as long as they are up"
     )
     assert set(summary["policies"]) == {"tidewatt", "max_freq", "vendor_default", "best_fixed"}
     for policy in summary["policies"].values():
