@@ -29,7 +29,9 @@ def serve(metrics: Collector, listen: str) -> "Serving":
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         of_family = type("Server", (ThreadingWSGIServer,), {"address_family": family})
-        server = make_server(str(address[0]), port, make_wsgi_app(registry), of_family, _Silent)
+        server: ThreadingWSGIServer = make_server(
+            str(address[0]), port, make_wsgi_app(registry), of_family, _Silent
+        )
     except OSError as error:
         raise OSError(f"metrics.listen {listen}: {error.strerror}") from error
     log.info("metrics on http://%s/metrics", listen)

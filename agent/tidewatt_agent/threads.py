@@ -7,6 +7,7 @@ and waited for at the end.
 import asyncio
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from threading import Thread
 from typing import ParamSpec, TypeVar
@@ -30,12 +31,12 @@ async def in_thread(longest_s: float, work: Callable[P, T], *arguments: P.args, 
         try:
             result = work(*arguments, **named)
         except Exception as error:  # noqa: BLE001 - handed to who waits
-            _tell(loop, done, done.set_exception, error)
+            _tell(loop, partial(_fail, done, error))
         else:
-            _tell(loop, done, done.set_result, result)
+            _tell(loop, partial(_fill, done, result))
 
     _free_thread().do(run)
-    late = loop.call_later(longest_s, lambda: done.done() or done.set_exception(asyncio.TimeoutError()))
+    late = loop.call_later(longest_s, _fail, done, asyncio.TimeoutError())
     try:
         return await done
     finally:
@@ -44,12 +45,19 @@ async def in_thread(longest_s: float, work: Callable[P, T], *arguments: P.args, 
             done.exception()  # looked at, so that nobody complains that nobody did
 
 
-def _tell(
-    loop: asyncio.AbstractEventLoop, done: "asyncio.Future[T]", tell: Callable[[T], None], what: T
-) -> None:
+def _tell(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
     with contextlib.suppress(RuntimeError):  # the loop has ended
-        # Perhaps nobody waits any more.
-        loop.call_soon_threadsafe(lambda: done.done() or tell(what))
+        loop.call_soon_threadsafe(what)
+
+
+def _fill(done: "asyncio.Future[T]", result: T) -> None:
+    if not done.done():  # else nobody waits any more
+        done.set_result(result)
+
+
+def _fail(done: "asyncio.Future[T]", error: Exception) -> None:
+    if not done.done():
+        done.set_exception(error)
 
 
 class _Worker(Thread):
