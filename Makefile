@@ -13,7 +13,7 @@ export PIP_ROOT_USER_ACTION = ignore
 unexport PYTHONPATH VIRTUAL_ENV PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz audit fuzz-rest test-train train check lint lock bench clean docs man deb deb-trial system-packages bench-packages
+.PHONY: help run test soak fuzz audit fuzz-rest test-train train check lint lock bench clean docs man deb deb-trial system-packages bench-packages
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z%-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,6 +100,9 @@ bench-%: $(VENV)/.dev bench-packages ## one benchmark (bench-agent), table here,
 	@$(BIN)/python -m benchmarks.$*
 
 bench: bench-agent bench-parser bench-governor bench-forecast bench-dispatch bench-joint bench-sleep bench-ledger bench-fleet bench-page ## every benchmark
+
+soak: $(VENV)/.dev ## an hour of one agent, judged by what it holds in the end (SOAK_SECONDS=600)
+	@$(BIN)/python -m benchmarks.soak
 
 lock: $(VENV)/.dev ## renew requirements/*.txt from *.in
 	@cd requirements && for name in build run dev bench train device forecast router fuzz; do ../$(BIN)/uv pip compile -q $$name.in -o $$name.txt \

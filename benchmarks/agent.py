@@ -1,22 +1,24 @@
 """The footprint of one agent at 1 Hz, beside prometheus-node-exporter on the same machine.
 
-Two agents and the exporter run at the same time for the same minute, and look at their machine
-once a second: one agent by tegrastats lines, one by a recorded board's /sys (both tick once a
-second and are scraped every 15 s), the exporter because it is scraped. Each agent has a simulated
-board behind real doors, an application to read, and a broker to report to. Only its own process is
-counted: tegrastats is NVIDIA's, room and broker the world.
+Three agents, an actuator and the exporter run at the same time for the same minute, and look at their
+machine once a second: one agent by tegrastats lines, one by a recorded board's /sys, and one more so with
+the shipped forecaster (all tick once a second and are scraped every 15 s), the actuator because it is asked
+for the board's state, the exporter because it is scraped. Each agent has a simulated board behind real doors,
+an application to read, and a broker to report to. Only its own process is counted: tegrastats is NVIDIA's,
+room and broker the world.
 """
 
 import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psutil
@@ -28,11 +30,16 @@ from tidewatt_wire.documents import to_toml
 
 SECONDS = int(os.environ.get("BENCH_SECONDS", "60"))
 WARM_UP_S = 10
+#: A busy machine may take so long to start everything.
+START_S = 60.0
 SCRAPED_EVERY_S = 15
-READERS = ["sysfs", "tegrastats"]
+#: The agents, by the way they read.
+READERS = {"sysfs": "sysfs", "tegrastats": "tegrastats", "sysfs-forecast": "sysfs"}
+FORECASTS = "sysfs-forecast"
 RECORDING = Path(__file__).parents[1] / "tests/boards/orin-nano-super-jp62"
-#: From the footprint targets of the product: an agent without a forecaster.
-RSS_MB, CPU_MS, CPU_RATIO = 38.0, 2.5, 0.3
+#: From the footprint targets of the product: an agent without a forecaster and with one, an actuator.
+RSS_MB, FORECAST_RSS_MB, ACTUATOR_RSS_MB = 38.0, 70.0, 15.0
+CPU_MS, CPU_RATIO = 2.5, 0.3
 
 
 @contextlib.contextmanager
@@ -56,19 +63,47 @@ def agent_config(
     document = {
         "agent": {"fleet": "bench", "device": name, "control": "enforce"},
         "board": {"profile": "orin-nano-super", "actuator_socket": board["actuator_socket"]},
-        "reader": {"kind": name, "root": str(folder / "root")},
+        "reader": {"kind": READERS[name], "root": str(folder / "root")},
         "tegrastats": {"command": board["tegrastats"]},
         "load": [{"url": board["metrics_url"]}],
         "link": {"broker": f"mqtt://{broker[0]}:{broker[1]}"},
         "metrics": {"listen": f"127.0.0.1:{port}"},
         "state": {"folder": str(state)},
+        "forecast": {"model": "shipped" if name == FORECASTS else ""},
     }
     path = state / "agent.toml"
     path.write_text(to_toml(document))
     return path
 
 
-def measure(processes: dict[str, psutil.Process], pages: dict[str, int]) -> dict[str, tuple[float, float]]:
+@contextlib.contextmanager
+def actuator(folder: Path) -> Iterator[tuple["subprocess.Popen[bytes]", socket.socket]]:
+    """An actuator over the recorded board, and a connection to ask it by."""
+    path = folder / "actuator.sock"
+    options = {
+        "--root": folder / "root",
+        "--socket": path,
+        "--undo": folder / "undo.json",
+        "--user": os.getuid(),
+    }
+    arguments = [str(part) for pair in options.items() for part in pair]
+    command = [sys.executable, "-m", "tidewatt_agent.actuator.cli", "run"]
+    with (
+        process(*command, *arguments, log=folder / "actuator.log") as child,
+        socket.socket(socket.AF_UNIX) as door,
+    ):
+        door.settimeout(START_S)
+        for _ in range(round(START_S / 0.1)):
+            if path.exists():
+                break
+            time.sleep(0.1)
+        door.connect(str(path))
+        yield child, door
+
+
+def measure(
+    processes: dict[str, psutil.Process], pages: dict[str, int], door: socket.socket
+) -> dict[str, tuple[float, float]]:
     """Peak RSS in MB and CPU milliseconds per second of each process; `pages` are scraped every so many s."""
     before = {name: sum(one.cpu_times()[:2]) for name, one in processes.items()}
     peak = dict.fromkeys(processes, 0.0)
@@ -79,6 +114,8 @@ def measure(processes: dict[str, psutil.Process], pages: dict[str, int]) -> dict
                 continue
             with urllib.request.urlopen(page, timeout=5) as answer:
                 answer.read()
+        door.sendall(b'{"op":"state"}\n')
+        door.recv(65_536)
         for name, one in processes.items():
             peak[name] = max(peak[name], one.memory_info().rss / 1e6)
         time.sleep(max(0.0, start + second - time.monotonic()))
@@ -87,6 +124,20 @@ def measure(processes: dict[str, psutil.Process], pages: dict[str, int]) -> dict
         name: (peak[name], (sum(one.cpu_times()[:2]) - before[name]) * 1000 / elapsed)
         for name, one in processes.items()
     }
+
+
+def until_served(pages: Iterable[str]) -> None:
+    """Return when every page is served; OSError if one isn't in time."""
+    deadline_s = time.monotonic() + START_S
+    for page in pages:
+        while True:
+            try:
+                urllib.request.urlopen(page, timeout=5).close()
+                break
+            except OSError:
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(0.2)
 
 
 def main() -> None:
@@ -103,7 +154,7 @@ def main() -> None:
         timebase = {"origin_unix_ms": int(time.time() * 1000), "origin_monotonic_s": time.monotonic()}
         room_file = folder / "room.toml"
         room_file.write_text(
-            to_toml({"fleet": "bench", "devices": READERS, "folder": str(folder), "clock": timebase})
+            to_toml({"fleet": "bench", "devices": list(READERS), "folder": str(folder), "clock": timebase})
         )
         room = stack.enter_context(process(*command, "simulate", str(room_file), log=folder / "room.log"))
         assert room.stdout is not None  # noqa: S101 - asked for a pipe
@@ -119,11 +170,13 @@ def main() -> None:
             process(exporter, f"--web.listen-address=127.0.0.1:{ports['peer']}", log=folder / "peer.log")
         )
         measured["peer"] = psutil.Process(peer.pid)
-        time.sleep(WARM_UP_S)
         every_s = {"peer": 1} | dict.fromkeys(READERS, SCRAPED_EVERY_S)
-        figures = measure(
-            measured, {f"http://127.0.0.1:{ports[name]}/metrics": every_s[name] for name in measured}
-        )
+        pages = {f"http://127.0.0.1:{ports[name]}/metrics": every_s[name] for name in every_s}
+        acting, door = stack.enter_context(actuator(folder))
+        measured["actuator"] = psutil.Process(acting.pid)
+        until_served(pages)
+        time.sleep(WARM_UP_S)
+        figures = measure(measured, pages, door)
     sys.exit(0 if publish("agent", results(figures)) else 1)
 
 
@@ -134,16 +187,20 @@ def results(figures: dict[str, tuple[float, float]]) -> list[Result]:
     table = []
     for name in READERS:
         rss, cpu = figures[name]
+        limit = FORECAST_RSS_MB if name == FORECASTS else RSS_MB
         table += [
-            Result.judged(f"agent by {name}: RSS, peak", rss, "MB", target=RSS_MB, against="limit"),
+            Result.judged(f"agent by {name}: RSS, peak", rss, "MB", target=limit, against="limit"),
             Result.judged(f"agent by {name}: CPU", cpu, "ms/s", target=CPU_MS, against="limit"),
             Result.judged(
                 f"agent by {name}: CPU / peer CPU", cpu / peer_cpu, "ratio", target=CPU_RATIO, against=beside
             ),
             Result.judged(f"agent by {name}: RSS / peer RSS", rss / peer_rss, "ratio", against=beside),
         ]
+    rss, cpu = figures["actuator"]
     return [
         *table,
+        Result.judged("actuator: RSS, peak", rss, "MB", target=ACTUATOR_RSS_MB, against="limit"),
+        Result.judged("actuator: CPU", cpu, "ms/s", against="asked once a second"),
         Result.judged("peer RSS, peak", peer_rss, "MB", against=beside),
         Result.judged("peer CPU", peer_cpu, "ms/s", against=beside),
     ]

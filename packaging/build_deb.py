@@ -151,7 +151,7 @@ def _pack(root: Path, package: str, arch: str, out: Path) -> Path:
             for path in sorted(base.glob(pattern)):
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     _documents(root, package)
-    version = _run(sys.executable, "-c", "import tidewatt_agent; print(tidewatt_agent.VERSION)").strip()
+    version = _run(sys.executable, "-c", "from tidewatt_agent.version import VERSION; print(VERSION)").strip()
     size = sum(path.lstat().st_size for path in root.rglob("*") if path.is_file())
     control = (SOURCES / f"{package}.control").read_text()
     control = control.format(version=version, arch=arch, size=-(-size // 1024))

@@ -2,7 +2,3 @@
 
 Start reading at daemon.py: it spells out everything the agent is, in order.
 """
-
-from importlib.metadata import version
-
-VERSION = version("tidewatt-agent")

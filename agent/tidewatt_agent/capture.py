@@ -19,11 +19,11 @@ from datetime import datetime, timezone
 
 import msgspec
 
-from tidewatt_agent import VERSION
 from tidewatt_agent.nvpmodel import CONF_PATHS, parse_conf
 from tidewatt_agent.recognise import recognise
 from tidewatt_agent.recording import About, Files, Recording
 from tidewatt_agent.sysfs.tree import Tree
+from tidewatt_agent.version import VERSION
 from tidewatt_wire.documents import to_toml
 
 #: Shell patterns of the files worth keeping.

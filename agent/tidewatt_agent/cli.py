@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tidewatt_agent import VERSION
 from tidewatt_agent.calibrate.options import add_parser as add_calibrate
 from tidewatt_agent.config import Config, parse_config
 from tidewatt_agent.enrolling.options import add_parser as add_enroll
@@ -21,6 +20,7 @@ from tidewatt_agent.finding import Finding
 from tidewatt_agent.profiles import named_profile
 from tidewatt_agent.sleeping.options import add_parser as add_sleep
 from tidewatt_agent.sysfs.tree import Tree
+from tidewatt_agent.version import VERSION
 from tidewatt_governor.boards import shipped_profiles
 from tidewatt_link import logs
 from tidewatt_link.command import FAILED, ConfigFile, complain, run_command

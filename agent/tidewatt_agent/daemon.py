@@ -18,11 +18,10 @@ from typing import Protocol, TextIO
 import msgspec
 import sdnotify
 
-from tidewatt_agent import VERSION, metrics
+from tidewatt_agent import metrics
 from tidewatt_agent.body import Body
 from tidewatt_agent.config import Config
 from tidewatt_agent.counterfile import CounterFile
-from tidewatt_agent.enrolling.renewal import Renewal
 from tidewatt_agent.hands import Hands
 from tidewatt_agent.journal import TickRecord
 from tidewatt_agent.link import Link
@@ -30,12 +29,14 @@ from tidewatt_agent.linking import follow, link_of
 from tidewatt_agent.mind import Mind
 from tidewatt_agent.policies import Policies
 from tidewatt_agent.rivals import find_rivals
+from tidewatt_agent.serving import serve
 from tidewatt_agent.setup import clock_is_set, policies_of
 from tidewatt_agent.sleeping.door import SleepDoor
 from tidewatt_agent.sleeping.hints import Hints
 from tidewatt_agent.sleeping.sleeper import Sleeper
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_agent.tick import Tick
+from tidewatt_agent.version import VERSION
 from tidewatt_link.ending import ended, within
 from tidewatt_link.stopping import eternal, until_told_or_broken
 from tidewatt_wire.clock import Clock
@@ -63,7 +64,7 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
     shown = _shown(clock, body, mind, link)
     await asyncio.to_thread(mind.foresight.start)
     if config.metrics.listen:
-        metrics.serve(shown, config.metrics.listen)
+        serve(shown, config.metrics.listen)
     await _warn_of_rivals(config, body.hands)
     asked = await body.leases.serve(config.lease.socket) if config.lease.socket else None
     with _journal(config.journal.path) as journal:
@@ -176,9 +177,13 @@ def _sleeper(
 
 
 def _renewal(config: Config) -> dict[str, Coroutine[object, object, None]]:
+    if not config.link.renew:
+        return {}
+    from tidewatt_agent.enrolling.renewal import Renewal  # noqa: PLC0415 - 8 MB of cryptography
+
     # By the machine's own clock: TLS lives in real time, whatever the board's is.
     real = Clock(time.monotonic, time.time)
-    return {"renewal": Renewal(config.link, real).keep()} if config.link.renew else {}
+    return {"renewal": Renewal(config.link, real).keep()}
 
 
 async def _warn_of_rivals(config: Config, hands: Hands) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 
-from tidewatt_agent import VERSION
 from tidewatt_agent.capture import capture, private_words, redact
 from tidewatt_agent.config import Config
 from tidewatt_agent.finding import Finding, Level
@@ -26,6 +25,7 @@ from tidewatt_agent.spoolcheck import trouble
 from tidewatt_agent.sysfs.rails import read_rails
 from tidewatt_agent.sysfs.reader import find_nodes
 from tidewatt_agent.sysfs.tree import Tree
+from tidewatt_agent.version import VERSION
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.documents import to_toml
 

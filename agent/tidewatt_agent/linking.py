@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from tidewatt_agent import VERSION
 from tidewatt_agent.body import Body
 from tidewatt_agent.config import Config
 from tidewatt_agent.link import Link
@@ -14,6 +13,7 @@ from tidewatt_agent.mind import Mind
 from tidewatt_agent.reached import reached_at
 from tidewatt_agent.setup import capabilities_of, outbox_of
 from tidewatt_agent.sleeping.sleeper import Sleeper
+from tidewatt_agent.version import VERSION
 from tidewatt_link.connection import Connection
 from tidewatt_wire.clock import Clock
 from tidewatt_wire.messages import Birth

@@ -4,17 +4,12 @@ Base units, one prefix, `_total` only on counters; a quantity that was not measu
 absent series, never a zero.
 """
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
-from threading import Thread
-from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from tidewatt_agent.config import host_port
 from tidewatt_agent.forecastmetrics import forecast_families
 from tidewatt_agent.foresight import Foresight
 from tidewatt_agent.host import Host
@@ -39,8 +34,6 @@ from tidewatt_governor.boards import BoardProfile
 from tidewatt_governor.sample import Clocked, Sample
 from tidewatt_wire.messages import Counters, Report
 from tidewatt_wire.units import joules, seconds
-
-log = logging.getLogger(__name__)
 
 
 class AgentMetrics(Collector):
@@ -152,36 +145,6 @@ class AgentMetrics(Collector):
         for (rule, outcome), count in sorted(self._decisions.items()):
             family.add_metric([rule, outcome], count)
         yield family
-
-
-def serve(metrics: AgentMetrics, listen: str) -> "Serving":
-    """Serve on host:port until closed.
-
-    Raises OSError if the port is taken, ValueError if `listen` is no host:port.
-    """
-    host, port = host_port(listen)
-    registry = CollectorRegistry()
-    registry.register(metrics)
-    ProcessCollector(registry=registry)  # the agent's own cost: process_resident_memory_bytes and the like
-    try:
-        server, thread = start_http_server(port, addr=host, registry=registry)
-    except OSError as error:
-        raise OSError(f"metrics.listen {listen}: {error.strerror}") from error
-    log.info("metrics on http://%s/metrics", listen)
-    return Serving(server, thread)
-
-
-class Serving:
-    """The endpoint while it is served."""
-
-    def __init__(self, server: WSGIServer, thread: Thread) -> None:
-        self._server, self._thread = server, thread
-
-    def close(self) -> None:
-        """Stop serving and give the port back."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 def _host_families(host: Host) -> Iterator[Metric]:

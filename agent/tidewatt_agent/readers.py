@@ -5,23 +5,19 @@ and the one that served meanwhile is let go.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
-from threading import Thread
-from typing import Literal, NamedTuple, ParamSpec, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
+from tidewatt_agent.threads import in_thread
 from tidewatt_governor.sample import Sample
 from tidewatt_link.ending import ended
 from tidewatt_wire.clock import Clock
 
 log = logging.getLogger(__name__)
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 #: Samples that a stalled tick may leave waiting: a quarter of an hour at 1 Hz.
 MOST_WAITING = 900
@@ -95,52 +91,6 @@ class Reader(Protocol):
 
     def take(self) -> list[TimedSample]:
         """The samples since the last take, oldest first."""
-
-
-async def in_thread(longest_s: float, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """Do blocking work in a thread of its own; asyncio.TimeoutError when it takes too long.
-
-    The thread is a daemon: work that never returns keeps neither the agent nor its end waiting.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def run() -> None:
-        try:
-            result = work(*arguments, **named)
-        except Exception as error:  # noqa: BLE001 - handed to who waits
-            _tell(loop, done, error=error)
-        else:
-            _tell(loop, done, result=result)
-
-    Thread(target=run, daemon=True).start()
-    # Not wait_for: until Python 3.12 that loses a cancellation which comes together with the result.
-    try:
-        finished, _ = await asyncio.wait([done], timeout=longest_s)
-        if not finished:
-            raise asyncio.TimeoutError
-        return done.result()
-    finally:
-        done.cancel()
-
-
-def _tell(
-    loop: asyncio.AbstractEventLoop,
-    done: "asyncio.Future[T]",
-    *,
-    result: T | None = None,
-    error: Exception | None = None,
-) -> None:
-    def tell() -> None:
-        if done.done():
-            return  # nobody waits any more
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(result)  # type: ignore[arg-type] # a result or an error
-
-    with contextlib.suppress(RuntimeError):  # the loop has ended
-        loop.call_soon_threadsafe(tell)
 
 
 class Readers:

@@ -17,11 +17,10 @@ from itertools import pairwise
 import msgspec
 
 from tidewatt_governor.boards import BoardProfile, Calibrated
-from tidewatt_governor.fitting import BadMeasurementError, Fit, Measurement, fit
+from tidewatt_governor.fitting import MOST_MEASUREMENTS, BadMeasurementError, Fit, Measurement, fit
 from tidewatt_governor.points import usable_rps
 from tidewatt_wire.messages import OperatingPoint
 
-MOST_MEASUREMENTS = 15
 #: Idle, light and near capacity: fewer leave no error to see.
 PER_MODE = 3
 #: Nobody knows yet what the application can do: the first rate is a tenth of the profile's capacity.

@@ -14,6 +14,8 @@ import msgspec
 from tidewatt_governor.points import FULL, usable_rps
 from tidewatt_wire.messages import OperatingPoint
 
+#: A person waits for each, under load.
+MOST_MEASUREMENTS = 15
 #: The 95th percentile of n exponential answers is off by this over the root of n.
 P95_SPREAD = 1.45
 #: And no application follows the closed form better than this.

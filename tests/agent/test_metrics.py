@@ -9,10 +9,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.ports import free_port
 
 from tidewatt_agent.host import Host
-from tidewatt_agent.metrics import AgentMetrics, serve
+from tidewatt_agent.metrics import AgentMetrics
 from tidewatt_agent.power import TotalPower
 from tidewatt_agent.readers import Readers
 from tidewatt_agent.recognise import BoardIdentity
+from tidewatt_agent.serving import serve
 from tidewatt_agent.situation import Seen
 from tidewatt_agent.tegrastats.child import TegrastatsChild
 from tidewatt_agent.tegrastats.parse import parse_line

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import aiomqtt
-from cryptography import x509
 
 from tidewatt_link.ending import ended, within
 from tidewatt_wire.brokers import Credentials, parse_broker_url, why_not
@@ -53,6 +52,10 @@ class Connection:
 
     def certificate_ends_s(self) -> float | None:
         """When the certificate that is shown ends, in Unix seconds; None without one, or one that is none."""
+        if not self._shown.certificate:
+            return None
+        from cryptography import x509  # noqa: PLC0415 - 8 MB resident, for those that show a certificate
+
         try:
             found = x509.load_pem_x509_certificate(Path(self._shown.certificate).read_bytes())
         except (OSError, ValueError):

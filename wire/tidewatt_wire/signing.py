@@ -9,16 +9,17 @@ hint that picks the key, never a proof.
 """
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tidewatt_wire.codec import MAX_BYTES
 from tidewatt_wire.keys import from_base64, key_id, public_bytes, to_base64
 from tidewatt_wire.messages import Identifier, RefusalCode, TrustedKey
+
+if TYPE_CHECKING:
+    # 7 MB resident, for a device that may never be sent anything signed: imported when it is.
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 PAYLOAD_TYPE = "application/vnd.tidewatt.policy-set+json"
 #: A signature is for one kind of payload: nobody can pass off a table as a policy set.
@@ -44,13 +45,12 @@ class Signer(msgspec.Struct, frozen=True):
     """A private key and the id that its signatures carry."""
 
     id: str
-    private: Ed25519PrivateKey
+    private: "Ed25519PrivateKey"
 
     @property
     def trusted(self) -> TrustedKey:
         """Its public half, as devices are told of it."""
-        public = self.private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-        return TrustedKey(id=self.id, public=to_base64(public))
+        return TrustedKey(id=self.id, public=to_base64(self.private.public_key().public_bytes_raw()))
 
 
 class _Signature(msgspec.Struct, frozen=True):
@@ -67,10 +67,9 @@ class _Envelope(msgspec.Struct, frozen=True, rename="camel"):
 _DECODER = msgspec.json.Decoder(_Envelope)
 
 
-def signer(private: Ed25519PrivateKey, name: str = "") -> Signer:
+def signer(private: "Ed25519PrivateKey", name: str = "") -> Signer:
     """The key as a signer, under `name` or, without one, its own id."""
-    public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    return Signer(name or key_id(public), private)
+    return Signer(name or key_id(private.public_key().public_bytes_raw()), private)
 
 
 def seal(payload: bytes, signers: Sequence[Signer], kind: str = PAYLOAD_TYPE) -> bytes:
@@ -134,6 +133,9 @@ def _read(envelope: bytes, kind: str) -> tuple[_Envelope, bytes]:
 
 
 def _is_good(signature: str, public: bytes, message: bytes) -> bool:
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - see above
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
+
     raw = from_base64(signature)
     if raw is None:
         return False

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from tidewatt_agent.bounded import bounded
-from tidewatt_governor.calibrate import MOST_MEASUREMENTS
+from tidewatt_governor.fitting import MOST_MEASUREMENTS
 
 METHODS = ("GET", "POST", "PUT", "HEAD")
 

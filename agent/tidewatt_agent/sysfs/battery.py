@@ -7,8 +7,8 @@ not known; it is never 0.
 
 import asyncio
 
-from tidewatt_agent.readers import in_thread
 from tidewatt_agent.sysfs.tree import Tree
+from tidewatt_agent.threads import in_thread
 
 SUPPLIES = "sys/class/power_supply/*"
 FULL_PERCENT = 100

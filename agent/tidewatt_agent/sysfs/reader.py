@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import NamedTuple, ParamSpec, TypeVar
 
 from tidewatt_agent.power import total_watts
-from tidewatt_agent.readers import Probe, ReaderCounts, ReaderLostError, TimedSample, Waiting, in_thread
+from tidewatt_agent.readers import Probe, ReaderCounts, ReaderLostError, TimedSample, Waiting
 from tidewatt_agent.sysfs import clocks, heat, kernel, rails
 from tidewatt_agent.sysfs.tree import Tree
+from tidewatt_agent.threads import in_thread
 from tidewatt_governor.sample import Sample
 from tidewatt_wire.clock import Clock
 
@@ -113,12 +114,14 @@ class SysfsReader:
     async def run(self) -> None:
         """See Reader.run."""
         self.counts.starts += 1
+        # Of this run alone: a reading that was given up may still hang in the one before.
+        tree = self.tree.keeping()
         nodes = await self._bounded(find_nodes, self.tree)
-        last = Look(Sample(), await self._bounded(kernel.core_times, self.tree))
+        last = Look(Sample(), await self._bounded(kernel.core_times, tree))
         blind, looked_s = 0, self._clock.monotonic_s()
         while True:
             await asyncio.sleep(self._clock.real_seconds(self._interval_s))
-            last = await self._bounded(look, self.tree, nodes, last.times)
+            last = await self._bounded(look, tree, nodes, last.times)
             now_s = self._clock.monotonic_s()
             blind = 0 if last.sample.rails else blind + 1
             self.counts.skipped += bool(blind)
@@ -128,6 +131,7 @@ class SysfsReader:
             self._waiting.put(TimedSample(now_s, last.sample, self.name))
             if blind or now_s - looked_s >= LOOK_AGAIN_S:
                 # Whatever was found: a second monitor, or the GPU's load, may come late too.
+                tree.let_go()
                 nodes, looked_s = await self._bounded(find_nodes, self.tree), now_s
 
     async def _bounded(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:

@@ -5,11 +5,15 @@ opened non-blocking and read by the system call itself: the sensor of a gated un
 EAGAIN, out of which Python's buffered `open(path).read()` makes a TypeError.
 """
 
+import copy
 import errno
 import glob
 import os
 import re
 from pathlib import Path
+from typing import TypeVar
+
+from typing_extensions import Self
 
 from tidewatt_link.durable import remove_file, replace_file
 
@@ -19,6 +23,7 @@ MOST = 64 * PAGE
 MOST_LINKS = 40
 #: Whatever a kernel counts fits into 64 bits.
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
+T = TypeVar("T", bound="Tree")
 
 
 class Tree:
@@ -26,6 +31,23 @@ class Tree:
 
     def __init__(self, root: str = "/") -> None:
         self.root = root.rstrip("/") or "/"
+        self._open: dict[str, _Descriptor] | None = None
+
+    def keeping(self) -> Self:
+        """This tree, for what is read every second: it keeps open what it reads, as opening costs the most.
+
+        A descriptor stays with the very node that was opened. When a driver goes, the next read fails and
+        the one after it opens whatever stands there then; what was merely put in another's place is seen
+        after `let_go`.
+        """
+        kept = copy.copy(self)
+        kept._open = {}  # noqa: SLF001 - our own
+        return kept
+
+    def let_go(self) -> None:
+        """Close all that is kept open."""
+        if self._open is not None:
+            self._open.clear()
 
     def read(self, path: str) -> str | None:
         """The text without white space and NUL at its ends; None when it can't be read now."""
@@ -131,14 +153,46 @@ class Tree:
         return self._bytes(path).decode("utf-8", "replace").strip("\0 \t\n")
 
     def _bytes(self, path: str) -> bytes:
-        descriptor = os.open(self._place(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        if self._open is None:
+            return _Descriptor(self._place(path)).read()
+        kept = self._open.get(path)
+        if kept is None:
+            kept = self._open[path] = _Descriptor(self._place(path))
         try:
-            data = b""
-            while len(data) < MOST and (part := os.read(descriptor, PAGE)):
-                data += part
-        finally:
-            os.close(descriptor)
+            return kept.read_anew()
+        except BlockingIOError:
+            raise  # a gated unit's: the node is there as before
+        except OSError:
+            self._open.pop(path, None)
+            raise
+
+
+class _Descriptor:
+    """An open file; closed when nobody refers to it, and not before, whichever thread still reads."""
+
+    def __init__(self, place: str) -> None:
+        self._number = -1
+        self._number = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def read(self) -> bytes:
+        """All from here on."""
+        data = b""
+        while len(data) < MOST and (part := os.read(self._number, PAGE)):
+            data += part
         return data
+
+    def read_anew(self) -> bytes:
+        """All that it holds now: from its start a node is made anew at every read."""
+        part = data = os.pread(self._number, PAGE, 0)
+        # The end needs no asking for: what is read every second gives less than a page only where it ends.
+        while len(part) == PAGE and len(data) < MOST:
+            part = os.pread(self._number, PAGE, len(data))
+            data += part
+        return data
+
+    def __del__(self) -> None:
+        if self._number >= 0:
+            os.close(self._number)
 
 
 def _numerically(path: str) -> list[tuple[int, str]]:
