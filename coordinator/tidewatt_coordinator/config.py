@@ -205,9 +205,7 @@ def check_replicas(config: Config) -> None:
     if config.coordinator.replicas != "share":
         return
     if not config.broker.url:
-        raise ValueError(
-            'coordinator.replicas = "share" needs a broker for all of them: set broker.url'
-        )
+        raise ValueError('coordinator.replicas = "share" needs a broker for all of them: set broker.url')
     if not config.ledger.url.startswith("postgresql"):
         raise ValueError('coordinator.replicas = "share" needs one ledger on PostgreSQL: set ledger.url')
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, literal_column, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidewatt_coordinator.fleet import Device, Fleet
@@ -39,6 +39,8 @@ _RULES: dict[str, Rule] = dict.fromkeys(
     ("session", "seq", "heard_ms", "told", "refused", "teller", "written_ms"), "new"
 )
 _T = device_now.c
+#: As text: a statement that many rows are given to has no room for other values.
+_NONE = literal_column("0")
 
 
 class Now(msgspec.Struct, frozen=True):
@@ -144,7 +146,7 @@ def _said(device: Device) -> Row:
 def _newer(kept: Any, new: Any) -> Any:
     """Of one run of an agent the higher number, of two what was heard later."""
     same = new.session == kept.session
-    later = (new.heard_ms > kept.heard_ms) & ((new.seq >= 0) | (kept.seq < 0))
+    later = (new.heard_ms > kept.heard_ms) & ((new.seq >= _NONE) | (kept.seq < _NONE))
     return (same & (new.seq > kept.seq)) | (later & ~(same & (new.seq < kept.seq)))
 
 

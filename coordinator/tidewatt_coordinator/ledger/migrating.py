@@ -56,7 +56,5 @@ def _is_newer(connection: Connection, ours: str) -> bool:
     least = connection.execute(select(ledger_fact.c.value).where(ledger_fact.c.name == LEAST)).scalar()
     if (least or "") > ours:
         raise TooNew(f"its tables are of version {theirs}, which needs a coordinator of {least} or later")
-    log.warning(
-        "the ledger's tables are of version %s, ours of %s: used as they are", theirs, ours
-    )
+    log.warning("the ledger's tables are of version %s, ours of %s: used as they are", theirs, ours)
     return True

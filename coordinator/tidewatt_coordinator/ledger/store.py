@@ -81,6 +81,7 @@ class Ledger:
             why = str(error.orig).partition("\n")[0]
             raise LedgerError(f"ledger.url {shown!r} can't be opened: {why}") from error
         except TooNew as error:
+            self.close()
             raise LedgerError(f"ledger.url {shown!r}: {error}") from error
 
     @property
