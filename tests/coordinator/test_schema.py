@@ -30,6 +30,9 @@ SINCE = "0021"
 #: What upgrade() may call. A column of add_column is nullable or has a server_default.
 ADDING = {"create_table", "create_index", "add_column", "bulk_insert"}
 
+#: A key that counts by itself is an INTEGER to SQLite and a BIGINT to PostgreSQL.
+WHOLE = dict.fromkeys(("INTEGER", "BIGINT"), "BIGINT")
+
 Columns = dict[str, dict[str, Any]]
 
 
@@ -39,7 +42,7 @@ def schema_of(engine: Engine) -> dict[str, Columns]:
     return {
         name: {
             one["name"]: {
-                "type": type(one["type"]).__name__,
+                "type": WHOLE.get(type(one["type"]).__name__, type(one["type"]).__name__),
                 "key": one["name"] in seen.get_pk_constraint(name)["constrained_columns"],
             }
             for one in seen.get_columns(name)
