@@ -38,8 +38,9 @@ def reported(fleet: Fleet, name: str) -> set[str]:
 
 def test_they_share_the_reports_and_one_is_killed(shared: Fleet) -> None:
     fleet = shared
-    both = {name: fleet.coordinator(name, replicas="share") for name in ("east", "west")}
-    for name in both:
+    both = {}
+    for name in ("east", "west"):
+        both[name] = fleet.coordinator(name, replicas="share")
         fleet.until_up(name)
     agents = [fleet.agent(device) for device in DEVICES]
     fleet.until_applied(*DEVICES)
