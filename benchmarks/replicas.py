@@ -67,7 +67,7 @@ class Costs:
         self.looked_s += self._spent_s() - told
 
     def bytes_a_row(self, *tables: str) -> float:
-        """With its indexes, packed: what rows' earlier versions leave behind comes and goes with vacuuming."""
+        """With its indexes, packed: what rows' earlier versions leave behind comes and goes."""
         with self.ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             for one in tables:
                 connection.exec_driver_sql(f"VACUUM FULL {one}")

@@ -25,14 +25,16 @@ PRICED_ON = date(2026, 11, 22)
 
 HEAD = """# Sizing
 
-What a fleet asks for, worked out from the figures of `make bench-replicas` and `make bench-ledger` (PostgreSQL, one core of
-the machine that they were run on) and the shipped price book. A starting point, not a promise: measure your own.
+What a fleet asks for, worked out from the figures of `make bench-replicas` and `make bench-ledger`
+(PostgreSQL, one core of the machine that they were run on) and the shipped price book. A starting point, not
+a promise: measure your own.
 
-Assumed: a report every {report_s:g} s (the agent's default) of {report} bytes, and {head} of MQTT; buckets of {bucket_s} s kept for {days} days,
-{modes} power modes in each; hours kept for ever, shown after a year; {loose} times the packed tables' bytes. Processor time is that of merging, telling and reading
-reports, of coordinator and database together; a processor counts as full at {full:.0%}. What a coordinator does besides (its
-pages, plans, gates) is not in it, nor the broker's own processor. Money is on-demand in {region}, {on}: {machine} ({price} USD
-an hour) for processors, gp3 for disk, nothing for the broker, no second copy.
+Assumed: a report every {report_s:g} s (the agent's default) of {report} bytes, and {head} of MQTT; buckets of
+{bucket_s} s kept for {days} days, {modes} power modes in each; hours kept for ever, shown after a year;
+{loose} times the packed tables' bytes. Processor time is that of merging, telling and reading reports, of
+coordinators and database together; a processor counts as full at {full:.0%}. What a coordinator does besides
+(its pages, plans, gates) is not in it, nor the broker's own processor. Money is on-demand in {region},
+{on}: {machine} ({price} USD an hour) for processors, gp3 for disk, nothing for the broker, no second copy.
 """
 
 
@@ -44,11 +46,14 @@ def page(made: str) -> str:
     disk = book.find("aws-other", "ebs-gp3", REGION, on=PRICED_ON).price
     head = HEAD.format(
         report_s=agent.report_s, report=REPORT_BYTES, head=HEAD_BYTES, bucket_s=ledger.bucket_s,
-        days=ledger.keep_days, modes=MODES, loose=LOOSE, full=FULL, region=REGION, on=PRICED_ON, machine=MACHINE,
-        price=hourly.normalize(),
+        days=ledger.keep_days, modes=MODES, loose=LOOSE, full=FULL, region=REGION, on=PRICED_ON,
+        machine=MACHINE, price=hourly.normalize(),
     )  # fmt: skip
     rows = [
-        "| devices | messages/s | into the broker | rows merged/s | rows kept | bytes kept | processors | machines | USD a month |",
+        (
+            "| devices | messages/s | into the broker | rows merged/s "
+            "| rows kept | bytes kept | processors | machines | USD a month |"
+        ),
         "|" + "---:|" * 9,
     ]
     for devices in SIZES:

@@ -40,7 +40,7 @@ _RULES: dict[str, Rule] = dict.fromkeys(
 )
 _T = device_now.c
 #: As text: a statement that many rows are given to has no room for other values.
-_NONE = literal_column("0")
+_NONE: Any = literal_column("0")
 
 
 class Now(msgspec.Struct, frozen=True):
