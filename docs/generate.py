@@ -26,6 +26,7 @@ from grafana import dashboard_json
 from manual import page as page_of_commands
 from manual import pages
 from prometheus_client import Metric
+from sizing import page as sizing_page
 
 from tidewatt_agent.config import Board as AgentBoard
 from tidewatt_agent.config import Config as AgentConfig
@@ -167,6 +168,7 @@ def main() -> None:
         return
     makers: dict[str, Callable[[], str]] = {"docs/boards.md": boards, "docs/metrics.md": metrics}
     makers["docs/reference.md"] = reference_page
+    makers["docs/sizing.md"] = functools.partial(sizing_page, MADE)
     makers["docs/cli.md"] = lambda: page_of_commands(MADE, typed)
     for name in SHIPPED_PAGES:
         makers[f"packaging/deb/{name}"] = functools.partial(manual.__getitem__, name)

@@ -159,10 +159,10 @@ class Process:
 class Fleet:
     """The broker is the test's; everything else is started here and ends with the test."""
 
-    def __init__(self, broker: Mosquitto, folder: Path, board: Path) -> None:
+    def __init__(self, broker: Mosquitto, folder: Path, board: Path, url: str = "") -> None:
         self.broker, self.folder, self._board = broker, folder, board
         self.key = KeyFolder(folder / "keys").new()
-        self.url = f"sqlite:///{folder / 'ledger.db'}"
+        self.url = url or f"sqlite:///{folder / 'ledger.db'}"
         self.ledger = Ledger(self.url, 300_000)
         self.journal = Journal(self.ledger.engine, FLEET)
         self.watcher = Watcher(broker, self.key)
@@ -184,10 +184,16 @@ class Fleet:
         """Of a coordinator's or an agent's page, also before it runs."""
         return self._ports.setdefault(name, free_port())
 
-    def coordinator(self, name: str = "east", **more: Any) -> Process:
+    def coordinator(self, name: str = "east", *, replicas: str = "all", **more: Any) -> Process:
         port = self.port(name)
         document = {
-            "coordinator": {"fleet": FLEET, "name": name, "listen": f"127.0.0.1:{port}", "lease_s": LEASE_S},
+            "coordinator": {
+                "fleet": FLEET,
+                "name": name,
+                "listen": f"127.0.0.1:{port}",
+                "lease_s": LEASE_S,
+                "replicas": replicas,
+            },
             "access": {"anonymous": "viewer"},
             "broker": {"url": self.broker.url},
             "ledger": {"url": self.url},
@@ -372,12 +378,12 @@ def _copy(source: Path, target: Path) -> None:
 
 
 @contextlib.contextmanager
-def fleet_of(broker: Mosquitto, folder: Path) -> Iterator[Fleet]:
-    """A fleet of nobody yet."""
+def fleet_of(broker: Mosquitto, folder: Path, url: str = "") -> Iterator[Fleet]:
+    """A fleet of nobody yet; `url`: of an empty database, else one is made."""
     board = folder / "board"
     board.mkdir()
     with laid_out("orin-nano-super-jp62", board):
-        fleet = Fleet(broker, folder, board)
+        fleet = Fleet(broker, folder, board, url)
         try:
             yield fleet
         finally:

@@ -1,7 +1,7 @@
 """The coordinator's one TOML file: few keys, each with unit, default and reason."""
 
 import socket
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -35,8 +35,11 @@ class Coordinator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """host:port of the REST API and the page."""
     name: str = ""
     """This coordinator's among those of one fleet, by which the broker knows it; empty: the host name."""
-    lease_s: Annotated[float, msgspec.Meta(ge=2, le=3600)] = 15.0
+    lease_s: Annotated[float, msgspec.Meta(ge=2, le=3600)] = 10.0
     """Of several coordinators one publishes; another takes over this many seconds after it died."""
+    replicas: Literal["all", "share"] = "all"
+    """What each of several hears of the reports: all of them, or its share, which the broker deals out; for
+    that the ledger must be PostgreSQL, and each have a name of its own."""
 
     @property
     def called(self) -> str:
@@ -178,6 +181,7 @@ def parse_config(text: str, *, name: str, overrides: dict[str, str] | None = Non
             for sentence in wrong_credentials(url, config.broker, "broker"):
                 raise ValueError(sentence)  # noqa: TRY301 - the first is enough
         check_enroll(config.enroll)
+        check_replicas(config)
         for sentence in (
             *wrong_access(config.access, config.web, host),
             *wrong_costs(config.costs),
@@ -194,6 +198,16 @@ def parse_config(text: str, *, name: str, overrides: dict[str, str] | None = Non
     except ValueError as error:
         raise DocumentError(f"{name}: {error}") from error
     return config
+
+
+def check_replicas(config: Config) -> None:
+    """ValueError where reports can't be shared."""
+    if config.coordinator.replicas != "share":
+        return
+    if not config.broker.url:
+        raise ValueError('coordinator.replicas = "share" needs a broker for all of them: set broker.url')
+    if not config.ledger.url.startswith("postgresql"):
+        raise ValueError('coordinator.replicas = "share" needs one ledger on PostgreSQL: set ledger.url')
 
 
 def check_enroll(enroll: Enroll) -> None:

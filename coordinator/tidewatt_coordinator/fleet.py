@@ -98,6 +98,15 @@ class Fleet:
         device.report, device.refused = report, None
         device.skew.note(report.at_ms, now_ms)
 
+    def relayed(self, name: str, report: Report | None, heard_ms: int, refused: str | None) -> None:
+        """Another coordinator that shares the reports heard this of a device, at that moment."""
+        device = self._device(name)
+        if refused and heard_ms >= device.heard_ms:
+            device.refused = refused
+        device.heard_ms = max(device.heard_ms, heard_ms)
+        if report and (refused is None or device.report is None):
+            self.reported(report, heard_ms)
+
     def not_believed(self, report: Report, now_ms: int) -> None:
         """A device reported from too far in the future to be taken: it stays in sight, with the reason."""
         device = self._device(report.device)

@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 #: Real seconds that reports may wait to be merged together.
 BATCH_S = 0.2
 SESSION_EXPIRY_S = 3600
+KEEPALIVE_S = 60
+#: The broker misses a member of a group after one and a half of it; till then a part of the reports is lost.
+SHARED_KEEPALIVE_S = 8
 RETRY_S = 1.0
 #: Reports that may wait while the ledger fails, about 100 MB; beyond it one is kept of each device.
 MOST_WAITING = 50_000
@@ -53,8 +56,13 @@ class Ingest:
         ledger: Ledger,
         now_ms: Callable[[], int],
         name: str = "one",
+        group: str = "",
     ) -> None:
-        """`name`: this coordinator's, the same after a restart: by it the broker keeps what came."""
+        """`name`: this coordinator's, the same after a restart: by it the broker keeps what came.
+
+        `group`: of coordinators that share the reports, each taking a part; empty: it takes them all.
+        """
+        self._group = group
         self._identifier = f"tidewatt-{fleet_name}-ingest-{name}"
         self._broker, self._fleet_name, self._now_ms = broker, fleet_name, now_ms
         self._news: set[tuple[str, str]] = set()
@@ -232,15 +240,19 @@ class Ingest:
 
     async def _listen(self) -> None:
         session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        session.SessionExpiryInterval = SESSION_EXPIRY_S
+        # A member that is gone must not be dealt reports any more: the others take its part at once.
+        session.SessionExpiryInterval = 0 if self._group else SESSION_EXPIRY_S
         async with self._broker.client(
             identifier=self._identifier,
-            clean_start=False,
+            clean_start=bool(self._group),
+            keepalive=SHARED_KEEPALIVE_S if self._group else KEEPALIVE_S,
             properties=session,
             queue_type=self._at_once(),
         ) as client:
-            for kind in ("birth", "will", "ack", "sleep", "report"):
+            for kind in ("birth", "will", "ack", "sleep"):
                 await client.subscribe(every_device(self._fleet_name, kind), qos=1)
+            reports = every_device(self._fleet_name, "report")
+            await client.subscribe(f"$share/{self._group}/{reports}" if self._group else reports, qos=1)
             self.connected, self._since_ms = True, self._now_ms()
             async for _ in client.messages:
                 pass  # nothing waits here; this ends when the connection does

@@ -55,6 +55,8 @@ class Intake:
         self._sessions: dict[tuple[str, str, str], Believed] = {}
         self.unread: list[Unread] = []
         """What the next `take` keeps aside beside the reports that can't be true."""
+        self.told: Callable[[list[str]], None] = lambda _: None
+        """Called with the devices of each batch that was taken."""
         self.quarantined: Counter[str] = Counter()
         """Reports not believed since the start, by code."""
 
@@ -80,6 +82,7 @@ class Intake:
             if before is None or report.seq > before.seq:
                 sessions[key] = believed(report)
         self._ledger.take(good)
+        self.told([report.device for report in reports])
         if bad or unread:
             keep_aside(self._ledger, bad, now_ms, unread)
             del self.unread[: len(unread)]

@@ -7,7 +7,7 @@ order of the key, so that two writers lock in the same order and never wait for 
 in a ring.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Literal
 
@@ -18,19 +18,27 @@ from sqlalchemy.sql import column
 
 Rule = Literal["least", "greatest", "sum", "new"]
 Row = tuple[Any, ...]
+#: Whether a row is merged at all, by the columns of the one that is kept and of the new one.
+Where = Callable[[Any, Any], Any]
 
 
-def merge_rows(connection: Connection, table: Table, rules: Mapping[str, Rule], rows: Sequence[Row]) -> None:
+def merge_rows(
+    connection: Connection,
+    table: Table,
+    rules: Mapping[str, Rule],
+    rows: Sequence[Row],
+    where: Where | None = None,
+) -> None:
     """Merge `rows`: the table's key in its order, then the columns of `rules` in theirs.
 
-    No key twice, and no table twice in one transaction.
+    No key twice, and no table twice in one transaction. A row that `where` says no to changes nothing.
     """
     if not rows:
         return
     keys = [one.name for one in table.primary_key]
     names = [*keys, *rules]
     if connection.dialect.name == "postgresql":
-        _by_copy(connection, table, names, rules, rows)
+        _by_copy(connection, table, names, rules, rows, where)
         return
     into = sqlite.insert(table)
     places: dict[str, Any] = {name: literal_column("?") for name in names}
@@ -44,6 +52,7 @@ def merge_rows(connection: Connection, table: Table, rules: Mapping[str, Rule], 
                 name: _merged(rule, table.c[name], into.excluded[name], "min", "max")
                 for name, rule in rules.items()
             },
+            where=where and where(table.c, into.excluded),
         )
     )
     # The text goes to the driver with bare tuples: a dictionary a row would cost more than the merge.
@@ -55,7 +64,12 @@ def merge_rows(connection: Connection, table: Table, rules: Mapping[str, Rule], 
 
 
 def _by_copy(
-    connection: Connection, table: Table, names: list[str], rules: Mapping[str, Rule], rows: Iterable[Row]
+    connection: Connection,
+    table: Table,
+    names: list[str],
+    rules: Mapping[str, Rule],
+    rows: Iterable[Row],
+    where: Where | None,
 ) -> None:
     keys = [one.name for one in table.primary_key]
     waiting = f"incoming_{table.name}"
@@ -76,6 +90,7 @@ def _by_copy(
                 name: _merged(rule, table.c[name], into.excluded[name], "least", "greatest")
                 for name, rule in rules.items()
             },
+            where=where and where(table.c, into.excluded),
         )
     )
 

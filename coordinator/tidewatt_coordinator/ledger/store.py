@@ -1,32 +1,24 @@
 """The ledger in its database: reports in, spans and totals out."""
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from operator import add, attrgetter
-from pathlib import Path
 from typing import Any
 
 import msgspec
-from alembic import command
-from alembic.config import Config as AlembicConfig
 from sqlalchemy import Connection, Engine, RowMapping, Table, create_engine, event, func, select
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS, Span, bucket_of, merge, span_of
 from tidewatt_coordinator.ledger.asleep import Asleep, by_device, merge_asleep, rows_of
 from tidewatt_coordinator.ledger.merging import Row, Rule, merge_rows
+from tidewatt_coordinator.ledger.migrating import TooNew, migrate
 from tidewatt_coordinator.ledger.tables import device_bucket, device_life, ledger_fact, mode_bucket
 from tidewatt_wire.messages import Report
 
-#: One number for all ledgers in a PostgreSQL: who changes tables does it alone.
-MIGRATING = 0x7469_6465
 #: A transaction that the database broke off for the sake of another is done again so often.
 TRIES = 5
 #: What PostgreSQL says then: serialization failure, deadlock.
 BROKEN_OFF = ("40001", "40P01")
-
-#: Alembic keeps its context in a global.
-_migrating = threading.Lock()
 
 _counted = attrgetter(*COUNTERS)
 
@@ -83,11 +75,14 @@ class Ledger:
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _set_pragmas)
         try:
-            _migrate(self._engine)
+            migrate(self._engine)
             self._hold_bucket_length(bucket_ms)
         except DatabaseError as error:
             why = str(error.orig).partition("\n")[0]
             raise LedgerError(f"ledger.url {shown!r} can't be opened: {why}") from error
+        except TooNew as error:
+            self.close()
+            raise LedgerError(f"ledger.url {shown!r}: {error}") from error
 
     @property
     def engine(self) -> Engine:
@@ -211,18 +206,6 @@ def _set_pragmas(connection: object, _record: object) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
-
-
-def _migrate(engine: Engine) -> None:
-    config = AlembicConfig()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
-    with _migrating, engine.begin() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATING})")
-        else:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
 
 
 def _span_rows(spans: "dict[Any, Span]") -> list[Row]:

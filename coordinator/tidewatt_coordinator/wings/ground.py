@@ -15,6 +15,7 @@ from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tariff import Tariff, load_tariff
 from tidewatt_coordinator.ledger.upkeep import Upkeep
 from tidewatt_coordinator.models.folder import ModelFolder
+from tidewatt_coordinator.replicas import Replicas
 from tidewatt_coordinator.rollout.engine import Engine
 from tidewatt_coordinator.rollout.lease import Lease
 from tidewatt_coordinator.rollout.standing import Attached
@@ -39,7 +40,14 @@ class Ground:
         self.fleet = Fleet(round(config.dispatch.stale_after_s * 1000))
         self.keys = KeyFolder(Path(config.policy_keys.folder))
         self.models = ModelFolder(Path(config.models.folder))
-        self.ingest = Ingest(connection, self.name, self.fleet, self.ledger, self.now_ms, self.called)
+        shares = config.coordinator.replicas == "share"
+        self.ingest = Ingest(
+            connection, self.name, self.fleet, self.ledger, self.now_ms, self.called,
+            group=f"tidewatt-{self.name}" if shares else "",
+        )  # fmt: skip
+        self.replicas = Replicas(self.ledger, self.fleet, self.name, self.called) if shares else None
+        if self.replicas:
+            self.ingest.intake.told = self.replicas.tell
         #: The newest revision of ours that stood on the topic; the publisher, made later, tells it here.
         self.found: Callable[[], int] = lambda: 0
         self.engine = Engine(
@@ -71,7 +79,8 @@ class Ground:
         """Whether it has listened for as long as after which a device counts as silent: before, who is
         silent can't be known.
         """
-        return self.ingest.has_heard(self.fleet.stale_after_ms)
+        heard = self.ingest.has_heard(self.fleet.stale_after_ms)
+        return heard and (self.replicas is None or self.replicas.sees())
 
 
 def _lease(config: Config, ledger: Ledger) -> Lease:

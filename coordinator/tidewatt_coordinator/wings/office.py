@@ -29,6 +29,8 @@ class Office:
     def works(self) -> Iterator[tuple[str, Coroutine[object, object, None]]]:
         """Its tasks by name."""
         yield "audit", self.guard.run()
+        if self._ground.replicas:
+            yield "replicas", self._ground.replicas.run()
 
     def collectors(self) -> Iterator[Collector]:
         """Its metrics."""

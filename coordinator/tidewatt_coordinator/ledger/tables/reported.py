@@ -102,3 +102,19 @@ known_device = Table(
     Column("skew_ms", BigInteger, nullable=True),
     Column("seen_ms", BigInteger, nullable=False),
 )
+
+#: What each device said last, the report as JSON, for coordinators that share the reports: a view, never a
+#: truth. `heard_ms` by the clock of the coordinator that heard it, `written_ms` by the database's.
+device_now = Table(
+    "device_now",
+    metadata,
+    Column("fleet", String(63), primary_key=True),
+    Column("device", String(63), primary_key=True),
+    Column("session", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("heard_ms", BigInteger, nullable=False),
+    Column("told", Text, nullable=False),
+    Column("refused", Text, nullable=True),
+    Column("teller", String(63), nullable=False),
+    Column("written_ms", BigInteger, nullable=False),
+)
