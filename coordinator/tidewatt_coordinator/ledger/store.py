@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from operator import add, attrgetter
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ from alembic.config import Config as AlembicConfig
 from sqlalchemy import Connection, Engine, RowMapping, Table, create_engine, event, func, select
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
-from tidewatt_coordinator.ledger.arithmetic import COUNTERS, Span, bucket_of, merge, span_of
+from tidewatt_coordinator.ledger.arithmetic import COUNTERS, Span, merge
 from tidewatt_coordinator.ledger.asleep import Asleep, by_device, merge_asleep, rows_of
+from tidewatt_coordinator.ledger.batch import spans_of
 from tidewatt_coordinator.ledger.merging import Row, Rule, merge_rows
 from tidewatt_coordinator.ledger.tables import device_bucket, device_life, ledger_fact, mode_bucket
 from tidewatt_wire.messages import Report
@@ -27,8 +28,6 @@ BROKEN_OFF = ("40001", "40P01")
 
 #: Alembic keeps its context in a global.
 _migrating = threading.Lock()
-
-_counted = attrgetter(*COUNTERS)
 
 
 def _span_rules(*counters: str) -> dict[str, Rule]:
@@ -100,17 +99,8 @@ class Ledger:
 
     def take(self, reports: Iterable[Report]) -> None:
         """Merge reports, in any order, each any number of times."""
-        devices: dict[tuple[int, str, str], Span] = {}
-        modes: dict[tuple[int, str, str, str], Span] = {}
         reports = list(reports)
-        for report in reports:
-            key = (bucket_of(report.at_ms, self.bucket_ms), report.device, report.epoch)
-            span = span_of(report.at_ms, _counted(report.counters))
-            devices[key] = merge(devices[key], span) if key in devices else span
-            for mode, ms in report.counters.mode_ms.items():
-                span = span_of(report.at_ms, (ms,))
-                in_mode = (*key, mode)
-                modes[in_mode] = merge(modes[in_mode], span) if in_mode in modes else span
+        devices, modes = spans_of(reports, self.bucket_ms)
         if not devices:
             return
         lives, spans, times = _life_rows(devices), _span_rows(devices), _span_rows(modes)
