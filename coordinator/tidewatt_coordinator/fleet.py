@@ -214,4 +214,4 @@ class Fleet:
         return {name: device.birth for name, device in self.known() if device.birth}
 
     def _device(self, name: str) -> Device:
-        return self.devices.setdefault(name, Device())
+        return self.devices.get(name) or self.devices.setdefault(name, Device())

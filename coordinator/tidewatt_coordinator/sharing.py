@@ -23,7 +23,7 @@ class Shared:
     def birth(self, birth: Birth) -> Birth:
         """An equal birth, of parts that are shared with others."""
         return msgspec.structs.replace(
-            birth, **{name: self._one(name, getattr(birth, name)) for name in ALIKE}
+            birth, **{part: self._one(part, getattr(birth, part)) for part in ALIKE}
         )
 
     def _one(self, name: str, value: Any) -> Any:

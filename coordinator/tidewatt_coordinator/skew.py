@@ -11,31 +11,34 @@ WINDOW_MS = 300_000
 MOST_HELD = 64
 
 
-class Skew:
-    """The clock of one device against ours."""
+class Skew(array):  # type: ignore[type-arg] # not subscriptable in Python 3.10 at run time
+    """The clock of one device against ours.
 
-    __slots__ = ("_held",)
+    An array of when they came and their skews, in turn; these fall: only what may yet be the greatest is
+    held. Of a million devices, tuples in a deque would be a gigabyte.
+    """
 
-    def __init__(self) -> None:
-        # An array: of a million devices, tuples in a deque would be a gigabyte.
-        self._held = array("q")
-        """When they came and their skews, in turn; these fall: only what may yet be the greatest is held."""
+    __slots__ = ()
+
+    def __new__(cls) -> "Skew":  # noqa: PYI034 - Self came with Python 3.11
+        """Nothing is known yet."""
+        return super().__new__(cls, "q")
 
     def note(self, at_ms: int, now_ms: int) -> None:
         """A message that was made at `at_ms` by the device's clock came at `now_ms` by ours."""
-        held, skew_ms = self._held, at_ms - now_ms
-        while held and held[-1] <= skew_ms:
-            del held[-2:]
-        held.append(now_ms)
-        held.append(skew_ms)
-        while held[0] < now_ms - WINDOW_MS or len(held) > 2 * MOST_HELD:
-            del held[:2]
+        skew_ms = at_ms - now_ms
+        while self and self[-1] <= skew_ms:
+            del self[-2:]
+        self.append(now_ms)
+        self.append(skew_ms)
+        while self[0] < now_ms - WINDOW_MS or len(self) > 2 * MOST_HELD:
+            del self[:2]
 
     @property
     def ms(self) -> int | None:
         """Device minus ours, in milliseconds, over the minutes before the last message; None before any."""
         # A copy: the API reads while messages come.
-        return next(iter(self._held[1:2]), None)
+        return next(iter(self[1:2]), None)
 
 
 def sentence(skew_ms: int) -> str:
