@@ -22,7 +22,7 @@ class Skew(array):  # type: ignore[type-arg] # not subscriptable in Python 3.10 
 
     def __new__(cls) -> "Skew":  # noqa: PYI034 - Self came with Python 3.11
         """Nothing is known yet."""
-        return super().__new__(cls, "q")
+        return super().__new__(cls, "q")  # type: ignore[return-value]
 
     def note(self, at_ms: int, now_ms: int) -> None:
         """A message that was made at `at_ms` by the device's clock came at `now_ms` by ours."""
