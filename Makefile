@@ -89,7 +89,7 @@ bench-joint bench-sleep: export OPENBLAS_NUM_THREADS = 1
 bench-%: $(VENV)/.dev bench-packages ## one benchmark (bench-agent), table here, JSON in benchmarks/results
 	@$(BIN)/python -m benchmarks.$*
 
-bench: bench-agent bench-parser bench-governor bench-forecast bench-dispatch bench-joint bench-sleep bench-ledger bench-fleet bench-page ## every benchmark
+bench: bench-agent bench-parser bench-governor bench-forecast bench-dispatch bench-joint bench-sleep bench-ledger bench-ingest bench-fleet bench-page ## every benchmark
 
 lock: $(VENV)/.dev ## renew requirements/*.txt from *.in
 	@cd requirements && for name in build run dev bench train device forecast router; do ../$(BIN)/uv pip compile -q $$name.in -o $$name.txt \
