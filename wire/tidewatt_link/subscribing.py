@@ -215,6 +215,7 @@ async def _carried(connection: Connection, asked: Asked, take: Take) -> AsyncIte
         by_hand=True,
         identifier=asked.identifier,
         clean_start=not asked.session_s,
+        keepalive=asked.keepalive_s,
         properties=session,
         queue_type=AtOnce,
     ) as client:
