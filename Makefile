@@ -99,7 +99,7 @@ bench-joint bench-sleep: export OPENBLAS_NUM_THREADS = 1
 bench-%: $(VENV)/.dev bench-packages ## one benchmark (bench-agent), table here, JSON in benchmarks/results
 	@$(BIN)/python -m benchmarks.$*
 
-bench: bench-agent bench-parser bench-governor bench-forecast bench-dispatch bench-joint bench-sleep bench-ledger bench-fleet bench-page ## every benchmark
+bench: bench-agent bench-parser bench-governor bench-forecast bench-dispatch bench-joint bench-sleep bench-ledger bench-ingest bench-fleet bench-page ## every benchmark
 
 soak: $(VENV)/.dev ## an hour of one agent, judged by what it holds in the end (SOAK_SECONDS=600)
 	@$(BIN)/python -m benchmarks.soak

@@ -64,12 +64,14 @@ class Mosquitto:
         self.port: int = free_port()
         self.address = ("127.0.0.1", self.port)
         self.url = f"mqtt://127.0.0.1:{self.port}"
+        self.settings = ""
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         config = self._folder / "mosquitto.conf"
         config.write_text(
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_dest none\n"
+            + self.settings
         )
         self._process = subprocess.Popen([self._program, "-c", str(config)])
         deadline = time.monotonic() + 10

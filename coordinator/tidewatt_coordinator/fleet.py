@@ -5,7 +5,6 @@ What is the newest goes by sessions and numbers, and else by the order of coming
 devices' clocks: one that was set back would hide all that follows.
 """
 
-from collections import deque
 from collections.abc import Mapping
 from operator import itemgetter
 from typing import Literal
@@ -13,9 +12,11 @@ from typing import Literal
 import msgspec
 
 from tidewatt_coordinator.ledger.baselines import DeviceModel
+from tidewatt_coordinator.sharing import Shared
 from tidewatt_coordinator.skew import Skew, sentence
 from tidewatt_coordinator.steering.edge import Known
 from tidewatt_governor.policy import resolve
+from tidewatt_wire.codec import decode, encode
 from tidewatt_wire.messages import Ack, Birth, PolicySet, Report, Will
 from tidewatt_wire.sleeping import SleepState
 
@@ -24,13 +25,24 @@ Status = Literal["online", "silent", "stopped", "lost", "asleep", "overdue"]
 
 #: Sessions that are over, remembered per device: what of theirs comes late is not news.
 MOST_PAST = 16
+#: A report as it came is kept up to this length; of a longer one what we can read of it.
+MOST_TOLD = 2048
 
 
 class Device(msgspec.Struct, kw_only=True):
     """What is known of one device; each message replaces the one of its kind."""
 
     birth: Birth | None = None
-    report: Report | None = None
+    told: bytes | None = None
+    """Its last report as it came: a third of the memory that it takes when it is read."""
+    session: str = ""
+    """Of its last report: one run of the agent."""
+    seq: int = -1
+    """Of its last report."""
+    missed: int = 0
+    """Reports of its runs whose numbers were passed over: given up on the way, or later than a newer one."""
+    late: int = 0
+    """Reports that came after a newer one of their run."""
     will: Will | None = None
     ack: Ack | None = None
     sleep: SleepState | None = None
@@ -41,8 +53,18 @@ class Device(msgspec.Struct, kw_only=True):
     """How far its clock is off."""
     refused: str | None = None
     """Why its last report was not taken; None if it was."""
-    past: deque[str] = msgspec.field(default_factory=lambda: deque(maxlen=MOST_PAST))
+    past: tuple[str, ...] = ()
     """Sessions that are over, of connections and of runs."""
+
+    @property
+    def report(self) -> Report | None:
+        """Its last report, read anew each time."""
+        told = self.told
+        return None if told is None else decode(Report, told)
+
+    def left(self, session: str) -> None:
+        """A session is over."""
+        self.past = (*self.past[1 - MOST_PAST :], session)
 
     def status(self, now_ms: int, stale_after_ms: int) -> Status:
         """Online, silent (no report for too long), stopped (its own word) or lost (the broker's).
@@ -59,12 +81,6 @@ class Device(msgspec.Struct, kw_only=True):
         return self.birth is None or self.birth.session == session
 
 
-def _newer(report: Report, device: Device) -> bool:
-    if device.report is None or report.session == device.report.session:
-        return device.report is None or report.seq > device.report.seq
-    return report.session not in device.past
-
-
 def _ended(will: Will) -> Status:
     return "stopped" if will.cause == "stopped" else "lost"
 
@@ -75,6 +91,9 @@ class Fleet:
     def __init__(self, stale_after_ms: int) -> None:
         self.devices: dict[str, Device] = {}
         self.stale_after_ms = stale_after_ms
+        self._shared = Shared()
+        self.dealt = False
+        """Whether others hear a part of the reports: a number that isn't heard here is no gap."""
 
     def born(self, birth: Birth, now_ms: int) -> None:
         """A device's session began."""
@@ -84,18 +103,34 @@ class Fleet:
         if before and before.session != birth.session:
             if birth.session in device.past or (device.will and device.will.session == birth.session):
                 return  # a session that was over before the one that is known began
-            device.past.append(before.session)
-        device.birth = birth
+            device.left(before.session)
+        device.birth = self._shared.birth(birth)
 
-    def reported(self, report: Report, now_ms: int, *, replayed: bool = False) -> None:
-        """A device reported; `replayed`: what it tells is the past, kept till now."""
-        device = self._device(report.device)
+    def reported(
+        self, report: Report, now_ms: int, *, replayed: bool = False, told: bytes | None = None
+    ) -> None:
+        """A device reported; `replayed`: what it tells is the past, kept till now. `told`: as it came."""
+        device = self.devices.get(report.device) or self._device(report.device)
         device.heard_ms = max(device.heard_ms, now_ms)
-        if replayed or not _newer(report, device):
+        if report.session == device.session:
+            passed = report.seq - device.seq
+            if self.dealt:
+                pass
+            elif passed < 0:
+                device.late += 1
+            elif passed > 1 and not replayed:
+                device.missed += passed - 1
+            newer = passed > 0
+        else:
+            newer = device.told is None or report.session not in device.past
+        if replayed or not newer:
             return
-        if device.report and device.report.session != report.session:
-            device.past.append(device.report.session)
-        device.report, device.refused = report, None
+        if report.session != device.session:
+            if device.session:
+                device.left(device.session)
+            device.session = report.session
+        device.seq, device.refused = report.seq, None
+        device.told = told if told is not None and len(told) <= MOST_TOLD else encode(report)
         device.skew.note(report.at_ms, now_ms)
 
     def relayed(self, name: str, report: Report | None, heard_ms: int, refused: str | None) -> None:
@@ -180,16 +215,16 @@ class Fleet:
 
     def rates(self, now_ms: int) -> list[float]:
         """The requests/s that online devices last reported; none of a device that didn't measure them."""
-        return [
-            device.report.gauges.requests_rps
-            for name, device in self.known()
-            if device.report
-            and device.report.gauges.requests_rps is not None
-            and self.status(name, now_ms) == "online"
+        reports = [
+            device.report
+            for _, device in self.known()
+            if device.told and device.status(now_ms, self.stale_after_ms) == "online"
         ]
+        rates = [report.gauges.requests_rps for report in reports if report]
+        return [rate for rate in rates if rate is not None]
 
     def _births(self) -> Mapping[str, Birth]:
         return {name: device.birth for name, device in self.known() if device.birth}
 
     def _device(self, name: str) -> Device:
-        return self.devices.setdefault(name, Device())
+        return self.devices.get(name) or self.devices.setdefault(name, Device())

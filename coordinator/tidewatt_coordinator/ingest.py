@@ -1,19 +1,21 @@
 """MQTT in: births, reports, wills and acks, into the fleet view and the ledger.
 
-Reports are merged in batches, in a worker thread. The session outlives a short absence of
-the coordinator, so the broker keeps what came meanwhile; whatever it loses all the same is
-in the next report's cumulative counters.
+Reports are merged in batches, in a worker thread, and acknowledged when the ledger has them. What the
+broker may send without an acknowledgement is bounded: a ledger that is slow slows the session, and the
+broker's queue holds what comes meanwhile. One that hangs or fails for long must not make us deaf, as
+traffic is steered by what we hear: then reports are acknowledged unmerged, and held in memory, in the end
+one of each device. The session outlives a short absence of the coordinator; whatever the broker
+loses all the same is in the next report's cumulative counters.
 """
 
 import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 
 import aiomqtt
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidewatt_coordinator.fleet import Fleet
@@ -25,10 +27,14 @@ from tidewatt_coordinator.observing.tracing import span
 from tidewatt_coordinator.quota import Quota
 from tidewatt_link.connection import Connection
 from tidewatt_link.ending import ended
+from tidewatt_link.packets import Said, says
+from tidewatt_link.subscribing import Asked, Line, subscribed
 from tidewatt_wire.codec import RefusalReason, Refused, decode
 from tidewatt_wire.messages import Ack, Birth, Report, Will
 from tidewatt_wire.sleeping import SleepState
-from tidewatt_wire.topics import REPLAYED, DeviceTopic, every_device, parse
+from tidewatt_wire.topics import REPLAYED, DeviceKind, DeviceTopic, every_device, parse
+
+_values = attrgetter(*COUNTERS)
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +47,20 @@ SHARED_KEEPALIVE_S = 8
 RETRY_S = 1.0
 #: Reports that may wait while the ledger fails, about 100 MB; beyond it one is kept of each device.
 MOST_WAITING = 50_000
+#: Messages under way without an acknowledgement, at the most: half a second of a very large fleet, 30 MB.
+WINDOW = 20_000
+#: So long the ledger may keep the session waiting, real seconds; then its reports are acknowledged unmerged.
+PATIENCE_S = 10.0
 #: Refusals are logged once per topic and reason, and so many of those at the most.
 MOST_NEWS = 100
+
+KINDS: dict[DeviceKind, type[Birth | Report | Will | Ack | SleepState]] = {
+    "birth": Birth,
+    "will": Will,
+    "ack": Ack,
+    "sleep": SleepState,
+    "report": Report,
+}
 
 
 class Ingest:
@@ -62,8 +80,23 @@ class Ingest:
 
         `group`: of coordinators that share the reports, each taking a part; empty: it takes them all.
         """
-        self._group = group
-        self._identifier = f"tidewatt-{fleet_name}-ingest-{name}"
+        every = {kind: every_device(fleet_name, kind) for kind in KINDS}
+        if group:
+            every["report"] = f"$share/{group}/{every['report']}"
+        self._asked = Asked(
+            identifier=f"tidewatt-{fleet_name}-ingest-{name}",
+            topics=tuple(every.values()),
+            # A member that is gone must not be dealt reports any more: the others take its part at once.
+            session_s=0 if group else SESSION_EXPIRY_S,
+            keepalive_s=SHARED_KEEPALIVE_S if group else KEEPALIVE_S,
+            window=WINDOW,
+        )
+        self._before = every_device(fleet_name, "report").partition("+")[0]
+        self._line: Line | None = None
+        self._owed: list[int] = []
+        """Messages of this connection that are not acknowledged yet."""
+        self._merged: list[int] = []
+        """The same of those that are just being merged."""
         self._broker, self._fleet_name, self._now_ms = broker, fleet_name, now_ms
         self._news: set[tuple[str, str]] = set()
         self._fleet = fleet
@@ -85,15 +118,25 @@ class Ingest:
         """Since when the oldest report waits, or is being merged, by the monotonic clock; None: none does."""
         self.merges, self.spent_s = 0, 0.0
         """Batches merged, and what they took."""
+        self.relieved = 0
+        """Times that reports were acknowledged unmerged, because the ledger took too long."""
 
     async def run(self) -> None:
         """Listen and merge for ever; ends only by cancellation, with nothing left unmerged."""
         merging = asyncio.create_task(self._merge_for_ever())
+        relieving = asyncio.create_task(self._relieve_for_ever())
         try:
-            await asyncio.gather(self._listen_for_ever(), merging)
+            await asyncio.gather(self._listen_for_ever(), merging, relieving)
         finally:
-            await ended(merging)
+            await ended(merging, relieving)
             await self.merge()
+
+    def take_all(self, messages: Sequence[Said]) -> None:
+        """Take what a line brings; it is acknowledged with the next batch."""
+        for topic, payload, number, properties in messages:
+            if number:
+                self._owed.append(number)
+            self.take(topic, payload, replayed=bool(properties) and says(properties, REPLAYED))
 
     def take(self, topic: str, payload: bytes, *, replayed: bool = False) -> None:
         """Take one message; a bad one is counted by reason and logged, never raised.
@@ -129,6 +172,8 @@ class Ingest:
         # One at a time: who waits for the lock also waits for the batch that is on its way.
         async with self._merging:
             batch, self._waiting = self._waiting, []
+            line, owed, self._owed = self._line, self._owed, []
+            self._merged = owed
             if batch or self.intake.unread:
                 begun_s = time.monotonic()
                 try:
@@ -136,11 +181,32 @@ class Ingest:
                         await asyncio.to_thread(self.intake.take, batch)
                 except BaseException:
                     self._waiting = batch + self._waiting
+                    if line is self._line:
+                        self._owed = owed + self._owed
                     if len(self._waiting) > MOST_WAITING:
                         self._thin()
                     raise
+                finally:
+                    self._merged = []
                 self.merges, self.spent_s = self.merges + 1, self.spent_s + time.monotonic() - begun_s
                 self.oldest_s = begun_s if self._waiting else None
+            # Not on another connection: there its numbers are other messages'.
+            if line and line is self._line:
+                line.acknowledge(owed)
+
+    def relieve(self) -> None:
+        """If the ledger took too long: acknowledge what waits for it, so that more is heard."""
+        waits_s = time.monotonic() - self.oldest_s if self.oldest_s is not None else 0.0
+        if waits_s < PATIENCE_S:
+            return
+        if len(self._waiting) > MOST_WAITING:
+            self._thin()
+        owed = self._merged + self._owed
+        if self._line and owed:
+            self._line.acknowledge(owed)
+            self._merged.clear()
+            self._owed.clear()
+            self.relieved += 1
 
     def _thin(self) -> None:
         """Of each device and epoch keep the report that has counted most: detail in time goes, no joule."""
@@ -159,27 +225,38 @@ class Ingest:
             raise Refused(
                 RefusalReason.WRONG_TOPIC, f"device {message.device!r} spoke on the topic of {at.device!r}"
             )
-        if isinstance(message, Report) and message.at_ms > self._now_ms() + FUTURE_MS:
-            # Not its birth: that carries no counters, and comes once.
-            self._fleet.not_believed(message, self._now_ms())
-            self._wait(message)  # the ledger's door keeps it aside, with the reason
-            raise Refused(RefusalReason.FUTURE, f"{at.device}'s clock is more than a day ahead of ours")
+        now_ms = self._now_ms()
+        if isinstance(message, Report):
+            if message.at_ms > now_ms + FUTURE_MS:
+                # Not its birth: that carries no counters, and comes once.
+                self._fleet.not_believed(message, now_ms)
+                self._wait(message)  # the ledger's door keeps it aside, with the reason
+                raise Refused(RefusalReason.FUTURE, f"{at.device}'s clock is more than a day ahead of ours")
+            self._fleet.reported(message, now_ms, replayed=replayed, told=payload)
+            self._wait(message)
+        elif isinstance(message, Birth):
+            self._fleet.born(message, now_ms)
+        elif isinstance(message, Will):
+            self._fleet.ended(message)
+        elif isinstance(message, Ack):
+            self._fleet.acknowledged(message)
+        else:
+            self._fleet.slumbered(message)
         self.messages[at.kind] += 1
-        match message:
-            case Birth():
-                self._fleet.born(message, self._now_ms())
-            case Report():
-                self._fleet.reported(message, self._now_ms(), replayed=replayed)
-                self._wait(message)
-            case Will():
-                self._fleet.ended(message)
-            case Ack():
-                self._fleet.acknowledged(message)
-            case SleepState():
-                self._fleet.slumbered(message)
 
     def _place(self, topic: str) -> DeviceTopic:
         """Whose word this is, if it is one that is read."""
+        at = self._named(topic)
+        if not self._quota.may(at.device, at.kind, self._now_ms()):
+            raise Refused(RefusalReason.TOO_MANY, f"{at.device} says more than is read of one device")
+        return at
+
+    def _named(self, topic: str) -> DeviceTopic:
+        # Nearly all are reports of devices that we know, whose names need not be looked at again.
+        if topic.startswith(self._before) and topic.endswith("/report"):
+            device = topic[len(self._before) : -len("/report")]
+            if device in self._fleet.devices:
+                return DeviceTopic(self._fleet_name, device, "report")
         try:
             at = parse(topic)
         except ValueError as error:
@@ -188,8 +265,6 @@ class Ingest:
             raise Refused(
                 RefusalReason.WRONG_TOPIC, f"{topic} is no device topic of fleet {self._fleet_name}"
             )
-        if not self._quota.may(at.device, at.kind, self._now_ms()):
-            raise Refused(RefusalReason.TOO_MANY, f"{at.device} says more than is read of one device")
         return at
 
     def _wait(self, report: Report) -> None:
@@ -198,15 +273,8 @@ class Ingest:
         self._waiting.append(report)
 
     def _read(self, at: DeviceTopic, payload: bytes) -> Birth | Report | Will | Ack | SleepState:
-        kinds: dict[str, type[Birth | Report | Will | Ack | SleepState]] = {
-            "birth": Birth,
-            "report": Report,
-            "will": Will,
-            "ack": Ack,
-            "sleep": SleepState,
-        }
         try:
-            return decode(kinds[at.kind], payload)
+            return decode(KINDS[at.kind], payload)
         except Refused as error:
             # A newer agent's reports are not wrong: they are only counted.
             if at.kind == "report" and error.reason is not RefusalReason.UNKNOWN_MAJOR:
@@ -228,6 +296,11 @@ class Ingest:
                     log.warning("ledger: recovered")
                 self.failing = False
 
+    async def _relieve_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            self.relieve()
+
     async def _listen_for_ever(self) -> None:
         while True:
             try:
@@ -235,47 +308,16 @@ class Ingest:
             except aiomqtt.MqttError as error:
                 log.warning("ingest: %s; trying again in %.0f s", error, RETRY_S)
             finally:
-                self.connected, self._since_ms = False, None
+                self.connected, self._since_ms, self._line = False, None, None
             await asyncio.sleep(RETRY_S)
 
     async def _listen(self) -> None:
-        session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        # A member that is gone must not be dealt reports any more: the others take its part at once.
-        session.SessionExpiryInterval = 0 if self._group else SESSION_EXPIRY_S
-        async with self._broker.client(
-            identifier=self._identifier,
-            clean_start=bool(self._group),
-            keepalive=SHARED_KEEPALIVE_S if self._group else KEEPALIVE_S,
-            properties=session,
-            queue_type=self._at_once(),
-        ) as client:
-            for kind in ("birth", "will", "ack", "sleep"):
-                await client.subscribe(every_device(self._fleet_name, kind), qos=1)
-            reports = every_device(self._fleet_name, "report")
-            await client.subscribe(f"$share/{self._group}/{reports}" if self._group else reports, qos=1)
+        # What a connection before this one brought comes again, if it was not acknowledged there.
+        self._owed = []
+        async with subscribed(self._broker, self._asked, self.take_all) as self._line:
             self.connected, self._since_ms = True, self._now_ms()
-            async for _ in client.messages:
-                pass  # nothing waits here; this ends when the connection does
-
-    def _at_once(self) -> type["asyncio.Queue[aiomqtt.Message]"]:
-        """A queue that holds nothing: each message is taken while the next is still in the socket.
-
-        aiomqtt's own has no bound, and fills faster than its iterator empties it: when a fleet came
-        back, a gigabyte of it. What isn't read yet waits at the broker, which has limits.
-        """
-        take = self.take
-
-        class AtOnce(asyncio.Queue[aiomqtt.Message]):
-            def put_nowait(self, item: aiomqtt.Message) -> None:
-                take(str(item.topic), bytes(item.payload), replayed=_is_replayed(item))
-
-        return AtOnce
+            await self._line.ended()
 
 
 def _counted(report: Report) -> tuple[int, ...]:
-    return tuple(getattr(report.counters, name) for name in COUNTERS)
-
-
-def _is_replayed(message: aiomqtt.Message) -> bool:
-    said = getattr(message.properties, "UserProperty", ())
-    return any(name == REPLAYED for name, _ in said)
+    return _values(report.counters)

@@ -4,34 +4,41 @@ A report that travels for a while looks like a clock that is behind, so the leas
 last minutes tells most. What remains in it is the shortest delay: milliseconds, not minutes.
 """
 
-from collections import deque
+from array import array
 
 WINDOW_MS = 300_000
 #: Candidates held per device at the most; beyond it the oldest goes.
 MOST_HELD = 64
 
 
-class Skew:
-    """The clock of one device against ours."""
+class Skew(array):  # type: ignore[type-arg] # not subscriptable in Python 3.10 at run time
+    """The clock of one device against ours.
 
-    def __init__(self) -> None:
-        self._held: deque[tuple[int, int]] = deque(maxlen=MOST_HELD)
-        """When they came and their skews, these falling: only what may yet be the greatest is held."""
+    An array of when they came and their skews, in turn; these fall: only what may yet be the greatest is
+    held. Of a million devices, tuples in a deque would be a gigabyte.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls) -> "Skew":  # noqa: PYI034 - Self came with Python 3.11
+        """Nothing is known yet."""
+        return super().__new__(cls, "q")  # type: ignore[return-value]
 
     def note(self, at_ms: int, now_ms: int) -> None:
         """A message that was made at `at_ms` by the device's clock came at `now_ms` by ours."""
         skew_ms = at_ms - now_ms
-        while self._held and self._held[-1][1] <= skew_ms:
-            self._held.pop()
-        self._held.append((now_ms, skew_ms))
-        while self._held[0][0] < now_ms - WINDOW_MS:
-            self._held.popleft()
+        while self and self[-1] <= skew_ms:
+            del self[-2:]
+        self.append(now_ms)
+        self.append(skew_ms)
+        while self[0] < now_ms - WINDOW_MS or len(self) > 2 * MOST_HELD:
+            del self[:2]
 
     @property
     def ms(self) -> int | None:
         """Device minus ours, in milliseconds, over the minutes before the last message; None before any."""
         # A copy: the API reads while messages come.
-        return next((skew_ms for _, skew_ms in tuple(self._held)), None)
+        return next(iter(self[1:2]), None)
 
 
 def sentence(skew_ms: int) -> str:

@@ -77,17 +77,25 @@ class Connection:
             "password": password,
         }
 
+    def cannot(self, why: str) -> CannotConnect:
+        """One sentence for a connection that failed with a library's words."""
+        return CannotConnect(why_not(why, self.url, self._section))
+
     @contextlib.asynccontextmanager
-    async def client(self, **more: Any) -> AsyncIterator[aiomqtt.Client]:
-        """A connected client, with `more` of aiomqtt.Client's arguments; CannotConnect says why not."""
+    async def client(self, *, by_hand: bool = False, **more: Any) -> AsyncIterator[aiomqtt.Client]:
+        """A connected client, with `more` of aiomqtt.Client's arguments; CannotConnect says why not.
+
+        `by_hand`: what comes is not acknowledged by the client.
+        """
         arguments = await asyncio.to_thread(self.arguments)
         lost = _Lost(asyncio.get_running_loop())
         client = aiomqtt.Client(**({"timeout": TIMEOUT_S} | arguments | more), logger=lost.logger)
+        client._client.manual_ack_set(by_hand)  # noqa: SLF001 - aiomqtt has no name for it
         try:
             await _enter(client, lost)
         except aiomqtt.MqttError as error:
             await _hang_up(client)
-            raise CannotConnect(why_not(lost.why or str(error), self.url, self._section)) from error
+            raise self.cannot(lost.why or str(error)) from error
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_exit(client)
             yield client

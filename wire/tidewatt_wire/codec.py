@@ -39,6 +39,8 @@ class _Envelope(msgspec.Struct):
 
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
+_MAJOR = f"{SCHEMA_MAJOR}."
+_OURS = f'{{"schema":"{_MAJOR}'.encode()
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _DECODERS: dict[type[Message], msgspec.json.Decoder[Message]] = {}
 
@@ -54,22 +56,30 @@ def decode(kind: type[M], payload: bytes | bytearray | memoryview) -> M:
         raise Refused(
             RefusalReason.TOO_BIG, f"{kind.__name__} of {len(payload)} bytes; at most {MAX_BYTES} are read"
         )
-    try:
-        envelope = _ENVELOPE.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused(RefusalReason.MALFORMED, f"{kind.__name__} is not a JSON message: {error}") from error
-    major = envelope.schema.partition(".")[0]
-    if major != str(SCHEMA_MAJOR):
-        raise Refused(
-            RefusalReason.UNKNOWN_MAJOR,
-            f"{kind.__name__} has schema {envelope.schema[:20]!r}; this side reads version {SCHEMA_MAJOR}",
-        )
+    # Ours begin with their schema: such a one is read once, and only if that fails again, for the reason.
+    if payload[: len(_OURS)] != _OURS:
+        _check_schema(kind, payload)
     decoder = _DECODERS.get(kind)
     if decoder is None:
         decoder = _DECODERS[kind] = msgspec.json.Decoder(kind)
     try:
         message = decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        _check_schema(kind, payload)
         raise Refused(RefusalReason.INVALID, f"{kind.__name__} is invalid: {error}") from error
+    if not message.schema.startswith(_MAJOR):
+        _check_schema(kind, payload)  # it says another one further on
     assert isinstance(message, kind)  # noqa: S101 - the decoder was built for this kind
     return message
+
+
+def _check_schema(kind: type[M], payload: bytes | bytearray | memoryview) -> None:
+    try:
+        envelope = _ENVELOPE.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(RefusalReason.MALFORMED, f"{kind.__name__} is not a JSON message: {error}") from error
+    if envelope.schema.partition(".")[0] != str(SCHEMA_MAJOR):
+        raise Refused(
+            RefusalReason.UNKNOWN_MAJOR,
+            f"{kind.__name__} has schema {envelope.schema[:20]!r}; this side reads version {SCHEMA_MAJOR}",
+        )

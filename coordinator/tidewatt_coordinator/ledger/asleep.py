@@ -44,9 +44,11 @@ def rows_of(reports: Iterable[Report]) -> Rows:
     """The greatest counters of each life and day."""
     rows = Rows({}, {})
     for report in reports:
-        said = Asleep(report.counters.asleep_mj, report.counters.mode_ms.get(ASLEEP, 0))
-        if said == Asleep():
+        counters = report.counters
+        asleep_ms = counters.mode_ms.get(ASLEEP, 0)
+        if not asleep_ms and not counters.asleep_mj:
             continue
+        said = Asleep(counters.asleep_mj, asleep_ms)
         life = (report.device, report.epoch)
         day = (*life, bucket_of(report.at_ms, DAY_MS))
         rows.lives[life] = _greater(rows.lives.get(life), said)

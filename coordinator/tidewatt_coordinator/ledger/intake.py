@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 from sqlalchemy import delete, func, select
 
-from tidewatt_coordinator.ledger.belief import Believed, Code, Wrong, believed, judge
+from tidewatt_coordinator.ledger.belief import Believed, Code, Wrong, believed, judge, unpacked
 from tidewatt_coordinator.ledger.keeping import detail_from
 from tidewatt_coordinator.ledger.merging import merge_rows
 from tidewatt_coordinator.ledger.store import Ledger
@@ -52,7 +52,7 @@ class Intake:
 
     def __init__(self, ledger: Ledger, now_ms: Callable[[], int]) -> None:
         self._ledger, self._now_ms = ledger, now_ms
-        self._sessions: dict[tuple[str, str, str], Believed] = {}
+        self._sessions: dict[str, bytes] = {}
         self.unread: list[Unread] = []
         """What the next `take` keeps aside beside the reports that can't be true."""
         self.told: Callable[[list[str]], None] = lambda _: None
@@ -71,10 +71,11 @@ class Intake:
         unread = self.unread[:]
         good: list[Report] = []
         bad: list[tuple[Report, Wrong]] = []
-        sessions = dict[tuple[str, str, str], Believed]()
+        sessions = dict[str, Believed]()
         for report in reports:
-            key = (report.device, report.epoch, report.session)
-            before = sessions.get(key) or self._sessions.get(key)
+            # One text and packed numbers: a million of them as tuples would be another half gigabyte.
+            key = f"{len(report.device)} {len(report.epoch)} {report.device}{report.epoch}{report.session}"
+            before = sessions.get(key) or unpacked(self._sessions.get(key))
             if wrong := judge(report, before, now_ms, detail_ms):
                 bad.append((report, wrong))
                 continue
@@ -89,7 +90,7 @@ class Intake:
         self.quarantined.update([wrong.code for _, wrong in bad] + [UNREADABLE] * len(unread))
         for key, last in sessions.items():
             self._sessions.pop(key, None)
-            self._sessions[key] = last
+            self._sessions[key] = last.packed()
         while len(self._sessions) > MOST_SESSIONS:
             del self._sessions[next(iter(self._sessions))]
 

@@ -1,15 +1,16 @@
 """The ledger in its database: reports in, spans and totals out."""
 
 from collections.abc import Callable, Iterable, Sequence
-from operator import add, attrgetter
+from operator import add
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Engine, RowMapping, Table, create_engine, event, func, select
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
-from tidewatt_coordinator.ledger.arithmetic import COUNTERS, Span, bucket_of, merge, span_of
+from tidewatt_coordinator.ledger.arithmetic import COUNTERS, Span, merge
 from tidewatt_coordinator.ledger.asleep import Asleep, by_device, merge_asleep, rows_of
+from tidewatt_coordinator.ledger.batch import spans_of
 from tidewatt_coordinator.ledger.merging import Row, Rule, merge_rows
 from tidewatt_coordinator.ledger.migrating import TooNew, migrate
 from tidewatt_coordinator.ledger.tables import device_bucket, device_life, ledger_fact, mode_bucket
@@ -19,8 +20,6 @@ from tidewatt_wire.messages import Report
 TRIES = 5
 #: What PostgreSQL says then: serialization failure, deadlock.
 BROKEN_OFF = ("40001", "40P01")
-
-_counted = attrgetter(*COUNTERS)
 
 
 def _span_rules(*counters: str) -> dict[str, Rule]:
@@ -95,17 +94,8 @@ class Ledger:
 
     def take(self, reports: Iterable[Report]) -> None:
         """Merge reports, in any order, each any number of times."""
-        devices: dict[tuple[int, str, str], Span] = {}
-        modes: dict[tuple[int, str, str, str], Span] = {}
         reports = list(reports)
-        for report in reports:
-            key = (bucket_of(report.at_ms, self.bucket_ms), report.device, report.epoch)
-            span = span_of(report.at_ms, _counted(report.counters))
-            devices[key] = merge(devices[key], span) if key in devices else span
-            for mode, ms in report.counters.mode_ms.items():
-                span = span_of(report.at_ms, (ms,))
-                in_mode = (*key, mode)
-                modes[in_mode] = merge(modes[in_mode], span) if in_mode in modes else span
+        devices, modes = spans_of(reports, self.bucket_ms)
         if not devices:
             return
         lives, spans, times = _life_rows(devices), _span_rows(devices), _span_rows(modes)

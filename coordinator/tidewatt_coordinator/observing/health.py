@@ -43,6 +43,11 @@ class HealthMetrics(Collector):
             "Reports given up for room while the ledger failed; their totals are in later ones",
             ingest.thinned,
         )
+        yield CounterMetricFamily(
+            "tidewatt_ingest_relieved",
+            "Times that reports were acknowledged before the ledger had them, because it took too long",
+            ingest.relieved,
+        )
         yield from self._devices()
 
     def _devices(self) -> Iterator[Metric]:
@@ -55,6 +60,14 @@ class HealthMetrics(Collector):
         ages = GaugeMetricFamily(
             "tidewatt_device_heard_age_seconds", "Seconds since a device was last heard", labels=labels
         )
+        gaps = CounterMetricFamily(
+            "tidewatt_device_missed_reports",
+            "Reports of a device whose numbers were passed over; a later one counts what they counted",
+            labels=labels,
+        )
+        late = CounterMetricFamily(
+            "tidewatt_device_late_reports", "Reports of a device that came after a newer one", labels=labels
+        )
         now_ms = self._now_ms()
         for name, device in self._fleet.known():
             site = device.birth.labels.get("site", "") if device.birth else ""
@@ -62,4 +75,7 @@ class HealthMetrics(Collector):
             missing.add_metric([name, site], status in MISSING)
             if device.heard_ms:  # what is retained tells of a device, not that it is there
                 ages.add_metric([name, site], seconds(max(0, now_ms - device.heard_ms)))
-        yield from (missing, ages)
+            if device.missed or device.late:
+                gaps.add_metric([name, site], device.missed)
+                late.add_metric([name, site], device.late)
+        yield from (missing, ages, gaps, late)

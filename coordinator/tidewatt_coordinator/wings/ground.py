@@ -48,6 +48,7 @@ class Ground:
         self.replicas = Replicas(self.ledger, self.fleet, self.name, self.called) if shares else None
         if self.replicas:
             self.ingest.intake.told = self.replicas.tell
+            self.fleet.dealt = True
         #: The newest revision of ours that stood on the topic; the publisher, made later, tells it here.
         self.found: Callable[[], int] = lambda: 0
         self.engine = Engine(

@@ -1,0 +1,1 @@
+"""How many reports a second one coordinator takes, and the memory of a device."""

@@ -1,0 +1,139 @@
+"""Ingest: reports a second from the broker into the ledger, beside a plain consumer; memory of a device.
+
+A real Mosquitto with the shipped limits, on a plain port; the load in a process of its own, of
+so many devices in turn; the consumer in another. Ours reads, looks at, merges and commits each report in
+SQLite, and acknowledges it after that; aiomqtt's counts messages and does nothing else. Both alternate, so
+that a machine that is busy is busy for both. Every message must come: none missing in any device's sequence.
+"""
+
+import argparse
+import json
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.world import Mosquitto
+
+from benchmarks.ingest.consumer import AT_MS
+from benchmarks.results import Result, publish
+
+LIMITS = Path(__file__).parents[2] / "packaging/mosquitto/tidewatt.conf"
+#: A consumer that is this long without its messages has lost some.
+LIMIT_S = 300
+MILLION = 1_000_000
+SEARCH = "/usr/sbin:/usr/local/sbin:/usr/bin"
+
+Figures = dict[str, float]
+
+
+def program(*arguments: object) -> "subprocess.Popen[str]":
+    """One of this benchmark's processes, whose lines are read."""
+    command = [sys.executable, "-m", *(str(one) for one in arguments)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def told(process: "subprocess.Popen[str]") -> str:
+    """The next line that it says."""
+    return process.stdout.readline().strip() if process.stdout else ""
+
+
+def run(broker: Mosquitto, kind: str, asked: argparse.Namespace, size: str = "short") -> Figures:
+    """One consumer and its load."""
+    count = asked.names * asked.each
+    with tempfile.TemporaryDirectory() as made:
+        load = program("benchmarks.ingest.load", *broker.address, asked.names, asked.each, AT_MS, size)
+        consumer = program("benchmarks.ingest.consumer", kind, broker.url, count, made)
+        try:
+            if (told(load), told(consumer)) != ("ready", "ready"):
+                raise SystemExit(f"the {kind} consumer or its load did not begin")
+            load.communicate("go\n", timeout=LIMIT_S)
+            said, _ = consumer.communicate(timeout=LIMIT_S)
+        finally:
+            load.kill()
+            consumer.kill()
+    return dict(json.loads(said)) | {"count": count}
+
+
+def rates(broker: Mosquitto, asked: argparse.Namespace) -> list[Result]:
+    """Ours and theirs in turn."""
+    both: dict[str, list[Figures]] = {"ours": [], "aiomqtt": []}
+    for _ in range(asked.rounds):
+        for kind, found in both.items():
+            found.append(run(broker, kind, asked))
+    mine, other = ([one["count"] / one["wall_s"] for one in found] for found in both.values())
+    ratios = [one / two for one, two in zip(mine, other, strict=True)]
+    rate, spread = statistics.median(mine), f"{min(mine):,.0f} to {max(mine):,.0f} in {asked.rounds} rounds"
+    full = run(broker, "ours", asked, "full")
+    costs = [[1e6 * one["cpu_s"] / one["count"] for one in found] for found in both.values()]
+    missed = sum(one["missed"] for one in both["ours"]) + full["missed"]
+    load = f"343 bytes, {asked.names:,} devices; {spread}"
+    return [
+        Result.judged("reports in the ledger", rate, "/s", better="higher", target=40_000, against=load),
+        Result.judged(
+            "the same, acknowledged only after the commit", rate, "/s", better="higher", target=20_000,
+            against="there is no other way: every report is",
+        ),
+        Result.judged(
+            "beside a plain aiomqtt consumer", statistics.median(ratios), "x", better="higher", target=2.5,
+            against=f"{statistics.median(other):,.0f}/s; {min(ratios):.2f} to {max(ratios):.2f}",
+        ),
+        Result.judged("missing in the devices' sequences", missed, "reports", target=0, against="all"),
+        Result.judged("CPU of a report, ours", statistics.median(costs[0]), "us", against="all of it"),
+        Result.judged("CPU of a message, aiomqtt", statistics.median(costs[1]), "us", against="counted only"),
+        Result.judged(
+            "full reports in the ledger", full["count"] / full["wall_s"], "/s", better="higher",
+            against="531 bytes, as agents encode them today",
+        ),
+    ]  # fmt: skip
+
+
+def memory(count: int) -> list[Result]:
+    """What so many known devices take."""
+    with tempfile.TemporaryDirectory() as made:
+        process = program("benchmarks.ingest.consumer", "devices", count, made)
+        said, _ = process.communicate()
+    found = json.loads(said)
+    results = [
+        Result.judged(
+            f"memory of a device, {count:,} known", found["bytes"], "bytes", target=1024,
+            against="born, reporting, in the ledger",
+        )
+    ]  # fmt: skip
+    if count >= MILLION:
+        results.append(
+            Result.judged(f"{count:,} known devices", found["rss_mb"], "MB", target=1200, against="all of it")
+        )
+    return results
+
+
+def main() -> None:
+    """Measure and publish."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--names", type=int, default=10_000, help="devices that report")
+    parser.add_argument("--each", type=int, default=40, help="reports of each")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--known", type=int, nargs="*", default=[100_000, 1_000_000])
+    asked = parser.parse_args()
+    found = shutil.which("mosquitto", path=SEARCH)
+    if not found:
+        sys.exit("needs Mosquitto: sudo apt install --no-install-recommends mosquitto")
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory() as made:
+        broker = Mosquitto(found, Path(made))
+        broker.settings = "\n".join(re.findall(r"^max_.*$", LIMITS.read_text(), re.MULTILINE))
+        broker.start()
+        try:
+            results += rates(broker, asked)
+        finally:
+            broker.kill()
+    for count in asked.known:
+        results += memory(count)
+    sys.exit(0 if publish("ingest", results) else 1)
+
+
+if __name__ == "__main__":
+    main()

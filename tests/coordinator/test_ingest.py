@@ -1,0 +1,248 @@
+"""Reports by the thousand: acknowledged when the ledger has them, held back by it, counted exactly."""
+
+import asyncio
+import contextlib
+import gc
+import itertools
+import re
+import sqlite3
+import tracemalloc
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import aiomqtt
+import pytest
+from benchmarks.ingest.load import REPORT_BYTES, publish_all, report_bytes
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.secured import SHIPPED, SecuredMosquitto
+from tests.websocket import websockets_before
+from tests.world import Mosquitto, until
+
+from tidewatt_coordinator.fleet import Fleet
+from tidewatt_coordinator.ingest import Ingest
+from tidewatt_coordinator.ledger.store import Ledger
+from tidewatt_governor.boards import BoardProfile
+from tidewatt_link.connection import CannotConnect, Connection
+from tidewatt_link.ending import ended
+from tidewatt_wire.codec import encode
+from tidewatt_wire.messages import Birth
+from tidewatt_wire.topics import DeviceTopic
+
+NOW_MS = 1_790_000_000_000
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "l.db"
+
+
+@pytest.fixture
+def ledger(file: Path) -> Iterator[Ledger]:
+    ledger = Ledger(f"sqlite:///{file}", 60_000)
+    yield ledger
+    ledger.close()
+
+
+def ingest_of(url: str, ledger: Ledger, name: str = "one", group: str = "") -> Ingest:
+    return Ingest(Connection(url), "f", Fleet(60_000), ledger, lambda: NOW_MS, name, group)
+
+
+@contextlib.asynccontextmanager
+async def running(ingest: Ingest) -> AsyncIterator[Ingest]:
+    task = asyncio.create_task(ingest.run())
+    try:
+        await until(lambda: ingest.connected)
+        yield ingest
+    finally:
+        await ended(task)
+
+
+@contextlib.contextmanager
+def stalled(file: Path) -> Iterator[None]:
+    """Another writer holds the ledger meanwhile."""
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+
+
+def topic(device: str = "a", kind: str = "report") -> str:
+    return str(DeviceTopic("f", device, kind))  # type: ignore[arg-type]
+
+
+async def say(broker: Mosquitto, seqs: range, device: str = "a") -> None:
+    async with aiomqtt.Client(*broker.address, protocol=aiomqtt.ProtocolVersion.V5) as client:
+        for seq in seqs:
+            await client.publish(topic(device), report_bytes(device, seq, NOW_MS), qos=1)
+
+
+async def test_what_the_ledger_does_not_have_the_broker_still_has(
+    mosquitto: Mosquitto, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_reports: object) -> None:
+        raise OSError("disk full")
+
+    broken = Ledger(f"sqlite:///{tmp_path / 'broken.db'}", 60_000)
+    monkeypatch.setattr(broken, "take", full)
+    async with running(ingest_of(mosquitto.url, broken)) as first:
+        await say(mosquitto, range(1, 21))
+        await until(lambda: first.messages["report"] == 20 and first.failing)
+    broken.close()
+    # It died with them in its memory; who comes after it under its name is told them again.
+    async with running(ingest_of(mosquitto.url, ledger)) as second:
+        await until(lambda: second.messages["report"] == 20 and ledger.totals())
+    async with running(ingest_of(mosquitto.url, ledger)) as third:
+        await say(mosquitto, range(21, 22))
+        await until(lambda: third.messages["report"])
+    assert third.messages["report"] == 1, "what the ledger has is not told again"
+    assert ledger.totals()[0].values[0] == 21_000
+
+
+async def test_a_slow_ledger_slows_the_session_and_not_for_ever(
+    mosquitto: Mosquitto, file: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidewatt_coordinator.ingest.WINDOW", 50)
+    async with running(ingest_of(mosquitto.url, ledger)) as ingest:
+        with stalled(file):
+            await say(mosquitto, range(1, 301))
+            await until(lambda: ingest.messages["report"] == 50)
+            ingest.relieve()
+            await say(mosquitto, range(301, 331))  # the broker takes them, and keeps them
+            assert ingest.messages["report"] == 50
+            monkeypatch.setattr("tidewatt_coordinator.ingest.PATIENCE_S", 0.0)
+            ingest.relieve()  # deaf for too long: more is heard, and held in memory
+            await until(lambda: ingest.messages["report"] >= 100 or ingest.relieve())
+            monkeypatch.setattr("tidewatt_coordinator.ingest.PATIENCE_S", 1e9)
+            assert ledger.totals() == []
+        await until(lambda: ingest.messages["report"] == 330)
+    assert ingest.relieved >= 1
+    assert ledger.totals()[0].values[0] == 330_000
+    assert ingest._fleet.devices["a"].missed == 0
+
+
+async def test_coordinators_that_share_reports_make_one_ledger(
+    guarded: SecuredMosquitto, ledger: Ledger, profile: BoardProfile
+) -> None:
+    shown = guarded.pki.shown("coordinator")
+    both = [
+        Ingest(Connection(guarded.url, shown), "f", Fleet(60_000), ledger, lambda: NOW_MS, name, "all")
+        for name in ("east", "west")
+    ]
+    birth = Birth(device="a", session="s", epoch="e", at_ms=NOW_MS, version="0", board="b", control="observe")
+    async with running(both[0]), running(both[1]):
+        async with Connection(guarded.url, guarded.pki.shown("a")).client() as device:
+            await device.publish(topic(kind="birth"), encode(birth), qos=1, retain=True)
+            for seq in range(1, 101):
+                await device.publish(topic(), report_bytes("a", seq, NOW_MS), qos=1)
+        await until(lambda: sum(one.messages["report"] for one in both) == 100)
+        await until(lambda: all(one.messages["birth"] for one in both))
+    assert all(one.messages["report"] for one in both)
+    assert ledger.totals()[0].values[0] == 100_000
+    stranger = Ingest(Connection(guarded.url), "f", Fleet(60_000), ledger, lambda: NOW_MS)
+    with pytest.raises(CannotConnect, match="is not from the CA in"):
+        await stranger._listen()
+
+
+async def test_no_broker_there_is_one_sentence(ledger: Ledger) -> None:
+    with pytest.raises(CannotConnect, match=r"broker mqtt://127.0.0.1:1: Connection refused"):
+        await ingest_of("mqtt://127.0.0.1:1", ledger)._listen()
+
+
+async def test_websockets_carry_it_too(
+    mosquitto: Mosquitto, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidewatt_coordinator.ingest.WINDOW", 10)
+    async with (
+        websockets_before(mosquitto.address) as port,
+        running(ingest_of(f"ws://127.0.0.1:{port}", ledger)) as ingest,
+    ):
+        await say(mosquitto, range(1, 41))
+        await until(lambda: ingest.messages["report"] == 40)
+    assert ledger.totals()[0].values[0] == 40_000
+
+
+async def test_the_shipped_limits_drop_nothing(mosquitto: Mosquitto, file: Path, ledger: Ledger) -> None:
+    """A burst while the ledger stands still: the broker holds it all."""
+    shipped = (SHIPPED / "tidewatt.conf").read_text()
+    mosquitto.kill()
+    mosquitto.settings = "\n".join(re.findall(r"^max_.*$", shipped, re.MULTILINE))
+    mosquitto.start()
+    names, each = [f"jetson-{number}" for number in range(50)], 600
+    async with running(ingest_of(mosquitto.url, ledger)) as ingest:
+        with stalled(file):
+            load = [(topic(name), report_bytes(name, seq, NOW_MS)) for seq in range(each) for name in names]
+            await asyncio.to_thread(publish_all, mosquitto.address, load)
+        await until(lambda: ingest.messages["report"] == each * len(names))
+        await ingest.merge()
+    assert [total.values[0] for total in ledger.totals()] == [(each - 1) * 1000] * len(names)
+    assert sum(device.missed for device in ingest._fleet.devices.values()) == 0
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    ledger = Ledger(f"sqlite:///{tmp_path_factory.mktemp('kept') / 'l.db'}", 60_000)
+    yield ledger
+    ledger.close()
+
+
+@settings(derandomize=True, deadline=None, max_examples=40)
+@given(
+    lost=st.lists(st.booleans(), min_size=1, max_size=40),
+    batches=st.integers(1, 5),
+    twice=st.booleans(),
+    shuffle=st.randoms(use_true_random=False),
+)
+def test_whatever_is_lost_on_the_way_the_ledger_is_exact(
+    kept: Ledger, lost: list[bool], batches: int, twice: bool, shuffle: "st.random.Random"
+) -> None:
+    device = f"d{next(_numbers)}"
+    ingest = ingest_of("mqtt://127.0.0.1:1", kept)
+    came = [seq for seq, gone in enumerate(lost) if not gone]
+    for batch in range(batches):
+        some = came[batch::batches] * (1 + twice)
+        if batches > 1:
+            shuffle.shuffle(some)
+        for seq in some:
+            ingest.take(topic(device), report_bytes(device, seq, NOW_MS))
+        taken, ingest._waiting = ingest._waiting, []
+        ingest.intake.take(taken)
+    totals = {total.device: total.values[0] for total in kept.totals()}
+    assert totals.get(device, 0) == (max(came) * 1000 if came else 0)
+    assert not ingest.intake.quarantined
+    if came and batches == 1:
+        known = ingest._fleet.devices[device]
+        gaps = max(came) - min(came) + 1 - len(came)
+        assert (known.missed, known.late) == (gaps, len(came) - 1 if twice and len(came) > 1 else 0)
+
+
+def test_a_known_device_takes_little_more_than_a_kilobyte(ledger: Ledger, profile: BoardProfile) -> None:
+    ingest, count = ingest_of("mqtt://127.0.0.1:1", ledger), 2000
+    born = encode(
+        Birth(
+            device="jetson-0000", session="0123456789abcdef", epoch="fedcba9876543210", at_ms=NOW_MS,
+            version="0.1.0", board="orin-nano-super", control="enforce", labels={"site": "x"},
+            points=profile.points, vendor_default="25W",
+        )
+    )  # fmt: skip
+    ingest.take(topic("jetson-0000", "birth"), born)
+    tracemalloc.start()
+    for number in range(count):
+        name = f"jetson-{number:04d}"
+        ingest.take(topic(name, "birth"), born.replace(b"jetson-0000", name.encode()))
+        for seq in range(3):
+            ingest.take(topic(name), report_bytes(name, seq, NOW_MS))
+    taken, ingest._waiting = ingest._waiting, []
+    ingest.intake.take(taken)
+    del taken
+    gc.collect()
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(report_bytes("jetson-0000", 1, NOW_MS)) == REPORT_BYTES
+    assert size / count <= 1350, size / count
