@@ -21,7 +21,7 @@ def properties(*names: str, expiry: int | None = None) -> bytes:
     said.ContentType, said.SubscriptionIdentifier = "application/json", 300
     if expiry is not None:
         said.MessageExpiryInterval = expiry
-    return bytes(said.pack())
+    return bytes(said.pack())  # type: ignore[no-untyped-call]
 
 
 def at_qos_0(topic: str, payload: bytes) -> bytes:

@@ -208,7 +208,8 @@ async def _carried(connection: Connection, asked: Asked, take: Take) -> AsyncIte
 
         def put_nowait(self, item: aiomqtt.Message) -> None:
             number = item.mid if item.qos else 0
-            properties = packets.after_length(bytes(item.properties.pack())) if item.properties else b""
+            packed = bytes(item.properties.pack()) if item.properties else b""  # type: ignore[no-untyped-call]
+            properties = packets.after_length(packed) if packed else b""
             take([(str(item.topic), bytes(item.payload), number, properties)])
 
     async with connection.client(
