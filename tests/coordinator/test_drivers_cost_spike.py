@@ -196,6 +196,10 @@ def test_a_groups_size_is_limited_and_restored(fresh: Between) -> None:
     assert how(world, told) == "applied"
     driver.send(order(told, driver.read(told.target), told.before, undo=True))
     assert how(world, told) == "untouched"
+    groups.update_auto_scaling_group(AutoScalingGroupName="web", DesiredCapacity=5)
+    told = applied(world)
+    assert told.capacity == pytest.approx(3 / 5), "three of five instances end, which the blast radius bounds"
+    assert told.evidence[-1].startswith("3 of 5 instances end; given free,")
     groups.close()
 
 

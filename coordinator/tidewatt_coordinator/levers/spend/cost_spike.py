@@ -77,8 +77,9 @@ class CostSpikeDriver:
         found = []
         for target, brake in self._brakes.items():
             spike = _dearest(brake, spikes)
-            told = {"spike": msgspec.to_builtins(spike) if spike else None}
-            found.append(msgspec.structs.replace(self.read(target), facts=told))
+            one = self.read(target)
+            told = {**one.facts, "spike": msgspec.to_builtins(spike) if spike else None}
+            found.append(msgspec.structs.replace(one, facts=told))
         return found
 
     def read(self, target: str) -> Setting:
@@ -87,8 +88,13 @@ class CostSpikeDriver:
         if brake is None:
             raise LeverError(f"levers.cost_spike.brakes has no {target}")
         with self._asked(brake) as cloud:
-            value, settled = _now(cloud, brake)
-        return Setting(target=target, content={PARTS[brake.kind]: value}, settled=settled)
+            value, running = _now(cloud, brake)
+        return Setting(
+            target=target,
+            content={PARTS[brake.kind]: value},
+            settled=value is None or running <= value,
+            facts={"running": running},
+        )
 
     def propose(self, settings: Sequence[Setting], context: Context) -> Sequence[Recommendation]:
         """Brake where a spike is and the limit isn't; give free where the limit is and no spike."""
@@ -119,7 +125,8 @@ class CostSpikeDriver:
         least, most = (Decimal(str(share)) for share in self._settings.saves)
         low, high = excess * least * LEAST_DAYS, excess * most * MOST_DAYS
         middle = excess * (least + most) / 2 * GUESSED_DAYS
-        part = PARTS[brake.kind]
+        part, running = PARTS[brake.kind], int(one.facts["running"])
+        ends = max(0, running - brake.limit)
         return Recommendation(
             driver=self.name,
             target=one.target,
@@ -135,6 +142,7 @@ class CostSpikeDriver:
             ),
             spending=(spike.cost * MOST_DAYS).quantize(CENT),  # a month of such days
             disruption=brake.disruption,
+            capacity=ends / running if running else 0.0,
             risk=brake.risk,
             evidence=[
                 (
@@ -145,6 +153,7 @@ class CostSpikeDriver:
                     f"it is thought to end {least:.0%} to {most:.0%} of the excess, for {LEAST_DAYS} to"
                     f" {MOST_DAYS} days"
                 ),
+                *_ended(ends, running),
             ],
             effects=_effects(brake),
         )
@@ -177,6 +186,14 @@ def _release(one: Setting, brake: Brake, context: Context) -> Recommendation:
     )
 
 
+def _ended(ends: int, running: int) -> list[str]:
+    # Lowering the greatest size below what runs lowers what is desired, too, and nothing but the group's
+    # own scaling raises that again.
+    if not ends:
+        return []
+    return [f"{ends} of {running} instances end; given free, the group's own scaling brings them back"]
+
+
 def _effects(brake: Brake) -> dict[str, Effect] | None:
     if brake.more_errors is None:
         return None
@@ -199,13 +216,13 @@ def _dearest(brake: Brake, spikes: Sequence[Found]) -> Spike | None:
     return Spike(day=str(told.day), cost=told.cost, expected=told.expected, by=told.by, currency=one.currency)
 
 
-def _now(cloud: Aws, brake: Brake) -> tuple[int | None, bool]:
-    """The limit, and whether what is there keeps it already."""
+def _now(cloud: Aws, brake: Brake) -> tuple[int | None, int]:
+    """The limit, and how many instances run: of a function 0, as it ends none."""
     if brake.kind == FUNCTION:
         answer = cloud.call("GetFunctionConcurrency", FunctionName=brake.name)
-        return answer.get("ReservedConcurrentExecutions"), True
+        return answer.get("ReservedConcurrentExecutions"), 0
     group = _group(cloud, brake.name)
-    return group["MaxSize"], len(group.get("Instances", [])) <= group["MaxSize"]
+    return group["MaxSize"], len(group.get("Instances", []))
 
 
 def _put(cloud: Aws, brake: Brake, value: int | None) -> None:
