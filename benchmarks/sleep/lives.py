@@ -234,7 +234,7 @@ def rested(
         fleet.fewest_up = min(fleet.fewest_up, COUNT - len(resting))
         lost = [
             _lost(scene, asked, COUNT - len(resting), alarms.fresh(minute))
-            for asked in (min(scene.rates[minute], needs[minute][0]), scene.rates[minute])
+            for asked in (min((scene.rates[minute], *needs[minute][:1])), scene.rates[minute])
         ]
         fleet.lost, fleet.surged = fleet.lost + lost[0], fleet.surged + lost[1] - lost[0]
         hints = [_hint(made, name, minute) for name in names]

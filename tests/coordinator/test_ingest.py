@@ -252,4 +252,4 @@ def test_a_known_device_takes_little_more_than_a_kilobyte(ledger: Ledger, profil
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(report_bytes("jetson-0000", 1, NOW_MS)) == REPORT_BYTES
-    assert size / count <= 1350, size / count
+    assert size / count <= 1750, size / count  # 400 of it the quota of one who spoke just now

@@ -16,6 +16,8 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from starlette.responses import StreamingResponse
+from starlette.types import ASGIApp
+from tests.access import acting
 from typer.testing import CliRunner
 
 from tidewatt_agent.config import Metrics, parse_config
@@ -65,7 +67,7 @@ def report(device: str = "d1", seq: int = 1) -> bytes:
     )
 
 
-def asked(application: FastAPI, *paths: str) -> list[int]:
+def asked(application: ASGIApp, *paths: str) -> list[int]:
     """The status of each, without a port."""
 
     async def ask() -> list[int]:
@@ -295,7 +297,7 @@ def test_a_running_coordinator_has_all_of_it_on_its_page(tmp_path: Path) -> None
     )
     coordinator = Coordinator(config, Connection("mqtt://127.0.0.1:1"), None)
     coordinator.fleet.born(birth("d1", "d1:9750"), NOW_MS)
-    assert asked(coordinator.web, "/v1/discovery/agents", "/v1/nothing") == [200, 404]
+    assert asked(acting(coordinator.web), "/v1/discovery/agents", "/v1/nothing") == [200, 404]
     coordinator.money.spending.look()
     assert coordinator.money.spending.spent is None, "days that nobody has told of are not free"
     value = coordinator.registry.get_sample_value

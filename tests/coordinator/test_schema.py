@@ -1,8 +1,8 @@
 """A replica is upgraded at a time: old and new coordinators work on one database, whichever began first.
 
-`tests/golden/schema` has the tables of a released version. What its coordinators write must go into the
+`tests/golden_schema` has the tables of a released version. What its coordinators write must go into the
 tables of today, and what they wrote must still be there after the upgrade. A release adds its own file:
-`python tests/coordinator/test_schema.py 0021 > tests/golden/schema/0021.json`.
+`python tests/coordinator/test_schema.py 0021 > tests/golden_schema/0021.json`.
 """
 
 import ast
@@ -23,7 +23,7 @@ from tidewatt_coordinator.ledger.store import Ledger, LedgerError
 from tidewatt_coordinator.proposals.state import Proposal
 from tidewatt_coordinator.rollout.standing import Standing
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "schema"
+GOLDEN = Path(__file__).parents[1] / "golden_schema"
 MIGRATIONS = Path(migrating.__file__).with_name("migrations") / "versions"
 #: Earlier ones were made before two versions had to live together.
 SINCE = "0021"

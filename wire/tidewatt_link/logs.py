@@ -9,7 +9,7 @@ import logging
 import re
 import sys
 from datetime import datetime, timezone
-from typing import Literal
+from typing import Literal, TextIO
 
 import msgspec
 
@@ -84,8 +84,20 @@ class Json(logging.Formatter):
         return json.dumps(said, ensure_ascii=False)
 
 
+class Stderr(logging.StreamHandler[TextIO]):
+    """Writes to what standard error is at the moment, not to what it was."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        """Asked for anew with each record."""
+        return sys.stderr
+
+
 def begin(form: str, level: str) -> None:
     """Log like that from now on, instead of however it was; `level` as logging names it."""
-    shown = logging.StreamHandler(sys.stderr)
+    shown = Stderr()
     shown.setFormatter(Json() if form == "json" else Lines())
     logging.basicConfig(level=level.upper(), handlers=[shown], force=True)

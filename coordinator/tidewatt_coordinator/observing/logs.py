@@ -4,7 +4,6 @@ Whatever is bound for the time of a request (`structlog.contextvars`) is on each
 """
 
 import logging
-import sys
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -28,7 +27,7 @@ def begin(config: Log) -> None:
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         *(_json() if config.format == "json" else _console()),
     ]
-    shown = logging.StreamHandler(sys.stderr)
+    shown = plain.Stderr()
     shown.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=[*shared, _stamped], processors=drawn)
     )
