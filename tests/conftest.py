@@ -1,6 +1,7 @@
 """What the tests share: a real broker, a clock in our hands, and the rule on skips."""
 
 import itertools
+import logging
 import os
 import shutil
 import tempfile
@@ -13,7 +14,9 @@ from tests.fleets import Fleet, fleet_of
 from tests.secured import SecuredMosquitto, secured
 from tests.world import HandClock, Mosquitto
 
+from tidewatt_coordinator.observing.logs import OURS
 from tidewatt_governor.boards import BoardProfile, load_profile
+from tidewatt_link.logs import Stderr
 
 #: Debian keeps daemons where an ordinary user's PATH does not look.
 SEARCH_PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
@@ -90,6 +93,17 @@ def postgres() -> Iterator[Postgres]:
             yield server
         finally:
             server.stop()
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """A command that a test runs in this process sets up the log: the next one's output is without it."""
+    before = {name: logging.getLogger(name).level for name in (None, *OURS)}
+    yield
+    for shown in [one for one in logging.getLogger().handlers if isinstance(one, Stderr)]:
+        logging.getLogger().removeHandler(shown)
+    for name, level in before.items():
+        logging.getLogger(name).setLevel(level)
 
 
 _numbers = itertools.count()
