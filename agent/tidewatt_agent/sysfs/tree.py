@@ -156,7 +156,7 @@ class Tree:
         if self._open is None:
             return _Descriptor(self._place(path)).read()
         kept = self._open.get(path)
-        if kept is None:
+        if kept is None or kept.unlinked:
             kept = self._open[path] = _Descriptor(self._place(path))
         try:
             return kept.read_anew()
@@ -189,6 +189,11 @@ class _Descriptor:
             part = os.pread(self._number, PAGE, len(data))
             data += part
         return data
+
+    @property
+    def unlinked(self) -> bool:
+        """Whether no name leads to it any more: it would be read on, and what stands there now would not."""
+        return os.fstat(self._number).st_nlink == 0
 
     def __del__(self) -> None:
         if self._number >= 0:
