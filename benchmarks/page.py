@@ -17,6 +17,7 @@ from typing import Any
 from playwright.async_api import CDPSession, Page, async_playwright
 
 from benchmarks.results import Result, publish
+from tidewatt_coordinator.access.settings import Access
 from tidewatt_coordinator.app import Coordinator, running
 from tidewatt_coordinator.broker import free_port
 from tidewatt_coordinator.config import Broker, Config, Ledger, Models, PolicyKeys
@@ -58,6 +59,7 @@ async def measured(folder: Path, count: int) -> list[Result]:
     if program is None:
         sys.exit("bench-page: needs a browser: sudo apt install --no-install-recommends chromium")
     config = Config(
+        access=Access(anonymous="viewer"),
         coordinator=CoordinatorConfig(listen=f"127.0.0.1:{free_port()}"),
         broker=Broker(embedded_port=free_port()),
         ledger=Ledger(url=f"sqlite:///{folder / 'ledger.db'}"),
