@@ -4,10 +4,12 @@ import http.client
 import http.server
 import json
 import os
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -84,7 +86,8 @@ def charges(draw: st.DrawFn) -> Charge:
 class Source:
     """A real HTTP server in place of OpenCost or Prometheus. What it was asked is in `asked`."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
+        """`certificate`: a PEM file of its chain and key; it speaks TLS then."""
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.authorizations: list[str | None] = []
         self.answers: dict[str, Any] = {}
@@ -110,7 +113,11 @@ class Source:
                 pass
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        if certificate:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(certificate)
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"http{'s' if certificate else ''}://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 

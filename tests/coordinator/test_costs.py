@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from functools import cache
 from itertools import count, pairwise
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from tests.costing import DAY_MS, OCTOBER_MS, a_charge, amounts, charges
 from typer.testing import CliRunner
 
+from tidewatt_coordinator.audit.store import Trail
 from tidewatt_coordinator.cli import app
 from tidewatt_coordinator.config import Config, parse_config
 from tidewatt_coordinator.costs.attribution import attribute, rounded, scaled, spread, within
@@ -415,6 +417,10 @@ def test_export_check_import_round_trip(config: Path, tmp_path: Path) -> None:
         assert "focus: 9 charges (days or billing periods: 1)" in run(
             "import", "focus", out, "--config", other
         )
+    with closing(Ledger(f"sqlite:///{tmp_path / 'other.db'}", 300_000)) as ledger:
+        noted = [(one.what, one.subject, json.loads(one.after)) for one in Trail(ledger.engine).entries()]
+    kept = {"charges": 9, "batches": 1, "files": [str(out)]}
+    assert noted == [("costs import", "focus", kept)] * 2, "who brought costs in stands in the audit"
     told = json.loads(run("list", "--config", other, "--month", "2026-10", "--json"))
     assert [(one["key"], one["billed"]) for one in told] == [
         (["EC2"], "9.999"),

@@ -13,7 +13,7 @@ from tidewatt_coordinator.levers.advice import Advice
 from tidewatt_coordinator.levers.data.athena import AthenaDriver
 from tidewatt_coordinator.levers.data.egress import EgressDriver
 from tidewatt_coordinator.levers.data.event_rules import EventRulesDriver, every_min
-from tidewatt_coordinator.levers.data.nat import NatDriver
+from tidewatt_coordinator.levers.data.nat import NatDriver, pays_from
 from tidewatt_coordinator.levers.data.settings import AdviceLever, Athena, Egress, SnapshotLifecycle
 from tidewatt_coordinator.levers.data.snapshot_lifecycle import SnapshotLifecycleDriver, held_days
 from tidewatt_coordinator.levers.data.step_functions import StepFunctionsDriver, states_of
@@ -261,3 +261,9 @@ def test_a_month_is_as_sure_as_its_days_are_alike() -> None:
     assert one.low == 0
     assert one.high == 2 * one.middle
     assert shares(Decimal(100), (0.1, 0.9)).middle == 50
+
+
+def test_an_endpoint_that_saves_nothing_never_pays() -> None:
+    assert pays_from(Decimal("0.01"), Decimal("0.035")) == "pays from 209 GB a month and zone on"
+    assert pays_from(Decimal("0.01"), Decimal(0)) == "never pays"
+    assert pays_from(Decimal("0.01"), Decimal("-0.01")) == "never pays"

@@ -19,6 +19,7 @@ from rich.console import Console
 from tests import costing
 from tests.costing import Source
 from tests.ports import free_port
+from tests.secured import Pki
 from typer.testing import CliRunner
 
 from tidewatt_coordinator.cli import app
@@ -79,6 +80,20 @@ def test_a_key_comes_from_a_file_and_its_lack_is_said(source: Source, tmp_path: 
     source.status = 401
     with pytest.raises(DoorError, match="--key-file"):
         fleet(source, "ls")
+
+
+def test_a_private_ca_is_trusted_when_it_is_named(tmp_path: Path) -> None:
+    pki = Pki(tmp_path)
+    pki.certificate("server", "127.0.0.1")
+    source = Source(tmp_path / "127.0.0.1.pem")
+    source.answers["/v1/fleet"] = {"fleet": "f", "now_ms": 1, "devices": [_plain(HOT)]}
+    try:
+        assert "hot" in fleet(source, "ls", "--ca", pki.ca)
+        with pytest.raises(DoorError, match=r"certificate verify failed.*--ca"):
+            fleet(source, "ls")
+    finally:
+        source.stop()
+        pki.ledger.close()
 
 
 def test_without_a_coordinator_the_database_says_what_was_known(tmp_path: Path) -> None:

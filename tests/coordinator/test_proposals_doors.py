@@ -131,6 +131,10 @@ def test_proposals_are_read_by_pages_with_etags(client: Client) -> None:
     told = client.post("/v1/recommend", json={"service_id": "shop"}).json()
     assert (told["looking"], len(told["recommendations"])) == (False, 3)
     assert "unknown field" in problem(client.post("/v1/recommend", json={"servcie": 1}), 422)
+    assert "did you mean 'karpenter'?" in problem(
+        client.post("/v1/recommend", json={"driver": "karpentr"}), 422
+    )
+    assert client.post("/v1/recommend", json={"driver": "karpenter"}).json()["looking"] is False
     assert client.get("/v1/recommendations/shop", params={"stage": "opened"}).status_code == 422
 
 
@@ -143,7 +147,7 @@ def test_an_order_is_done_once_and_says_who_gave_it(client: Client) -> None:
     done = client.post(apply, json=body, headers=once)
     assert (done.status_code, done.json()["stage"], done.headers["etag"]) == (202, "approved", '"2"')
     again = client.post(apply, json=body, headers=once)
-    assert (again.status_code, again.json()) == (202, done.json())
+    assert (again.status_code, again.json(), again.headers["etag"]) == (202, done.json(), '"2"')
     assert "another request" in problem(
         client.post(apply, json=body | {"recommendation_id": "p1"}, headers=once), 422
     )

@@ -15,6 +15,7 @@ import msgspec
 import typer
 from rich.table import Table
 
+from tidewatt_coordinator.audit.store import Trail
 from tidewatt_coordinator.command.printing import AsJson, as_json, console, working
 from tidewatt_coordinator.config import Config
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
@@ -53,6 +54,7 @@ class _Desk:
         self.settings, self.ledger = config.costs, ledger
         self.now_ms = Clock(time.monotonic, time.time, config.clock).now_ms()
         self.store = Charges(ledger.engine)
+        self.trail, self.fleet = Trail(ledger.engine), config.coordinator.fleet
 
     def window(self, month: str, begin: str, end: str) -> Window:
         """The window that the options ask for."""
@@ -119,6 +121,8 @@ def import_costs(
                 print(f"tidewatt: {one}: {error}", file=sys.stderr)
                 failed = True
                 continue
+            told = {"charges": taken.charges, "batches": taken.batches, "files": paths or []}
+            desk.trail.record("costs import", one, fleet=desk.fleet, after=told)
             print(f"{one}: {taken.charges} {taken.things} (days or billing periods: {taken.batches})")
     if failed:
         raise typer.Exit(FAILED)

@@ -124,3 +124,12 @@ def wrong_levers(levers: Levers) -> Iterator[str]:
     yield from wrong_data(
         levers.aurora, {name: one for name, one in advice.items() if isinstance(one, AdviceLever)}
     )
+
+
+def driver_names() -> list[str]:
+    """Every driver there is, enabled or not, as its section is called."""
+    return [
+        one.name
+        for one in msgspec.structs.fields(Levers)
+        if "enabled" in getattr(one.type, "__struct_fields__", ())
+    ]

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from http import HTTPStatus
 
+import msgspec
 from fastapi import Request, Response
 from sqlalchemy import Engine, delete, insert, select
 from sqlalchemy.exc import IntegrityError
@@ -59,4 +60,18 @@ def _known(database: Engine, fleet: str, key: str, asked: str) -> Response | Non
         return None
     if row[0] != asked:
         return problem(422, "this Idempotency-Key was used for another request")
-    return Response(row[2], row[1], media_type="application/json", headers={"Idempotency-Replayed": "true"})
+    headers = {"Idempotency-Replayed": "true"}
+    if (version := msgspec.json.decode(row[2], type=_Versioned).version) is not None:
+        headers["ETag"] = tag(version)
+    return Response(row[2], row[1], media_type="application/json", headers=headers)
+
+
+def tag(version: int) -> str:
+    """The ETag of a proposal as it was at that version."""
+    return f'"{version}"'
+
+
+class _Versioned(msgspec.Struct):
+    """Any answer; of all that it says only this."""
+
+    version: int | None = None

@@ -1,13 +1,15 @@
 """Recommendations over REST: what is proposed, why, and what became of it; orders need an approver."""
 
+from difflib import get_close_matches
 from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from tidewatt_coordinator.access.least import APPROVER, OPERATOR, VIEWER
+from tidewatt_coordinator.levers.settings import driver_names
 from tidewatt_coordinator.proposals.desk import Desk
-from tidewatt_coordinator.proposals.problems import once, sent
+from tidewatt_coordinator.proposals.problems import once, sent, tag
 from tidewatt_coordinator.proposals.state import LIVE, Stage
 from tidewatt_coordinator.proposals.store import Kept
 from tidewatt_coordinator.sla.rest import add_metrics
@@ -55,6 +57,8 @@ def _add_reading(routes: APIRouter, desk: Desk) -> None:
     def recommend(body: Sent) -> Response:
         """The proposals that stand now, of one service or of all; drivers look again at their next turn."""
         asked = msgspec.json.decode(body or b"{}", type=Recommend)
+        if asked.driver:
+            _known_driver(asked.driver)
         looking = desk.look(asked.driver)
         found = [
             desk.shown(kept)
@@ -128,6 +132,14 @@ def _add_orders(routes: APIRouter, desk: Desk) -> None:
         return once(desk.store.database, desk.store.fleet, request, body, desk.now_ms(), work)
 
 
+def _known_driver(name: str) -> None:
+    if name in driver_names():
+        return
+    near = get_close_matches(name, driver_names(), n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(driver_names())}"
+    raise Problem(422, f"there is no driver {name!r}; {hint}")
+
+
 def _author(request: Request, said: str) -> str:
     called = str(request.state.actor.called)
     return f"{called} for {said}" if said else called
@@ -145,17 +157,13 @@ def _of_service(desk: Desk, name: str, service: str) -> Kept:
 
 def _fresh(request: Request, kept: Kept) -> None:
     wanted = request.headers.get("if-match", "*")
-    if wanted != "*" and wanted != _tag(kept):
-        raise Problem(412, f"{kept.proposal.id} has changed: it is {_tag(kept)} now")
-
-
-def _tag(kept: Kept) -> str:
-    return f'"{kept.version}"'
+    if wanted != "*" and wanted != tag(kept.version):
+        raise Problem(412, f"{kept.proposal.id} has changed: it is {tag(kept.version)} now")
 
 
 def _one(desk: Desk, kept: Kept, status: int) -> Response:
     response = _json(desk.shown(kept), status)
-    response.headers["ETag"] = _tag(kept)
+    response.headers["ETag"] = tag(kept.version)
     return response
 
 

@@ -44,7 +44,8 @@ def budgets(facts: Facts) -> Section | None:
 def anomalies(facts: Facts) -> Section:
     """Days that cost more than such days do, the dearest first."""
     if not facts.anomalies:
-        return Section(title="Anomalies", text=["No day cost more than such days do."])
+        quiet = "No day cost more than such days do." if facts.costs else "There are no costs to judge by."
+        return Section(title="Anomalies", text=[quiet])
     rows = [
         [str(one.verdict.day), f"{one.by.removeprefix('tag:')} {one.value}", money(one.verdict.cost),
          money(one.verdict.expected), f"{money(one.verdict.impact)} {one.currency}"]

@@ -17,6 +17,9 @@ app = typer.Typer(help="The devices as they stand: list them, look at one, watch
 
 Url = Annotated[str, typer.Option(help="The coordinator's REST API; default: coordinator.listen here.")]
 KeyFile = Annotated[str, typer.Option(help=f"A file with an API key; default: what {KEY_FILE} names.")]
+CaFile = Annotated[
+    str, typer.Option("--ca", help="A file with the CA of its certificate; default: the system's.")
+]
 Sort = Annotated[str, typer.Option(help=f"By {', '.join(name for name, _ in view.SORTS.values())}.")]
 
 
@@ -25,6 +28,7 @@ def list_devices(
     config: ConfigFile = DEFAULT_CONFIG,
     url: Url = "",
     key_file: KeyFile = "",
+    ca: CaFile = "",
     sort: Sort = "problem",
     site: Annotated[str, typer.Option(help="Only this site's.")] = "",
     status: Annotated[str, typer.Option(help="Only those: online, asleep, silent...")] = "",
@@ -33,7 +37,7 @@ def list_devices(
     """List the devices, those with a problem first. Without a coordinator: as they were last heard of."""
     key = _key(sort)
     try:
-        with _door(config, url, key_file) as door:
+        with _door(config, url, key_file, ca) as door:
             now = door.fleet()
     except Absent as error:
         if url:
@@ -57,10 +61,11 @@ def show(
     config: ConfigFile = DEFAULT_CONFIG,
     url: Url = "",
     key_file: KeyFile = "",
+    ca: CaFile = "",
     json: AsJson = False,
 ) -> None:
     """Show everything about one device, its last decision's sentence included."""
-    with _door(config, url, key_file) as door:
+    with _door(config, url, key_file, ca) as door:
         now = door.fleet()
     found = {one.device: one for one in now.devices}.get(device)
     if found is None:
@@ -73,6 +78,7 @@ def top(
     config: ConfigFile = DEFAULT_CONFIG,
     url: Url = "",
     key_file: KeyFile = "",
+    ca: CaFile = "",
     sort: Sort = "problem",
     every_s: Annotated[float, typer.Option(min=0.5, max=3600, help="Seconds between two looks.")] = 2.0,
 ) -> None:
@@ -82,7 +88,7 @@ def top(
     from tidewatt_coordinator.watching.top import watch  # noqa: PLC0415 - Windows has no terminals of this kind
 
     key = _key(sort)
-    with _door(config, url, key_file) as door:
+    with _door(config, url, key_file, ca) as door:
         watch(door, every_s, key)
 
 
@@ -94,9 +100,9 @@ def _key(sort: str) -> str:
 
 
 @contextlib.contextmanager
-def _door(config: Path, url: str, key_file: str) -> Iterator[Door]:
+def _door(config: Path, url: str, key_file: str, ca: str) -> Iterator[Door]:
     """The coordinator that is named, or that of the configuration."""
-    door = Door(url or f"http://{_reachable(read_config(config).coordinator.listen)}", key_file)
+    door = Door(url or f"http://{_reachable(read_config(config).coordinator.listen)}", key_file, ca)
     try:
         yield door
     finally:

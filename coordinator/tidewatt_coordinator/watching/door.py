@@ -1,6 +1,7 @@
 """The running coordinator's REST API, as a command asks it."""
 
 import os
+import ssl
 from pathlib import Path
 
 import httpx
@@ -60,18 +61,24 @@ class FleetNow(msgspec.Struct, frozen=True, kw_only=True):
 class Door:
     """One coordinator. `url` ends without a slash; `key_file` is empty where no key is needed."""
 
-    def __init__(self, url: str, key_file: str = "") -> None:
+    def __init__(self, url: str, key_file: str = "", ca_file: str = "") -> None:
+        """`ca_file`: whose signature its certificate bears, where the system's CAs don't know it. OSError."""
         self.url = url.rstrip("/")
         path = key_file or os.environ.get(KEY_FILE, "")
         self._key = Path(path).read_text("utf-8").strip() if path else ""
-        self._client = httpx.Client(timeout=PATIENCE_S)
+        trusted = ssl.create_default_context(cafile=ca_file) if ca_file else True
+        self._client = httpx.Client(timeout=PATIENCE_S, verify=trusted)
 
     def fleet(self) -> FleetNow:
         """Everything about it, in one request. DoorError."""
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         try:
             answer = self._client.get(f"{self.url}/v1/fleet", headers=headers)
-        except (httpx.ConnectError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        except httpx.ConnectError as error:
+            if "certificate" in str(error).lower():
+                raise DoorError(f"{self.url}: {error}; name a private CA with --ca") from error
+            raise Absent(f"no coordinator answers at {self.url}: {error or type(error).__name__}") from error
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise Absent(f"no coordinator answers at {self.url}: {error or type(error).__name__}") from error
         except httpx.HTTPError as error:
             raise DoorError(f"{self.url}: {error or type(error).__name__}") from error

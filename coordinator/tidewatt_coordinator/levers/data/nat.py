@@ -21,6 +21,13 @@ FREE = ("s3", "dynamodb")
 METRICS = ("BytesInFromDestination", "BytesInFromSource")
 
 
+def pays_from(hourly: Decimal, saved: Decimal) -> str:
+    """From which traffic on an endpoint pays that costs so much an hour and saves so much a gigabyte."""
+    if saved <= 0:
+        return "never pays"
+    return f"pays from {hourly * HOURS_PER_MONTH / saved:.0f} GB a month and zone on"
+
+
 class NatDriver(Advice):
     """See levers/advice.py."""
 
@@ -66,9 +73,9 @@ class NatDriver(Advice):
             self.price("aws-data", item, day).price.marginal()
             for item in ("interface-endpoint", "interface-endpoint-data")
         )
-        worth = end * HOURS_PER_MONTH / (data.price.marginal() - more)
         if facts["lacks"]:
             low, high = self.settings.saves
+            worth = pays_from(end, data.price.marginal() - more)
             yield Told(
                 what=f"give {facts['network']} free gateway endpoints for {' and '.join(facts['lacks'])}",
                 saving=shares(cost, self.settings.saves, data.table.currency),
@@ -79,7 +86,7 @@ class NatDriver(Advice):
                         f" for {data.price.marginal()} {data.table.currency} each"
                     ),
                     f"between {low:.0%} and {high:.0%} of it to them: assumed; flow logs tell",
-                    f"for other services an interface endpoint pays from {worth:.0f} GB a month and zone on",
+                    f"for other services an interface endpoint {worth}",
                 ],
                 risk="low",
             )
