@@ -20,6 +20,9 @@ from tidewatt_coordinator.ledger.arithmetic import COUNTERS
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tables import day_use, hour_use, known_device, site_day
 from tidewatt_coordinator.questions.changes import Change, Changes, Selector
+from tidewatt_coordinator.reports.document import Document, Table
+from tidewatt_coordinator.reports.facts import Facts
+from tidewatt_coordinator.reports.gather import gather
 
 HOUR_MS = 3_600_000
 OCTOBER = date(2026, 10, 1)
@@ -38,6 +41,7 @@ OCTOBER_CLOUD = sum(CLOUD.values(), Decimal(0)) * 31 + 100
 #: A month's support that is not cut into days by the bill: of it October has 31 of 61.
 FEE = Decimal("61.00")
 OCTOBER_ALL = OCTOBER_EDGE + OCTOBER_CLOUD + Decimal(31)
+TOTAL = f"{OCTOBER_ALL:,.2f}"
 
 
 def fill(ledger: Ledger) -> None:
@@ -146,3 +150,14 @@ def opened(url: str) -> Iterator[Ledger]:
         yield ledger
     finally:
         ledger.close()
+
+
+def october(ledger: Ledger, config: Config) -> Facts:
+    """October as a report tells of it, from a filled ledger."""
+    fill(ledger)
+    return gather(ledger, config, OCTOBER, NOW_MS)
+
+
+def tables(found: Document) -> dict[str, Table]:
+    """Its tables by their captions."""
+    return {table.caption: table for section in found.sections for table in section.tables}

@@ -1,6 +1,6 @@
 """Commitments and other clouds: compared, and never bought."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from decimal import Decimal
 
 import msgspec
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.contract import AdviceOnly, World, proposed
+from tests.spent import BOOK, CONTEXT, EC2, TODAY, cost
 
-from tidewatt_coordinator.levers.driver import Context
 from tidewatt_coordinator.levers.sights import Sights
 from tidewatt_coordinator.levers.spend.commitments import CommitmentsDriver
 from tidewatt_coordinator.levers.spend.committing import Offer, choose, fall, growths, use_of
@@ -20,21 +20,6 @@ from tidewatt_coordinator.levers.spend.settings import (
 )
 from tidewatt_coordinator.prices.book import PriceError
 from tidewatt_coordinator.prices.elsewhere import compare, pays_back_months, shape_of
-from tidewatt_coordinator.prices.files import load_book
-from tidewatt_coordinator.questions.rows import Cost
-
-NOW = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
-NOW_MS = round(NOW.timestamp() * 1000)
-TODAY = NOW.date()
-CONTEXT = Context(now_ms=NOW_MS, spending={"AWS Lambda": Decimal(300)})
-EC2 = "Amazon Elastic Compute Cloud - Compute"
-BOOK = load_book()
-
-
-def cost(*key: str, effective: float | str, currency: str = "USD") -> Cost:
-    amount = Decimal(str(effective))
-    return Cost(key=key, currency=currency, billed=amount, effective=amount, marginal=None)
-
 
 DAYS = 84
 YEAR_NONE = Offer(table="t", name="1-year-none", share=0.73, months=12, upfront=0)

@@ -1,6 +1,6 @@
 """The levers on data and block storage: each keeps the contract before moto's server; what they compute."""
 
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timezone
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests.amazon import BOOK, LATER, READS, WRITES, count, now_ms
 from tests.contract import Contract, World, applied, order, proposed
 from tests.coordinator.conftest import Client
 
@@ -16,43 +17,11 @@ from tidewatt_coordinator.levers.aws.client import check_request
 from tidewatt_coordinator.levers.aws.steps import in_order
 from tidewatt_coordinator.levers.data.aurora import AuroraDriver
 from tidewatt_coordinator.levers.data.aurora_nights import at_night, most_connections
-from tidewatt_coordinator.levers.data.dynamodb import PERIOD_S, DynamoDbDriver, Rates, costs, needed
+from tidewatt_coordinator.levers.data.dynamodb import PERIOD_S, DynamoDbDriver, costs, needed
 from tidewatt_coordinator.levers.data.ebs_volumes import EbsVolumesDriver, speed
 from tidewatt_coordinator.levers.data.settings import Aurora, DynamoDb, EbsVolumes
-from tidewatt_coordinator.levers.driver import Context, Foreign, Lost, Order, Unsure
+from tidewatt_coordinator.levers.driver import Foreign, Lost, Order, Unsure
 from tidewatt_coordinator.levers.settings import Levers, wrong_levers
-from tidewatt_coordinator.prices.files import load_book
-
-DAY_S = 86_400
-TODAY_S = int(datetime.now(timezone.utc).timestamp()) // DAY_S * DAY_S
-#: What these drivers take for now: moto makes resources today.
-NOW_MS = (TODAY_S + 40 * DAY_S) * 1000
-LATER = Context(now_ms=NOW_MS)
-BOOK = load_book()
-#: us-east-1: of a unit-hour that is provisioned, of a unit on demand.
-READS, WRITES = Rates(0.00013, 0.125e-6), Rates(0.00065, 0.625e-6)
-
-
-def now_ms() -> int:
-    return NOW_MS
-
-
-def count(watch: Any, space: str, metric: str, at: dict[str, str], values: dict[int, float]) -> None:
-    """Values by the seconds before the day of now."""
-    dimensions = [{"Name": key, "Value": value} for key, value in at.items()]
-    end = datetime.fromtimestamp(NOW_MS / 1000, timezone.utc)
-    data = [
-        {
-            "MetricName": metric,
-            "Dimensions": dimensions,
-            "Timestamp": end - timedelta(seconds=ago),
-            "Value": value,
-        }
-        for ago, value in values.items()
-    ]
-    for first in range(0, len(data), 500):
-        watch.put_metric_data(Namespace=space, MetricData=data[first : first + 500])
-
 
 # DynamoDB
 

@@ -1,7 +1,6 @@
 """Tags: who answers for what is spent, and for what nobody does."""
 
 from collections.abc import Iterator
-from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -9,8 +8,9 @@ import boto3
 import pytest
 from tests.between import Between
 from tests.contract import Enduring, World, how, proposed
+from tests.spent import CONTEXT, cost
 
-from tidewatt_coordinator.levers.driver import Context, LeverError, Throttled, Unsure
+from tidewatt_coordinator.levers.driver import LeverError, Throttled, Unsure
 from tidewatt_coordinator.levers.sights import Sights
 from tidewatt_coordinator.levers.spend.settings import (
     Derived,
@@ -18,21 +18,7 @@ from tidewatt_coordinator.levers.spend.settings import (
     Tags,
 )
 from tidewatt_coordinator.levers.spend.tags import TagsDriver, _check
-from tidewatt_coordinator.prices.files import load_book
-from tidewatt_coordinator.questions.rows import Cost
 from tidewatt_coordinator.questions.untagged import tagged
-
-NOW = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
-NOW_MS = round(NOW.timestamp() * 1000)
-TODAY = NOW.date()
-CONTEXT = Context(now_ms=NOW_MS, spending={"AWS Lambda": Decimal(300)})
-EC2 = "Amazon Elastic Compute Cloud - Compute"
-BOOK = load_book()
-
-
-def cost(*key: str, effective: float | str, currency: str = "USD") -> Cost:
-    amount = Decimal(str(effective))
-    return Cost(key=key, currency=currency, billed=amount, effective=amount, marginal=None)
 
 
 class TestTags(Enduring):

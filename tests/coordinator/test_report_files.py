@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from pypdf import PdfReader
 from tests.reporting import (
-    NOW_MS,
-    OCTOBER,
     OCTOBER_ALL,
     OCTOBER_CLOUD,
     OCTOBER_EDGE,
     SITES_FILE,
     a_config,
     fill,
+    october,
     opened,
+    tables,
 )
 from typer.testing import CliRunner
 
@@ -28,15 +28,10 @@ from tidewatt_coordinator.costs.days import parse_time
 from tidewatt_coordinator.costs.focus import charges
 from tidewatt_coordinator.costs.focus_check import check
 from tidewatt_coordinator.ledger.store import Ledger
-from tidewatt_coordinator.reports.document import Document, Table
-from tidewatt_coordinator.reports.facts import Facts
-from tidewatt_coordinator.reports.gather import gather
 from tidewatt_coordinator.reports.pages import document
 from tidewatt_coordinator.reports.settings import Format
 from tidewatt_coordinator.reports.writing import write
 from tidewatt_wire.documents import DocumentError
-
-TOTAL = f"{OCTOBER_ALL:,.2f}"
 
 
 @pytest.fixture
@@ -48,15 +43,6 @@ def ledger(new_ledger_url: Callable[[], str]) -> Iterator[Ledger]:
 @pytest.fixture
 def config(tmp_path: Path, ledger: Ledger) -> Config:
     return a_config(tmp_path, ledger.engine.url.render_as_string(hide_password=False))
-
-
-def october(ledger: Ledger, config: Config) -> Facts:
-    fill(ledger)
-    return gather(ledger, config, OCTOBER, NOW_MS)
-
-
-def tables(found: Document) -> dict[str, Table]:
-    return {table.caption: table for section in found.sections for table in section.tables}
 
 
 class Read(HTMLParser):

@@ -19,9 +19,12 @@ from tests.reporting import (
     OCTOBER,
     OCTOBER_ALL,
     OCTOBER_EDGE,
+    TOTAL,
     a_config,
     fill,
+    october,
     opened,
+    tables,
 )
 
 from tidewatt_coordinator.config import Config
@@ -34,7 +37,7 @@ from tidewatt_coordinator.levers.driver import Recommendation, Saving
 from tidewatt_coordinator.proposals.state import Proposal
 from tidewatt_coordinator.proposals.store import Proposals
 from tidewatt_coordinator.reports.charts import DARK, LIGHT, for_page
-from tidewatt_coordinator.reports.document import Chart, Document, Section, Series, Table
+from tidewatt_coordinator.reports.document import Chart, Section, Series, Table
 from tidewatt_coordinator.reports.facts import Facts
 from tidewatt_coordinator.reports.figures import rows as rows_of
 from tidewatt_coordinator.reports.gather import gather
@@ -42,8 +45,6 @@ from tidewatt_coordinator.reports.pages import document
 from tidewatt_coordinator.reports.recommended import OpenRecommendation
 from tidewatt_coordinator.reports.settings import Format
 from tidewatt_coordinator.reports.writing import file_name, write
-
-TOTAL = f"{OCTOBER_ALL:,.2f}"
 
 
 @pytest.fixture
@@ -55,15 +56,6 @@ def ledger(new_ledger_url: Callable[[], str]) -> Iterator[Ledger]:
 @pytest.fixture
 def config(tmp_path: Path, ledger: Ledger) -> Config:
     return a_config(tmp_path, ledger.engine.url.render_as_string(hide_password=False))
-
-
-def october(ledger: Ledger, config: Config) -> Facts:
-    fill(ledger)
-    return gather(ledger, config, OCTOBER, NOW_MS)
-
-
-def tables(found: Document) -> dict[str, Table]:
-    return {table.caption: table for section in found.sections for table in section.tables}
 
 
 def number(cell: str) -> Decimal | None:
