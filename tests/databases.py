@@ -21,10 +21,13 @@ def postgres_programs() -> Path | None:
 
 
 class Postgres:
-    """One server on a free port of 127.0.0.1; `fsync` is off, it holds nothing that matters."""
+    """One server on a free port of 127.0.0.1; `fsync` is off, it holds nothing that matters.
 
-    def __init__(self, programs: Path, folder: Path) -> None:
-        self._programs, self._data = programs, folder / "data"
+    `lasting`: what it has acknowledged outlives its processes (`stop`, `run`), if not the machine.
+    """
+
+    def __init__(self, programs: Path, folder: Path, *, lasting: bool = False) -> None:
+        self._programs, self._data, self._lasting = programs, folder / "data", lasting
         self._log = folder / "log"
         self._as: list[str] = []
         folder.mkdir(parents=True, exist_ok=True)
@@ -58,10 +61,14 @@ class Postgres:
             [*self._as, str(self._programs / "initdb"), *made], check=True, capture_output=True, cwd="/"
         )
         self.port = free_port()
+        self.run()
+
+    def run(self) -> None:
+        """Start it on the cluster as it is, and on the same port; returns when it answers."""
         settings = {
             "fsync": "off",
             "full_page_writes": "off",
-            "synchronous_commit": "off",
+            "synchronous_commit": "on" if self._lasting else "off",
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
             "unix_socket_directories": "",
@@ -69,7 +76,7 @@ class Postgres:
             "max_wal_size": "4GB",
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        with self._log.open("wb") as log:
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._as, str(self._programs / "postgres"), "-D", str(self._data), *options],
                 stdout=log,
@@ -101,6 +108,14 @@ class Postgres:
                 elif int(fields[1]) == self._process.pid:
                     ticks += sum(map(int, fields[11:13]))
         return ticks / os.sysconf("SC_CLK_TCK")
+
+    @property
+    def backends(self) -> list[int]:
+        """The processes that serve a connection each."""
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        titles = {int(one): Path(f"/proc/{one}/cmdline").read_bytes() for one in children}
+        return [one for one, title in titles.items() if b" 127.0.0.1(" in title]
 
     def stop(self) -> None:
         """Stop it at once."""
