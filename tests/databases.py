@@ -84,7 +84,7 @@ class Postgres:
                 cwd="/",
             )
         ready = [str(self._programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(self.port)]
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while subprocess.run(ready, check=False, capture_output=True).returncode:
             if self._process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"PostgreSQL doesn't start: {self._log.read_text()[-500:]}")

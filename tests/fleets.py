@@ -148,9 +148,13 @@ class Process:
 
     def stop(self) -> None:
         """As systemd does."""
-        self._process.terminate()
-        assert self._process.wait(20) == 0, self.text()
+        assert self.end(20) == 0, self.text()
         assert "Traceback" not in self.text(), self.text()
+
+    def end(self, longest_s: float) -> int:
+        """The same; its exit status."""
+        self._process.terminate()
+        return self._process.wait(longest_s)
 
     @property
     def running(self) -> bool:

@@ -123,9 +123,9 @@ class SecuredMosquitto:
             else:
                 return
 
-    def serve_as(self, *names: str) -> None:
-        """Give it a certificate for these names."""
-        certificate = self.pki.certificate("server", *names)
+    def serve_as(self, *names: str, at: dt.datetime | None = None) -> None:
+        """Give it a certificate for these names; `at`: good from then on, for a week."""
+        certificate = self.pki.certificate("server", *names, at=at)
         both = (self.pki.path / f"{names[0]}.pem").read_bytes()
         (self._folder / "site/broker.crt").write_bytes(pem(certificate))
         (self._folder / "site/broker.key").write_bytes(both[both.index(b"-----BEGIN PRIVATE") :])

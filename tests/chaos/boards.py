@@ -31,9 +31,9 @@ class ActuatorUnit:
         self._process.kill()
         self._process.wait()
 
-    def stop(self) -> None:
+    def end(self, longest_s: float) -> int:
         self._process.terminate()
-        assert self._process.wait(60) == 0, self.text()
+        return self._process.wait(longest_s)
 
     @property
     def running(self) -> bool:

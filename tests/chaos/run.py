@@ -19,10 +19,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.chaos.faults import FAULTS, Undo
+from tests.chaos.faults import ANYWHERE, AS_ROOT, FAULTS
+from tests.chaos.kinds import Undo
 from tests.chaos.schedule import Step, schedule
 from tests.chaos.site import DEVICES, Site
-from tests.chaos.verdict import judge
+from tests.chaos.verdict import converged, judge, one_holder
 
 INTERRUPTED = 130
 
@@ -41,7 +42,8 @@ class Run:
     def warm_up(self) -> None:
         """Until all is well without any fault."""
         self._promise_ms += 0.5
-        judge(self._site, self._promise_ms)
+        one_holder(self._site)
+        converged(self._site, self._promise_ms)
 
     def fault(self, step: Step) -> None:
         """Let it come, and see to its undoing."""
@@ -61,7 +63,7 @@ class Run:
         for place in list(self._under_way):
             self._heal(place)
         self._promise_ms += 0.5
-        return judge(self._site, self._promise_ms)
+        return judge(self._site, self._promise_ms, clocks_off=self.counted["clock off"] > 0)
 
     def _stir(self, step: Step) -> None:
         """What goes on in a fleet beside faults: traffic moves, and an operator orders something."""
@@ -80,14 +82,26 @@ class Run:
             undo()
 
 
+def tell_of(site: Site) -> None:
+    """What processes did that nobody asked of them."""
+    errors: Counter[str] = Counter()
+    for unit in site.units.values():
+        errors.update(f"{unit.name.rpartition('.')[2]}: {line[:150]}" for line in unit.tracebacks())
+        if unit.ended:
+            say(f"{unit.name} ended by itself {unit.ended} times, last with: {unit.last_words}")
+    for line, number in errors.most_common(20):
+        say(f"in the logs {number} x {line}")
+
+
 def say(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
-def rounds(seed: int, faults: int, each: int, only: str) -> Iterator[list[Step]]:
+def rounds(seed: int, faults: int, each: int, only: str, *, disks: bool) -> Iterator[list[Step]]:
     """The steps in the parts after which is judged."""
-    chosen = {name: fault.choice for name, fault in FAULTS.items() if only in name}
+    known = FAULTS if disks else ANYWHERE
+    chosen = {name: fault.choice for name, fault in known.items() if only in name}
     steps = itertools.islice(schedule(seed, chosen), faults)
     while part := list(itertools.islice(steps, each)):
         yield part
@@ -98,30 +112,31 @@ def go(asked: argparse.Namespace, folder: Path) -> int:
     began_s = time.monotonic()
     run = None
     try:
-        site = Site(folder)
+        site = Site(folder, "all" if asked.seed % 2 else "share")
         try:
             run = Run(site, asked.seed)
             run.warm_up()
             say(f"up after {time.monotonic() - began_s:.0f} s, in {folder}")
-            for part in rounds(asked.seed, asked.faults, asked.each, asked.only):
+            if not site.disks:
+                say(f"left out, as they need root and mount: {', '.join(AS_ROOT)}")
+            for part in rounds(asked.seed, asked.faults, asked.each, asked.only, disks=site.disks):
                 for step in part:
                     run.fault(step)
                 at_s = time.monotonic()
                 kept = "; ".join(run.judge())
                 say(f"holds after {len(run.done)} faults (seen in {time.monotonic() - at_s:.0f} s): {kept}")
         finally:
-            for unit in site.units.values():
-                if unit.ended:
-                    say(f"{unit.name} ended by itself {unit.ended} times, last with: {unit.last_words}")
+            tell_of(site)
             site.close()
-    except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 - told with what is needed to see it again
+    except (Exception, pytest.fail.Exception) as error:
         say(f"\nbroken: {type(error).__name__}: {error}")
         say(f"seed {asked.seed}; logs in {folder}; the faults so far:")
         for step in run.done if run else []:
             say(str(step))
-        say(
-            f"again: python -m tests.chaos.run --seed {asked.seed} --faults {asked.faults} --each {asked.each}"
+        more = f"--faults {asked.faults} --each {asked.each}" + (
+            f" --only '{asked.only}'" if asked.only else ""
         )
+        say(f"again: python -m tests.chaos.run --seed {asked.seed} {more}")
         if asked.trace:
             raise
         return 1

@@ -1,4 +1,4 @@
-"""The whole of it as real processes: PostgreSQL, Mosquitto with TLS and ACL, coordinators, boards, bad lines."""
+"""All of it as real processes: PostgreSQL, Mosquitto with TLS and ACL, coordinators, boards, bad lines."""
 
 import contextlib
 import logging
@@ -14,6 +14,7 @@ from sqlalchemy.exc import DatabaseError
 from tests.chaos.boards import ActuatorUnit, Board
 from tests.chaos.lines import Line, Lines
 from tests.chaos.load import Applications
+from tests.chaos.mounts import let_go, mounted
 from tests.chaos.units import Unit
 from tests.databases import Postgres, postgres_programs
 from tests.fleets import FLEET, Fleet, Process, Watcher
@@ -56,6 +57,10 @@ class Site(Fleet):
         self.boards: dict[str, Board] = {}
         self.kept: dict[tuple[str, str], tuple[int, ...]] = {}
         """The greatest counters that a device's own file was seen to hold, by device and epoch."""
+        self.filed: set[tuple[str, str]] = set()
+        """Those that such a file held; one that began on a bad disk may never come to be in it."""
+        self.off_s: dict[str, float] = {}
+        """How wrong devices' clocks are, in their own seconds."""
         self._due: list[tuple[float, Callable[[], None]]] = []
         self.orders: list[float] = []
         try:
@@ -80,6 +85,7 @@ class Site(Fleet):
             self._line(f"{name}.database", self.database.port)
             self.units[name] = Unit(name, lambda name=name: self.coordinator(name))  # type: ignore[misc]
         self._coordinator_file("operator", self.secured.url, self.url)
+        self.disks = all(map(mounted, map(self.state, DEVICES)))
         for device in DEVICES:
             self._line(f"{device}.broker", self.secured.port)
             board = self.boards[device] = Board(self.folder / f"{device}.board")
@@ -116,13 +122,15 @@ class Site(Fleet):
             name, "tidewatt_coordinator", ["serve", "--config", str(self.folder / f"{name}.toml")]
         )
 
-    def agent(self, device: str, role: str = "plain", load: str = "", off_s: float = 0.0) -> Process:
-        """`off_s`: how wrong the device's clock is, in its own seconds."""
+    def agent(self, device: str, role: str = "plain", load: str = "") -> Process:
         state = self.state(device)
         state.mkdir(parents=True, exist_ok=True)
         shown = self.secured.pki.shown(device)
         url = f"mqtts://127.0.0.1:{self.lines.by_name[f'{device}.broker'].port}"
-        clock = {**self._clock, "origin_unix_ms": self._clock["origin_unix_ms"] + round(off_s * 1000)}
+        clock = {
+            **self._clock,
+            "origin_unix_ms": self._clock["origin_unix_ms"] + round(self.off_s.get(device, 0.0) * 1000),
+        }
         document = {
             "agent": {
                 "fleet": FLEET, "device": device, "control": "enforce", "report_s": 10.0, "tick_s": 5.0,
@@ -139,7 +147,7 @@ class Site(Fleet):
             "spool": {"replay_per_s": 500.0},
             "load": [{"url": self.applications.url(device), "histogram": ""}],
             "metrics": {"listen": f"127.0.0.1:{self.port(device)}"},
-            "state": {"folder": str(state)},
+            "state": {"folder": str(state), "every_s": 5.0},
             "journal": {"path": str(self.folder / device / "journal.jsonl")},
             "clock": clock,
         }  # fmt: skip
@@ -191,6 +199,7 @@ class Site(Fleet):
         with contextlib.suppress(OSError, msgspec.DecodeError):
             kept = msgspec.json.decode((self.state(device) / "counters.json").read_bytes(), type=Kept)
             self.counts(device, kept.epoch, kept.counters)
+            self.filed.add((device, kept.epoch))
 
     def counts(self, device: str, epoch: str, counters: Counters) -> None:
         """A device was seen to have counted this."""
@@ -202,11 +211,8 @@ class Site(Fleet):
         """The coordinator that the database's lease names and that runs; empty if none."""
         with self.ledger.engine.connect() as connection:
             row = connection.execute(select(lease.c.holder)).first()
-        pids = {
-            str(unit.process.pid): name
-            for name in COORDINATORS
-            if (unit := self.units.get(name)) and unit.process
-        }
+        units = [self.units[name] for name in COORDINATORS if name in self.units]
+        pids = {str(unit.process.pid): unit.name for unit in units if unit.process}
         return pids.get(row[0].rpartition(":")[2], "") if row else ""
 
     def fencing(self) -> int:
@@ -243,5 +249,7 @@ class Site(Fleet):
             self.secured.stop()
             self.secured.pki.ledger.close()
         self.database.stop()
+        for device in DEVICES if getattr(self, "disks", False) else ():
+            let_go(self.state(device))
         self.applications.close()
         self.lines.close()

@@ -1,11 +1,18 @@
 """What systemd is elsewhere: it keeps processes up, and knows which of them ended without being killed."""
 
+import re
 import time
 from collections.abc import Callable
 from typing import Protocol
 
 #: Real seconds before what ended is started again.
 RESTART_S = 1.0
+#: That a clean stop may take on a busy machine.
+GOODBYE_S = 120.0
+
+
+#: How a traceback ends.
+ERROR = re.compile(r"^[\w.]+(Error|Exception|Lost|Changed|Interrupt|Timeout)\b.*:|^AssertionError")
 
 
 class Running(Protocol):
@@ -17,7 +24,7 @@ class Running(Protocol):
 
     def kill(self) -> None: ...
 
-    def stop(self) -> None: ...
+    def end(self, longest_s: float) -> int: ...
 
     @property
     def running(self) -> bool: ...
@@ -56,8 +63,8 @@ class Unit:
     def stop(self) -> None:
         """As systemd does, and hold it down."""
         self.held = True
-        if self.process and self.process.running:
-            self.process.stop()
+        if self.process and self.process.running and (status := self.process.end(GOODBYE_S)):
+            raise AssertionError(f"{self.name} ended with status {status}: {self.process.text()[-2000:]}")
 
     def signal(self, number: int) -> None:
         if self.process and self.process.running:
@@ -77,6 +84,11 @@ class Unit:
         if self.process is None or now_s - self._ended_s >= RESTART_S:
             self._ended_s = -RESTART_S
             self.start()
+
+    def tracebacks(self) -> list[str]:
+        """The last lines of all tracebacks in its log."""
+        lines = self.process.text().splitlines() if self.process else []
+        return [line for line in lines if ERROR.match(line)]
 
     def release(self) -> None:
         """Let it run again, at once."""
