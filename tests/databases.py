@@ -8,6 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import psycopg
 from tests.ports import free_port
 
 PLACES = "/usr/lib/postgresql"
@@ -95,6 +96,44 @@ class Postgres:
         asked = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "tidewatt", name]
         subprocess.run([str(self._programs / "createdb"), *asked], check=True, capture_output=True)
         return f"postgresql+psycopg://tidewatt@127.0.0.1:{self.port}/{name}"
+
+    def follower(self, folder: Path) -> "Postgres":
+        """A second server that follows this one, which from now on acknowledges only what both have."""
+        second = Postgres(self._programs, folder, lasting=self._lasting)
+        second._data.chmod(0o700)
+        where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "tidewatt", "-D", str(second._data)]
+        copy = [
+            str(self._programs / "pg_basebackup"),
+            *where,
+            "-R",
+            "-X",
+            "stream",
+            "-c",
+            "fast",
+            "--no-sync",
+        ]
+        subprocess.run([*self._as, *copy], check=True, capture_output=True, cwd="/")
+        second.port = free_port()
+        second.run()
+        self._ask("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
+        until = time.monotonic() + 60
+        while self._ask("SELECT sync_state FROM pg_stat_replication") != [("sync",)]:
+            if time.monotonic() > until:
+                raise RuntimeError(f"nobody follows: {second._log.read_text()[-500:]}")
+            time.sleep(0.02)
+        return second
+
+    def promote(self) -> None:
+        """Follow nobody any more, and take writes."""
+        self._ask("SELECT pg_promote(true, 60)")
+
+    def _ask(self, *questions: str) -> list[tuple[object, ...]]:
+        """The answer to the last question."""
+        place = {"host": "127.0.0.1", "port": self.port, "user": "tidewatt", "dbname": "postgres"}
+        with psycopg.connect(autocommit=True, **place) as connection:  # type: ignore[arg-type] # a port
+            for question in questions:
+                answer = connection.execute(question)  # type: ignore[call-overload] # words of ours
+            return answer.fetchall() if answer.description else []
 
     def cpu_s(self) -> float:
         """CPU seconds that the server and its processes have used, those that ended too."""

@@ -42,6 +42,18 @@ def connection_killed(site: Site, step: Step) -> Undo:
     return nothing
 
 
+def database_fails_over(site: Site, step: Step) -> Undo:
+    """Another server has followed; the first is killed, and the other is what is dialled from now on."""
+    try:
+        second = site.database.follower(site.folder / f"postgres-{step.number}")
+    except RuntimeError as error:
+        raise NotInTime(str(error)) from error
+    site.database.stop()
+    second.promote()
+    site.serve_from(second)
+    return nothing
+
+
 def coordinator_killed(site: Site, step: Step) -> Undo:
     unit = site.units[in_role(site, step)]
     unit.kill()
@@ -190,6 +202,7 @@ FAULTS: dict[str, Fault] = {
     "broker frozen": Fault(choice(["broker"], longest_s=5.0), broker_frozen),
     "database killed": Fault(choice(["database"]), database_killed),
     "database connection killed": Fault(choice(["database"], longest_s=0.1), connection_killed),
+    "database fails over": Fault(choice(["database"], 0.5, 0.1), database_fails_over),
     "coordinator killed": Fault(choice(ROLES, 2.0), coordinator_killed, in_role),
     "coordinator frozen": Fault(choice(ROLES, longest_s=6.0), coordinator_frozen, in_role),
     "agent killed": Fault(choice(AGENTS, 2.0), agent_killed),

@@ -69,7 +69,9 @@ class Site(Fleet):
             secured = SecuredMosquitto(mosquitto, pki, folder)
             secured.start()
             self.secured = secured
-            super().__init__(secured, folder, folder / "board", self.database.database("chaos"))
+            own = self._line("site.database", self.database.port).port
+            url = self.database.database("chaos").replace(f":{self.database.port}/", f":{own}/")
+            super().__init__(secured, folder, folder / "board", url)
             self._begin()
         except BaseException:
             self.close()
@@ -101,6 +103,14 @@ class Site(Fleet):
         for unit in self.units.values():
             unit.start()
 
+    def serve_from(self, database: Postgres) -> None:
+        """The database is that one now."""
+        self.database = database
+        for name, line in self.lines.by_name.items():
+            if name.endswith(".database"):
+                line.upstream = database.port
+                self.lines.cut(line)
+
     def _line(self, name: str, port: int) -> Line:
         return self.lines.new(name, port)
 
@@ -116,7 +126,8 @@ class Site(Fleet):
     def coordinator(self, name: str = "east", *, replicas: str = "", **more: Any) -> Process:
         lines = self.lines.by_name
         broker = f"mqtts://127.0.0.1:{lines[f'{name}.broker'].port}"
-        at = self.url.replace(f":{self.database.port}/", f":{lines[f'{name}.database'].port}/")
+        own, theirs = lines["site.database"].port, lines[f"{name}.database"].port
+        at = self.url.replace(f":{own}/", f":{theirs}/")
         self._coordinator_file(name, broker, at)
         return self._start(
             name, "tidewatt_coordinator", ["serve", "--config", str(self.folder / f"{name}.toml")]
