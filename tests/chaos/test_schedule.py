@@ -103,6 +103,8 @@ def test_a_line_carries_stalls_refuses_and_is_cut(lines: Lines) -> None:
         lines.cut(line)
         with pytest.raises(ConnectionResetError):
             near.recv(9)
+        near.close()
+        far.close()
         lines.put(line, refuses=True)
         assert hung_up_on(line.port)
         lines.put(line)
