@@ -9,7 +9,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from sqlalchemy.exc import DatabaseError
 from tests.chaos.kinds import ACTUATORS, AGENTS, ROLES, Fault, Undo, choice, holder, in_role, nothing, part
@@ -20,6 +19,8 @@ from tests.chaos.site import COORDINATORS, DEVICES, NotInTime, Site
 PUT_BACK_S = 60.0
 #: Real seconds that a moment is waited for; a fault comes without it then.
 MOMENT_S = 8.0
+#: That an agent may take to begin and to move its board.
+BEGIN_S = 30.0
 GLANCE_S = 0.0005
 
 
@@ -114,22 +115,23 @@ def board_killed(site: Site, step: Step) -> Undo:
     return up
 
 
-def awaited(moment: Callable[[], object], longest_s: float = MOMENT_S) -> bool:
-    """Look as often as can be until it shows."""
+def awaited(site: Site, moment: Callable[[], object], longest_s: float = MOMENT_S) -> None:
+    """Look as often as can be until it shows; the fault comes in any case, and the site counts which."""
     ends_s = time.monotonic() + longest_s
     while time.monotonic() < ends_s:
         with contextlib.suppress(DatabaseError, OSError):
             if moment():
-                return True
+                site.moments["seen"] += 1
+                return
         time.sleep(GLANCE_S)
-    return False
+    site.moments["not seen"] += 1
 
 
-def report_heard(site: Site, device: str = "") -> bool:
+def report_heard(site: Site, device: str = "") -> None:
     """Wait until the broker tells on a report: it is published, and nobody has answered yet."""
     topic = f"/device/{device}/report" if device else "/report"
     seen = len(site.watcher.heard)
-    return awaited(lambda: any(one.topic.endswith(topic) for one in site.watcher.heard[seen:]))
+    awaited(site, lambda: any(one.topic.endswith(topic) for one in site.watcher.heard[seen:]))
 
 
 def agent_killed_at_report(site: Site, step: Step) -> Undo:
@@ -149,28 +151,28 @@ def database_killed_at_report(site: Site, step: Step) -> Undo:
 
 def agent_killed_at_counters(site: Site, step: Step) -> Undo:
     """Its counters are on the disk, and perhaps nobody has been told."""
-    changed(site.state(step.target.partition(".")[0]) / "counters.json")
-    return agent_killed(site, step)
-
-
-def actuator_killed_at_undo(site: Site, step: Step) -> Undo:
-    """What was found is on the disk, and the board is about to change, or half changed."""
-    device = step.target.partition(".")[0]
-    stands, modes = site.boards[device].stands(), site.boards[device].hands.undo
-    # From an empty board to one that no mode carries, or back: the agent will want another mode.
-    site.applications.rate(device, (0.0 if stands else 400.0) * site.speed)
-    changed(modes)
-    return actuator_killed(site, step)
-
-
-def changed(path: Path) -> bool:
-    """Wait until a file is written, or comes, or goes."""
+    path = site.state(step.target.partition(".")[0]) / "counters.json"
 
     def stamp() -> int:
         return path.stat().st_mtime_ns if path.exists() else 0
 
     before = stamp()
-    return awaited(lambda: stamp() != before)
+    awaited(site, lambda: stamp() != before)
+    return agent_killed(site, step)
+
+
+def actuator_killed_at_undo(site: Site, step: Step) -> Undo:
+    """What was found is on the disk, and the board is about to change, or half changed.
+
+    For that the agent begins anew, on a board as it was found, with more load than that mode carries.
+    """
+    device = step.target.partition(".")[0]
+    undo, agent = site.boards[device].hands.undo, f"{device}.agent"
+    site.units[agent].kill()
+    site.applications.rate(device, 340.0 * site.speed)
+    back(site, agent)
+    awaited(site, undo.exists, BEGIN_S)
+    return actuator_killed(site, step)
 
 
 def coordinator_killed_at_lease(site: Site, step: Step) -> Undo:
@@ -178,7 +180,7 @@ def coordinator_killed_at_lease(site: Site, step: Step) -> Undo:
     first = holder(site)
     second = next(one for one in COORDINATORS if one != first)
     site.units[first].kill()
-    awaited(lambda: site.holder() == second)
+    awaited(site, lambda: site.holder() == second)
     site.units[second].kill()
 
     def up() -> None:

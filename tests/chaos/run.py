@@ -84,6 +84,7 @@ class Run:
 
 def tell_of(site: Site) -> None:
     """What processes did that nobody asked of them."""
+    say(f"moments waited for: {site.moments['seen']} seen, {site.moments['not seen']} not seen")
     errors: Counter[str] = Counter()
     for unit in site.units.values():
         errors.update(f"{unit.name.rpartition('.')[2]}: {line[:150]}" for line in unit.tracebacks())

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,8 +62,9 @@ class Site(Fleet):
         """Those that such a file held; one that began on a bad disk may never come to be in it."""
         self.off_s: dict[str, float] = {}
         """How wrong devices' clocks are, in their own seconds."""
+        self.moments: Counter[str] = Counter()
+        """Of those that faults waited for, how many were seen, and how many were not."""
         self._due: list[tuple[float, Callable[[], None]]] = []
-        self.orders: list[float] = []
         try:
             self.database.start()
             pki = Pki(folder / "pki")
@@ -238,8 +240,6 @@ class Site(Fleet):
         level = logging.root.manager.disable
         done = CliRunner().invoke(app, command)
         logging.disable(level)
-        if done.exit_code == 0:
-            self.orders.append(promise_ms)
         return done.exit_code == 0
 
     def close(self) -> None:
