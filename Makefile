@@ -13,7 +13,7 @@ export PIP_ROOT_USER_ACTION = ignore
 unexport PYTHONPATH VIRTUAL_ENV PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak fuzz audit fuzz-rest test-train train check lint lock bench clean docs man deb deb-trial system-packages bench-packages
+.PHONY: help run test soak chaos fuzz audit fuzz-rest test-train train check lint lock bench clean docs man deb deb-trial system-packages bench-packages
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z%-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ audit: $(VENV)/.dev ## ask PyPI whether the locked packages have known holes; ne
 
 fuzz-rest: $(VENV)/.dev ## ask the REST API all that its OpenAPI allows, for ten minutes (ARGS="--seconds 60")
 	@$(BIN)/python -m tests.fuzz.rest $(ARGS)
+
+chaos: $(VENV)/.dev system-packages ## kill and hinder real processes 200 times, and judge what is left (ARGS="--seed 7 --faults 20")
+	@exec $(BIN)/python -m tests.chaos.run $(ARGS)
 
 system-packages:
 	@sh packaging/debian-packages install test

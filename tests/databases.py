@@ -8,6 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import psycopg
 from tests.ports import free_port
 
 PLACES = "/usr/lib/postgresql"
@@ -21,10 +22,13 @@ def postgres_programs() -> Path | None:
 
 
 class Postgres:
-    """One server on a free port of 127.0.0.1; `fsync` is off, it holds nothing that matters."""
+    """One server on a free port of 127.0.0.1; `fsync` is off, it holds nothing that matters.
 
-    def __init__(self, programs: Path, folder: Path) -> None:
-        self._programs, self._data = programs, folder / "data"
+    `lasting`: what it has acknowledged outlives its processes (`stop`, `run`), if not the machine.
+    """
+
+    def __init__(self, programs: Path, folder: Path, *, lasting: bool = False) -> None:
+        self._programs, self._data, self._lasting = programs, folder / "data", lasting
         self._log = folder / "log"
         self._as: list[str] = []
         folder.mkdir(parents=True, exist_ok=True)
@@ -58,10 +62,14 @@ class Postgres:
             [*self._as, str(self._programs / "initdb"), *made], check=True, capture_output=True, cwd="/"
         )
         self.port = free_port()
+        self.run()
+
+    def run(self) -> None:
+        """Start it on the cluster as it is, and on the same port; returns when it answers."""
         settings = {
             "fsync": "off",
             "full_page_writes": "off",
-            "synchronous_commit": "off",
+            "synchronous_commit": "on" if self._lasting else "off",
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
             "unix_socket_directories": "",
@@ -69,7 +77,7 @@ class Postgres:
             "max_wal_size": "4GB",
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        with self._log.open("wb") as log:
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._as, str(self._programs / "postgres"), "-D", str(self._data), *options],
                 stdout=log,
@@ -77,7 +85,7 @@ class Postgres:
                 cwd="/",
             )
         ready = [str(self._programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(self.port)]
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while subprocess.run(ready, check=False, capture_output=True).returncode:
             if self._process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"PostgreSQL doesn't start: {self._log.read_text()[-500:]}")
@@ -88,6 +96,44 @@ class Postgres:
         asked = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "tidewatt", name]
         subprocess.run([str(self._programs / "createdb"), *asked], check=True, capture_output=True)
         return f"postgresql+psycopg://tidewatt@127.0.0.1:{self.port}/{name}"
+
+    def follower(self, folder: Path) -> "Postgres":
+        """A second server that follows this one, which from now on acknowledges only what both have."""
+        second = Postgres(self._programs, folder, lasting=self._lasting)
+        second._data.chmod(0o700)
+        where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "tidewatt", "-D", str(second._data)]
+        copy = [
+            str(self._programs / "pg_basebackup"),
+            *where,
+            "-R",
+            "-X",
+            "stream",
+            "-c",
+            "fast",
+            "--no-sync",
+        ]
+        subprocess.run([*self._as, *copy], check=True, capture_output=True, cwd="/")
+        second.port = free_port()
+        second.run()
+        self._ask("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
+        until = time.monotonic() + 60
+        while self._ask("SELECT sync_state FROM pg_stat_replication") != [("sync",)]:
+            if time.monotonic() > until:
+                raise RuntimeError(f"nobody follows: {second._log.read_text()[-500:]}")
+            time.sleep(0.02)
+        return second
+
+    def promote(self) -> None:
+        """Follow nobody any more, and take writes."""
+        self._ask("SELECT pg_promote(true, 60)")
+
+    def _ask(self, *questions: str) -> list[tuple[object, ...]]:
+        """The answer to the last question."""
+        place = {"host": "127.0.0.1", "port": self.port, "user": "tidewatt", "dbname": "postgres"}
+        with psycopg.connect(autocommit=True, **place) as connection:  # type: ignore[arg-type] # a port
+            for question in questions:
+                answer = connection.execute(question)  # type: ignore[call-overload] # words of ours
+            return answer.fetchall() if answer.description else []
 
     def cpu_s(self) -> float:
         """CPU seconds that the server and its processes have used, those that ended too."""
@@ -101,6 +147,14 @@ class Postgres:
                 elif int(fields[1]) == self._process.pid:
                     ticks += sum(map(int, fields[11:13]))
         return ticks / os.sysconf("SC_CLK_TCK")
+
+    @property
+    def backends(self) -> list[int]:
+        """The processes that serve a connection each."""
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        titles = {int(one): Path(f"/proc/{one}/cmdline").read_bytes() for one in children}
+        return [one for one, title in titles.items() if b" 127.0.0.1(" in title]
 
     def stop(self) -> None:
         """Stop it at once."""

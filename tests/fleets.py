@@ -7,6 +7,7 @@ import contextlib
 import json
 import signal
 import sqlite3
+import ssl
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from tests.actuators import wait_for
 from tests.ports import free_port
+from tests.secured import SecuredMosquitto
 from tests.world import Mosquitto, laid_out
 from typer.testing import CliRunner
 
@@ -59,7 +61,7 @@ class Heard(NamedTuple):
 class Watcher:
     """Hears everything that is said in the fleet, in order, for as long as it lives."""
 
-    def __init__(self, broker: Mosquitto, key: Signer) -> None:
+    def __init__(self, address: tuple[str, int], key: Signer, tls: ssl.SSLContext | None = None) -> None:
         self._key = key
         self.heard: list[Heard] = []
         self._listening = threading.Event()
@@ -68,7 +70,9 @@ class Watcher:
         self._client.on_subscribe = lambda *_rest: self._listening.set()
         self._client.on_message = self._hear
         self._client.reconnect_delay_set(1, 1)
-        self._client.connect(*broker.address)
+        if tls:
+            self._client.tls_set_context(tls)
+        self._client.connect(*address)
         self._client.loop_start()
         assert self._listening.wait(10)
 
@@ -116,7 +120,7 @@ class Watcher:
 @contextlib.contextmanager
 def watching(fleet: "Fleet") -> Iterator[Watcher]:
     """Somebody who has just come."""
-    watcher = Watcher(fleet.broker, fleet.key)
+    watcher = Watcher(fleet.broker.address, fleet.key)
     try:
         yield watcher
     finally:
@@ -144,9 +148,13 @@ class Process:
 
     def stop(self) -> None:
         """As systemd does."""
-        self._process.terminate()
-        assert self._process.wait(20) == 0, self.text()
+        assert self.end(20) == 0, self.text()
         assert "Traceback" not in self.text(), self.text()
+
+    def end(self, longest_s: float) -> int:
+        """The same; its exit status."""
+        self._process.terminate()
+        return self._process.wait(longest_s)
 
     @property
     def running(self) -> bool:
@@ -159,17 +167,21 @@ class Process:
 class Fleet:
     """The broker is the test's; everything else is started here and ends with the test."""
 
-    def __init__(self, broker: Mosquitto, folder: Path, board: Path, url: str = "") -> None:
+    speed = SPEED
+
+    def __init__(
+        self, broker: Mosquitto | SecuredMosquitto, folder: Path, board: Path, url: str = ""
+    ) -> None:
         self.broker, self.folder, self._board = broker, folder, board
         self.key = KeyFolder(folder / "keys").new()
         self.url = url or f"sqlite:///{folder / 'ledger.db'}"
         self.ledger = Ledger(self.url, 300_000)
         self.journal = Journal(self.ledger.engine, FLEET)
-        self.watcher = Watcher(broker, self.key)
+        self.watcher = self._watch()
         self._clock = {
             "origin_unix_ms": DAY_MS,
             "origin_monotonic_s": time.monotonic(),
-            "speed": SPEED,
+            "speed": self.speed,
         }
         self._origin_s = time.monotonic()
         self._ports: dict[str, int] = {}
@@ -178,19 +190,27 @@ class Fleet:
     @property
     def now_ms(self) -> int:
         """The fleet's time."""
-        return DAY_MS + round((time.monotonic() - self._origin_s) * SPEED * 1000)
+        return DAY_MS + round((time.monotonic() - self._origin_s) * self.speed * 1000)
+
+    def _watch(self) -> Watcher:
+        """Who hears all."""
+        return Watcher(self.broker.address, self.key)
 
     def port(self, name: str) -> int:
         """Of a coordinator's or an agent's page, also before it runs."""
         return self._ports.setdefault(name, free_port())
 
     def coordinator(self, name: str = "east", *, replicas: str = "all", **more: Any) -> Process:
-        port = self.port(name)
-        document = {
+        config = self._write(f"{name}.toml", {**self._document(name, replicas), **more})
+        return self._start(name, "tidewatt_coordinator", ["serve", "--config", str(config)])
+
+    def _document(self, name: str, replicas: str) -> dict[str, Any]:
+        """A coordinator's configuration."""
+        return {
             "coordinator": {
                 "fleet": FLEET,
                 "name": name,
-                "listen": f"127.0.0.1:{port}",
+                "listen": f"127.0.0.1:{self.port(name)}",
                 "lease_s": LEASE_S,
                 "replicas": replicas,
             },
@@ -202,10 +222,7 @@ class Fleet:
             "models": {"folder": str(self.folder / "models")},
             "policy": [{"policy": {"slo_p95_ms": 60.0}}],
             "clock": self._clock,
-            **more,
         }
-        config = self._write(f"{name}.toml", document)
-        return self._start(name, "tidewatt_coordinator", ["serve", "--config", str(config)])
 
     def agent(self, device: str, role: str = "plain", load: str = "") -> Process:
         """`load`: the URL of the page where an application counts its requests."""

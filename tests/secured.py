@@ -87,6 +87,7 @@ class SecuredMosquitto:
     def __init__(self, program: str, pki: Pki, folder: Path) -> None:
         self._program, self.pki, self._folder = program, pki, folder
         self.port: int = free_port()
+        self.address = ("127.0.0.1", self.port)
         self.url = f"mqtts://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
         self.log = folder / "mosquitto.log"
@@ -109,7 +110,8 @@ class SecuredMosquitto:
             f"user root\npersistence_location {self._folder}/\n"
             f"log_dest file {self.log}\ninclude_dir {parts}\n"
         )
-        self._process = subprocess.Popen([self._program, "-c", str(main)])
+        with self.log.with_suffix(".err").open("ab") as errors:
+            self._process = subprocess.Popen([self._program, "-c", str(main)], stderr=errors)
         deadline = time.monotonic() + 10
         while True:
             try:
@@ -121,9 +123,9 @@ class SecuredMosquitto:
             else:
                 return
 
-    def serve_as(self, *names: str) -> None:
-        """Give it a certificate for these names."""
-        certificate = self.pki.certificate("server", *names)
+    def serve_as(self, *names: str, at: dt.datetime | None = None) -> None:
+        """Give it a certificate for these names; `at`: good from then on, for a week."""
+        certificate = self.pki.certificate("server", *names, at=at)
         both = (self.pki.path / f"{names[0]}.pem").read_bytes()
         (self._folder / "site/broker.crt").write_bytes(pem(certificate))
         (self._folder / "site/broker.key").write_bytes(both[both.index(b"-----BEGIN PRIVATE") :])
@@ -146,6 +148,15 @@ class SecuredMosquitto:
     def pid(self) -> int:
         assert self._process
         return self._process.pid
+
+    def freeze(self) -> None:
+        """Have it do nothing, as a machine that is too busy does, until `thaw`."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """As a power cut would; `start` brings it back on the same port with what it had written."""

@@ -8,6 +8,7 @@ a power cut can lose. The counters carry no time of day, so no clock jump can to
 When the disk fails, the kept epoch stops where the file stands and what follows is told in
 an epoch of its own that is kept nowhere: a restart then goes on with the file's counters,
 which the coordinator has seen no further than that, and nothing is hidden or told twice.
+What the file had and nobody was told yet is owed then: a last report of the epoch that ended.
 """
 
 import logging
@@ -46,6 +47,7 @@ class CounterFile:
         self._good = Counters()
         """What the last good write held, all epochs of this process together."""
         self._failing = False
+        self._owed: list[Report] = []
 
     def load(self) -> Kept:
         """The kept counters, or zeros in a new epoch if there are none or they can't be read.
@@ -71,8 +73,16 @@ class CounterFile:
             if self._path is None or self._write(self._path, self._told(report)):
                 self._good = report.counters
             elif not self._failing:
+                # The file is written more often than is told: what it has, its epoch never says again.
+                self._owed.append(self._told(msgspec.structs.replace(report, counters=self._good)))
                 self._failing, self._epoch, self._base = True, uuid.uuid4().hex, self._good
             return self._told(report)
+
+    def owed(self) -> list[Report]:
+        """The last reports of epochs that ended, once each: to be told before anything else."""
+        with self._lock:
+            owed, self._owed = self._owed, []
+        return owed
 
     def _told(self, report: Report) -> Report:
         if self._epoch is None:

@@ -40,6 +40,7 @@ from tidewatt_agent.version import VERSION
 from tidewatt_link.ending import ended, within
 from tidewatt_link.stopping import eternal, until_told_or_broken
 from tidewatt_wire.clock import Clock
+from tidewatt_wire.messages import Report
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +157,7 @@ async def _loop(
             told = await asyncio.to_thread(file.keep, report, now_s)
             shown.keep(told.counters)
             if link and reporting:
-                link.send(told)
+                _tell(link, file, told)
         if reporting:
             next_report_s += every_s * max(1, (now_s - next_report_s) // every_s + 1)
         systemd.notify("WATCHDOG=1" if ready else "READY=1\nWATCHDOG=1")
@@ -203,10 +204,15 @@ async def _last_words(tick: Tick, hands: Hands, file: CounterFile, link: Link | 
     await hands.restore()
     told = file.keep(report, 0.0) if report else None
     if told and link and clock_is_set(clock):
-        link.send(told)
+        _tell(link, file, told)
         if link.connected:  # else it goes into the spool
             with contextlib.suppress(asyncio.TimeoutError):
                 await within(link.flushed(), GOODBYE_S)
+
+
+def _tell(link: Link, file: CounterFile, told: Report) -> None:
+    for one in (*file.owed(), told):
+        link.send(one)
 
 
 async def _put_away(link: Link | None) -> None:
