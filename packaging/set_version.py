@@ -7,7 +7,6 @@ Debian's changelog gets an entry. Afterwards `make docs` writes the pages of the
 import re
 import sys
 from datetime import datetime, timezone
-from pathlib import Path
 
 from release.tree import ROOT, WHEELS, moment, version
 

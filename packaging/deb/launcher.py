@@ -18,7 +18,7 @@ PROGRAM = os.path.basename(sys.argv[0])
 HOME = HOMES.get(PROGRAM, "/usr/lib/tidewatt")
 
 
-def become(name):
+def become(name: str) -> None:
     """Go on as the service's user: what root wrote here (keys, the ledger), the service could not read."""
     try:
         user = pwd.getpwnam(name)

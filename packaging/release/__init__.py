@@ -1,1 +1,1 @@
-"""What the programs of this folder share, by which a release is made: packages, wheels, bills of materials."""
+"""What the programs by which a release is made share: packages, wheels, bills of materials."""

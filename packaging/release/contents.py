@@ -26,7 +26,5 @@ ARTEFACTS = {
     "tidewatt-agent-forecast": Artefact("forecast", JETPACK, only=("onnxruntime", "numpy")),
     "tidewatt-router": Artefact("router", JETPACK, ("wire", "router")),
     # The agent, too: `tidewatt run` shows a fleet of simulated boards.
-    "tidewatt-coordinator": Artefact(
-        "coordinator", SERVERS, ("wire", "governor", "agent", "coordinator")
-    ),
+    "tidewatt-coordinator": Artefact("coordinator", SERVERS, ("wire", "governor", "agent", "coordinator")),
 }

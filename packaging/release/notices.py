@@ -11,8 +11,8 @@ from release.tree import ROOT
 
 OURS = "tidewatt-"
 HEAD = """\
-{package} carries the Python packages below, as they were published, but for tests, headers and type stubs that
-are left out. Each one's licence text and notices are in its folder NAME-VERSION.dist-info
+{package} carries the Python packages below, as they were published, but for tests, headers and type
+stubs that are left out. Each one's licence text and notices are in its folder NAME-VERSION.dist-info
 below /usr/lib/{home}. They are not ours, and stand under their own licences.
 
 """
@@ -20,14 +20,14 @@ PAGE_HEAD = """\
 Tidewatt
 Copyright 2026 Tidewatt, licensed under the Apache License 2.0 (see LICENSE).
 
-What the Debian packages carry of others, by package: name, versions (an older one where it is the last for
-Python 3.10), licence as an SPDX expression. Each one's licence text and notices are in its dist-info folder in
+What the Debian packages carry of others, by package: name, versions (an older one where it is the
+last for Python 3.10), licence as an SPDX expression. Each one's licence text and notices are in its dist-info folder in
 the package. jetson-stats (AGPL-3.0) is in none of them: those who want it install it themselves.
 Made by docs/generate.py from the locks in requirements/ and packaging/licences.toml.
 
 Data that our own wheels carry: the traffic of a day is Microsoft's (MIT,
-governor/tidewatt_governor/data/traces/NOTICE); yearly carbon averages are Our World in Data's (CC BY 4.0, from
-Ember and the Energy Institute).
+governor/tidewatt_governor/data/traces/NOTICE); yearly carbon averages are Our World in Data's
+(CC BY 4.0, from Ember and the Energy Institute).
 """
 
 

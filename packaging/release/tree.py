@@ -12,7 +12,7 @@ WHEELS = ("wire", "governor", "agent", "coordinator", "router")
 
 
 def version() -> str:
-    """The one version of everything that is released; `packaging/set_version.py` writes it everywhere else."""
+    """The one version of all that is released; `packaging/set_version.py` writes it everywhere else."""
     return (ROOT / "VERSION").read_text("utf-8").strip()
 
 

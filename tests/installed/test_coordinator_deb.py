@@ -35,7 +35,8 @@ SETTINGS = {
 }
 ASK = """
 import sys, urllib.request
-asked = urllib.request.Request("http://127.0.0.1:8080" + sys.argv[1], headers={"Authorization": "Bearer " + sys.argv[2]})
+shown = {"Authorization": "Bearer " + sys.argv[2]}
+asked = urllib.request.Request("http://127.0.0.1:8080" + sys.argv[1], headers=shown)
 with urllib.request.urlopen(asked, timeout=20) as answer:
     print(answer.status, answer.headers["Content-Type"])
     print(answer.read().decode())
