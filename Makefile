@@ -13,7 +13,7 @@ export PIP_ROOT_USER_ACTION = ignore
 unexport PYTHONPATH VIRTUAL_ENV PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak chaos fuzz audit fuzz-rest test-train train check lint lock bench clean docs man deb deb-trial system-packages bench-packages
+.PHONY: help run test soak chaos fuzz audit fuzz-rest test-train train check lint lock bench clean docs man deb deb-trial system-packages bench-packages wheels sbom apt-repo
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z%-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,7 +47,7 @@ fuzz: $(VENV)/.fuzz ## throw strange things at every door for an hour (ARGS="pri
 	@$(BIN)/python -m tests.fuzz.run $(or $(ARGS),all --seconds 3600)
 
 audit: $(VENV)/.dev ## ask PyPI whether the locked packages have known holes; needs the network
-	@$(BIN)/uv tool run --quiet pip-audit --require-hashes --disable-pip $(foreach lock,run device forecast router,-r requirements/$(lock).txt)
+	@$(BIN)/uv tool run --quiet pip-audit --require-hashes --disable-pip $(foreach lock,run device forecast router coordinator,-r requirements/$(lock).txt)
 
 fuzz-rest: $(VENV)/.dev ## ask the REST API all that its OpenAPI allows, for ten minutes (ARGS="--seconds 60")
 	@$(BIN)/python -m tests.fuzz.rest $(ARGS)
@@ -61,12 +61,21 @@ system-packages:
 bench-packages:
 	@sh packaging/debian-packages install bench
 
-deb: $(VENV)/.dev ## the Debian packages of agent and router, in build/deb (ARGS="--arch amd64")
+deb: $(VENV)/.dev ## the Debian packages of agent, router and coordinator, in build/deb (ARGS="--arch amd64")
 	@$(BIN)/python packaging/build_deb.py $(ARGS)
 
 deb-trial: $(VENV)/.dev ## try the packages in a real systemd and on emulated arm64 (as root)
 	@sh packaging/debian-packages install deb
 	@$(BIN)/python -m pytest tests/installed $(ARGS)
+
+wheels: $(VENV)/.dev ## wheels and sdists of the five packages, in build/dist
+	@$(BIN)/python packaging/build_wheels.py $(ARGS)
+
+sbom: $(VENV)/.dev ## a bill of materials (CycloneDX) of each wheel and Debian package, in build/sbom
+	@$(BIN)/python packaging/build_sbom.py $(ARGS)
+
+apt-repo: $(VENV)/.dev ## a signed apt repository of build/deb, in build/apt (APT_KEY=FINGERPRINT)
+	@APT_KEY='$(APT_KEY)' $(BIN)/python packaging/build_apt_repo.py $(ARGS)
 
 docs: $(VENV)/.dev ## write the generated documents (boards, metrics, AsyncAPI, JSON Schemas)
 	@$(BIN)/python docs/generate.py
@@ -108,7 +117,7 @@ soak: $(VENV)/.dev ## an hour of one agent, judged by what it holds in the end (
 	@$(BIN)/python -m benchmarks.soak
 
 lock: $(VENV)/.dev ## renew requirements/*.txt from *.in
-	@cd requirements && for name in build run dev bench train device forecast router fuzz; do ../$(BIN)/uv pip compile -q $$name.in -o $$name.txt \
+	@cd requirements && for name in build run dev bench train device forecast router coordinator fuzz; do ../$(BIN)/uv pip compile -q $$name.in -o $$name.txt \
 		--universal --python-version 3.10 --fork-strategy requires-python --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate; done
 

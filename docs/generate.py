@@ -54,7 +54,6 @@ from tidewatt_agent.sysfs.rails import read_rails
 from tidewatt_agent.sysfs.reader import Nodes, find_nodes
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_agent.tegrastats.child import TegrastatsChild
-from tidewatt_coordinator import VERSION
 from tidewatt_coordinator.alerts.episodes import Standing
 from tidewatt_coordinator.alerts.watch import Judged
 from tidewatt_coordinator.app import Coordinator
@@ -112,6 +111,11 @@ from tidewatt_wire.messages import (
 from tidewatt_wire.signing import DISPATCH_TYPE, seal, signer
 
 ROOT = Path(__file__).parents[1]
+# What releases are made from.
+sys.path.insert(0, str(ROOT / "packaging"))
+from release.notices import page as notices  # noqa: E402
+from release.tree import version  # noqa: E402
+
 RECORDINGS = ROOT / "tests/boards"
 #: Pages that the Debian packages bring.
 SHIPPED_PAGES = ("tidewatt-agent.1", "tidewatt-actuator.8", "tidewatt-router.1")
@@ -162,13 +166,14 @@ def main() -> None:
     """Write the documents, or say which of them are stale."""
     logging.disable()  # what is refused here is refused on purpose
     typed = programs()
-    manual = dict(pages(typed, ROOT / "packaging/deb/changelog", VERSION))
+    manual = dict(pages(typed, ROOT / "packaging/deb/changelog", version()))
     if "--man" in sys.argv:
         _write_manual(manual)
         return
     makers: dict[str, Callable[[], str]] = {"docs/boards.md": boards, "docs/metrics.md": metrics}
     makers["docs/reference.md"] = reference_page
     makers["docs/sizing.md"] = functools.partial(sizing_page, MADE)
+    makers["docs/NOTICE"] = notices
     makers["docs/cli.md"] = lambda: page_of_commands(MADE, typed)
     for name in SHIPPED_PAGES:
         makers[f"packaging/deb/{name}"] = functools.partial(manual.__getitem__, name)

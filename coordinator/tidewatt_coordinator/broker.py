@@ -17,6 +17,8 @@ from pathlib import Path
 
 from iotcore import Broker
 
+from tidewatt_coordinator.kin import environment
+
 log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
@@ -62,6 +64,7 @@ class EmbeddedBroker:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tidewatt_coordinator.broker", str(config)],
             stdin=subprocess.PIPE,  # it ends when this pipe closes, however we end
+            env=environment(),
             start_new_session=True,  # a signal to our group is ours to pass on, in order
         )
 

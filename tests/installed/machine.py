@@ -16,6 +16,8 @@ PACKAGES = """
     init-system-helpers base-files base-passwd sed grep tar findutils mawk zstd debianutils hostname
     util-linux mount procps libpam-runtime libpam-modules tzdata iproute2
 """.split()  # noqa: SIM905 - one reads it
+#: Of a root that apt has installed.
+LEAST = ("systemd", "systemd-sysv", "dbus", "python3", "iproute2", "procps")
 SUITE = "bookworm"
 #: What a container neither needs nor can do.
 MASKED = """
@@ -30,17 +32,44 @@ STATE = ("var/lib/dpkg/", "var/lib/systemd/")
 TIMEOUT_S = 60.0
 
 
-def unpack(folder: Path, arch: str) -> None:
-    """Make the root of a Debian in `folder`, unpacked only: no maintainer script runs."""
+def bootstrap(folder: Path, *packages: str) -> None:
+    """Make the root of a Debian in `folder` with these packages, each installed as apt does it."""
     shutil.rmtree(folder, ignore_errors=True)
-    sources = next(
+    included = ",".join((*LEAST, *packages))
+    subprocess.run(
+        ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={included}", SUITE, folder, _sources()],
+        check=True,
+    )
+    _settle(folder)
+
+
+def _sources() -> Path:
+    """Where this machine's apt gets its packages."""
+    return next(
         path
         for path in (Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*.sources"))
         if path.exists() and path.stat().st_size
     )
+
+
+def _settle(folder: Path) -> None:
+    """Leave to systemd what a container can do."""
+    (folder / "etc/hostname").write_text("board\n")
+    (folder / "usr/sbin/policy-rc.d").unlink(missing_ok=True)
+    system = folder / "etc/systemd/system"
+    for unit in MASKED:
+        (system / f"{unit}.service").unlink(missing_ok=True)
+        (system / f"{unit}.service").symlink_to("/dev/null")
+    (system / "default.target").unlink(missing_ok=True)
+    (system / "default.target").symlink_to("/lib/systemd/system/multi-user.target")
+
+
+def unpack(folder: Path, arch: str) -> None:
+    """Make the root of a Debian in `folder`, unpacked only: no maintainer script runs."""
+    shutil.rmtree(folder, ignore_errors=True)
     included = f"--include={','.join(PACKAGES)}"
     subprocess.run(
-        ["mmdebstrap", "--quiet", f"--arch={arch}", "--variant=extract", included, SUITE, folder, sources],
+        ["mmdebstrap", "--quiet", f"--arch={arch}", "--variant=extract", included, SUITE, folder, _sources()],
         check=True,
     )
     etc, shared = folder / "etc", folder / "usr/share/base-passwd"
@@ -54,14 +83,8 @@ def unpack(folder: Path, arch: str) -> None:
     (folder / "usr/bin/awk").unlink(missing_ok=True)
     (folder / "usr/bin/awk").symlink_to("mawk")
     (etc / "machine-id").write_text("0123456789abcdef0123456789abcdef\n")
-    (etc / "hostname").write_text("board\n")
     (etc / "fstab").touch()
-    (folder / "usr/sbin/policy-rc.d").unlink(missing_ok=True)
-    system = etc / "systemd/system"
-    for unit in MASKED:
-        (system / f"{unit}.service").symlink_to("/dev/null")
-    (system / "default.target").unlink(missing_ok=True)
-    (system / "default.target").symlink_to("/lib/systemd/system/multi-user.target")
+    _settle(folder)
 
 
 class Machine:

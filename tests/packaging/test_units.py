@@ -14,7 +14,13 @@ from tidewatt_wire.documents import parse_toml
 UNITS = Path(__file__).parents[2] / "systemd"
 MOSQUITTO = Path(__file__).parents[2] / "packaging/mosquitto"
 #: Exposure by systemd-analyze; peers: jtop 9.6, node_exporter 9.2, Vector's hardened unit 2.2.
-LIMITS = {"tidewatt-agent": 1.5, "tidewatt-actuator": 1.5, "tidewatt-restore": 1.5, "tidewatt-router": 1.5}
+LIMITS = {
+    "tidewatt-agent": 1.5,
+    "tidewatt-actuator": 1.5,
+    "tidewatt-restore": 1.5,
+    "tidewatt-router": 1.5,
+    "tidewatt-coordinator": 1.5,
+}
 
 
 @pytest.fixture

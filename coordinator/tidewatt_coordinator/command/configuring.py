@@ -3,7 +3,7 @@
 import typer
 
 from tidewatt_coordinator.command.printing import AsJson, as_json
-from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
+from tidewatt_coordinator.configfile import DEFAULT_CONFIG, BrokerRequired, ConfigFile, read_config
 from tidewatt_wire.documents import to_toml
 
 app = typer.Typer(help="Show or validate the configuration, or print the default.", no_args_is_help=True)
@@ -23,9 +23,9 @@ def show_as_before(config: ConfigFile = DEFAULT_CONFIG) -> None:
 
 
 @app.command()
-def validate(config: ConfigFile = DEFAULT_CONFIG) -> None:
+def validate(config: ConfigFile = DEFAULT_CONFIG, broker_required: BrokerRequired = False) -> None:
     """Say what is wrong with a configuration file."""
-    read_config(config)
+    read_config(config, broker_required=broker_required)
     print(f"{config}: good")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tidewatt_coordinator.command.exits import FAILED
-from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
+from tidewatt_coordinator.configfile import DEFAULT_CONFIG, BrokerRequired, ConfigFile, read_config
 
 UNLIKE = "the ledger's energy is not the devices' energy: this is a defect, please report it"
 
@@ -56,12 +56,12 @@ def run(
         raise typer.Exit(FAILED)
 
 
-def serve(config: ConfigFile = DEFAULT_CONFIG) -> None:
+def serve(config: ConfigFile = DEFAULT_CONFIG, broker_required: BrokerRequired = False) -> None:
     """Be the coordinator, until stopped."""
     from tidewatt_coordinator.app import serve as serve_coordinator  # noqa: PLC0415
     from tidewatt_coordinator.observing import logs, tracing  # noqa: PLC0415
 
-    found = read_config(config)
+    found = read_config(config, broker_required=broker_required)
     logs.begin(found.log)
     with tracing.exporting(found.tracing):
         asyncio.run(serve_coordinator(found))

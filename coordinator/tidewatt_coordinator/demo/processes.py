@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from tidewatt_coordinator.kin import environment
 from tidewatt_link.ending import within
 from tidewatt_wire.clock import Timebase
 from tidewatt_wire.documents import to_toml
@@ -49,6 +50,7 @@ class Child:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
+                env=environment(),
                 # Ctrl-C in the terminal is ours to pass on, in order.
                 start_new_session=True,
             )

@@ -1,0 +1,126 @@
+"""What a release is made of: one version, the same bytes twice, bills of materials, notices."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from importlib.metadata import version as installed
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "packaging"))
+import set_version  # noqa: E402
+from build_deb import coordinator_config  # noqa: E402
+from release.bom import boms, wrong_bom  # noqa: E402
+from release.contents import ARTEFACTS, JETPACK, SERVERS  # noqa: E402
+from release.locks import licences, locked, parse_lock  # noqa: E402
+from release.notices import named  # noqa: E402
+from release.tree import WHEELS, version  # noqa: E402
+
+from tidewatt_coordinator.config import Config, parse_config  # noqa: E402
+
+#: Licences that ask more of whom we hand a package to than naming and leaving as it is.
+STRONG = re.compile(r"\b(A?GPL|SSPL|BUSL|CC-BY-NC)")
+
+
+def test_every_place_that_names_the_version_agrees_with_the_one_file() -> None:
+    for name, text in set_version.written(version()).items():
+        assert (ROOT / name).read_text("utf-8") == text, f"{name}: python packaging/set_version.py"
+    assert {installed(f"tidewatt-{wheel}") for wheel in WHEELS} == {version()}
+    for page in (ROOT / "packaging/deb").glob("*.[18]"):
+        assert f'"Tidewatt {version()}"' in page.read_text("utf-8").splitlines()[0]
+
+
+def test_another_version_changes_every_place_and_the_changelog() -> None:
+    found = set_version.written("7.8.9")
+    assert found["packaging/deb/changelog"].startswith("tidewatt (7.8.9) unstable")
+    for wheel in WHEELS:
+        assert 'version = "7.8.9"' in found[f"{wheel}/pyproject.toml"]
+        assert version() not in re.findall(r'"tidewatt-\w+==([^"]+)"', found[f"{wheel}/pyproject.toml"])
+    assert "tidewatt-agent_7.8.9_arm64.deb" in found["README.md"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="packages are built on Linux")
+def test_wheels_and_sdists_are_the_same_bytes_twice_and_bear_the_licence(tmp_path: Path) -> None:
+    made = []
+    for name, umask in (("first", 0o022), ("second", 0o077)):
+        program = [sys.executable, str(ROOT / "packaging/build_wheels.py"), "--out", str(tmp_path / name)]
+        subprocess.run(
+            program,
+            check=True,
+            capture_output=True,
+            env=os.environ | {"SOURCE_DATE_EPOCH": "1790000000"},
+            umask=umask,
+        )
+        made.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
+    assert len(made[0]) == 2 * len(WHEELS)
+    assert made[0] == made[1]
+    for path in (tmp_path / "first").iterdir():
+        if path.suffix == ".whl":
+            held = zipfile.ZipFile(path)
+            (licence,) = [name for name in held.namelist() if name.endswith("licenses/LICENSE")]
+            assert held.read(licence) == (ROOT / "LICENSE").read_bytes()
+        else:
+            with tarfile.open(path) as archive:
+                (member,) = [one for one in archive if one.name.endswith("/LICENSE")]
+                inside = archive.extractfile(member)
+                assert inside is not None
+                assert inside.read() == (ROOT / "LICENSE").read_bytes()
+
+
+def test_every_bill_is_valid_and_names_what_the_lock_holds() -> None:
+    bills = dict(boms(["arm64"]))
+    assert bills == dict(boms(["arm64"])), "the same bytes twice"
+    assert len(bills) == len(WHEELS) + len(ARTEFACTS)
+    bill = json.loads(bills[f"tidewatt-agent_{version()}_arm64.cdx.json"])
+    held = {one["name"] for one in bill["components"]}
+    assert {"tidewatt-wire", "tidewatt-governor", "tidewatt-agent"} < held
+    assert {one.name for one in locked("device", JETPACK)} < held
+    others = [one for one in bill["components"] if not one["name"].startswith("tidewatt-")]
+    assert all(one["hashes"] and one["licenses"] and one["purl"] for one in others)
+    wheel = json.loads(bills[f"tidewatt_wire-{version()}.cdx.json"])
+    assert {"cryptography", "msgspec", "cffi"} <= {one["name"] for one in wheel["components"]}
+    assert "fastapi" not in {one["name"] for one in wheel["components"]}
+
+
+def test_a_bill_that_is_wrong_is_called_so() -> None:
+    (first, *_rest) = dict(boms(["arm64"])).values()
+    assert wrong_bom(first) == ""
+    assert wrong_bom(first.replace('"library"', '"librarry"')) != ""
+
+
+def test_a_lock_is_read_for_each_python() -> None:
+    text = "numpy==1.0 ; python_full_version < '3.11' \\\n    --hash=sha256:" + "a" * 64
+    text += "\nnumpy==2.0 ; python_full_version >= '3.11' --hash=sha256:" + "b" * 64 + "\n# none\n"
+    text += "pywin==3.0 ; sys_platform == 'win32' --hash=sha256:" + "c" * 64
+    old, new, windows = parse_lock(text, SERVERS)
+    assert (old.version, old.pythons, old.hashes) == ("1.0", ("3.10",), ("a" * 64,))
+    assert (new.version, new.pythons) == ("2.0", ("3.11", "3.12", "3.13"))
+    assert windows.pythons == ()
+
+
+@pytest.mark.parametrize("artefact", ARTEFACTS)
+def test_what_is_bundled_has_a_licence_that_lets_us(artefact: str) -> None:
+    found = named(artefact)
+    assert found
+    assert [str(one) for one in found if STRONG.search(one.licence.replace("LGPL", ""))] == []
+    assert "jetson-stats" not in {one.name for one in found}
+
+
+def test_no_licence_is_listed_for_what_nobody_bundles() -> None:
+    used = {one.name for artefact in ARTEFACTS for one in named(artefact)}
+    assert set(licences()) == used
+
+
+def test_the_packaged_configuration_is_the_shipped_one_with_absolute_paths() -> None:
+    config = parse_config(coordinator_config(), name="coordinator.toml")
+    assert config.enroll.folder == "/var/lib/tidewatt-coordinator/pki"
+    assert config.ledger.url == "sqlite:////var/lib/tidewatt-coordinator/tidewatt.db"
+    assert config.policy_keys.folder.startswith("/var/lib/tidewatt-coordinator/")
+    assert config.models.folder.startswith("/var/lib/tidewatt-coordinator/")
+    assert config.broker == Config().broker
