@@ -14,6 +14,7 @@ import pytest
 from msgspec.structs import replace
 from tests.contract import Contract, World, applied, how, order, proposed
 from tests.kubeapi import Cluster, KubeApi, kube_api, kubeconfig
+from tests.rights import Unlisted
 
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.levers.driver import Context, Foreign, LeverError, Lost, Throttled, Unsure
@@ -353,6 +354,13 @@ class TestReplicas(Contract):
         settings = Replicas(kubeconfig=kubeconfig(tmp_path, api, TOKEN), scaled=[a_scaled()])
         with pytest.raises(Throttled, match="nothing was sent"):
             ReplicasDriver(settings, BOOK, lambda _query: None).observe()
+
+    def test_a_call_that_is_not_listed_fails_the_test_that_makes_it(self, cluster: Cluster) -> None:
+        class Silent(ReplicasDriver):
+            calls = ()
+
+        with pytest.raises(Unlisted, match="lacks list nodes"):
+            Silent(Replicas(kubeconfig=cluster.kubeconfig), BOOK, lambda _query: None).observe()
 
     def test_the_bound_of_an_autoscaler(self, cluster: Cluster) -> None:
         cluster.create(DEPLOYMENTS, deployment(replicas=4))

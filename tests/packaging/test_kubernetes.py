@@ -1,4 +1,4 @@
-"""The manifests as kubectl renders them: valid for three minors, confined, configured, with no right too many."""
+"""The manifests as kubectl renders them: valid for three minors, confined, configured, no right too many."""
 
 import re
 import shutil
