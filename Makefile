@@ -117,7 +117,7 @@ soak: $(VENV)/.dev ## an hour of one agent, judged by what it holds in the end (
 	@$(BIN)/python -m benchmarks.soak
 
 lock: $(VENV)/.dev ## renew requirements/*.txt from *.in
-	@cd requirements && for name in build run dev bench train device forecast router coordinator fuzz; do ../$(BIN)/uv pip compile -q $$name.in -o $$name.txt \
+	@cd requirements && for name in build run dev bench train device forecast router coordinator fuzz image; do ../$(BIN)/uv pip compile -q $$name.in -o $$name.txt \
 		--universal --python-version 3.10 --fork-strategy requires-python --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate; done
 

@@ -350,7 +350,9 @@ class _Answers(BaseHTTPRequestHandler):
         try:
             if self.headers["Authorization"] != f"Bearer {self.token}":
                 raise Refused(401, "Unauthorized")  # noqa: TRY301 - as every other
-            status, document = 200, what(where.path, parse_qs(where.query), body)
+            there = where.path in self.api.objects
+            document = what(where.path, parse_qs(where.query), body)
+            status = 200 if there or self.command not in ("POST", "PATCH") else 201
         except Refused as error:
             status, document = error.status, error.body
         except ConnectionAbortedError:

@@ -56,7 +56,7 @@ def held_against_lists() -> Iterator[None]:
 
     def noted(client: Any, operation: str, parameters: Any) -> Any:
         right = right_of(client.meta.service_model.service_name, operation)
-        if (driver := _asking()) is not None:
+        if (driver := asking()) is not None:
             if file := os.environ.get("TIDEWATT_CALLS_FILE", ""):
                 with Path(file).open("a", encoding="utf-8") as out:
                     out.write(json.dumps([driver.name, right]) + "\n")
@@ -71,7 +71,7 @@ def held_against_lists() -> Iterator[None]:
         BaseClient._make_api_call = send
 
 
-def _asking() -> Any:
+def asking() -> Any:
     """The driver on whose behalf this is called, if it is one's."""
     frame = inspect.currentframe()
     while frame:

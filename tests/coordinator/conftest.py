@@ -5,9 +5,9 @@ from typing import Any
 
 import boto3
 import pytest
+from tests import kuberights, rights
 from tests.between import Between, between
 from tests.costing import aws, emptied
-from tests.rights import held_against_lists
 
 #: A client of a service, made once for a module: making one takes longer than most tests.
 Client = Callable[[str], Any]
@@ -61,7 +61,10 @@ def client(cloud: str, clients: Client) -> Client:
 def drivers_ask_for_what_they_list(request: pytest.FixtureRequest) -> Iterator[None]:
     """In every module about drivers."""
     if "test_drivers" in request.node.name:
-        with held_against_lists():
+        with rights.held_against_lists():
+            yield
+    elif "test_kubernetes_drivers" in request.node.name:
+        with kuberights.held_against_lists():
             yield
     else:
         yield

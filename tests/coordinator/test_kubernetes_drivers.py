@@ -14,12 +14,13 @@ import pytest
 from msgspec.structs import replace
 from tests.contract import Contract, World, applied, how, order, proposed
 from tests.kubeapi import Cluster, KubeApi, kube_api, kubeconfig
+from tests.rights import Unlisted
 
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.levers.driver import Context, Foreign, LeverError, Lost, Throttled, Unsure
 from tidewatt_coordinator.levers.kubernetes.client import kubernetes
 from tidewatt_coordinator.levers.kubernetes.karpenter import KarpenterDriver
-from tidewatt_coordinator.levers.kubernetes.pools import POOLS, buffer, layout, price_overlay
+from tidewatt_coordinator.levers.kubernetes.pools import BUFFERS, POOLS, buffer, layout, price_overlay
 from tidewatt_coordinator.levers.kubernetes.replicas import ReplicasDriver
 from tidewatt_coordinator.levers.kubernetes.right_sizing import RightSizingDriver
 from tidewatt_coordinator.levers.kubernetes.settings import (
@@ -46,6 +47,7 @@ TOKEN = "t0ken"  # noqa: S105 - opens nothing
 BOOK = load_book()
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 SHOP = f"{DEPLOYMENTS}/shop"
+HEADROOM = BUFFERS.format("default")
 VPAS = "/apis/autoscaling.k8s.io/v1/namespaces/default/verticalpodautoscalers"
 CLASS = NodeClass(role="nodes", ami="al2023@v20261101", tags={"karpenter.sh/discovery": "c"})
 
@@ -203,6 +205,16 @@ class TestKarpenter(Contract):
             wrong.send(order(one, wrong.read(one.target), one.after))
         assert cluster.names(POOLS) == []
 
+    def test_headroom_is_made_and_taken_away_again(
+        self, world: World, settings: Karpenter, cluster: Cluster
+    ) -> None:
+        driver = KarpenterDriver(replace(settings, headroom=3), BOOK)
+        one = driver.propose(driver.observe(), world.context)[0]
+        driver.send(order(one, driver.read(one.target), one.after))
+        assert cluster.names(HEADROOM) == ["tidewatt-shop"]
+        driver.send(order(one, driver.read(one.target), one.before, undo=True))
+        assert cluster.names(HEADROOM) == []
+
     def test_headroom_and_overlays_are_as_their_definitions_say(
         self, settings: Karpenter, cluster: Cluster
     ) -> None:
@@ -343,6 +355,13 @@ class TestReplicas(Contract):
         with pytest.raises(Throttled, match="nothing was sent"):
             ReplicasDriver(settings, BOOK, lambda _query: None).observe()
 
+    def test_a_call_that_is_not_listed_fails_the_test_that_makes_it(self, cluster: Cluster) -> None:
+        class Silent(ReplicasDriver):
+            calls = ()
+
+        with pytest.raises(Unlisted, match="lacks list nodes"):
+            Silent(Replicas(kubeconfig=cluster.kubeconfig), BOOK, lambda _query: None).observe()
+
     def test_the_bound_of_an_autoscaler(self, cluster: Cluster) -> None:
         cluster.create(DEPLOYMENTS, deployment(replicas=4))
         hpas = "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers"
@@ -355,6 +374,10 @@ class TestReplicas(Contract):
         one = driver.propose(driver.observe(), Context(now_ms=NOW_MS))[0]
         assert list(one.after.values()) == [2]  # from 1 at most to twice that
         assert one.saving.middle < 0  # more costs more, and says so
+        driver.send(order(one, driver.read(one.target), one.after))
+        assert cluster.find(f"{hpas}/shop")["spec"] == spec | {"minReplicas": 2}
+        driver.send(order(one, driver.read(one.target), one.before, undo=True))
+        assert cluster.find(f"{hpas}/shop")["spec"] == spec
 
 
 class TestKeda(Contract):

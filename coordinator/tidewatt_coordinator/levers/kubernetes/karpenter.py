@@ -50,7 +50,7 @@ class KarpenterDriver:
     name = "karpenter"
     #: Verb and resource, for roles.
     calls = (
-        "get,list nodes", "get,patch apps/deployments",
+        "list nodes", "get,patch apps/deployments",
         "get,list,create,patch,delete karpenter.sh/nodepools",
         "get,create,patch,delete karpenter.k8s.aws/ec2nodeclasses",
         "get,list,create,patch,delete autoscaling.x-k8s.io/capacitybuffers",
