@@ -65,7 +65,7 @@ deb-trial: $(VENV)/.dev ## try the packages in a real systemd and on emulated ar
 	@sh packaging/debian-packages install deb
 	@$(BIN)/python -m pytest tests/installed $(ARGS)
 
-docs: $(VENV)/.dev ## write the generated documents (boards, metrics, AsyncAPI, JSON Schemas)
+docs: $(VENV)/.dev ## write the generated documents (wire, metrics, configuration, commands, boards, prices)
 	@$(BIN)/python docs/generate.py
 
 man: $(VENV)/.dev ## write the pages of the manual to build/man
