@@ -1,0 +1,130 @@
+"""Every command of the README and of docs is executed, here or by what the table names. None is in neither."""
+
+import fnmatch
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from tests.actuators import wait_for
+from tests.documents.blocks import ROOT, Typed, blocks, commands, documents, is_shell, mentioned
+from tests.documents.sandbox import SHELL, Ran, Sandbox, sandbox
+from tests.documents.table import CODES, ELSEWHERE, INSTEAD, SLOW, SOON, STARTED
+
+sys.path.insert(0, str(ROOT / "docs"))
+from commands import Command, programs  # noqa: E402
+
+TYPED = [one for name in documents() for block in blocks(name) if is_shell(block) for one in commands(block)]
+COMMANDS = {one.words: one for program in programs() for one in program.commands}
+TRIAL = os.environ.get("TIDEWATT_DOCS_TRIAL") == "1"
+
+
+def fitting(text: str, patterns: Iterable[str]) -> str:
+    """The pattern that a line fits; empty where none does."""
+    return next((one for one in patterns if one == text or fnmatch.fnmatchcase(text, one)), "")
+
+
+def command_of(words: list[str]) -> Command | None:
+    """The command that words call; the longest that fits."""
+    lengths = range(len(words), 0, -1)
+    return next((found for end in lengths if (found := COMMANDS.get(tuple(words[:end])))), None)
+
+
+class Reader:
+    """Somebody who types what stands there, and remembers what was printed."""
+
+    def __init__(self, box: Sandbox) -> None:
+        self._box = box
+        self.known = {
+            "page": str(box.page), "door": str(box.door), "metrics": str(box.metrics), "board": str(box.folder / "board"),
+        }  # fmt: skip
+
+    def type(self, one: Typed) -> str:
+        """What is wrong with a line as it ran; empty if nothing is."""
+        if name := STARTED.get(one.text):
+            return "" if self._box.started[name].running else f"{name} has ended"
+        line = self.line(one.text)
+        ran = self._box.done.get(one.text) or self._box.run(line)
+        if one.text in SOON and ran.code:
+            tries = [ran]
+
+            def again() -> bool:
+                tries.append(self._box.run(line))
+                return not tries[-1].code
+
+            wait_for(again, f"{line} to do it: {ran.said}")
+            ran = tries[-1]
+        self._remember(ran)
+        allowed = (0, *CODES.get(fitting(one.text, CODES), ()))
+        return "" if ran.code in allowed else f"{line}\nends with {ran.code}: {ran.said[-600:]}"
+
+    def line(self, text: str) -> str:
+        """With this sandbox's own names in it, and its configuration where a command takes one."""
+        text = text.removeprefix("sudo ")
+        for placeholder, here in INSTEAD.items():
+            if placeholder in text:
+                text = text.replace(placeholder, here.format(**self.known))
+        if set(text) & SHELL or "--config" in text:
+            return text
+        found = command_of(shlex.split(text))
+        if found is None or not any(each.typed.startswith("--config") for each in found.parameters):
+            return text
+        file = {"tidewatt": "coordinator.toml"}.get(found.words[0], found.words[0].removeprefix("tidewatt-") + ".toml")
+        before, dashes, after = text.partition(" -- ")
+        return f"{before} --config {file}{dashes}{after}"
+
+    def _remember(self, ran: Ran) -> None:
+        """Keep what later lines are to be typed with."""
+        if match := re.search(r"tidewatt-agent enroll (https://\S+ --token \S+ --ca-fingerprint \S+)", ran.said):
+            self.known["enrol"] = match[1]
+        if match := re.search(r"^tw_([a-z0-9]+)", ran.said, re.MULTILINE):
+            self.known["key_id"] = match[1]
+
+
+def test_every_command_runs(tmp_path: Path) -> None:
+    wrong = []
+    with sandbox(tmp_path) as box:
+        wait_for(lambda: "jetson-17" in box.run("tidewatt fleet ls --config coordinator.toml").said, "a report")
+        reader = Reader(box)
+        for one in TYPED:
+            if fitting(one.text, ELSEWHERE) or (not TRIAL and fitting(one.text, SLOW)):
+                continue
+            if sentence := reader.type(one):
+                wrong.append(f"{one.place}: {sentence}")
+    assert not wrong, "\n\n".join(wrong)
+
+
+@pytest.mark.parametrize("table", [ELSEWHERE, SLOW, CODES], ids=["elsewhere", "slow", "codes"])
+def test_no_entry_outlives_its_line(table: dict[str, object]) -> None:
+    lines = {one.text for one in TYPED}
+    assert [pattern for pattern in table if not any(fitting(line, [pattern]) for line in lines)] == []
+
+
+@pytest.mark.parametrize("pattern", ELSEWHERE)
+def test_what_runs_elsewhere_runs_there(pattern: str) -> None:
+    said = ELSEWHERE[pattern]
+    assert said.why
+    if said.by.startswith("make "):
+        assert re.search(rf"^{said.by.removeprefix('make ')}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    else:
+        assert said.word in (ROOT / said.by).read_text("utf-8")
+
+
+def wrong_words(one: Typed) -> str:
+    """What a command of ours in the running text has that the program hasn't."""
+    words = shlex.split(one.text.replace("[", "").replace("]", ""))
+    found = command_of(words)
+    if found is None or (len(found.words) == 1 and len(words) > 1 and not words[1].startswith("-")):
+        return f"{one.place}: there is no `{one.text}`"
+    known = {name.split()[0] for each in found.parameters for name in each.typed.split(", ")}
+    options = [word.partition("=")[0] for word in words[len(found.words) :] if word.startswith("--") and word != "--"]
+    unknown = [word for word in options if word not in known | {"--help", "--version"}]
+    return f"{one.place}: `{found.name}` has no {', '.join(unknown)}" if unknown else ""
+
+
+@pytest.mark.parametrize("document", documents())
+def test_commands_in_the_text_exist(document: str) -> None:
+    assert [sentence for one in mentioned(document) if (sentence := wrong_words(one))] == []
