@@ -20,8 +20,8 @@ HEAD = """# Prices and other dated tables
 What the product knows of the world without asking it, each with the day on which it was read, where, and
 whose it is. Every table can be replaced by one of yours ([how](money.md#the-price-book)). Grades: *vendor*
 was read in the vendor's own data, *secondary* is known from elsewhere and to be compared with a bill,
-*assumption* is a plan's number and no price. `tidewatt prices check` names those that have become old, `tidewatt prices
-show NAME` prints one.
+*assumption* is a plan's number and no price. `tidewatt prices check` names those that have
+become old, `tidewatt prices show NAME` prints one.
 """
 
 
@@ -86,9 +86,10 @@ def _carbon() -> str:
     source = next(iter(factors.values())).source
     years = sorted({one.year for one in factors.values()})
     about = (
-        f"Averages of {len(factors)} zones over a year ({years[0]} to {years[-1]}), in grams of CO2 equivalent "
-        f"a kilowatt hour, over the plants' whole lives: [average.csv](../{DATA}/carbon/average.csv). "
-        f"Source: {source}. Licence: {licence_of(f'{DATA}/carbon/average.csv').licence}."
+        f"Averages of {len(factors)} zones over a year ({years[0]} to {years[-1]}), in grams of "
+        f"CO2 equivalent a kilowatt hour, over the plants' whole lives: "
+        f"[average.csv](../{DATA}/carbon/average.csv). Source: {source}. Licence: "
+        f"{licence_of(f'{DATA}/carbon/average.csv').licence}."
     )
     lines = [
         about,

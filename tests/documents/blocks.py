@@ -1,7 +1,7 @@
 """What the Markdown documents tell people to type: every fenced or indented block, line by line."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,12 +9,13 @@ ROOT = Path(__file__).parents[2]
 MADE = "<!-- Made by docs/generate.py"
 #: The first word of a line that a person types into a shell.
 PROGRAMS = """
-    tidewatt tidewatt-agent tidewatt-router tidewatt-actuator make sudo pip curl git apt apt-get systemctl
-    journalctl sqlite3 pg_dump pg_restore createdb psql mkdir install cp mv rm chown tar scp ssh docker kubectl
-    helm kustomize promtool mosquitto_sub mosquitto_pub python3 towncrier gpg cat echo test timedatectl date
-    dpkg cosign rsync export python sh . .venv/bin/pytest .venv/bin/python
+    tidewatt tidewatt-agent tidewatt-router tidewatt-actuator make sudo pip curl git apt apt-get
+    systemctl journalctl sed mosquitto sqlite3 pg_dump pg_restore createdb psql mkdir install cp mv rm chown
+    tar scp ssh docker kubectl helm kustomize promtool mosquitto_sub mosquitto_pub python3 gpg cat echo test
+    timedatectl date dpkg cosign rsync export python sh pytest . .venv/bin/pytest .venv/bin/python
 """.split()  # noqa: SIM905 - one reads it
-INLINE = re.compile(r"(?<!`)`((?:tidewatt|tidewatt-agent|tidewatt-router|tidewatt-actuator)(?: [^`]*)?)`(?!`)")
+FENCE = re.compile(r"^(`{3,})(\w*)\s*$")
+INLINE = re.compile(r"(?<!`)`(tidewatt(?:-agent|-router|-actuator)?(?: [^`]*)?)`(?!`)")
 
 
 class Block(NamedTuple):
@@ -22,6 +23,7 @@ class Block(NamedTuple):
 
     document: str
     line: int
+    section: str
     info: str
     lines: tuple[str, ...]
 
@@ -39,6 +41,7 @@ class Typed(NamedTuple):
 
     document: str
     line: int
+    section: str
     text: str
 
     @property
@@ -54,33 +57,31 @@ def documents() -> list[str]:
 
 
 def blocks(document: str) -> Iterator[Block]:
-    """Fenced and indented blocks, in their order. A list's continuation lines are no block."""
-    fence, start, held = "", 0, list[str]()
-    info, before = "", ""
-    for number, line in enumerate((ROOT / document).read_text("utf-8").splitlines(), 1):
-        if fence:
-            if line.strip() == fence:
-                yield Block(document, start, info, tuple(held))
-                fence, held = "", []
-            else:
-                held.append(line)
-        elif match := re.match(r"^(`{3,})(\w*)\s*$", line):
-            if held:
-                yield Block(document, start, "", tuple(held))
-                held = []
-            fence, info, start = match[1], match[2], number + 1
-        elif line.startswith("    ") and (held or not before.strip()):
-            if not held:
-                start, info = number, ""
-            held.append(line[4:])
-        elif held and not line.strip():
-            held.append("")
-        elif held:
-            yield Block(document, start, "", tuple(held))
-            held = []
-        before = line
-    if held:
-        yield Block(document, start, info, tuple(held))
+    """Fenced and indented blocks, in their order."""
+    lines = (ROOT / document).read_text("utf-8").splitlines()
+    section, at = "", 0
+    while at < len(lines):
+        if lines[at].startswith("## "):
+            section = lines[at].removeprefix("## ")
+        if fence := FENCE.match(lines[at]):
+            end = next(far for far in range(at + 1, len(lines)) if lines[far].strip() == fence[1])
+            yield Block(document, at + 2, section, fence[2], tuple(lines[at + 1 : end]))
+            at = end
+        elif lines[at].startswith("    ") and (at == 0 or not lines[at - 1].strip()):
+            end = _end_of_indented(lines, at)
+            yield Block(document, at + 1, section, "", tuple(line[4:] for line in lines[at:end]))
+            at = end - 1
+        at += 1
+
+
+def _end_of_indented(lines: Sequence[str], at: int) -> int:
+    """The line after an indented block, which may have empty lines in it."""
+    end = at
+    while at < len(lines) and (lines[at].startswith("    ") or not lines[at].strip()):
+        at += 1
+        if lines[at - 1].strip():
+            end = at
+    return end
 
 
 def is_shell(block: Block) -> bool:
@@ -102,7 +103,7 @@ def commands(block: Block) -> Iterator[Typed]:
             held += text[:-1].rstrip() + " "
             continue
         if whole := (held + text).strip():
-            yield Typed(block.document, start, whole)
+            yield Typed(block.document, start, block.section, whole)
         held = ""
 
 
@@ -123,4 +124,4 @@ def mentioned(document: str) -> Iterator[Typed]:
     """Commands that stand in the running text, between backticks."""
     for number, line in enumerate((ROOT / document).read_text("utf-8").splitlines(), 1):
         for found in INLINE.findall(line):
-            yield Typed(document, number, found)
+            yield Typed(document, number, "", found)

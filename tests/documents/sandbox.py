@@ -7,12 +7,12 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.actuators import wait_for
 from tests.documents.blocks import ROOT, blocks, documents
 from tests.fleets import Process
 from tests.ports import free_port
@@ -34,6 +34,8 @@ EffectiveCost,ProviderName,ServiceName,Tags
 """
 #: What is in force before a document has somebody change it.
 FIRST = 'name = "first"\n[[rules]]\npolicy = { slo_p95_ms = 60 }\n'
+#: Real seconds for a process to come up, on a machine that has much else to do.
+PATIENCE_S = 120.0
 #: What makes a line the shell's business.
 SHELL = set("|<>;&$*")
 
@@ -119,36 +121,43 @@ class Sandbox:
                 if name.endswith(".toml") and not (self.folder / name).exists():
                     (self.folder / name).parent.mkdir(exist_ok=True)
                     (self.folder / name).write_text(block.text)
-                elif block.info == "toml" and block.lines[0] == 'name = "winter"':
-                    (self.folder / "winter.toml").write_text(block.text)
         (self.folder / "focus/october.csv").write_text(FOCUS)
         (self.folder / "packaging").symlink_to(ROOT / "packaging")
         lines = "".join(f"{line}\n" for line in recording(BOARD).tegrastats)
         (self.folder / "tegrastats.log").write_text(lines)
-        rows = [f"2026-11-02T{at // 60:02}:{at % 60:02}:00Z,{3000 + at}" for at in range(1440)]
-        (self.folder / "traces/day.csv").write_text("\n".join(["timestamp,requests_per_minute", *rows]) + "\n")
+        minutes = [f"2026-11-02T{at // 60:02}:{at % 60:02}:00Z" for at in range(1440)]
+        rows = [f"{minute},{3000 + at}" for at, minute in enumerate(minutes)]
+        (self.folder / "traces/day.csv").write_text(
+            "\n".join(["timestamp,requests_per_minute", *rows]) + "\n"
+        )
         batch = self.folder / "batch.sh"
         batch.write_text("#!/bin/sh\nexit 0\n")
         batch.chmod(0o755)
-        table = DispatchTable(
-            fleet="f", epoch=1, issued_at_ms=0, expires_at_ms=1, weights={"jetson-17": 1}
-        )
+        weights = {"jetson-17": 1}
+        table = DispatchTable(fleet="f", epoch=1, issued_at_ms=0, expires_at_ms=1, weights=weights)
         (self.folder / "table.json").write_bytes(encode(table))
         (self.folder / "first.toml").write_text(FIRST)
+        (self.folder / "enrolled.toml").write_text((self.folder / "agent.toml").read_text())
 
     def _write(self, name: str, document: dict[str, Any]) -> None:
         (self.folder / name).write_text(to_toml(document))
 
-    def start(self, name: str, module: str) -> None:
+    def start(self, name: str) -> None:
         """Start the coordinator, the agent or the router; returns when it answers."""
         word = "serve" if name == "coordinator" else "run"
-        self.started[name] = Process(name, module, [word, "--config", f"{name}.toml"], self.folder)
+        self.started[name] = Process(
+            name, f"tidewatt_{name}", [word, "--config", f"{name}.toml"], self.folder
+        )
         path = {
             "coordinator": f":{self.page}/healthz",
             "agent": f":{self.metrics}/metrics",
             "router": f":{self.routing}/metrics",
         }[name]
-        wait_for(lambda: self.answers(path), f"{name} to be up")
+        deadline = time.monotonic() + PATIENCE_S
+        while not self.answers(path):
+            assert self.started[name].running, self.started[name].text()
+            assert time.monotonic() < deadline, f"{name} did not come up"
+            time.sleep(0.05)
 
     def answers(self, path: str) -> bool:
         """Whether 127.0.0.1 answers at `:port/path`."""
@@ -177,6 +186,14 @@ class Sandbox:
         )  # fmt: skip
         return Ran(done.returncode, done.stdout + done.stderr)
 
+    def service(self, word: str, name: str) -> Ran:
+        """What systemd does with one of them: `stop`, `start` or `restart`."""
+        if word != "start":
+            self.started[name].stop()
+        if word != "stop":
+            self.start(name)
+        return Ran(0, "")
+
     def stop(self) -> None:
         """End what was started, the last first."""
         for process in reversed(self.started.values()):
@@ -193,9 +210,9 @@ def sandbox(folder: Path) -> Iterator[Sandbox]:
         try:
             os.chdir(folder)
             made.done["tidewatt enroll ca"] = made.run("tidewatt enroll ca --config coordinator.toml")
-            made.start("coordinator", "tidewatt_coordinator")
-            made.start("agent", "tidewatt_agent")
-            made.start("router", "tidewatt_router")
+            made.start("coordinator")
+            made.start("agent")
+            made.start("router")
             made.run("tidewatt policy apply --now first.toml --config coordinator.toml")
             yield made
         finally:

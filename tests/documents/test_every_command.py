@@ -1,4 +1,4 @@
-"""Every command of the README and of docs is executed, here or by what the table names. None is in neither."""
+"""Every command of README and docs is executed, here or by what the table names; none is in neither."""
 
 import fnmatch
 import os
@@ -10,15 +10,25 @@ from pathlib import Path
 
 import pytest
 from tests.actuators import wait_for
-from tests.documents.blocks import ROOT, Typed, blocks, commands, documents, is_shell, mentioned
+from tests.documents.blocks import ROOT, Block, Typed, blocks, commands, documents, is_shell, mentioned
 from tests.documents.sandbox import SHELL, Ran, Sandbox, sandbox
-from tests.documents.table import CODES, ELSEWHERE, INSTEAD, SLOW, SOON, STARTED
+from tests.documents.table import CODES, ELSEWHERE, INSTEAD, NEITHER, SECTIONS, SLOW, SOON, STARTED, Elsewhere
+
+from tidewatt_coordinator.config import Config as CoordinatorConfig
+from tidewatt_coordinator.config import parse_config
+
+if sys.version_info >= (3, 11):
+    from tomllib import loads as parse
+else:
+    from tomli import loads as parse
 
 sys.path.insert(0, str(ROOT / "docs"))
-from commands import Command, programs  # noqa: E402
+from commands import Command, programs
 
 TYPED = [one for name in documents() for block in blocks(name) if is_shell(block) for one in commands(block)]
 COMMANDS = {one.words: one for program in programs() for one in program.commands}
+#: systemd's part is done by the sandbox, with the same processes.
+SERVICE = re.compile(r"sudo systemctl (start|stop|restart) tidewatt-(coordinator|agent|router)")
 TRIAL = os.environ.get("TIDEWATT_DOCS_TRIAL") == "1"
 
 
@@ -33,19 +43,28 @@ def command_of(words: list[str]) -> Command | None:
     return next((found for end in lengths if (found := COMMANDS.get(tuple(words[:end])))), None)
 
 
+def elsewhere(one: Typed) -> bool:
+    """Whether something else types a line."""
+    return (one.document, one.section) in SECTIONS or bool(fitting(one.text, ELSEWHERE))
+
+
 class Reader:
     """Somebody who types what stands there, and remembers what was printed."""
 
     def __init__(self, box: Sandbox) -> None:
         self._box = box
         self.known = {
-            "page": str(box.page), "door": str(box.door), "metrics": str(box.metrics), "board": str(box.folder / "board"),
+            "page": str(box.page), "metrics": str(box.metrics), "board": str(box.folder / "board"),
+            "key": box.key.trusted.id,
         }  # fmt: skip
 
     def type(self, one: Typed) -> str:
         """What is wrong with a line as it ran; empty if nothing is."""
         if name := STARTED.get(one.text):
             return "" if self._box.started[name].running else f"{name} has ended"
+        if unit := SERVICE.fullmatch(one.text):
+            self._box.service(unit[1], unit[2])
+            return ""
         line = self.line(one.text)
         ran = self._box.done.get(one.text) or self._box.run(line)
         if one.text in SOON and ran.code:
@@ -72,25 +91,29 @@ class Reader:
         found = command_of(shlex.split(text))
         if found is None or not any(each.typed.startswith("--config") for each in found.parameters):
             return text
-        file = {"tidewatt": "coordinator.toml"}.get(found.words[0], found.words[0].removeprefix("tidewatt-") + ".toml")
+        program = found.words[0].removeprefix("tidewatt-")
+        file = f"{'coordinator' if program == 'tidewatt' else program}.toml"
         before, dashes, after = text.partition(" -- ")
         return f"{before} --config {file}{dashes}{after}"
 
     def _remember(self, ran: Ran) -> None:
         """Keep what later lines are to be typed with."""
-        if match := re.search(r"tidewatt-agent enroll (https://\S+ --token \S+ --ca-fingerprint \S+)", ran.said):
+        if match := re.search(
+            r"tidewatt-agent enroll (https://\S+ --token \S+ --ca-fingerprint \S+)", ran.said
+        ):
             self.known["enrol"] = match[1]
-        if match := re.search(r"^tw_([a-z0-9]+)", ran.said, re.MULTILINE):
+        if match := re.search(r"^ *tw_([a-z0-9]+)", ran.said, re.MULTILINE):
             self.known["key_id"] = match[1]
 
 
 def test_every_command_runs(tmp_path: Path) -> None:
     wrong = []
     with sandbox(tmp_path) as box:
-        wait_for(lambda: "jetson-17" in box.run("tidewatt fleet ls --config coordinator.toml").said, "a report")
+        listed = "tidewatt fleet ls --config coordinator.toml"
+        wait_for(lambda: "jetson-17" in box.run(listed).said, "a report")
         reader = Reader(box)
         for one in TYPED:
-            if fitting(one.text, ELSEWHERE) or (not TRIAL and fitting(one.text, SLOW)):
+            if elsewhere(one) or (not TRIAL and fitting(one.text, SLOW)):
                 continue
             if sentence := reader.type(one):
                 wrong.append(f"{one.place}: {sentence}")
@@ -99,13 +122,12 @@ def test_every_command_runs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("table", [ELSEWHERE, SLOW, CODES], ids=["elsewhere", "slow", "codes"])
 def test_no_entry_outlives_its_line(table: dict[str, object]) -> None:
-    lines = {one.text for one in TYPED}
+    lines = {one.text for one in TYPED if (one.document, one.section) not in SECTIONS}
     assert [pattern for pattern in table if not any(fitting(line, [pattern]) for line in lines)] == []
 
 
-@pytest.mark.parametrize("pattern", ELSEWHERE)
-def test_what_runs_elsewhere_runs_there(pattern: str) -> None:
-    said = ELSEWHERE[pattern]
+@pytest.mark.parametrize("said", [*ELSEWHERE.values(), *SECTIONS.values()], ids=str)
+def test_what_runs_elsewhere_runs_there(said: Elsewhere) -> None:
     assert said.why
     if said.by.startswith("make "):
         assert re.search(rf"^{said.by.removeprefix('make ')}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
@@ -120,7 +142,8 @@ def wrong_words(one: Typed) -> str:
     if found is None or (len(found.words) == 1 and len(words) > 1 and not words[1].startswith("-")):
         return f"{one.place}: there is no `{one.text}`"
     known = {name.split()[0] for each in found.parameters for name in each.typed.split(", ")}
-    options = [word.partition("=")[0] for word in words[len(found.words) :] if word.startswith("--") and word != "--"]
+    rest = [word.partition("=")[0] for word in words[len(found.words) :]]
+    options = [word for word in rest if word.startswith("--") and word != "--"]
     unknown = [word for word in options if word not in known | {"--help", "--version"}]
     return f"{one.place}: `{found.name}` has no {', '.join(unknown)}" if unknown else ""
 
@@ -128,3 +151,21 @@ def wrong_words(one: Typed) -> str:
 @pytest.mark.parametrize("document", documents())
 def test_commands_in_the_text_exist(document: str) -> None:
     assert [sentence for one in mentioned(document) if (sentence := wrong_words(one))] == []
+
+
+OTHERS = [block for name in documents() for block in blocks(name) if not is_shell(block)]
+SECTIONS_OF_OURS = set(CoordinatorConfig.__struct_fields__)
+
+
+@pytest.mark.parametrize("block", OTHERS, ids=lambda one: one.place)
+def test_what_is_not_typed_is_toml_or_told(block: Block) -> None:
+    if any(block.lines[0].startswith(begins) for begins in NEITHER):
+        return
+    assert block.info in ("", "toml")
+    found = parse(block.text)
+    if set(found) <= SECTIONS_OF_OURS:  # the coordinator reads it, too
+        parse_config(block.text, name=block.place)
+
+
+def test_no_block_is_told_that_is_gone() -> None:
+    assert [one for one in NEITHER if not any(block.lines[0].startswith(one) for block in OTHERS)] == []

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator
+
 from tests.documents.blocks import ROOT, Block, Typed, blocks, commands, is_shell
 
 PAGE = "docs/operate.md"
@@ -34,8 +35,6 @@ again() {  # a line, and what it must show: typed again until it does
 """
 
 
-
-
 def script(source: str, ports: dict[str, int], before: dict[str, str], *, root: bool) -> str:
     """Bash that types the page's first section; each line is told with its time.
 
@@ -46,7 +45,10 @@ def script(source: str, ports: dict[str, int], before: dict[str, str], *, root: 
     for part in _section():
         if isinstance(part, Block):
             name = part.lines[0].removeprefix("# ").strip()
-            lines += [f"mkdir -p {shlex.quote(name.rpartition('/')[0])}", f"cat > {shlex.quote(name)} <<'END'"]
+            lines += [
+                f"mkdir -p {shlex.quote(name.rpartition('/')[0])}",
+                f"cat > {shlex.quote(name)} <<'END'",
+            ]
             lines += [*(_ported(line, ports) for line in part.lines), "END"]
         else:
             lines += _typed(part, source, ports, before, root=root)
@@ -81,7 +83,9 @@ def _typed(
         yield f"{text} {'' if text.endswith('&') else '|| { tell failed line; exit 1; }'}"
     else:
         yield f"again {shlex.quote(text)} {shlex.quote(SHOWN.get(one.text, ''))}"
-    yield from (f"tell end {shlex.quote(name)}" for begins, name in ENDS.items() if one.text.startswith(begins))
+    yield from (
+        f"tell end {shlex.quote(name)}" for begins, name in ENDS.items() if one.text.startswith(begins)
+    )
 
 
 def _ported(text: str, ports: dict[str, int]) -> str:

@@ -1,7 +1,8 @@
 """`make newcomer`: a new user's three journeys, typed into a bare Debian 12 or an empty folder, and timed.
 
-In the Debian nothing is but what `mmdebstrap --variant=minbase` brings; the journeys install the rest. pip's own
-settings are carried there from this machine's environment and /etc/pip.conf, with what `--bind` names.
+In the Debian nothing is but what `mmdebstrap --variant=minbase` brings; the journeys install the rest.
+pip's own settings are carried there from this machine's environment and /etc/pip.conf; so is what `--bind`
+names.
 """
 
 import argparse
@@ -73,7 +74,11 @@ def _aws() -> Iterator[str]:
     url = f"http://{host}:{port}"
     try:
         s3 = boto3.client(
-            "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="n", aws_secret_access_key="n"  # noqa: S106
+            "s3",
+            endpoint_url=url,
+            region_name="us-east-1",
+            aws_access_key_id="n",
+            aws_secret_access_key="n",  # noqa: S106
         )
         s3.create_bucket(Bucket="shop")
         begun = s3.create_multipart_upload(Bucket="shop", Key="big")["UploadId"]
@@ -83,10 +88,14 @@ def _aws() -> Iterator[str]:
         server.stop()
 
 
-def _here(text: str, folder: Path, environment: Mapping[str, str], python: str) -> tuple[dict[str, float], bool]:
+def _here(
+    text: str, folder: Path, environment: Mapping[str, str], python: str
+) -> tuple[dict[str, float], bool]:
     path = f"{Path(shutil.which(python) or python).parent}:{os.environ['PATH']}:/usr/sbin"
     carried = {"PATH": path, "HOME": str(folder), "PYTHON": python}
-    return _timed(["bash", "-c", text], folder, environment | carried if isinstance(environment, dict) else carried)
+    return _timed(
+        ["bash", "-c", text], folder, environment | carried if isinstance(environment, dict) else carried
+    )
 
 
 def _debian(
@@ -106,14 +115,22 @@ def _debian(
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(Path("/", name), root / name)
     (root / "root/journeys").write_text(text)
-    mounts = ["mount -t proc proc {root}/proc", "mount --rbind /sys {root}/sys", "mount --rbind /dev {root}/dev"]
+    mounts = [
+        "mount -t proc proc {root}/proc",
+        "mount --rbind /sys {root}/sys",
+        "mount --rbind /dev {root}/dev",
+    ]
     for path in [*bound, str(ROOT)]:
         mounts += [f"mkdir -p {{root}}{path}", f"mount --bind -o ro {path} {{root}}{path}"]
     plain = environment | {} if isinstance(environment, dict) else dict(environment)
     plain |= {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "DEBIAN_FRONTEND": "noninteractive"}
     carried = " ".join(f"{key}='{value}'" for key, value in plain.items())
-    inside = f"git config --global safe.directory '*' 2>/dev/null; apt-get -qq update; cd /root && . /root/journeys"
-    command = " && ".join(mounts).format(root=root) + f' && exec chroot {root} env -i {carried} bash -c "{inside}"'
+    inside = (
+        "git config --global safe.directory '*' 2>/dev/null; apt-get -qq update; cd /root && . /root/journeys"
+    )
+    command = (
+        " && ".join(mounts).format(root=root) + f' && exec chroot {root} env -i {carried} bash -c "{inside}"'
+    )
     unshared = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]
     return _timed([*unshared, "bash", "-c", command], folder, os.environ)
 
@@ -140,7 +157,7 @@ def _timed(command: list[str], folder: Path, environment: Mapping[str, str]) -> 
             began = float(at)
         elif kind == "end":
             found[what], began = float(at) - began, float(at)
-    return found, process.wait() == 0 and len(found) == 3  # noqa: PLR2004 - journeys
+    return found, process.wait() == 0 and len(found) == 3
 
 
 def _tell(found: Mapping[str, float], options: argparse.Namespace) -> None:
