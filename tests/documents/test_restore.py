@@ -1,6 +1,4 @@
-"""A backup is restored with the very lines of docs/operate.md, and what devices say afterwards makes the ledger
-whole again.
-"""
+"""A backup is restored with the very lines of docs/operate.md, and one more report makes the ledger whole."""
 
 import contextlib
 import os
