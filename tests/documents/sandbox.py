@@ -4,6 +4,7 @@ board, a router.
 
 import contextlib
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -20,7 +21,6 @@ from tests.world import laid_out, recording
 from typer.testing import CliRunner
 
 from tidewatt_coordinator.cli import app
-from tidewatt_coordinator.keys.folder import KeyFolder
 from tidewatt_wire.codec import encode
 from tidewatt_wire.documents import to_toml
 from tidewatt_wire.messages import DispatchTable
@@ -53,14 +53,15 @@ class Sandbox:
     def __init__(self, folder: Path, board: Path) -> None:
         self.folder = folder
         self.page, self.broker, self.door, self.metrics, self.routing = (free_port() for _ in range(5))
-        self.key = KeyFolder(folder / "policy-keys").new()
         self._write("coordinator.toml", self._coordinator())
+        begun = ("tidewatt enroll ca", "tidewatt keys new")
+        self.done = {line: self.run(f"{line} --config coordinator.toml") for line in begun}
+        """Lines that have to run before the coordinator can."""
+        (self.key,) = re.findall(r'policy_keys = \["(\S+)"\]', self.done["tidewatt keys new"].said)
         self._write("agent.toml", self._agent(board))
         self._write("router.toml", self._router())
         self._fill()
         self.started: dict[str, Process] = {}
-        self.done: dict[str, Ran] = {}
-        """Lines that had to run before the coordinator could."""
 
     def _coordinator(self) -> dict[str, Any]:
         return {
@@ -88,7 +89,7 @@ class Sandbox:
             "tegrastats": {"command": ["no-such-program"]},
             "link": {
                 "broker": f"mqtt://127.0.0.1:{self.broker}",
-                "policy_keys": [self.key.trusted.public],
+                "policy_keys": [self.key],
                 "spread_s": 0.2,
             },
             "lease": {"socket": str(self.folder / "lease.sock")},
@@ -102,7 +103,7 @@ class Sandbox:
             "router": {"fleet": "f", "name": "router-east"},
             "link": {
                 "broker": f"mqtt://127.0.0.1:{self.broker}",
-                "policy_keys": [self.key.trusted.public],
+                "policy_keys": [self.key],
             },
             "state": {"folder": str(self.folder / "router")},
             "metrics": {"listen": f"127.0.0.1:{self.routing}"},
@@ -176,12 +177,12 @@ class Sandbox:
             done = CliRunner().invoke(app, words[1:])
             why = f"{type(done.exception).__name__}: {done.exception}" if done.exception else ""
             return Ran(done.exit_code, f"{done.output}{why}")
-        return self._spawned(words)
+        return self._spawned(words, ROOT if words == ["make"] else self.folder)
 
-    def _spawned(self, words: Sequence[str]) -> Ran:
+    def _spawned(self, words: Sequence[str], folder: Path | None = None) -> Ran:
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         done = subprocess.run(
-            words, capture_output=True, text=True, check=False, timeout=120, cwd=self.folder,
+            words, capture_output=True, text=True, check=False, timeout=120, cwd=folder or self.folder,
             env=os.environ | {"PATH": path}, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         return Ran(done.returncode, done.stdout + done.stderr)
@@ -206,10 +207,9 @@ def sandbox(folder: Path) -> Iterator[Sandbox]:
     """A coordinator and an agent that has reported to it, gone afterwards."""
     here = Path.cwd()
     with laid_out(BOARD, folder / "board"):
+        os.chdir(folder)
         made = Sandbox(folder, folder / "board")
         try:
-            os.chdir(folder)
-            made.done["tidewatt enroll ca"] = made.run("tidewatt enroll ca --config coordinator.toml")
             made.start("coordinator")
             made.start("agent")
             made.start("router")

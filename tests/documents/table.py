@@ -25,11 +25,18 @@ ELSEWHERE = {
     "pg_restore *": Elsewhere("needs PostgreSQL", "tests/documents/test_restore.py", "pg_restore"),
     "timedatectl": Elsewhere("needs systemd, shows a clock", "make deb-trial"),
     "tidewatt model remove mine": Elsewhere("needs a model", "tests/coordinator/test_models.py", '"remove"'),
+    "tidewatt plan show": Elsewhere("needs a plan", "tests/coordinator/test_hinting.py", '"plan", "show"'),
+    "tidewatt plan explain": Elsewhere(
+        "needs a plan", "tests/coordinator/test_hinting.py", '"plan", "explain"'
+    ),
     "tidewatt dispatch thaw ORDER-ID": Elsewhere(
         "needs weights", "tests/coordinator/test_dispatch_orders.py", "thaw"
     ),
     "make run": Elsewhere("stays up until it is stopped", "tests/scenarios/test_demo.py", '"run"'),
     'make run ARGS="--once *': Elsewhere("sets up an environment; minutes", "make newcomer", "--once"),
+    "make check": Elsewhere("minutes", ".ci/run", "make check"),
+    'make test ARGS="tests/governor -x"': Elsewhere("it is what runs this", ".ci/run", "make test"),
+    "make changelog": Elsewhere("sets up an environment", "tests/packaging/test_changelog.py", "section("),
     "make test": Elsewhere("it is what runs this", ".ci/run", "make test"),
     "pip install ./wire ./governor ./agent": Elsewhere("changes this environment", "make newcomer", "pip"),
     "sudo apt install ./tidewatt-agent_*": Elsewhere("needs root", "make deb-trial", "dpkg"),
@@ -62,6 +69,8 @@ INSTEAD = {
 }
 #: Exit codes beside 0 that are an answer, not a failure.
 CODES = {
+    "tidewatt validate *": (1, 4),  # a board of a minute has kept nothing for a week
+    "tidewatt policy abort": (3,),  # there is no rollout any more
     "tidewatt-agent doctor*": (1, 2),  # a recorded board lacks things; that is told
     "tidewatt-router status": (1,),  # nobody has published weights: the safe half holds
     "tidewatt prices check": (1,),  # a table may be old on the day on which this runs
@@ -80,7 +89,7 @@ SOON = ("tidewatt policy approve", "tidewatt policy rollback")
 SECTIONS = {("docs/operate.md", "Try it"): Elsewhere("sets up an environment; minutes", "make newcomer")}
 #: Blocks that are neither typed nor TOML: where each begins, and what it is.
 NEITHER = {
-    " each Jetson": "a picture",
+    "each Jetson": "a picture",
     "# prometheus.yml": "Prometheus' configuration, of tests/scenarios/test_prometheus.py",
     "observe -> propose": "the way of a proposal",
     "class TestS3Lifecycle": "a test, as tests/coordinator/test_drivers.py has it",
