@@ -13,7 +13,7 @@ export PIP_ROOT_USER_ACTION = ignore
 unexport PYTHONPATH VIRTUAL_ENV PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak chaos fuzz audit fuzz-rest test-train train check lint lock bench clean docs man deb deb-trial system-packages bench-packages wheels sbom apt-repo
+.PHONY: help run test soak chaos fuzz audit fuzz-rest test-train train check lint lock bench clean docs man deb deb-trial system-packages bench-packages wheels sbom apt-repo docs-trial newcomer changelog
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z%-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,19 +77,30 @@ sbom: $(VENV)/.dev ## a bill of materials (CycloneDX) of each wheel and Debian p
 apt-repo: $(VENV)/.dev ## a signed apt repository of build/deb, in build/apt (APT_KEY=FINGERPRINT)
 	@APT_KEY='$(APT_KEY)' $(BIN)/python packaging/build_apt_repo.py $(ARGS)
 
-docs: $(VENV)/.dev ## write the generated documents (boards, metrics, AsyncAPI, JSON Schemas)
+docs: $(VENV)/.dev ## write the generated documents (wire, metrics, configuration, commands, boards, prices)
 	@$(BIN)/python docs/generate.py
+
+docs-trial: $(VENV)/.dev system-packages ## type every command of the documents, the slow ones, too
+	@TIDEWATT_DOCS_TRIAL=1 $(BIN)/python -m pytest tests/documents $(ARGS)
+
+newcomer: $(VENV)/.dev ## a new user's three journeys on a bare Debian, timed (as root; ARGS="--python python3.12": here)
+	@sh packaging/debian-packages install deb
+	@$(BIN)/python -m tests.newcomer.run $(ARGS)
+
+changelog: $(VENV)/.dev ## what is new since the last release (ARGS="release 0.2.0 2027-01-31" writes it)
+	@$(BIN)/python packaging/changelog.py $(or $(ARGS),draft)
 
 man: $(VENV)/.dev ## write the pages of the manual to build/man
 	@$(BIN)/python docs/generate.py --man
 
-check: $(VENV)/.dev ## lint, format, types, layers, links, generated documents
+check: $(VENV)/.dev ## lint, format, types, layers, links, generated documents, fragments
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/check_links.py
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python packaging/changelog.py check
 
 $(VENV)/.bench: requirements/bench.txt $(VENV)/.dev
 	@$(BIN)/python -m pip install -q --require-hashes --no-build-isolation -r requirements/bench.txt

@@ -105,6 +105,12 @@ def command_line() -> argparse.ArgumentParser:
 
     simulate = commands.add_parser("simulate", help="be a machine room of simulated boards")
     simulate.add_argument("file", type=Path, help="TOML file that says which boards and which traffic")
+    simulate.add_argument(
+        "--configs",
+        type=Path,
+        metavar="FOLDER",
+        help="write an agent's configuration for each board there, and live on when standard input ends",
+    )
     simulate.set_defaults(command=_simulate)
     return parser
 
@@ -363,5 +369,5 @@ def _simulate(options: argparse.Namespace) -> int:
     config = parse_toml(
         decode_text(options.file.read_bytes(), str(options.file)), RoomConfig, name=str(options.file)
     )
-    asyncio.run(run(config))
+    asyncio.run(run(config, options.configs))
     return 0

@@ -40,6 +40,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Who this agent is and how often it works."""
 
     fleet: str = "default"
+    """The fleet that it belongs to, as the coordinator names it."""
     device: str = ""
     """Empty means the host name."""
     control: Literal["observe", "enforce"] = "observe"
@@ -64,6 +65,7 @@ class Board(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     power_gain: Annotated[float, msgspec.Meta(gt=0, le=10)] = 1.0
     """Calibration to a wall meter: watts = power_gain x read + power_offset_w."""
     power_offset_w: Annotated[float, msgspec.Meta(ge=-1000, le=1000)] = 0.0
+    """Watts that are added after that."""
 
 
 class Reader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,11 +94,13 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     kind: Literal["prometheus", "triton", "vllm", "nginx"] = "prometheus"
     """What answers: any Prometheus page by the names below, or a server whose names are known."""
     counter: str = "akidb_requests_total"
+    """Counter of requests, as the page names it."""
     histogram: str = "akidb_request_seconds"
     """Latency histogram in seconds, without the _bucket suffix; empty means none."""
     labels: dict[str, str] = {}
     """Only series that carry all of these labels are summed."""
     timeout_s: Seconds = 2.0
+    """How long the page may take to answer."""
 
 
 class Link(Credentials, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -204,6 +208,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     agent: Agent = Agent()
     labels: dict[str, str] = {}
+    """What policies and sites tell devices apart by: site, board, role, whatever you like."""
     board: Board = Board()
     reader: Reader = Reader()
     tegrastats: Tegrastats = msgspec.field(default_factory=Tegrastats)

@@ -31,6 +31,7 @@ class Coordinator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Which fleet, and where people look at it."""
 
     fleet: str = "default"
+    """The fleet that it keeps, as its agents name it."""
     listen: str = "127.0.0.1:8080"
     """host:port of the REST API and the page."""
     name: str = ""

@@ -28,6 +28,7 @@ class Router(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Who this router is."""
 
     fleet: str = "default"
+    """The fleet whose tables it follows."""
     name: str = ""
     """Among the fleet's routers, for the broker; empty means the host name."""
     tick_s: Seconds = 0.5
@@ -90,6 +91,7 @@ class Envoy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """An Envoy whose clusters take their endpoints from files: ROUTE.json for each route."""
 
     folder: str
+    """Where a file for each route is written, ROUTE.json."""
 
 
 class Gateway(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -98,11 +100,13 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     server: str = "https://kubernetes.default.svc"
     """The API server: https://host[:port], or http:// for `kubectl proxy`."""
     namespace: str = "default"
+    """Of the HTTPRoutes."""
     token_file: str = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - a path
     """Read anew for each request; empty means none."""
     ca: str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
     """PEM file of the CA of the server's certificate; empty means the system's CAs."""
     field_manager: str = "tidewatt-router"
+    """As whom the routes' fields are owned."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

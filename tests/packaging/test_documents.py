@@ -6,14 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from tests.world import BOARDS
 
+from tidewatt_agent.config import Config as AgentConfig
 from tidewatt_coordinator.app import Coordinator
 from tidewatt_coordinator.config import Config, Ledger
 from tidewatt_link.connection import Connection
+from tidewatt_router.config import Config as RouterConfig
 from tidewatt_wire.clock import Timebase
+from tidewatt_wire.documents import to_toml
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,6 +41,24 @@ def test_every_metric_in_the_source_is_documented(source: str) -> None:
     names = set(re.findall(r'"(tidewatt_[a-z0-9_]+)"', (ROOT / source).read_text()))
     assert len(names) > 5
     assert [name for name in sorted(names) if f"`{name}" not in document] == []
+
+
+@pytest.mark.parametrize(
+    "config", [AgentConfig(), Config(), RouterConfig()], ids=["agent", "serve", "router"]
+)
+def test_every_key_is_told(config: msgspec.Struct) -> None:
+    page = (ROOT / "docs/config.md").read_text("utf-8")
+    for line in to_toml(config).splitlines():
+        name = line.strip("[]").rpartition(".")[2] if line.startswith("[") else line.partition(" = ")[0]
+        assert not line or f"| `{name}` |" in page or f"{name}]" in page or f"{name} = " in page, line
+
+
+def test_every_shipped_file_of_data_is_listed_with_its_licence() -> None:
+    page = (ROOT / "docs/prices.md").read_text("utf-8")
+    for wheel in ("coordinator", "governor", "agent"):
+        for path in (ROOT / wheel / f"tidewatt_{wheel}" / "data").rglob("*"):
+            if path.is_file() and path.suffix not in (".py", ".pyc"):
+                assert f"(../{path.relative_to(ROOT)}) | " in page, path
 
 
 def test_every_board_is_listed() -> None:

@@ -16,7 +16,9 @@ class Timebase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Virtual time that began at `origin_unix_ms` when the monotonic clock read `origin_monotonic_s`."""
 
     origin_unix_ms: int
+    """The virtual time at the origin, in milliseconds since 1970."""
     origin_monotonic_s: float
+    """The machine's monotonic time at the origin."""
     speed: Annotated[float, msgspec.Meta(gt=0, le=1e6)] = 1.0
     """Virtual seconds per real second."""
 

@@ -199,6 +199,7 @@ class MaintenanceWindow(msgspec.Struct, frozen=True, kw_only=True):
     start: Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
     """HH:MM in `zone`."""
     minutes: Annotated[int, msgspec.Meta(ge=1, le=1440)]
+    """How long it lasts."""
     days: list[Weekday] | None = None
     """The days on which it begins; null means every day."""
     zone: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = "UTC"
@@ -301,8 +302,11 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """A policy for the devices that fit every selector given: labels, sites (the label `site`), ids."""
 
     match: dict[str, str] = {}
+    """Labels that a device must all have; empty: for all."""
     sites: list[str] = []
+    """Only for devices of these sites; empty: for all."""
     devices: list[Identifier] = []
+    """Only for these devices; empty: for all."""
     policy: Policy = Policy()
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import aiomqtt
 import msgspec
 
-from tidewatt_agent.standin.doors import Doors
+from tidewatt_agent.standin.doors import BoardDoors, Doors
 from tidewatt_agent.standin.room import Room
 from tidewatt_governor.boards import load_profile
 from tidewatt_governor.traffic import parse_trace, scaled, shipped_day
@@ -23,7 +23,7 @@ from tidewatt_link.ending import ended
 from tidewatt_link.stopping import stop_asked
 from tidewatt_wire.clock import Clock, Timebase
 from tidewatt_wire.codec import Refused, decode
-from tidewatt_wire.documents import decode_text
+from tidewatt_wire.documents import decode_text, to_toml
 from tidewatt_wire.keys import trusted_key
 from tidewatt_wire.messages import DispatchTable, TrustedKey
 from tidewatt_wire.signing import DISPATCH_TYPE, EnvelopeRefused, open_envelope
@@ -42,7 +42,8 @@ class RoomConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     devices: list[str]
     folder: str
     """Where the boards' sockets are made."""
-    clock: Timebase
+    clock: Timebase | None = None
+    """A virtual timebase, shared with the agents; absent: the machine's own time."""
     broker: str = ""
     """mqtt://host:port of the dispatch table; empty means equal shares."""
     policy_keys: list[str] = msgspec.field(default_factory=list)
@@ -59,8 +60,11 @@ class RoomConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """host:port of the applications' metrics pages; port 0 takes a free one."""
 
 
-async def run(config: RoomConfig) -> None:
-    """Be the machine room until SIGTERM or SIGINT."""
+async def run(config: RoomConfig, configs: Path | None = None) -> None:
+    """Be the machine room until SIGTERM or SIGINT, or the end of standard input.
+
+    `configs`: a folder for a configuration of each board's agent; then standard input may end.
+    """
     trace = (
         parse_trace(decode_text(Path(config.trace).read_bytes(), config.trace), name=config.trace)
         if config.trace
@@ -75,9 +79,12 @@ async def run(config: RoomConfig) -> None:
         clock.now_ms(),
         config.seed,
     )
+    Path(config.folder).mkdir(parents=True, exist_ok=True)
     doors = Doors(room, clock, Path(config.folder), config.broker)
     host, _, port = config.page.rpartition(":")
     boards = await doors.open(host, int(port))
+    for device, door in boards.items() if configs else ():
+        _write(configs, device, config, door)
     print(msgspec.json.encode(boards).decode(), flush=True)  # noqa: T201 - the ready line
 
     keys = [trusted_key(key) for key in config.policy_keys]
@@ -86,9 +93,30 @@ async def run(config: RoomConfig) -> None:
         tasks.append(
             asyncio.create_task(follow_dispatch(Connection(config.broker), config.fleet, room, keys))
         )
-    await stop_asked(until_eof=True)
+    await stop_asked(until_eof=configs is None)
     await ended(*tasks)
     await doors.close()
+
+
+def _write(configs: Path, device: str, config: RoomConfig, door: BoardDoors) -> None:
+    """The configuration of a board's agent: DEVICE.toml, unless it is there already."""
+    configs.mkdir(parents=True, exist_ok=True)
+    path = configs / f"{device}.toml"
+    if path.exists():
+        return  # enrolment may have written into it
+    here = Path.cwd()
+    document = {
+        "agent": {"fleet": config.fleet, "device": device, "control": "enforce"},
+        "board": {"profile": config.profile, "actuator_socket": str(here / door.actuator_socket)},
+        "reader": {"kind": "tegrastats"},
+        "tegrastats": {"command": [*door.tegrastats[:-1], str(here / door.tegrastats[-1])]},
+        "load": [{"url": door.metrics_url, "labels": {"cluster": "jetson"}}],
+        "metrics": {"listen": ""},
+        "state": {"folder": str(here / configs / f"{device}.state")},
+    }
+    if config.clock:
+        document["clock"] = msgspec.to_builtins(config.clock)
+    path.write_text(to_toml(document), "utf-8")
 
 
 async def _live(room: Room, clock: Clock) -> None:

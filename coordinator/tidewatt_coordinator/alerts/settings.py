@@ -17,7 +17,9 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """An HTTP address that takes CloudEvents."""
 
     name: str
+    """As alerts and the log call it."""
     url: str
+    """Where alerts are posted to."""
     secret_file: str = ""
     """A file with the secret that events are signed with; empty: unsigned."""
     ca: str = ""
@@ -28,14 +30,19 @@ class Email(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """People, by way of an SMTP server."""
 
     name: str
+    """As alerts and reports call it."""
     server: str
     """host:port, such as smtp.example:587."""
     sender: str
+    """The address that it comes from."""
     to: list[str]
+    """Whom it goes to."""
     tls: Literal["starttls", "tls", "none"] = "starttls"
     """STARTTLS (587), TLS from the first byte (465), or nothing at all, for a server on this machine."""
     user: str = ""
+    """User at the mail server; empty: none is asked for."""
     password_file: str = ""
+    """File whose first line is that user's password."""
     ca: str = ""
     """PEM file of the CAs to trust; empty: the usual ones."""
 

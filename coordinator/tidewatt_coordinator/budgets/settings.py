@@ -17,6 +17,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What may be spent in a month of UTC, on everything or on what matches."""
 
     name: str
+    """As alerts and pages call it."""
     amount: Decimal
     """Of a month."""
     currency: str = "USD"

@@ -18,6 +18,7 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     amount: str
     """Such as "4563.10", in quotes: money is decimal."""
     currency: str = "USD"
+    """Of the amounts."""
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

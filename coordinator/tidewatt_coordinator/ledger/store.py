@@ -35,6 +35,11 @@ LIFE_RULES: dict[str, Rule] = {
 }
 
 
+#: How long a writer of SQLite waits for another one. A new user's slow disk made the demo's writers wait for
+#: more than five seconds, and the demo ended.
+BUSY_MS = 30_000
+
+
 class LedgerError(ValueError):
     """The ledger can't be used as asked; the sentence says why."""
 
@@ -193,7 +198,7 @@ def _set_pragmas(connection: object, _record: object) -> None:
     # Write-ahead log: readers never wait for the writer. NORMAL: a power cut may lose the
     # last transactions, never the file; devices send their counters again.
     cursor = connection.cursor()  # type: ignore[attr-defined] # a DBAPI connection
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000"):
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={BUSY_MS}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

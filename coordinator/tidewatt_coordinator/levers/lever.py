@@ -36,5 +36,6 @@ class AwsLever(Lever, frozen=True, kw_only=True, forbid_unknown_fields=True):
     profile: str = ""
     """Of the AWS configuration; empty: the usual one."""
     region: str = "us-east-1"
+    """Where its settings are."""
     endpoint: str = ""
     """Another endpoint than AWS's own."""

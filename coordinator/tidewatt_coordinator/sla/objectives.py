@@ -27,7 +27,9 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     error_rate: Ratio | None = None
     """At most this share fails."""
     p95_ms: Positive | None = None
+    """What 95 of 100 requests take at the most; absent: not promised."""
     p99_ms: Positive | None = None
+    """What 99 of 100 take at the most; absent: not promised."""
     throughput_rps: Positive | None = None
     """It must be able to serve this, or does."""
     promise: Ratio | None = None

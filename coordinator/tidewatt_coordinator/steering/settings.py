@@ -36,6 +36,7 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     name: str
     """As routers know it."""
     kind: PoolKind
+    """What it is, and so how it is priced."""
     capacity_rps: Rate | None = None
     """What it serves within the promise;"""
     capacity_query: str = ""
@@ -45,6 +46,7 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     node_rps: Rate | None = None
     """and what one of them serves."""
     aws_region: str = "us-east-1"
+    """Where it is, for its prices."""
     memory_mb: Annotated[int, msgspec.Meta(ge=128, le=10_240)] = 1024
     """lambda: of the function,"""
     billed_ms: Annotated[int, msgspec.Meta(ge=1, le=900_000)] | None = None
@@ -76,6 +78,7 @@ class Class(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Requests with one promise. Its rate is asked of Prometheus, or is a share of the whole fleet's."""
 
     name: Identifier
+    """As routers and policies name it."""
     rate_query: str = ""
     """PromQL: its requests/s now."""
     share: Part | None = None
@@ -102,6 +105,7 @@ class Spot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     queue: str = ""
     """Its URL; empty: none."""
     aws_region: str = "us-east-1"
+    """Where the queue is."""
     profile: str = ""
     """Of the AWS configuration; empty: the usual one."""
     endpoint: str = ""

@@ -52,6 +52,7 @@ class Unused(DataLever, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tag: str = "environment"
     """Only resources that have this tag, with one of these values, are looked at."""
     environments: list[str] = msgspec.field(default_factory=lambda: ["dev", "test"])
+    """Values of that tag which may be looked at."""
     quarantine_days: Annotated[int, msgspec.Meta(ge=1, le=365)] = 14
     """Before their deletion is recommended. `days` is how long nothing must have used them before."""
     snapshot_days: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 90
@@ -68,8 +69,11 @@ class Aurora(DataLever, frozen=True, kw_only=True, forbid_unknown_fields=True):
     role: str = ""
     """ARN of the role by which EventBridge Scheduler may call rds:ModifyDBCluster."""
     evening: Clock = "22:00"
+    """When the night begins,"""
     morning: Clock = "06:00"
+    """when it ends,"""
     zone: str = "UTC"
+    """and the time zone of both."""
     night: Capacity = 0.5
     """Least capacity units by night; 0 pauses, where the engine can and nothing stays connected."""
     pause_s: Annotated[int, msgspec.Meta(ge=300, le=86_400)] = 300
@@ -82,6 +86,7 @@ class AdviceLever(DataLever, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A driver that only advises."""
 
     days: Days = 30
+    """So many of the last days are looked at."""
     saves: tuple[Ratio, Ratio] = (0.1, 0.9)
     """Between which shares of the cost the advice saves: assumed, so that the interval is honest."""
 

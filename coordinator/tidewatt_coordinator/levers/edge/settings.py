@@ -15,9 +15,13 @@ class Viewers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What the viewers of one region ask for in a month."""
 
     gb: Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+    """Sent to them."""
     requests: Annotated[int, msgspec.Meta(ge=0)]
+    """Answered to them."""
     p50_ms: Milliseconds
+    """What half of them wait at the most now."""
     p95_ms: Milliseconds
+    """What 95 of 100 of them wait at the most now."""
 
 
 class CloudFront(AwsLever, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,6 +37,7 @@ class CloudFront(AwsLever, frozen=True, kw_only=True, forbid_unknown_fields=True
     """By distribution and the price book's region; where there is none the distribution's own logs are
     read."""
     log_days: Days = 7
+    """So many of the last days' logs are read,"""
     log_files: Count = 200
     """No more files of a distribution are read; the others are counted by their size."""
     farther_ms: dict[str, Milliseconds] = msgspec.field(
@@ -67,6 +72,7 @@ class Lambda(AwsLever, frozen=True, kw_only=True, forbid_unknown_fields=True):
     least_reports: Count = 100
     """Fewer measurements than this say nothing."""
     least_usd: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    """What saves less a month is left alone."""
 
 
 class Route53(AwsLever, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -90,3 +96,4 @@ class S3Storage(AwsLever, frozen=True, kw_only=True, forbid_unknown_fields=True)
     days: Annotated[int, msgspec.Meta(ge=1, le=60)] = 30
     """Of access."""
     least_usd: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    """What saves less a month is left alone."""

@@ -63,15 +63,19 @@ class Karpenter(KubernetesLever, frozen=True, kw_only=True, forbid_unknown_field
     newer_than: Annotated[int, msgspec.Meta(ge=0, le=99)] = 5
     """Generations above this one."""
     architectures: tuple[Literal["amd64", "arm64"], ...] = ("amd64",)
+    """Of processors."""
     types: list[str] = msgspec.field(default_factory=list)
     """Only these instance types, at least 15; empty: any of the categories."""
     cpu_limit: Annotated[int, msgspec.Meta(ge=1)] = 1000
     """vCPU that each pool may have; Karpenter may overrun it for a moment."""
     consolidation: Literal["WhenEmpty", "WhenEmptyOrUnderutilized", "Balanced"] = "WhenEmptyOrUnderutilized"
+    """When Karpenter may move pods to fewer nodes,"""
     consolidate_after: Duration = "1m"
+    """and after how long."""
     budget: Annotated[str, msgspec.Meta(pattern=r"^((100|[0-9]{1,2})%|[0-9]+)$")] = "10%"
     """Nodes that may be disrupted at once. Expiry doesn't keep to it."""
     expire_after: Duration = "720h"
+    """Nodes are replaced when they are so old."""
     grace: Duration = "1h"
     """A node that expired or drains is ended by then, whatever its pods say."""
     deregistration_s: Seconds = 15
@@ -84,6 +88,7 @@ class Scaled(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """One workload whose replicas follow its forecast."""
 
     workload: Workload
+    """As namespace/name."""
     writes: Literal["deployment", "hpa", "keda"] = "hpa"
     """Its replicas, or the lower bound of the autoscaler named in `autoscaler`."""
     autoscaler: str = ""
@@ -97,9 +102,13 @@ class Scaled(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     per_replica_rps: Positive
     """What one replica serves within its promise."""
     utilisation: Share = 0.7
+    """Share of what a replica serves that is planned for."""
     least: Annotated[int, msgspec.Meta(ge=0)] = 2
+    """Never fewer replicas,"""
     most: Annotated[int, msgspec.Meta(ge=1)] = 20
+    """and never more."""
     production: bool = True
+    """False: it may sleep in the windows of `asleep`."""
     asleep: list[MaintenanceWindow] = []
     """When one that isn't production has no replicas."""
 
@@ -108,7 +117,9 @@ class Replicas(KubernetesLever, frozen=True, kw_only=True, forbid_unknown_fields
     """Replicas ahead of demand."""
 
     every_s: Annotated[float, msgspec.Meta(ge=1, le=2_592_000)] = 60.0
+    """Demand moves by the minute."""
     guard_s: Annotated[float, msgspec.Meta(ge=0, le=31_536_000)] = 300.0
+    """Replicas show within minutes what they do."""
     scaled: list[Scaled] = msgspec.field(default_factory=list)
     least_skill: float = 0.1
     """Below it the autoscaler is left alone."""
@@ -123,10 +134,13 @@ class RightSizing(KubernetesLever, frozen=True, kw_only=True, forbid_unknown_fie
     """Requests of pods by what they used."""
 
     workloads: list[Workload] = msgspec.field(default_factory=list)
+    """As namespace/name."""
     days: Annotated[int, msgspec.Meta(ge=2, le=30)] = 8
     """Of history. Prometheus keeps 15 unless told otherwise."""
     margin: Ratio = 0.15
+    """Share above what was used that is requested."""
     writes: Literal["vpa", "patch"] = "vpa"
+    """What is changed: a VerticalPodAutoscaler, or the requests themselves."""
     mode: Literal["Initial", "Recreate", "InPlaceOrRecreate"] = "Initial"
     """Of the VPA. Only the last can do without evictions, and not always."""
     most_throttled: Ratio = 0.01

@@ -66,6 +66,7 @@ class MultiCloud(Lever, frozen=True, kw_only=True, forbid_unknown_fields=True):
     nodes: dict[str, Count] = msgspec.field(default_factory=dict)
     """How many of which EC2 type run through a month."""
     region: str = "us-east-1"
+    """Whose prices are compared."""
     egress_gb: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     """To the internet in a month: leaving is paid once more than it looks."""
     stored_gb: Annotated[float, msgspec.Meta(ge=0)] = 0.0
@@ -88,12 +89,14 @@ class Derived(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     match: str
     """Resources by ARN; * and ? as in file names."""
     value: str
+    """What is put on what matches."""
 
 
 class Required(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A tag that everything must have."""
 
     tag: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    """The tag's key."""
     values: list[str] = []
     """Only these; empty: any."""
     derive: list[Derived] = []
@@ -115,14 +118,17 @@ class Brake(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A limit that is put in force while something costs too much, and its usual value."""
 
     watch: Literal["service", "site", "tag"] = "service"
+    """What the days of are judged."""
     tag: str = ""
     """If a tag's value is watched, the tag."""
     value: str
     """The service, site or tag's value whose days are judged, as `tidewatt anomalies ls` shows it."""
     kind: Literal["lambda_concurrency", "asg_max_size"]
+    """What kind of limit it is."""
     name: str
     """Of the function or the Auto Scaling group."""
     limit: Count
+    """What is put in force while it costs too much."""
     usual: Count | None = None
     """Where it is put again when the spike is over; None: no limit, which only a function can have."""
     service: str
@@ -132,6 +138,7 @@ class Brake(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     more_errors: Ratio | None = None
     """What it adds to the service's error rate at the worst; None: nobody knows, so no rule puts it."""
     risk: Literal["low", "medium", "high"] = "medium"
+    """How risky the limit is; a rule approves only what is low."""
 
 
 class CostSpike(AwsLever, frozen=True, kw_only=True, forbid_unknown_fields=True):

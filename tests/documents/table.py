@@ -1,0 +1,97 @@
+"""How each line of the documents is tried: with what for its placeholders, or where else, and why."""
+
+from typing import NamedTuple
+
+
+class Elsewhere(NamedTuple):
+    """Why a line can't run in the sandbox, and what runs it: a make target, or a test with a word in it."""
+
+    why: str
+    by: str
+    word: str = ""
+
+
+#: By the line, or a pattern of it (`*`). Each must fit a line, so that none outlives its line.
+ELSEWHERE = {
+    "sudo tidewatt-agent enable --check": Elsewhere(
+        "needs the actuator", "tests/agent/test_enabling.py", "--check"
+    ),
+    "sudo systemctl restart mosquitto": Elsewhere(
+        "needs systemd", "tests/scenarios/test_broker_lost.py", "kill"
+    ),
+    "sudo systemctl reload mosquitto": Elsewhere("needs systemd", "tests/scenarios/test_acl.py", "reload()"),
+    "pg_dump *": Elsewhere("needs PostgreSQL", "tests/documents/test_restore.py", "pg_dump"),
+    "createdb *": Elsewhere("needs PostgreSQL", "tests/documents/test_restore.py", "createdb"),
+    "pg_restore *": Elsewhere("needs PostgreSQL", "tests/documents/test_restore.py", "pg_restore"),
+    "timedatectl": Elsewhere("needs systemd, shows a clock", "make deb-trial"),
+    "tidewatt model remove mine": Elsewhere("needs a model", "tests/coordinator/test_models.py", '"remove"'),
+    "tidewatt plan show": Elsewhere("needs a plan", "tests/coordinator/test_hinting.py", '"plan", "show"'),
+    "tidewatt plan explain": Elsewhere(
+        "needs a plan", "tests/coordinator/test_hinting.py", '"plan", "explain"'
+    ),
+    "tidewatt dispatch thaw ORDER-ID": Elsewhere(
+        "needs weights", "tests/coordinator/test_dispatch_orders.py", "thaw"
+    ),
+    "make run": Elsewhere("stays up until it is stopped", "tests/scenarios/test_demo.py", '"run"'),
+    'make run ARGS="--once *': Elsewhere("sets up an environment; minutes", "make newcomer", "--once"),
+    "make check": Elsewhere("minutes", ".ci/run", "make check"),
+    'make test ARGS="tests/governor -x"': Elsewhere("it is what runs this", ".ci/run", "make test"),
+    "make changelog": Elsewhere("sets up an environment", "tests/packaging/test_changelog.py", "section("),
+    "make test": Elsewhere("it is what runs this", ".ci/run", "make test"),
+    "pip install ./wire ./governor ./agent": Elsewhere("changes this environment", "make newcomer", "pip"),
+    "sudo apt install ./tidewatt-agent_*": Elsewhere("needs root", "make deb-trial", "dpkg"),
+    "sudo apt install ./tidewatt-router_*": Elsewhere("needs root", "make deb-trial", "dpkg"),
+    "sudo systemctl enable --now tidewatt-router": Elsewhere("needs systemd", "make deb-trial", "systemctl"),
+    "sudo tidewatt-agent enable": Elsewhere("needs the actuator", "tests/agent/test_enabling.py", "enable"),
+    "sudo tidewatt-agent calibrate *": Elsewhere(
+        "five minutes of load", "tests/scenarios/test_calibrate_process.py", '"calibrate"'
+    ),
+    "sudo tidewatt-agent sleep qualify *": Elsewhere(
+        "puts a board to sleep", "tests/scenarios/test_sleep.py", "qualify"
+    ),
+    "tidewatt carbon fetch *": Elsewhere(
+        "asks others, with a key", "tests/coordinator/test_carbon.py", "fetch"
+    ),
+    "tidewatt alerts ack *": Elsewhere("needs an alert", "tests/scenarios/test_alerting.py", '"ack"'),
+    "tidewatt simulate run traffic-x2 *": Elsewhere(
+        "asks Prometheus", "tests/coordinator/test_simulate.py", "query"
+    ),
+}
+#: Placeholders, by the document's word; {name} is the sandbox's own.
+INSTEAD = {
+    "packaging/config/agent.toml": "agent.toml",
+    "http://127.0.0.1:9750": "http://127.0.0.1:{metrics}",
+    "https://coordinator.example:8443 --token T --ca-fingerprint F": "{enrol} --config enrolled.toml",
+    "KEY-ID": "{key}",
+    "abcdefghjk": "{key_id}",
+    "https://tidewatt.example/": "http://127.0.0.1:{page}/",
+    "capture my-board": "capture my-board --minutes 0 --root {board} --tegrastats no-such-program",
+}
+#: Exit codes beside 0 that are an answer, not a failure.
+CODES = {
+    "tidewatt validate *": (1, 4),  # a board of a minute has kept nothing for a week
+    "tidewatt policy abort": (3,),  # there is no rollout any more
+    "tidewatt-agent doctor*": (1, 2),  # a recorded board lacks things; that is told
+    "tidewatt-router status": (1,),  # nobody has published weights: the safe half holds
+    "tidewatt prices check": (1,),  # a table may be old on the day on which this runs
+}
+#: The sandbox has started these, with its own configuration, before anything else.
+STARTED = {"tidewatt-agent run --config packaging/config/agent.toml": "agent"}
+#: Seconds of a processor each: run by `make docs-trial`, which leaves nothing out.
+SLOW = {
+    "tidewatt simulate run *": "lives through days",
+    "tidewatt simulate reference": "lives through two months",
+    "tidewatt report --month 2026-10 --format pdf *": "sets a page with charts",
+}
+#: The coordinator does its part a moment later: these are typed again until they do it.
+SOON = ("tidewatt policy approve", "tidewatt policy rollback")
+#: Sections whose lines are all typed by something else, in their order.
+SECTIONS = {("docs/operate.md", "Try it"): Elsewhere("sets up an environment; minutes", "make newcomer")}
+#: Blocks that are neither typed nor TOML: where each begins, and what it is.
+NEITHER = {
+    "each Jetson": "a picture",
+    "# prometheus.yml": "Prometheus' configuration, of tests/scenarios/test_prometheus.py",
+    "observe -> propose": "the way of a proposal",
+    "class TestS3Lifecycle": "a test, as tests/coordinator/test_drivers.py has it",
+    '"eds_config"': "Envoy's configuration, of tests/scenarios/test_router.py",
+}
