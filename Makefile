@@ -46,8 +46,8 @@ $(VENV)/.fuzz: requirements/fuzz.txt $(VENV)/.dev
 fuzz: $(VENV)/.fuzz ## throw strange things at every door for an hour (ARGS="prices --seconds 600")
 	@$(BIN)/python -m tests.fuzz.run $(or $(ARGS),all --seconds 3600)
 
-audit: $(VENV)/.dev ## ask PyPI whether the locked packages have known holes; needs the network
-	@$(BIN)/uv tool run --quiet pip-audit --require-hashes --disable-pip $(foreach lock,run device forecast router coordinator,-r requirements/$(lock).txt)
+audit: $(VENV)/.dev ## ask whether shipped packages have known holes; fails when nobody answers (ARGS="--osv URL")
+	@$(BIN)/python packaging/audit.py $(ARGS)
 
 fuzz-rest: $(VENV)/.dev ## ask the REST API all that its OpenAPI allows, for ten minutes (ARGS="--seconds 60")
 	@$(BIN)/python -m tests.fuzz.rest $(ARGS)
@@ -93,7 +93,7 @@ changelog: $(VENV)/.dev ## what is new since the last release (ARGS="release 0.2
 man: $(VENV)/.dev ## write the pages of the manual to build/man
 	@$(BIN)/python docs/generate.py --man
 
-check: $(VENV)/.dev ## lint, format, types, layers, links, generated documents, fragments
+check: $(VENV)/.dev ## lint, format, types, layers, links, generated documents, fragments, known holes
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -101,6 +101,7 @@ check: $(VENV)/.dev ## lint, format, types, layers, links, generated documents, 
 	$(BIN)/python docs/check_links.py
 	$(BIN)/python docs/generate.py --check
 	$(BIN)/python packaging/changelog.py check
+	$(BIN)/python packaging/audit.py --if-answered
 
 $(VENV)/.bench: requirements/bench.txt $(VENV)/.dev
 	@$(BIN)/python -m pip install -q --require-hashes --no-build-isolation -r requirements/bench.txt

@@ -165,7 +165,7 @@ def test_files(name: str, content: bytes) -> None:
         refused_or_good(lambda: (charge for _, charge in focus.charges([("a test", rows(file))])))
 
 
-@settings(fuzz, max_examples=30)
+@settings(fuzz, max_examples=12)  # a process each
 @given(cut=st.integers(0, 10_000), flipped=st.integers(0, 10_000), value=st.integers(0, 255))
 def test_parquet_that_was_damaged(parquet: bytes, cut: int, flipped: int, value: int) -> None:
     damaged = bytearray(parquet)

@@ -17,6 +17,7 @@ from tidewatt_coordinator.carbon.intensity import (
     CarbonError,
     Intensity,
 )
+from tidewatt_coordinator.outward import MIB, ask
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -28,6 +29,8 @@ WATTTIME_RANGE_MS = 31 * DAY_MS
 #: More grams than the dirtiest plant's kWh: what is beyond is no intensity.
 MOST_GRAMS = 5000
 
+#: Of one answer: a month by five minutes is some hundreds of kilobytes.
+MOST_BYTES = 16 * MIB
 UNAUTHORIZED, FORBIDDEN, TOO_MANY = 401, 403, 429
 
 
@@ -184,7 +187,7 @@ def _get(
     auth: tuple[str, str] | None = None,
 ) -> httpx.Response:
     try:
-        answer = client.get(url, params=asked, headers=headers, auth=auth)
+        answer = ask(client, "GET", url, MOST_BYTES, params=asked, headers=headers, auth=auth)
     except httpx.HTTPError as error:
         raise CarbonError(f"{who} can't be asked: {type(error).__name__}: {error}") from error
     if answer.status_code in (UNAUTHORIZED, FORBIDDEN):

@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 
 from tidewatt_coordinator.costs.charge import CostError
+from tidewatt_coordinator.outward import ask
 
 TIMEOUT_S = 60.0
 #: A day of a large cluster is a few megabytes.
@@ -29,15 +30,10 @@ class Door:
     def get(self, path: str, parameters: Mapping[str, str]) -> bytes:
         """The answer's body; CostError saying what came instead."""
         try:
-            with self._client.stream("GET", self.base + path, params=dict(parameters)) as answer:
-                body = b""
-                for piece in answer.iter_bytes():
-                    body += piece
-                    if len(body) > LARGEST_BYTES:
-                        raise CostError(f"{self.base}: answers with more than {LARGEST_BYTES} bytes")
+            answer = ask(self._client, "GET", self.base + path, LARGEST_BYTES, params=dict(parameters))
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             raise CostError(f"{self.base}: {error or type(error).__name__}") from error
         if answer.status_code != httpx.codes.OK:
-            said = body[:200].decode("utf-8", "replace").strip()
+            said = answer.content[:200].decode("utf-8", "replace").strip()
             raise CostError(f"{self.base}: answers {answer.status_code} {answer.reason_phrase}: {said}")
-        return body
+        return answer.content

@@ -5,19 +5,19 @@ import gzip
 import io
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from tidewatt_coordinator.costs.charge import Charge, CostError
 from tidewatt_coordinator.costs.focus import Row, header, row
 from tidewatt_coordinator.costs.focus_columns import Version
+from tidewatt_coordinator.costs.parquet import columns, parquet_rows
 
 ENDINGS = (".csv", ".csv.gz", ".parquet")
-#: Rows that are taken from a Parquet file at once.
-PIECE = 2000
 #: Characters; a small file may unpack to one line of gigabytes.
 LONGEST_LINE = 1024 * 1024
+#: Of one file: a hundred million alike are 300 kB of Parquet.
+MOST_ROWS = 20_000_000
 
 
 def files(path: Path) -> list[Path]:
@@ -35,17 +35,18 @@ def files(path: Path) -> list[Path]:
 def names(file: Path) -> list[str]:
     """The columns of one file, in their order."""
     if file.name.endswith(".parquet"):
-        with closing(_relation(file)) as found:
-            return [str(name) for name in found.columns]
+        return columns(file)
     with _csv_text(file) as opened:
         return next(_csv_lines(opened, file), [])
 
 
 def rows(file: Path) -> Iterator[Row]:
-    """The rows of one file, null as ""; CostError where it can't be read."""
-    if file.name.endswith(".parquet"):
-        return _parquet_rows(file)
-    return _csv_rows(file)
+    """The rows of one file, null as ""; CostError where it can't be read, or is too long."""
+    found = parquet_rows(file) if file.name.endswith(".parquet") else _csv_rows(file)
+    for number, one in enumerate(found):
+        if number == MOST_ROWS:
+            raise CostError(f"{file}: more than {MOST_ROWS} rows")
+        yield one
 
 
 def write_csv(opened: IO[str], charges: Iterable[Charge], version: Version) -> int:
@@ -92,69 +93,3 @@ def _csv_rows(file: Path) -> Iterator[Row]:
                     f"{file}, row {number}: {len(line)} values, where the header has {len(columns)} columns"
                 )
             yield dict(zip(columns, line, strict=True))
-
-
-class _Relation:
-    """A Parquet file as DuckDB reads it."""
-
-    def __init__(self, file: Path) -> None:
-        import duckdb  # noqa: PLC0415 - other commands start fast
-
-        self._file, self._errors = file, duckdb.Error
-        # It reads this one file: nothing is fetched for it, and the fleet's processors stay free.
-        settings: dict[str, Any] = {
-            "autoinstall_known_extensions": "false",
-            "threads": "1",
-            "memory_limit": "1GB",
-        }
-        self._connection: Any = duckdb.connect(config=settings)
-        try:
-            self._connection.execute("SET TimeZone = 'UTC'")
-            described = self._connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [str(file)])
-            self._types = {str(name): str(kind) for name, kind, *_ in described.fetchall()}
-        except duckdb.Error as error:
-            self._connection.close()
-            raise CostError(f"{file}: {_first_line(error)}") from error
-
-    @property
-    def columns(self) -> list[str]:
-        return list(self._types)
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def rows(self) -> Iterator[Row]:
-        asked = ", ".join(_as_text(name, kind) for name, kind in self._types.items())
-        try:
-            self._connection.execute(f"SELECT {asked} FROM read_parquet(?)", [str(self._file)])  # noqa: S608 - quoted names
-            while piece := self._connection.fetchmany(PIECE):
-                for values in piece:
-                    yield {name: value or "" for name, value in zip(self._types, values, strict=True)}
-        except self._errors as error:
-            raise CostError(f"{self._file}: {_first_line(error)}") from error
-
-
-def _relation(file: Path) -> _Relation:
-    if not file.exists():
-        raise CostError(f"{file}: is not there")
-    return _Relation(file)
-
-
-def _parquet_rows(file: Path) -> Iterator[Row]:
-    with closing(_relation(file)) as found:
-        yield from found.rows()
-
-
-def _as_text(name: str, kind: str) -> str:
-    """SQL that gives a column as text, in the way that a CSV file would have it."""
-    column = '"' + name.replace('"', '""') + '"'
-    if kind.startswith("MAP"):
-        return f"CAST(to_json({column}) AS VARCHAR)"
-    if kind.startswith("TIMESTAMP"):
-        milliseconds = f"epoch_ms({column})"
-        return f"strftime(make_timestamp({milliseconds} * 1000), '%Y-%m-%dT%H:%M:%S.%gZ')"
-    return f"CAST({column} AS VARCHAR)"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0][:300]

@@ -10,6 +10,7 @@ import httpx
 from tidewatt_coordinator.config import Config, host_port
 from tidewatt_coordinator.doctor.finding import Finding
 from tidewatt_coordinator.keys.folder import KeyFolder, SigningKeyError
+from tidewatt_coordinator.outward import MIB, ask
 from tidewatt_coordinator.pki.folder import CA_CERTIFICATE, Folder
 from tidewatt_link.connection import Connection
 
@@ -84,10 +85,15 @@ def port(config: Config) -> Iterator[Finding]:
     yield Finding("port", "ok", f"{config.coordinator.listen} is free; no coordinator runs here")
 
 
+def _asked(url: str) -> httpx.Response:
+    with httpx.Client(timeout=PATIENCE_S) as client:
+        return ask(client, "GET", url, MIB)
+
+
 def _is_ours(host: str, number: int) -> bool:
     name = f"[{host}]" if ":" in host else host
     try:
-        answer = httpx.get(f"http://{name}:{number}/healthz", timeout=PATIENCE_S)
+        answer = _asked(f"http://{name}:{number}/healthz")
         return bool(answer.json()["status"] == "ok" and "version" in answer.json())
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return False
@@ -105,7 +111,7 @@ def prometheus(config: Config) -> Iterator[Finding]:
             continue
         id_ = f"prometheus.{key.partition('.')[0]}"
         try:
-            answer = httpx.get(f"{url.rstrip('/')}/-/ready", timeout=PATIENCE_S)
+            answer = _asked(f"{url.rstrip('/')}/-/ready")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             yield Finding(
                 id_, "warning", f"{key} {url}: {error or type(error).__name__}", f"start it, or set {key}"

@@ -10,8 +10,11 @@ import msgspec
 import typer
 
 from tidewatt_coordinator.observing.discovery import TargetGroup
+from tidewatt_coordinator.outward import MIB, ask
 
 TIMEOUT_S = 10.0
+#: Of the answer: a hundred thousand agents.
+MOST_BYTES = 64 * MIB
 
 app = typer.Typer(help="Where Prometheus finds the agents.", no_args_is_help=True)
 
@@ -34,7 +37,9 @@ def write(
     """Write the agents' addresses to a file; if it fails the old file stays as it is."""
     head = {"Authorization": f"Bearer {_key(key_file)}"} if key_file else {}
     try:
-        answer = httpx.get(f"{url.rstrip('/')}/v1/discovery/agents", headers=head, timeout=TIMEOUT_S)
+        with httpx.Client(timeout=TIMEOUT_S) as client:
+            where = f"{url.rstrip('/')}/v1/discovery/agents"
+            answer = ask(client, "GET", where, MOST_BYTES, headers=head)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise RuntimeError(f"{url} does not answer: {error}") from error
     if answer.status_code != httpx.codes.OK:

@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import msgspec
 
+from tidewatt_coordinator import outward
 from tidewatt_coordinator.sla.objectives import Metric, Service
 from tidewatt_coordinator.sla.verdict import Series
 
@@ -70,10 +71,11 @@ class Evidence:
         }
         try:
             url = f"{self._url}/api/v1/query_range"
-            answer = httpx.get(url, params=asked, headers=headers, timeout=PATIENCE_S)
+            with httpx.Client(timeout=PATIENCE_S) as client:
+                answer = outward.ask(client, "GET", url, MOST_BYTES, params=asked, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise EvidenceError(f"{query}: {error or type(error).__name__}") from error
-        return parse(answer.content[:MOST_BYTES], query)
+        return parse(answer.content, query)
 
 
 def parse(body: bytes, query: str) -> Series:

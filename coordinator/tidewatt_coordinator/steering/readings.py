@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import msgspec
 
+from tidewatt_coordinator.outward import ask_async
 from tidewatt_coordinator.steering.settings import Dispatch, queries
 from tidewatt_coordinator.steering.vectors import Vector, VectorError, parse
 from tidewatt_wire.clock import Clock
@@ -54,8 +55,9 @@ class Readings:
         try:
             headers = await asyncio.to_thread(_headers, self._settings.token_file)
             url = f"{self._settings.prometheus.rstrip('/')}/api/v1/query"
-            answer = await client.get(url, params={"query": query}, headers=headers)
-            self.last[query] = Reading(parse(answer.content[:MOST_BYTES]), at_ms)
+            asked = {"query": query}
+            answer = await ask_async(client, "GET", url, MOST_BYTES, params=asked, headers=headers)
+            self.last[query] = Reading(parse(answer.content), at_ms)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, VectorError) as error:
             if query not in self.failing:
                 log.warning("%s: %s", query, error or type(error).__name__)

@@ -10,6 +10,7 @@ import numpy as np
 
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS, slices
 from tidewatt_coordinator.ledger.store import Ledger
+from tidewatt_coordinator.outward import MIB, ask
 from tidewatt_coordinator.train.traces import on_minutes
 from tidewatt_coordinator.train.windows import Series
 
@@ -17,6 +18,8 @@ from tidewatt_coordinator.train.windows import Series
 MOST_POINTS = 11_000
 MINUTE_S = 60
 TIMEOUT_S = 60.0
+#: Of one answer: 11,000 points of a thousand series.
+MOST_BYTES = 512 * MIB
 REQUESTS = COUNTERS.index("requests")
 
 
@@ -54,7 +57,7 @@ def _range(
     url = f"{base.rstrip('/')}/api/v1/query_range"
     asked = {"query": query, "start": first * MINUTE_S, "end": last * MINUTE_S, "step": MINUTE_S}
     try:
-        answer = client.post(url, data=asked)
+        answer = ask(client, "POST", url, MOST_BYTES, data=asked)
         body = answer.json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise ValueError(f"{shown(base)}: {error or type(error).__name__}") from error

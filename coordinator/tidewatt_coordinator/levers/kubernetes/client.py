@@ -12,10 +12,12 @@ import httpx
 from tidewatt_coordinator.levers.driver import Foreign, LeverError, Lost, Probe, Throttled, Unsure
 from tidewatt_coordinator.levers.kubernetes.kubeconfig import ACCOUNT, connect
 from tidewatt_coordinator.levers.kubernetes.settings import KubernetesLever
+from tidewatt_coordinator.outward import MIB, ask
 
 Document = dict[str, Any]
-#: Objects in one page of a list.
+#: Objects in one page of a list, each of which etcd holds to 1.5 MiB; most are a few KiB.
 PAGE = 500
+MOST_BYTES = 256 * MIB
 GONE, CONFLICT, TOO_MANY, SERVER_ERROR = 404, 409, 429, 500
 
 
@@ -74,7 +76,7 @@ class Kubernetes:
     def _ask(self, method: str, path: str, body: Document | None = None, kind: str = "") -> Document:
         headers = {"Content-Type": kind} if kind else {}
         try:
-            answer = self._client.request(method, path, json=body, headers=headers)
+            answer = ask(self._client, method, path, MOST_BYTES, json=body, headers=headers)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.InvalidURL) as error:
             raise Throttled(f"nothing was sent: {error or type(error).__name__}") from error
         except httpx.HTTPError as error:
