@@ -72,7 +72,11 @@ class Device(msgspec.Struct, kw_only=True, gc=False):
         at_ms, length = _HEAD.unpack_from(self.own)
         cut = _HEAD.size + length
         return msgspec.structs.replace(
-            kind, device=self.name, at_ms=at_ms, session=_text(self.own[_HEAD.size : cut]), epoch=_text(self.own[cut:])
+            kind,
+            device=self.name,
+            at_ms=at_ms,
+            session=_text(self.own[_HEAD.size : cut]),
+            epoch=_text(self.own[cut:]),
         )
 
     @birth.setter

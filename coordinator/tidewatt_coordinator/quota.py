@@ -34,7 +34,7 @@ class Quota:
         if until is None:
             until, self._look_at[kind] = self._until_ms.setdefault(kind, {}), FIRST_LOOK
         behind_ms = until.get(device, 0.0) - now_ms
-        if not 0.0 <= behind_ms <= self._most_ms:  # beyond it the clock was set back: what was counted is void
+        if not 0.0 <= behind_ms <= self._most_ms:  # beyond it the clock was set back: that is void
             behind_ms = 0.0
         behind_ms += self._each_ms
         if behind_ms > self._most_ms:
