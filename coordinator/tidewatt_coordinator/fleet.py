@@ -5,6 +5,7 @@ What is the newest goes by sessions and numbers, and else by the order of coming
 devices' clocks: one that was set back would hide all that follows.
 """
 
+import struct
 from collections.abc import Mapping
 from operator import itemgetter
 from typing import Literal
@@ -13,7 +14,7 @@ import msgspec
 
 from tidewatt_coordinator.ledger.baselines import DeviceModel
 from tidewatt_coordinator.sharing import Shared
-from tidewatt_coordinator.skew import Skew, sentence
+from tidewatt_coordinator.skew import Skew, noted, sentence
 from tidewatt_coordinator.steering.edge import Known
 from tidewatt_governor.policy import resolve
 from tidewatt_wire.codec import decode, encode
@@ -28,17 +29,25 @@ MOST_PAST = 16
 #: A report as it came is kept up to this length; of a longer one what we can read of it.
 MOST_TOLD = 2048
 
+#: A number, and the length of the text that follows.
+_HEAD = struct.Struct("=qI")
 
-class Device(msgspec.Struct, kw_only=True):
-    """What is known of one device; each message replaces the one of its kind."""
 
-    birth: Birth | None = None
+class Device(msgspec.Struct, kw_only=True, gc=False):
+    """What is known of one device; each message replaces the one of its kind.
+
+    Of a million devices every object counts, so most of it is packed: some 500 bytes with a report as it came.
+    """
+
+    name: str
+    kind: Birth | None = None
+    """Its birth without what is its alone: one object for all that are alike."""
+    own: bytes = b""
+    """What of its birth is its own, packed."""
     told: bytes | None = None
     """Its last report as it came: a third of the memory that it takes when it is read."""
-    session: str = ""
-    """Of its last report: one run of the agent."""
-    seq: int = -1
-    """Of its last report."""
+    heard: bytes = b""
+    """The last report's number and session, and the clock's skews, packed."""
     missed: int = 0
     """Reports of its runs whose numbers were passed over: given up on the way, or later than a newer one."""
     late: int = 0
@@ -49,18 +58,62 @@ class Device(msgspec.Struct, kw_only=True):
     """Its own word on its sleep."""
     heard_ms: int = 0
     """When it was last heard, by the coordinator's clock: devices' clocks may be far off."""
-    skew: Skew = msgspec.field(default_factory=Skew)
-    """How far its clock is off."""
     refused: str | None = None
     """Why its last report was not taken; None if it was."""
     past: tuple[str, ...] = ()
     """Sessions that are over, of connections and of runs."""
 
     @property
+    def birth(self) -> Birth | None:
+        """Who it said it is, made anew each time."""
+        kind = self.kind
+        if kind is None:
+            return None
+        at_ms, length = _HEAD.unpack_from(self.own)
+        cut = _HEAD.size + length
+        return msgspec.structs.replace(
+            kind,
+            device=self.name,
+            at_ms=at_ms,
+            session=_text(self.own[_HEAD.size : cut]),
+            epoch=_text(self.own[cut:]),
+        )
+
+    @birth.setter
+    def birth(self, birth: Birth) -> None:
+        session = _bytes(birth.session)
+        self.own = _HEAD.pack(birth.at_ms, len(session)) + session + _bytes(birth.epoch)
+        self.kind = msgspec.structs.replace(birth, device="", at_ms=0, session="", epoch="")
+
+    @property
+    def born_in(self) -> str | None:
+        """The session of its birth."""
+        if self.kind is None:
+            return None
+        return _text(self.own[_HEAD.size : _HEAD.size + _HEAD.unpack_from(self.own)[1]])
+
+    @property
     def report(self) -> Report | None:
         """Its last report, read anew each time."""
         told = self.told
         return None if told is None else decode(Report, told)
+
+    @property
+    def session(self) -> str:
+        """Of its last report: one run of the agent; empty before any."""
+        heard = self.heard
+        return _text(heard[_HEAD.size : _HEAD.size + _HEAD.unpack_from(heard)[1]]) if heard else ""
+
+    @property
+    def seq(self) -> int:
+        """Of its last report; -1 before any."""
+        return int(_HEAD.unpack_from(self.heard)[0]) if self.heard else -1
+
+    @property
+    def skew(self) -> Skew:
+        """How far its clock is off."""
+        heard = self.heard
+        return Skew(heard[_HEAD.size + _HEAD.unpack_from(heard)[1] :] if heard else b"")
 
     def left(self, session: str) -> None:
         """A session is over."""
@@ -73,12 +126,12 @@ class Device(msgspec.Struct, kw_only=True):
         """
         if self.sleep and self.sleep.state == "asleep" and self._in(self.sleep.session):
             return "asleep" if now_ms <= (self.sleep.expires_at_ms or 0) else "overdue"
-        if self.will and (self.birth is None or self.will.session == self.birth.session):
+        if self.will and self._in(self.will.session):
             return _ended(self.will)
         return "online" if now_ms - self.heard_ms <= stale_after_ms else "silent"
 
     def _in(self, session: str) -> bool:
-        return self.birth is None or self.birth.session == session
+        return self.kind is None or self.born_in == session
 
 
 def _ended(will: Will) -> Status:
@@ -99,12 +152,14 @@ class Fleet:
         """A device's session began."""
         device = self._device(birth.device)
         device.heard_ms = max(device.heard_ms, now_ms)
-        before = device.birth
-        if before and before.session != birth.session:
+        before = device.born_in
+        if before is not None and before != birth.session:
             if birth.session in device.past or (device.will and device.will.session == birth.session):
                 return  # a session that was over before the one that is known began
-            device.left(before.session)
-        device.birth = self._shared.birth(birth)
+            device.left(before)
+        device.birth = birth
+        if device.kind:
+            device.kind = self._shared.birth(device.kind)
 
     def reported(
         self, report: Report, now_ms: int, *, replayed: bool = False, told: bytes | None = None
@@ -112,8 +167,13 @@ class Fleet:
         """A device reported; `replayed`: what it tells is the past, kept till now. `told`: as it came."""
         device = self.devices.get(report.device) or self._device(report.device)
         device.heard_ms = max(device.heard_ms, now_ms)
-        if report.session == device.session:
-            passed = report.seq - device.seq
+        session, before, before_in, pairs = _bytes(report.session), -1, b"", b""
+        if device.heard:
+            before, length = _HEAD.unpack_from(device.heard)
+            cut = _HEAD.size + length
+            before_in, pairs = device.heard[_HEAD.size : cut], device.heard[cut:]
+        if session == before_in:
+            passed = report.seq - before
             if self.dealt:
                 pass
             elif passed < 0:
@@ -125,13 +185,12 @@ class Fleet:
             newer = device.told is None or report.session not in device.past
         if replayed or not newer:
             return
-        if report.session != device.session:
-            if device.session:
-                device.left(device.session)
-            device.session = report.session
-        device.seq, device.refused = report.seq, None
+        if before_in and session != before_in:
+            device.left(_text(before_in))
+        device.refused = None
         device.told = told if told is not None and len(told) <= MOST_TOLD else encode(report)
-        device.skew.note(report.at_ms, now_ms)
+        pairs = noted(pairs, report.at_ms, now_ms)
+        device.heard = _HEAD.pack(report.seq, len(session)) + session + pairs
 
     def relayed(self, name: str, report: Report | None, heard_ms: int, refused: str | None) -> None:
         """Another coordinator that shares the reports heard this of a device, at that moment."""
@@ -146,7 +205,9 @@ class Fleet:
         """A device reported from too far in the future to be taken: it stays in sight, with the reason."""
         device = self._device(report.device)
         device.heard_ms = max(device.heard_ms, now_ms)
-        device.skew.note(report.at_ms, now_ms)
+        heard = device.heard or _HEAD.pack(-1, 0)
+        cut = _HEAD.size + _HEAD.unpack_from(heard)[1]
+        device.heard = heard[:cut] + noted(heard[cut:], report.at_ms, now_ms)
         device.refused = (
             f"its clock is {sentence(report.at_ms - now_ms)}: reports are not taken until it is set"
         )
@@ -227,4 +288,12 @@ class Fleet:
         return {name: device.birth for name, device in self.known() if device.birth}
 
     def _device(self, name: str) -> Device:
-        return self.devices.get(name) or self.devices.setdefault(name, Device())
+        return self.devices.get(name) or self.devices.setdefault(name, Device(name=name))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogatepass")
+
+
+def _text(some: bytes) -> str:
+    return some.decode(errors="surrogatepass")

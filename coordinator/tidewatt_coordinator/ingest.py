@@ -9,6 +9,7 @@ loses all the same is in the next report's cumulative counters.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter
@@ -26,7 +27,7 @@ from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.observing.tracing import span
 from tidewatt_coordinator.quota import Quota
 from tidewatt_link.connection import Connection
-from tidewatt_link.ending import ended
+from tidewatt_link.ending import ended, within
 from tidewatt_link.packets import Said, says
 from tidewatt_link.subscribing import Asked, Line, subscribed
 from tidewatt_wire.codec import RefusalReason, Refused, decode
@@ -49,6 +50,8 @@ RETRY_S = 1.0
 MOST_WAITING = 50_000
 #: Messages under way without an acknowledgement, at the most: half a second of a very large fleet, 30 MB.
 WINDOW = 20_000
+#: Of them, so many are merged without waiting for more.
+FULL = 8000
 #: So long the ledger may keep the session waiting, real seconds; then its reports are acknowledged unmerged.
 PATIENCE_S = 10.0
 #: Refusals are logged once per topic and reason, and so many of those at the most.
@@ -104,6 +107,8 @@ class Ingest:
         self._quota = Quota()
         self._waiting: list[Report] = []
         self._merging = asyncio.Lock()
+        self._full = asyncio.Event()
+        """Set while enough waits to be merged at once."""
         self.messages: Counter[str] = Counter()
         """Messages taken, by kind."""
         self.refused: Counter[str] = Counter()
@@ -133,18 +138,22 @@ class Ingest:
 
     def take_all(self, messages: Sequence[Said]) -> None:
         """Take what a line brings; it is acknowledged with the next batch."""
+        now_ms = self._now_ms()
         for topic, payload, number, properties in messages:
             if number:
                 self._owed.append(number)
-            self.take(topic, payload, replayed=bool(properties) and says(properties, REPLAYED))
+            replayed = bool(properties) and says(properties, REPLAYED)
+            self.take(topic, payload, replayed=replayed, now_ms=now_ms)
+        if len(self._owed) >= FULL:
+            self._full.set()
 
-    def take(self, topic: str, payload: bytes, *, replayed: bool = False) -> None:
+    def take(self, topic: str, payload: bytes, *, replayed: bool = False, now_ms: int | None = None) -> None:
         """Take one message; a bad one is counted by reason and logged, never raised.
 
-        `replayed`: a report that its device kept till now.
+        `replayed`: a report that its device kept till now. `now_ms`: when it came; None: now.
         """
         try:
-            self._take(topic, payload, replayed)
+            self._take(topic, payload, replayed, self._now_ms() if now_ms is None else now_ms)
         except Refused as error:
             self.refused[error.reason.value] += 1
             # The first of its kind is news; a flood is only counted.
@@ -218,20 +227,21 @@ class Ingest:
         self.thinned += len(self._waiting) - len(most)
         self._waiting = list(most.values())
 
-    def _take(self, topic: str, payload: bytes, replayed: bool) -> None:
-        at = self._place(topic)
-        message = self._read(at, payload)
-        if message.device != at.device:
+    def _take(self, topic: str, payload: bytes, replayed: bool, now_ms: int) -> None:
+        name, kind = self._place(topic)
+        if not self._quota.may(name, kind, now_ms):
+            raise Refused(RefusalReason.TOO_MANY, f"{name} says more than is read of one device")
+        message = self._read(name, kind, payload)
+        if message.device != name:
             raise Refused(
-                RefusalReason.WRONG_TOPIC, f"device {message.device!r} spoke on the topic of {at.device!r}"
+                RefusalReason.WRONG_TOPIC, f"device {message.device!r} spoke on the topic of {name!r}"
             )
-        now_ms = self._now_ms()
         if isinstance(message, Report):
             if message.at_ms > now_ms + FUTURE_MS:
                 # Not its birth: that carries no counters, and comes once.
                 self._fleet.not_believed(message, now_ms)
                 self._wait(message)  # the ledger's door keeps it aside, with the reason
-                raise Refused(RefusalReason.FUTURE, f"{at.device}'s clock is more than a day ahead of ours")
+                raise Refused(RefusalReason.FUTURE, f"{name}'s clock is more than a day ahead of ours")
             self._fleet.reported(message, now_ms, replayed=replayed, told=payload)
             self._wait(message)
         elif isinstance(message, Birth):
@@ -242,21 +252,15 @@ class Ingest:
             self._fleet.acknowledged(message)
         else:
             self._fleet.slumbered(message)
-        self.messages[at.kind] += 1
+        self.messages[kind] += 1
 
-    def _place(self, topic: str) -> DeviceTopic:
-        """Whose word this is, if it is one that is read."""
-        at = self._named(topic)
-        if not self._quota.may(at.device, at.kind, self._now_ms()):
-            raise Refused(RefusalReason.TOO_MANY, f"{at.device} says more than is read of one device")
-        return at
-
-    def _named(self, topic: str) -> DeviceTopic:
+    def _place(self, topic: str) -> tuple[str, DeviceKind]:
+        """Who says this, and what it is, if it is of a kind that is read."""
         # Nearly all are reports of devices that we know, whose names need not be looked at again.
         if topic.startswith(self._before) and topic.endswith("/report"):
-            device = topic[len(self._before) : -len("/report")]
-            if device in self._fleet.devices:
-                return DeviceTopic(self._fleet_name, device, "report")
+            known = self._fleet.devices.get(topic[len(self._before) : -len("/report")])
+            if known:
+                return known.name, "report"
         try:
             at = parse(topic)
         except ValueError as error:
@@ -265,25 +269,28 @@ class Ingest:
             raise Refused(
                 RefusalReason.WRONG_TOPIC, f"{topic} is no device topic of fleet {self._fleet_name}"
             )
-        return at
+        return at.device, at.kind
 
     def _wait(self, report: Report) -> None:
         if self.oldest_s is None:
             self.oldest_s = time.monotonic()
         self._waiting.append(report)
 
-    def _read(self, at: DeviceTopic, payload: bytes) -> Birth | Report | Will | Ack | SleepState:
+    def _read(self, name: str, kind: DeviceKind, payload: bytes) -> Birth | Report | Will | Ack | SleepState:
         try:
-            return decode(KINDS[at.kind], payload)
+            return decode(KINDS[kind], payload)
         except Refused as error:
             # A newer agent's reports are not wrong: they are only counted.
-            if at.kind == "report" and error.reason is not RefusalReason.UNKNOWN_MAJOR:
-                self.intake.set_aside(at.device, payload, str(error))
+            if kind == "report" and error.reason is not RefusalReason.UNKNOWN_MAJOR:
+                self.intake.set_aside(name, payload, str(error))
             raise
 
     async def _merge_for_ever(self) -> None:
         while True:
-            await asyncio.sleep(BATCH_S)
+            # No longer than it takes to fill a part of the window: the broker is to send meanwhile.
+            with contextlib.suppress(asyncio.TimeoutError):
+                await within(self._full.wait(), BATCH_S)
+            self._full.clear()
             try:
                 await self.merge()
             except (SQLAlchemyError, OSError) as error:
@@ -291,6 +298,7 @@ class Ingest:
                 if not self.failing:
                     log.error("ledger: %s; reports wait", str(error).partition("\n")[0])  # noqa: TRY400
                 self.failing = True
+                await asyncio.sleep(BATCH_S)
             else:
                 if self.failing:
                     log.warning("ledger: recovered")

@@ -20,28 +20,30 @@ class Quota:
     def __init__(self, per_s: float = PER_S, breath: int = BREATH) -> None:
         self._each_ms = 1000.0 / per_s
         self._most_ms = breath * self._each_ms
-        self._until_ms: dict[tuple[str, str], float] = {}
-        """By device and kind: by when all that was said would have been said at the allowed pace."""
-        self._look_at = FIRST_LOOK
+        self._until_ms: dict[str, dict[str, float]] = {}
+        """By kind and device: by when all that was said would have been said at the allowed pace."""
+        self._look_at: dict[str, int] = {}
 
     def __len__(self) -> int:
         """Devices and kinds remembered."""
-        return len(self._until_ms)
+        return sum(map(len, self._until_ms.values()))
 
     def may(self, device: str, kind: str, now_ms: int) -> bool:
         """Whether one more message is read, which counts it."""
-        key = device, kind
-        until_ms = max(self._until_ms.get(key, 0.0), float(now_ms))
-        behind_ms = until_ms - now_ms
-        if behind_ms > self._most_ms:  # the clock was set back: what was counted then is void
-            until_ms, behind_ms = float(now_ms), 0.0
-        if behind_ms + self._each_ms > self._most_ms:
+        until = self._until_ms.get(kind)
+        if until is None:
+            until, self._look_at[kind] = self._until_ms.setdefault(kind, {}), FIRST_LOOK
+        behind_ms = until.get(device, 0.0) - now_ms
+        if not 0.0 <= behind_ms <= self._most_ms:  # beyond it the clock was set back: that is void
+            behind_ms = 0.0
+        behind_ms += self._each_ms
+        if behind_ms > self._most_ms:
             return False
-        self._until_ms[key] = until_ms + self._each_ms
-        if len(self._until_ms) > self._look_at:
-            self._forget(now_ms)
+        until[device] = now_ms + behind_ms
+        if len(until) > self._look_at[kind]:
+            self._forget(kind, now_ms)
         return True
 
-    def _forget(self, now_ms: int) -> None:
-        self._until_ms = {key: until for key, until in self._until_ms.items() if until > now_ms}
-        self._look_at = max(FIRST_LOOK, 2 * len(self._until_ms))
+    def _forget(self, kind: str, now_ms: int) -> None:
+        until = {device: at_ms for device, at_ms in self._until_ms[kind].items() if at_ms > now_ms}
+        self._until_ms[kind], self._look_at[kind] = until, max(FIRST_LOOK, 2 * len(until))

@@ -4,41 +4,51 @@ A report that travels for a while looks like a clock that is behind, so the leas
 last minutes tells most. What remains in it is the shortest delay: milliseconds, not minutes.
 """
 
-from array import array
+import struct
 
 WINDOW_MS = 300_000
 #: Candidates held per device at the most; beyond it the oldest goes.
 MOST_HELD = 64
 
+_PAIR = struct.Struct("=qq")
+_ONE = struct.Struct("=q")
+_HALF, _WHOLE = _ONE.size, _PAIR.size
 
-class Skew(array):  # type: ignore[type-arg] # not subscriptable in Python 3.10 at run time
-    """The clock of one device against ours.
 
-    An array of when they came and their skews, in turn; these fall: only what may yet be the greatest is
-    held. Of a million devices, tuples in a deque would be a gigabyte.
+def noted(pairs: bytes, at_ms: int, now_ms: int) -> bytes:
+    """The candidates, with a message that was made at `at_ms` by its clock and came at `now_ms` by ours.
+
+    Each is when it came and its skew, packed; the skews fall: only what may yet be the greatest is held. Of
+    a million devices, an array each would be a hundred megabytes, tuples in a deque a gigabyte.
     """
+    skew_ms, start, end = at_ms - now_ms, 0, len(pairs)
+    while end and _ONE.unpack_from(pairs, end - _HALF)[0] <= skew_ms:
+        end -= _WHOLE
+    oldest_ms = now_ms - WINDOW_MS
+    while start < end and (
+        end - start >= MOST_HELD * _WHOLE or _ONE.unpack_from(pairs, start)[0] < oldest_ms
+    ):
+        start += _WHOLE
+    return pairs[start:end] + _PAIR.pack(now_ms, skew_ms)
 
-    __slots__ = ()
 
-    def __new__(cls) -> "Skew":  # noqa: PYI034 - Self came with Python 3.11
-        """Nothing is known yet."""
-        return super().__new__(cls, "q")  # type: ignore[return-value]
+class Skew:
+    """The clock of one device against ours."""
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self, pairs: bytes = b"") -> None:
+        """`pairs`: what was noted; nothing is known without."""
+        self._pairs = pairs
 
     def note(self, at_ms: int, now_ms: int) -> None:
         """A message that was made at `at_ms` by the device's clock came at `now_ms` by ours."""
-        skew_ms = at_ms - now_ms
-        while self and self[-1] <= skew_ms:
-            del self[-2:]
-        self.append(now_ms)
-        self.append(skew_ms)
-        while self[0] < now_ms - WINDOW_MS or len(self) > 2 * MOST_HELD:
-            del self[:2]
+        self._pairs = noted(self._pairs, at_ms, now_ms)
 
     @property
     def ms(self) -> int | None:
         """Device minus ours, in milliseconds, over the minutes before the last message; None before any."""
-        # A copy: the API reads while messages come.
-        return next(iter(self[1:2]), None)
+        return int(_ONE.unpack_from(self._pairs, _HALF)[0]) if self._pairs else None
 
 
 def sentence(skew_ms: int) -> str:

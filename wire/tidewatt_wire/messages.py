@@ -90,7 +90,7 @@ class OperatingPoint(msgspec.Struct, frozen=True, kw_only=True):
         return hash((self.name, self.mode_id, self.capacity_rps, self.idle_watts, self.joules_per_request))
 
 
-class Counters(msgspec.Struct, frozen=True, kw_only=True):
+class Counters(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a device has counted since its counter epoch began; none ever decreases."""
 
     energy_mj: Count = 0
@@ -113,7 +113,7 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     that is in no other counter. The time is in mode_ms under `asleep`."""
 
 
-class Gauges(msgspec.Struct, frozen=True, kw_only=True):
+class Gauges(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The device at the moment of the report; null where nothing was measured."""
 
     point: str | None = None
@@ -133,7 +133,7 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     """Reports given up so far for room; their totals are in the later ones."""
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The last decision: the operating point, the rule that bound, and the reason in one sentence."""
 
     point: str
@@ -142,8 +142,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     outcome: OutcomeKind
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """What every message begins with."""
+class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What every message begins with.
+
+    A message is a tree, so the garbage collector, which looks for rings, need not look at it.
+    """
 
     schema: str = SCHEMA
 

@@ -1,48 +1,81 @@
-"""Many reports at once into the spans that they make. Pure.
+"""Many reports at once into the rows that they make. Pure.
 
 What a report does to a span is min and max. Of one that follows the last in time and has counted no less,
 as nearly all do, that is the span's end anew: nothing needs to be compared with its beginning.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from operator import attrgetter, ge
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS, Span, Values, merge, span_of
+from tidewatt_coordinator.ledger.merging import Row
 from tidewatt_wire.messages import Report
 
-K = TypeVar("K", bound=Hashable)
 #: A span that is still being made: its first and last time, its least and greatest counters.
 Open = list[Any]
+#: Bucket, device and epoch.
+Key = tuple[int, str, str]
 
 _counted = attrgetter(*COUNTERS)
 
 
-def spans_of(
-    reports: Iterable[Report], bucket_ms: int
-) -> tuple[dict[tuple[int, str, str], Span], dict[tuple[int, str, str, str], Span]]:
-    """The spans by bucket, device and epoch, and those of modes with the mode behind these."""
-    devices: dict[tuple[int, str, str], Open] = {}
-    modes: dict[tuple[int, str, str, str], Open] = {}
+class Rows(NamedTuple):
+    """What a batch says, each in the order of its keys: of lives, of their buckets, of the modes in these."""
+
+    lives: list[Row]
+    spans: list[Row]
+    times: list[Row]
+
+
+def rows_of(reports: Iterable[Report], bucket_ms: int) -> Rows:
+    """The rows that they make, none of a key twice."""
+    spans: dict[Key, Open] = {}
+    modes: dict[Key, dict[str, Open]] = {}
     for report in reports:
         at_ms, counters = report.at_ms, report.counters
+        values = _counted(counters)
         key = (at_ms - at_ms % bucket_ms, report.device, report.epoch)
-        _add(devices, key, at_ms, _counted(counters))
+        span = spans.get(key)
+        if span is None:
+            spans[key] = [at_ms, at_ms, values, values]
+            modes[key] = {mode: [at_ms, at_ms, (ms,), (ms,)] for mode, ms in counters.mode_ms.items()}
+            continue
+        _add(span, at_ms, values)
+        times = modes[key]
         for mode, ms in counters.mode_ms.items():
-            _add(modes, (*key, mode), at_ms, (ms,))
-    return _closed(devices), _closed(modes)
+            if mode in times:
+                _add(times[mode], at_ms, (ms,))
+            else:
+                times[mode] = [at_ms, at_ms, (ms,), (ms,)]
+    return _rows(spans, modes)
 
 
-def _add(spans: dict[K, Open], key: K, at_ms: int, values: Values) -> None:
-    span = spans.get(key)
-    if span is None:
-        spans[key] = [at_ms, at_ms, values, values]
-    elif at_ms >= span[1] and all(map(ge, values, span[3])):
+def _add(span: Open, at_ms: int, values: Values) -> None:
+    if at_ms >= span[1] and all(map(ge, values, span[3])):
         span[1], span[3] = at_ms, values
     else:
         both = merge(Span(*span), span_of(at_ms, values))
-        spans[key] = [both.first_ms, both.last_ms, both.least, both.greatest]
+        span[:] = both.first_ms, both.last_ms, both.least, both.greatest
 
 
-def _closed(spans: dict[K, Open]) -> dict[K, Span]:
-    return {key: Span(*span) for key, span in spans.items()}
+def _rows(spans: dict[Key, Open], modes: dict[Key, dict[str, Open]]) -> Rows:
+    rows = Rows([], [], [])
+    lives: dict[tuple[str, str], tuple[int, int, Values]] = {}
+    for key in sorted(spans):
+        first_ms, last_ms, least, greatest = spans[key]
+        rows.spans.append((*key, first_ms, *least, last_ms, *greatest))
+        times = modes[key]
+        for mode in sorted(times):
+            first, last, (low,), (high,) = times[mode]
+            rows.times.append((*key, mode, first, low, last, high))
+        life, known = (first_ms, last_ms, greatest), lives.get(key[1:])
+        lives[key[1:]] = _both(known, life) if known else life
+    rows.lives.extend(
+        (*key, first, last, *greatest) for key, (first, last, greatest) in sorted(lives.items())
+    )
+    return rows
+
+
+def _both(one: tuple[int, int, Values], other: tuple[int, int, Values]) -> tuple[int, int, Values]:
+    return min(one[0], other[0]), max(one[1], other[1]), tuple(map(max, one[2], other[2]))

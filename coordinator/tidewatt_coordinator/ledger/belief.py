@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-from tidewatt_coordinator.ledger.arithmetic import COUNTERS
+from tidewatt_coordinator.ledger.arithmetic import COUNTERS, Values
 from tidewatt_wire.messages import Report
 from tidewatt_wire.sleeping import ASLEEP
 
@@ -50,7 +50,7 @@ LONGEST = {"device": 63, "epoch": 64, "mode": 63}
 _MOST_AT_ONCE = tuple(int(SLACK_MS * MOST_PER_MS.get(name, 1)) for name in COUNTERS)
 _MOST_EVER = tuple(round(LONGEST_EPOCH_MS * MOST_PER_MS.get(name, 1)) for name in COUNTERS)
 
-_PACKED = struct.Struct(f"={2 + len(COUNTERS)}q")
+_RUN, _PACKED = struct.Struct("=q"), struct.Struct(f"={3 + len(COUNTERS)}q")
 _counted = attrgetter(*COUNTERS)
 
 
@@ -61,29 +61,44 @@ class Wrong(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Believed(msgspec.Struct, frozen=True):
+class Believed(msgspec.Struct, frozen=True, gc=False):
     """The newest believed report of a session."""
 
     seq: int
     at_ms: int
     counters: tuple[int, ...]
 
-    def packed(self) -> bytes:
-        """In a fifth of the memory."""
-        return _PACKED.pack(self.seq, self.at_ms, *self.counters)
+    def packed(self, run: int) -> bytes:
+        """In a fifth of the memory, with a number of 64 bits for its session."""
+        return _PACKED.pack(run, self.seq, self.at_ms, *self.counters)
+
+
+def run_of(packed: bytes) -> int:
+    """The number of the session."""
+    return int(_RUN.unpack_from(packed)[0])
 
 
 def unpacked(kept: bytes | None) -> Believed | None:
     """What was packed."""
     if kept is None:
         return None
-    seq, at_ms, *counters = _PACKED.unpack(kept)
+    _, seq, at_ms, *counters = _PACKED.unpack(kept)
     return Believed(seq, at_ms, tuple(counters))
 
 
-def judge(report: Report, before: Believed | None, now_ms: int, detail_from_ms: int = 0) -> Wrong | None:
-    """What is wrong with a report, if anything. `before`: the newest believed one of its session."""
-    if before and _surely(report, before, now_ms, detail_from_ms):
+def judge(
+    report: Report,
+    before: Believed | None,
+    now_ms: int,
+    detail_from_ms: int = 0,
+    itself: Believed | None = None,
+) -> Wrong | None:
+    """What is wrong with a report, if anything. `before`: the newest believed one of its session.
+
+    `itself`: what the next would be judged by, for who has it already.
+    """
+    values = itself.counters if itself else _counted(report.counters)
+    if before and _surely(report, values, before, now_ms, detail_from_ms):
         return None
     return (
         _names(report)
@@ -95,14 +110,13 @@ def judge(report: Report, before: Believed | None, now_ms: int, detail_from_ms: 
     )
 
 
-def _surely(report: Report, before: Believed, now_ms: int, detail_from_ms: int) -> bool:
+def _surely(report: Report, values: Values, before: Believed, now_ms: int, detail_from_ms: int) -> bool:
     """Whether it is one of the many of which nothing can be wrong: the next of its session, and modest.
 
     Each rule is at least as strict as the one that gives a reason; who fails here is looked at by those.
     The names of device and epoch are those of the report before.
     """
     gauges, counters, at_ms = report.gauges, report.counters, report.at_ms
-    values = _counted(counters)
     return (
         report.seq > before.seq
         and -PAST_MS <= at_ms - now_ms <= FUTURE_MS

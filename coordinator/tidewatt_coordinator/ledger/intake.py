@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 from sqlalchemy import delete, func, select
 
-from tidewatt_coordinator.ledger.belief import Believed, Code, Wrong, believed, judge, unpacked
+from tidewatt_coordinator.ledger.belief import Believed, Code, Wrong, believed, judge, run_of, unpacked
 from tidewatt_coordinator.ledger.keeping import detail_from
 from tidewatt_coordinator.ledger.merging import merge_rows
 from tidewatt_coordinator.ledger.store import Ledger
@@ -20,7 +20,8 @@ LONGEST_MESSAGE = 4000
 UNREADABLE: Code = "unreadable"
 #: Unreadable messages that wait to be kept; of a flood the rest is only counted, by who refused them.
 MOST_UNREAD = 100
-#: Sessions remembered; of those forgotten the next report is judged by itself alone.
+#: Devices remembered by their newest session, and older sessions; of those forgotten the next report is judged
+#: by itself alone.
 MOST_SESSIONS = 200_000
 
 
@@ -52,7 +53,10 @@ class Intake:
 
     def __init__(self, ledger: Ledger, now_ms: Callable[[], int]) -> None:
         self._ledger, self._now_ms = ledger, now_ms
-        self._sessions: dict[str, bytes] = {}
+        self._newest: dict[str, bytes] = {}
+        """By device: the newest report that was believed, packed."""
+        self._others: dict[tuple[str, int], bytes] = {}
+        """The same of the runs that are not a device's newest one, by device and run."""
         self.unread: list[Unread] = []
         """What the next `take` keeps aside beside the reports that can't be true."""
         self.told: Callable[[list[str]], None] = lambda _: None
@@ -71,28 +75,43 @@ class Intake:
         unread = self.unread[:]
         good: list[Report] = []
         bad: list[tuple[Report, Wrong]] = []
-        sessions = dict[str, Believed]()
+        runs = dict[tuple[str, int], Believed]()
         for report in reports:
-            # One text and packed numbers: a million of them as tuples would be another half gigabyte.
-            key = f"{len(report.device)} {len(report.epoch)} {report.device}{report.epoch}{report.session}"
-            before = sessions.get(key) or unpacked(self._sessions.get(key))
-            if wrong := judge(report, before, now_ms, detail_ms):
+            key = report.device, hash((report.epoch, report.session))
+            before = runs.get(key) or self._before(*key)
+            last = believed(report)
+            if wrong := judge(report, before, now_ms, detail_ms, last):
                 bad.append((report, wrong))
                 continue
             good.append(report)
-            if before is None or report.seq > before.seq:
-                sessions[key] = believed(report)
+            if before is None or last.seq > before.seq:
+                runs[key] = last
         self._ledger.take(good)
         self.told([report.device for report in reports])
         if bad or unread:
             keep_aside(self._ledger, bad, now_ms, unread)
             del self.unread[: len(unread)]
         self.quarantined.update([wrong.code for _, wrong in bad] + [UNREADABLE] * len(unread))
-        for key, last in sessions.items():
-            self._sessions.pop(key, None)
-            self._sessions[key] = last.packed()
-        while len(self._sessions) > MOST_SESSIONS:
-            del self._sessions[next(iter(self._sessions))]
+        for (device, run), last in runs.items():
+            self._remember(device, run, last.packed(run))
+
+    def _before(self, device: str, run: int) -> Believed | None:
+        packed = self._newest.get(device)
+        if packed is None:
+            return None
+        if run_of(packed) != run:
+            packed = self._others.get((device, run))
+        return unpacked(packed)
+
+    def _remember(self, device: str, run: int, packed: bytes) -> None:
+        before = self._newest.pop(device, None)
+        self._newest[device] = packed
+        if before is not None and (other := run_of(before)) != run:
+            self._others.pop((device, run), None)
+            self._others[device, other] = before
+        for kept in (self._newest, self._others):
+            if len(kept) > MOST_SESSIONS:
+                del kept[next(iter(kept))]  # type: ignore[attr-defined] # its own key
 
 
 def keep_aside(

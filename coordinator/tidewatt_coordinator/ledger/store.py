@@ -8,10 +8,11 @@ import msgspec
 from sqlalchemy import Connection, Engine, RowMapping, Table, create_engine, event, func, select
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
-from tidewatt_coordinator.ledger.arithmetic import COUNTERS, Span, merge
-from tidewatt_coordinator.ledger.asleep import Asleep, by_device, merge_asleep, rows_of
-from tidewatt_coordinator.ledger.batch import spans_of
-from tidewatt_coordinator.ledger.merging import Row, Rule, merge_rows
+from tidewatt_coordinator.ledger.arithmetic import COUNTERS, Span
+from tidewatt_coordinator.ledger.asleep import Asleep, by_device, merge_asleep
+from tidewatt_coordinator.ledger.asleep import rows_of as sleep_of
+from tidewatt_coordinator.ledger.batch import rows_of
+from tidewatt_coordinator.ledger.merging import Rule, merge_rows
 from tidewatt_coordinator.ledger.migrating import TooNew, migrate
 from tidewatt_coordinator.ledger.tables import device_bucket, device_life, ledger_fact, mode_bucket
 from tidewatt_wire.messages import Report
@@ -100,17 +101,15 @@ class Ledger:
     def take(self, reports: Iterable[Report]) -> None:
         """Merge reports, in any order, each any number of times."""
         reports = list(reports)
-        devices, modes = spans_of(reports, self.bucket_ms)
-        if not devices:
+        if not reports:
             return
-        lives, spans, times = _life_rows(devices), _span_rows(devices), _span_rows(modes)
-        asleep = rows_of(reports)
+        rows, asleep = rows_of(reports, self.bucket_ms), sleep_of(reports)
 
         def merged(connection: Connection) -> None:
             # The lives first: who holds a life's row alone changes its buckets or rolls them up.
-            merge_rows(connection, device_life, LIFE_RULES, lives)
-            merge_rows(connection, device_bucket, DEVICE_RULES, spans)
-            merge_rows(connection, mode_bucket, MODE_RULES, times)
+            merge_rows(connection, device_life, LIFE_RULES, rows.lives)
+            merge_rows(connection, device_bucket, DEVICE_RULES, rows.spans)
+            merge_rows(connection, mode_bucket, MODE_RULES, rows.times)
             merge_asleep(connection, asleep)
 
         self.transact(merged)
@@ -201,21 +200,6 @@ def _set_pragmas(connection: object, _record: object) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={BUSY_MS}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
-
-
-def _span_rows(spans: "dict[Any, Span]") -> list[Row]:
-    return [
-        (*key, span.first_ms, *span.least, span.last_ms, *span.greatest)
-        for key, span in sorted(spans.items())
-    ]
-
-
-def _life_rows(spans: dict[tuple[int, str, str], Span]) -> list[Row]:
-    lives: dict[tuple[str, str], Span] = {}
-    for (_, device, epoch), span in spans.items():
-        before = lives.get((device, epoch))
-        lives[device, epoch] = merge(before, span) if before else span
-    return [(*key, span.first_ms, span.last_ms, *span.greatest) for key, span in sorted(lives.items())]
 
 
 def _in_order(table: Table):  # type: ignore[no-untyped-def] # noqa: ANN202 - SQLAlchemy's Select of all columns
