@@ -1,7 +1,7 @@
 """One kept HTTP/1.1 connection in the loop: a GET out, a whole answer in. Plain HTTP of this machine only.
 
-What has come is read by http.client, in one piece and once it is whole; here is only known when that may be.
-A thread for it would cost the agent more than all the reading (ADR 0006).
+The usual answer, 200 with a length, is taken apart here; every other is read by http.client, in one piece and
+once it may be whole. A thread for it would cost the agent more than all the reading (ADR 0006).
 """
 
 import asyncio
@@ -16,6 +16,8 @@ from tidewatt_link.ending import within
 #: A metrics page of a large application is under 1 MB.
 MAX_PAGE_BYTES = 4_000_000
 MAX_HEAD_BYTES = 65_536
+_USUAL = re.compile(rb"HTTP/1\.1 200 ([ -~]{0,40})\r\n")
+_CLOSES = re.compile(rb"\r\nconnection:", re.IGNORECASE)
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,12})[ \t]*\r\n", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*chunked[ \t]*\r\n", re.IGNORECASE)
 _END = b"\r\n\r\n"
@@ -97,6 +99,20 @@ class Wire(asyncio.Protocol):
         return body >= min(int(length[1]) if length else MAX_PAGE_BYTES, MAX_PAGE_BYTES)
 
     def _read(self) -> Page:
+        return self._usual() or self._any()
+
+    def _usual(self) -> Page | None:
+        """The answer of every second: 200, of a known length, on a connection that stays."""
+        usual, head = _USUAL.match(self._heard), self._heard.find(_END) + 2
+        if usual is None or _CLOSES.search(self._heard, 0, head) or _CHUNKED.search(self._heard, 0, head):
+            return None
+        lengths = _LENGTH.findall(self._heard, 0, head)
+        body = bytes(self._heard[head + 2 :])
+        if len(lengths) != 1 or int(lengths[0]) != len(body) or len(body) >= MAX_PAGE_BYTES:
+            return None
+        return Page(200, usual[1].decode(), body, whole=True)
+
+    def _any(self) -> Page:
         answer = http.client.HTTPResponse(
             cast("http.client.socket.socket", _Heard(self._heard)), method="GET"
         )
