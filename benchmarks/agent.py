@@ -3,10 +3,10 @@
 Three agents, an actuator and the exporter run at the same time for the same minute, and look at their
 machine once a second: one agent by tegrastats lines, one by a recorded board's /sys, and one more so with
 the shipped forecaster, which knows three hours of traffic and so forecasts every minute (all tick once a
-second and are scraped every 15 s), the actuator because it is asked for the board's state, the exporter because
-it is scraped. Each agent has a simulated board behind real doors, an application to read, and a broker to report
-to. Only its own process is counted: tegrastats is NVIDIA's, room and broker the world. Programs are started as
-the packages' launcher does, with compiled modules as the units keep them in their CacheDirectory.
+second and are scraped every 15 s), the actuator because it is asked for the board's state, the exporter
+because it is scraped. Each agent has a simulated board behind real doors, an application to read, and a
+broker to report to. Only its own process is counted: tegrastats is NVIDIA's, room and broker the world.
+Programs start as by the packages' launcher, with modules that are compiled, as the units keep them.
 """
 
 import contextlib

@@ -34,6 +34,8 @@ LOCK = "actuator.lock"
 LOCK_WAIT_S = 30.0
 #: The first descriptor that systemd hands over.
 FIRST_PASSED = 3
+#: Columns of the help, but for two.
+WIDTH = 78
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
 
 
@@ -67,7 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def command_line() -> argparse.ArgumentParser:
     """What may be typed."""
     parser = argparse.ArgumentParser(
-        prog="tidewatt-actuator", description="Sets power modes and caps for the agent, and puts them back."
+        prog="tidewatt-actuator",
+        description="Sets power modes and caps for the agent, and puts them back.",
+        # Left to itself argparse asks shutil, which brings three compressors into memory.
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, width=WIDTH),
     )
     parser.add_argument("command", choices=["run", "restore"], help="serve, or put the board back and end")
     parser.add_argument(
