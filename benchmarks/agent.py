@@ -2,10 +2,11 @@
 
 Three agents, an actuator and the exporter run at the same time for the same minute, and look at their
 machine once a second: one agent by tegrastats lines, one by a recorded board's /sys, and one more so with
-the shipped forecaster (all tick once a second and are scraped every 15 s), the actuator because it is asked
-for the board's state, the exporter because it is scraped. Each agent has a simulated board behind real doors,
-an application to read, and a broker to report to. Only its own process is counted: tegrastats is NVIDIA's,
-room and broker the world.
+the shipped forecaster, which knows three hours of traffic and so forecasts every minute (all tick once a
+second and are scraped every 15 s), the actuator because it is asked for the board's state, the exporter
+because it is scraped. Each agent has a simulated board behind real doors, an application to read, and a
+broker to report to. Only its own process is counted: tegrastats is NVIDIA's, room and broker the world.
+Programs start as by the packages' launcher, with modules that are compiled, as the units keep them.
 """
 
 import contextlib
@@ -18,12 +19,15 @@ import sys
 import tempfile
 import time
 import urllib.request
+from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import msgspec
 import psutil
 
 from benchmarks.results import Result, publish
+from tidewatt_agent.foresight import KeptHistory
 from tidewatt_agent.recording import lay_out, load
 from tidewatt_coordinator.broker import embedded, free_port
 from tidewatt_wire.documents import to_toml
@@ -36,17 +40,36 @@ SCRAPED_EVERY_S = 15
 #: The agents, by the way they read.
 READERS = {"sysfs": "sysfs", "tegrastats": "tegrastats", "sysfs-forecast": "sysfs"}
 FORECASTS = "sysfs-forecast"
+KNOWN_MINUTES = 180
 RECORDING = Path(__file__).parents[1] / "tests/boards/orin-nano-super-jp62"
 #: From the footprint targets of the product: an agent without a forecaster and with one, an actuator.
 RSS_MB, FORECAST_RSS_MB, ACTUATOR_RSS_MB = 38.0, 70.0, 15.0
 CPU_MS, CPU_RATIO = 2.5, 0.3
 
 
+def program(module: str) -> list[str]:
+    """How a program is started, as packaging/deb/launcher.py does."""
+    return [sys.executable, "-c", f"from {module} import main; main()"]
+
+
+AGENT, ACTUATOR = program("tidewatt_agent.cli"), program("tidewatt_agent.actuator.cli")
+#: What a unit's second start finds compiled.
+MODULES = ("tidewatt_agent.daemon", "tidewatt_agent.actuator.cli", "tidewatt_governor.forecast.forecaster")
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
+def compile_modules() -> None:
+    """Have the modules compiled by a process that ends: an interpreter keeps what compiling took."""
+    subprocess.run([sys.executable, "-c", f"import {', '.join(MODULES)}"], env=ENVIRONMENT, check=True)
+
+
 @contextlib.contextmanager
 def process(*arguments: str, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """A child process for as long as the context lasts."""
     with log.open("wb") as errors:
-        child = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
+        child = subprocess.Popen(
+            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=ENVIRONMENT
+        )
     try:
         yield child
     finally:
@@ -71,6 +94,10 @@ def agent_config(
         "state": {"folder": str(state)},
         "forecast": {"model": "shipped" if name == FORECASTS else ""},
     }
+    if name == FORECASTS:
+        rates = array("f", (10.0 + minute % 7 for minute in range(KNOWN_MINUTES)))
+        known = KeptHistory(int(time.time() // 60) - 1, rates.tobytes())
+        (state / "traffic.history").write_bytes(msgspec.msgpack.encode(known))
     path = state / "agent.toml"
     path.write_text(to_toml(document))
     return path
@@ -87,9 +114,8 @@ def actuator(folder: Path) -> Iterator[tuple["subprocess.Popen[bytes]", socket.s
         "--user": os.getuid(),
     }
     arguments = [str(part) for pair in options.items() for part in pair]
-    command = [sys.executable, "-m", "tidewatt_agent.actuator.cli", "run"]
     with (
-        process(*command, *arguments, log=folder / "actuator.log") as child,
+        process(*ACTUATOR, "run", *arguments, log=folder / "actuator.log") as child,
         socket.socket(socket.AF_UNIX) as door,
     ):
         door.settimeout(START_S)
@@ -150,20 +176,20 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidewatt-bench-")))
         lay_out(load(RECORDING).tree, folder / "root")
         broker = stack.enter_context(embedded(free_port())).address
-        command = [sys.executable, "-m", "tidewatt_agent"]
+        compile_modules()
         timebase = {"origin_unix_ms": int(time.time() * 1000), "origin_monotonic_s": time.monotonic()}
         room_file = folder / "room.toml"
         room_file.write_text(
             to_toml({"fleet": "bench", "devices": list(READERS), "folder": str(folder), "clock": timebase})
         )
-        room = stack.enter_context(process(*command, "simulate", str(room_file), log=folder / "room.log"))
+        room = stack.enter_context(process(*AGENT, "simulate", str(room_file), log=folder / "room.log"))
         assert room.stdout is not None  # noqa: S101 - asked for a pipe
         boards = json.loads(room.stdout.readline())
         measured = {}
         for name in READERS:
             config = agent_config(folder, name, boards[name], broker, ports[name])
             agent = stack.enter_context(
-                process(*command, "run", "--config", str(config), log=folder / f"{name}.log")
+                process(*AGENT, "run", "--config", str(config), log=folder / f"{name}.log")
             )
             measured[name] = psutil.Process(agent.pid)
         peer = stack.enter_context(

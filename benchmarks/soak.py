@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.agent import RECORDING, agent_config, process, until_served
+from benchmarks.agent import AGENT, RECORDING, agent_config, compile_modules, process, until_served
 from benchmarks.results import Result, publish
 from tidewatt_agent.recording import lay_out, load
 from tidewatt_coordinator.broker import embedded, free_port
@@ -35,19 +35,17 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidewatt-soak-")))
         lay_out(load(RECORDING).tree, folder / "root")
         broker = stack.enter_context(embedded(free_port())).address
-        command = [sys.executable, "-m", "tidewatt_agent"]
+        compile_modules()
         clock = {"origin_unix_ms": int(time.time() * 1000), "origin_monotonic_s": time.monotonic()}
         room_file, port = folder / "room.toml", free_port()
         room_file.write_text(
             to_toml({"fleet": "bench", "devices": [NAME], "folder": str(folder), "clock": clock})
         )
-        room = stack.enter_context(process(*command, "simulate", str(room_file), log=folder / "room.log"))
+        room = stack.enter_context(process(*AGENT, "simulate", str(room_file), log=folder / "room.log"))
         assert room.stdout is not None  # noqa: S101 - asked for a pipe
         board = json.loads(room.stdout.readline())[NAME]
         config = agent_config(folder, NAME, board, broker, port)
-        agent = stack.enter_context(
-            process(*command, "run", "--config", str(config), log=folder / "agent.log")
-        )
+        agent = stack.enter_context(process(*AGENT, "run", "--config", str(config), log=folder / "agent.log"))
         page = f"http://127.0.0.1:{port}/metrics"
         until_served([page])
         rss_mb, files = _watch(psutil.Process(agent.pid), page)

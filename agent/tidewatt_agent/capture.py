@@ -17,14 +17,12 @@ import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
-import msgspec
-
+from tidewatt_agent.modefile import modes_to_toml
 from tidewatt_agent.nvpmodel import CONF_PATHS, parse_conf
 from tidewatt_agent.recognise import recognise
 from tidewatt_agent.recording import About, Files, Recording
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_agent.version import VERSION
-from tidewatt_wire.documents import to_toml
 
 #: Shell patterns of the files worth keeping.
 WANTED = (
@@ -149,7 +147,7 @@ def _modes(tree: Tree) -> str:
     for path in CONF_PATHS:
         text = tree.read(path)
         if text is not None:
-            return to_toml(msgspec.to_builtins(parse_conf(text)))
+            return modes_to_toml(parse_conf(text))
     return ""
 
 

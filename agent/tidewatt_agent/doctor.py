@@ -1,5 +1,6 @@
 """What works here, what is missing, and how to get it. Check ids are stable: scripts may rely on them."""
 
+import asyncio
 import io
 import os
 import tarfile
@@ -10,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from tidewatt_agent.capture import capture, private_words, redact
-from tidewatt_agent.config import Config
+from tidewatt_agent.config import Config, Load
 from tidewatt_agent.finding import Finding, Level
 from tidewatt_agent.linkchecks import link_findings
 from tidewatt_agent.load.endpoint import Endpoint
@@ -191,15 +192,21 @@ def _loads(config: Config, _tree: Tree, _clock: Clock) -> Iterator[Finding]:
     if not config.load:
         yield Finding("load", "warning", "no application is named: the load is not known", "add a [[load]]")
     for number, load in enumerate(config.without_secrets().load):
-        endpoint = Endpoint(config.load[number])
-        why = endpoint.why_not()
-        endpoint.close()
+        why = asyncio.run(_why_unreadable(config.load[number]))
         if why:
             yield Finding(
                 f"load.{number}", "warning", f"{load.url}: {why}", "start the application, or mend load.url"
             )
         else:
             yield Finding(f"load.{number}", "ok", f"{load.url} answers")
+
+
+async def _why_unreadable(load: Load) -> str:
+    endpoint = Endpoint(load)
+    try:
+        return await endpoint.why_not()
+    finally:
+        endpoint.close()
 
 
 def _state(config: Config, _tree: Tree, _clock: Clock) -> Iterator[Finding]:

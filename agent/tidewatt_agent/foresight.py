@@ -111,12 +111,14 @@ class Foresight:
             # One thread: for matrices this small the others only wait for each other, at three times the CPU.
             os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
             # numpy, onnxruntime and the head take 51 MB: only who forecasts has them in memory.
+            from tidewatt_agent.resident import give_back  # noqa: PLC0415 - numpy has brought ctypes
             from tidewatt_governor.forecast.forecaster import Forecaster  # noqa: PLC0415
             from tidewatt_governor.forecast.model import Model  # noqa: PLC0415
 
             model = Model(content, name=name)
             present = self._forecaster
             self._forecaster = Forecaster(model, present.history if present else self._kept())
+            give_back()
         except ImportError as error:
             return f"{error.name} is missing; the package tidewatt-agent-forecast brings it"
         except ValueError as error:

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tidewatt_link.ending import within
 from tidewatt_wire.messages import OperatingPoint, OutcomeKind
 
 log = logging.getLogger(__name__)
@@ -273,8 +272,15 @@ class SocketHands:
         assert self._stream  # noqa: S101 - the caller has opened it
         reader, writer = self._stream
         writer.write(msgspec.json.encode(question) + b"\n")
-        line = await within(reader.readline(), timeout_s)
+        # Every second: a timer that ends the connection costs less than a task that is waited for.
+        late = asyncio.get_running_loop().call_later(timeout_s, writer.transport.abort)
+        try:
+            line = await reader.readline()
+        finally:
+            late.cancel()
         if not line:
+            if asyncio.get_running_loop().time() >= late.when():
+                raise asyncio.TimeoutError
             raise BoardUnreachableError(f"{self._path} closed the connection")
         return msgspec.json.decode(line, type=dict[str, Any])
 

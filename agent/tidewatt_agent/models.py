@@ -20,7 +20,7 @@ from tidewatt_wire.topics import ModelTopic, every_chunk
 log = logging.getLogger(__name__)
 
 #: Real seconds between two looks at what the policy names.
-LOOK_EVERY_S = 1.0
+LOOK_EVERY_S = 5.0
 
 
 class Models:

@@ -10,8 +10,7 @@ grammar is kept in `unknown`. Ids and names are the file's; none is ever assumed
 """
 
 import re
-
-import msgspec
+from typing import NamedTuple
 
 _HEADER = re.compile(r"<\s*(PARAM|POWER_MODEL|PM_CONFIG|FAN_CONFIG)\b(.*?)/?>")
 _ATTRIBUTE = re.compile(r"(\w+)\s*=\s*([^\s<>]+)")
@@ -21,7 +20,7 @@ _ID = re.compile(r"\d{1,6}", re.ASCII)
 CONF_PATHS = ("odm/etc/nvpmodel.conf", "vendor/etc/nvpmodel.conf", "etc/nvpmodel.conf")
 
 
-class Param(msgspec.Struct, frozen=True):
+class Param(NamedTuple):
     """Something a mode sets: its type, and each argument with the file (and attribute) it stands for."""
 
     name: str
@@ -29,7 +28,7 @@ class Param(msgspec.Struct, frozen=True):
     args: dict[str, list[str]]
 
 
-class Setting(msgspec.Struct, frozen=True):
+class Setting(NamedTuple):
     """One value of a mode: -1 is no cap; on EMC 0 is none either."""
 
     param: str
@@ -37,7 +36,7 @@ class Setting(msgspec.Struct, frozen=True):
     value: int
 
 
-class PowerMode(msgspec.Struct, frozen=True):
+class PowerMode(NamedTuple):
     """One mode: its id and name, and what it sets, in the file's order."""
 
     id: int
@@ -45,7 +44,7 @@ class PowerMode(msgspec.Struct, frozen=True):
     settings: list[Setting]
 
 
-class PowerModes(msgspec.Struct, frozen=True):
+class PowerModes(NamedTuple):
     """Everything the file says. `default` is None when it names none."""
 
     default: int | None

@@ -9,11 +9,10 @@ from tests.world import recording
 from tidewatt_agent.actuator.board import Board
 from tidewatt_agent.actuator.plan import Write
 from tidewatt_agent.actuator.tool import Said
-from tidewatt_agent.nvpmodel import PowerModes
+from tidewatt_agent.modefile import parse_modes
 from tidewatt_agent.standin import nvpmodel
 from tidewatt_agent.standin.board import fail
 from tidewatt_agent.sysfs.tree import Tree
-from tidewatt_wire.documents import parse_toml
 
 
 @pytest.fixture
@@ -214,7 +213,7 @@ def test_a_board_found_pinned_is_not_switched(bench: Bench) -> None:
 
 def test_the_stand_ins_modes_are_the_recordings(bench: Bench) -> None:
     written = recording(BOARD).nvpmodel
-    modes = parse_toml(written, PowerModes, name="nvpmodel.toml")
+    modes = parse_modes(written)
     parsed = Board(Tree(str(bench.root))).modes()
     assert [(mode.id, mode.name, mode.settings) for mode in parsed.modes] == [
         (mode.id, mode.name, mode.settings) for mode in modes.modes

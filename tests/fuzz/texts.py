@@ -8,7 +8,8 @@ from tests.fuzz.target import Target
 from tests.truth import invented
 from tests.world import BOARDS, RECORDINGS, recording
 
-from tidewatt_agent.nvpmodel import PowerModes, parse_conf, to_conf
+from tidewatt_agent.modefile import parse_modes
+from tidewatt_agent.nvpmodel import parse_conf, to_conf
 from tidewatt_agent.tegrastats.parse import NotTegrastats, parse_line
 from tidewatt_coordinator.electricity.dayahead import DayAheadError, parse_day_ahead
 from tidewatt_coordinator.electricity.rates import Clockwork, cost
@@ -103,7 +104,7 @@ def day_ahead(data: bytes) -> None:
 
 def confs() -> list[bytes]:
     """A file as the vendor ships it, and one with what real ones do to their grammar."""
-    modes = parse_toml(recording("orin-nano-super-jp62").nvpmodel or "", PowerModes, name="nvpmodel.toml")
+    modes = parse_modes(recording("orin-nano-super-jp62").nvpmodel or "")
     return [to_conf(modes).encode(), CONF]
 
 

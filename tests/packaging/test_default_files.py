@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tidewatt_agent import config as agent
+from tidewatt_agent import version as agent_version
 from tidewatt_coordinator import config as coordinator
 from tidewatt_wire.documents import to_toml
 
@@ -42,6 +43,7 @@ def test_there_is_one_version() -> None:
         for wheel in WHEELS
     }
     assert len({tuple(versions) for versions in found.values()}) == 1, found
+    assert found["agent"] == [agent_version.VERSION], "the agent knows its own without looking it up"
     for wheel in WHEELS:
         pins = re.findall(r'"tidewatt-\w+==([^"]+)"', (ROOT / wheel / "pyproject.toml").read_text())
         assert set(pins) <= set(found["wire"]), f"{wheel} pins another version"

@@ -1,16 +1,21 @@
-"""Files that are whole or not there: replaced at once, and on the disk when the call returns."""
+"""Files that are whole or not there: replaced at once, and on the disk when the call returns.
+
+By os alone: pathlib brings 0.6 MB resident into the actuator, which needs nothing else of it.
+"""
 
 import contextlib
 import os
-from pathlib import Path
+
+FilePath = str | os.PathLike[str]
 
 
-def replace_file(path: Path, content: bytes, mode: int = 0o600) -> None:
+def replace_file(path: FilePath, content: bytes, mode: int = 0o600) -> None:
     """Make `content` the file's, through a new one beside it. Raises OSError; then the old one stands."""
-    beside = path.with_name(f"{path.name}.new")
+    name = os.fspath(path)
+    beside = f"{name}.new"
     # Whatever stands there is a leftover; a link would lead the writing elsewhere.
     with contextlib.suppress(FileNotFoundError):
-        beside.unlink()
+        os.unlink(beside)  # noqa: PTH108
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -18,25 +23,35 @@ def replace_file(path: Path, content: bytes, mode: int = 0o600) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        os.replace(beside, name)  # noqa: PTH105
     except OSError:
         with contextlib.suppress(OSError):
-            beside.unlink()
+            os.unlink(beside)  # noqa: PTH108
         raise
-    sync_folder(path.parent)
+    sync_folder(_folder(name))
 
 
-def remove_file(path: Path) -> None:
+def read_file(path: FilePath) -> bytes:
+    """What it holds. Raises OSError."""
+    with open(path, "rb") as file:  # noqa: PTH123
+        return file.read()
+
+
+def remove_file(path: FilePath) -> None:
     """Remove it, and see that it stays removed; that it isn't there is well."""
     with contextlib.suppress(FileNotFoundError):
-        path.unlink()
-        sync_folder(path.parent)
+        os.unlink(path)  # noqa: PTH108
+        sync_folder(_folder(os.fspath(path)))
 
 
-def sync_folder(path: Path) -> None:
+def sync_folder(path: FilePath) -> None:
     """Put a folder's names on the disk."""
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _folder(name: str) -> str:
+    return os.path.dirname(name) or "."  # noqa: PTH120

@@ -1,4 +1,4 @@
 """The hands: a root process without network that sets modes and caps, and puts back what it found.
 
-It imports the standard library and msgspec only, and nothing here imports asyncio.
+It imports the standard library only, and of that neither asyncio nor pathlib (ADR 0045).
 """

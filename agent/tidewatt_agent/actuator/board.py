@@ -4,8 +4,7 @@ import errno
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-
-import msgspec
+from typing import NamedTuple
 
 from tidewatt_agent.actuator import plan
 from tidewatt_agent.actuator.plan import Knob, Readings, Write
@@ -29,14 +28,14 @@ class WriteRefusedError(OSError):
     """A node didn't take a value; the sentence names both."""
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True):
+class State(NamedTuple):
     """Where the board stands, by its own nodes. `mode_id` is None when no mode, or several, fit."""
 
     mode_id: int | None
     fitting: list[int]
     caps: dict[str, int]
     """Present maxima in hertz by clock."""
-    pinned: list[str] = []
+    pinned: Sequence[str] = ()
     """Clocks whose minimum is held at their maximum, which no mode does: jetson_clocks."""
 
 
@@ -55,12 +54,12 @@ class Board:
     def _behind_links(self, modes: PowerModes) -> PowerModes:
         # A clock has many names (cpu0/cpufreq, cpufreq/policy0, ...): all of them are one node.
         params = [
-            msgspec.structs.replace(
-                param, args={arg: [self._node(param, arg)] for arg in param.args if not arg.endswith(KNEXT)}
+            param._replace(
+                args={arg: [self._node(param, arg)] for arg in param.args if not arg.endswith(KNEXT)}
             )
             for param in modes.params
         ]
-        return msgspec.structs.replace(modes, params=params)
+        return modes._replace(params=params)
 
     def _node(self, param: Param, arg: str) -> str:
         """Where an argument is: newer kernels have the node that its _KNEXT twin names."""

@@ -12,10 +12,10 @@ import os
 import pwd
 import signal
 import socket
+import stat
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from tidewatt_agent.actuator.board import Board
 from tidewatt_agent.actuator.nap import Naps, suspending
@@ -34,6 +34,8 @@ LOCK = "actuator.lock"
 LOCK_WAIT_S = 30.0
 #: The first descriptor that systemd hands over.
 FIRST_PASSED = 3
+#: Columns of the help, but for two.
+WIDTH = 78
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
 
 
@@ -41,14 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit."""
     options = command_line().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    tree, undo = Tree(options.root), Path(options.undo)
+    tree, undo = Tree(options.root), str(options.undo)
     reboots = Reboots(
-        tree, undo.with_name(REBOOT), options.reboot_command.split() if options.allow_reboot else []
+        tree, _beside(undo, REBOOT), options.reboot_command.split() if options.allow_reboot else []
     )
     tool = Nvpmodel(options.nvpmodel.split())
     actuator = Actuator(Board(tree), tool, UndoFile(undo), reboots)
     try:
-        with _alone(undo.with_name(LOCK)) as lock:
+        with _alone(_beside(undo, LOCK)) as lock:
             # An nvpmodel that outlives us still writes: who comes next waits for it, too.
             tool.keeps = (lock,)
             sys.exit(_restore(options, actuator) if options.command == "restore" else _run(options, actuator))
@@ -67,7 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def command_line() -> argparse.ArgumentParser:
     """What may be typed."""
     parser = argparse.ArgumentParser(
-        prog="tidewatt-actuator", description="Sets power modes and caps for the agent, and puts them back."
+        prog="tidewatt-actuator",
+        description="Sets power modes and caps for the agent, and puts them back.",
+        # Left to itself argparse asks shutil, which brings three compressors into memory.
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, width=WIDTH),
     )
     parser.add_argument("command", choices=["run", "restore"], help="serve, or put the board back and end")
     parser.add_argument(
@@ -139,7 +144,7 @@ def _run(options: argparse.Namespace, actuator: Actuator) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda got, _frame: told.append(got))
     suspend = suspending(options.sleep_command.split()) if options.allow_sleep else None
-    naps = Naps(Tree(options.root), Path(options.undo).with_name(NAP), suspend, options.longest_nap_s)
+    naps = Naps(Tree(options.root), _beside(options.undo, NAP), suspend, options.longest_nap_s)
     server = Server(actuator, _users(options.user), options.keepalive_s, naps=naps)
     with _listener(options.socket) as listener:
         _notify("READY=1")
@@ -148,9 +153,9 @@ def _run(options: argparse.Namespace, actuator: Actuator) -> int:
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[int]:
+def _alone(path: str) -> Iterator[int]:
     """Hold the lock: two actuators would undo each other's undoing. ValueError if another one holds it."""
-    with path.open("w") as lock:
+    with open(path, "w") as lock:  # noqa: PTH123
         until_s = time.monotonic() + LOCK_WAIT_S
         while True:
             try:
@@ -163,6 +168,10 @@ def _alone(path: Path) -> Iterator[int]:
                     ) from None
                 time.sleep(0.1)
         yield lock.fileno()
+
+
+def _beside(path: str, name: str) -> str:
+    return os.path.join(os.path.dirname(path), name)  # noqa: PTH118, PTH120
 
 
 def _users(name: str) -> set[int]:
@@ -181,19 +190,21 @@ def _listener(path: str) -> Iterator[socket.socket]:
         with socket.socket(fileno=FIRST_PASSED) as passed:
             yield passed
         return
-    if Path(path).is_socket():
-        Path(path).unlink()  # a leftover: the lock says that nobody listens there
+    with contextlib.suppress(OSError):
+        if stat.S_ISSOCK(os.stat(path).st_mode):  # noqa: PTH116
+            os.unlink(path)  # noqa: PTH108 - a leftover: the lock says that nobody listens there
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as own:
         try:
             own.bind(path)
         except OSError as error:
             raise ValueError(f"--socket {path}: {error.strerror or error}") from error
-        Path(path).chmod(0o660)
+        os.chmod(path, 0o660)  # noqa: PTH101
         own.listen(BACKLOG)
         try:
             yield own
         finally:
-            Path(path).unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)  # noqa: PTH108
 
 
 def _notify(message: str) -> None:

@@ -14,16 +14,15 @@ are those asleep, as that clock stands still in suspend.
 """
 
 import logging
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from typing import NamedTuple
 
-import msgspec
-
+from tidewatt_agent.actuator import onfile
 from tidewatt_agent.actuator.reboot import BOOT_ID
+from tidewatt_agent.actuator.tool import run_command
 from tidewatt_agent.sysfs.tree import Tree
-from tidewatt_link.durable import replace_file
+from tidewatt_link.durable import FilePath, read_file, replace_file
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +51,7 @@ class NapRefusedError(ValueError):
     """The board is not let asleep; the sentence says why."""
 
 
-class Asked(msgspec.Struct, frozen=True):
+class Asked(NamedTuple):
     """A suspend that was asked for, on file: the boot, the two clocks at that moment, and the alarm."""
 
     boot: str
@@ -61,7 +60,15 @@ class Asked(msgspec.Struct, frozen=True):
     alarm_s: int
 
 
-class Slept(msgspec.Struct, frozen=True):
+FIELDS: onfile.Fields = {
+    "boot": onfile.text,
+    "rtc_s": onfile.integer,
+    "awake_s": onfile.number,
+    "alarm_s": onfile.integer,
+}
+
+
+class Slept(NamedTuple):
     """A nap that is over, in seconds."""
 
     slept_s: float
@@ -77,7 +84,7 @@ class Naps:
     def __init__(
         self,
         tree: Tree,
-        path: Path,
+        path: FilePath,
         suspend: Callable[[], None] | None = None,
         longest_s: float = 1800.0,
         awake_s: Callable[[], float] = time.monotonic,
@@ -131,7 +138,7 @@ class Naps:
             raise NapRefusedError(why)
         assert self._suspend  # noqa: S101 - why_not has looked
         asked = self._arm(round(for_s))
-        replace_file(self._path, msgspec.json.encode(asked))
+        replace_file(self._path, onfile.write(asked._asdict()))
         if not asked.rtc_s <= self._now() <= asked.alarm_s - LEAST_AHEAD_S:
             raise NapRefusedError("the clock jumped while the alarm was set: it may not lie ahead")
         try:
@@ -187,8 +194,8 @@ class Naps:
     def _pending(self) -> bool:
         """Whether a suspend that was asked for, by this or an earlier life of ours, may still come."""
         try:
-            asked = msgspec.json.decode(self._path.read_bytes(), type=Asked)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            asked = Asked(**onfile.read(read_file(self._path), FIELDS, needed=tuple(FIELDS)))
+        except (OSError, ValueError):
             return False
         awake_s = self._awake_s() - asked.awake_s
         if asked.boot != self.boot or not 0.0 <= awake_s < WATCHED_S:
@@ -200,19 +207,6 @@ def suspending(command: Sequence[str]) -> Callable[[], None]:
     """What runs the command that suspends the machine; OSError with its last word if it fails."""
 
     def suspend() -> None:
-        try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                timeout=TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise OSError(f"{command[0]} did not end within {TIMEOUT_S:.0f} s") from error
-        if done.returncode:
-            said = done.stdout.decode("utf-8", "replace").strip().rpartition("\n")[2]
-            raise OSError(f"{command[0]} ends with {done.returncode}: {said}")
+        run_command(command, TIMEOUT_S)
 
     return suspend

@@ -9,9 +9,7 @@ Invariants (each is a property test):
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Literal
-
-import msgspec
+from typing import Literal, NamedTuple
 
 from tidewatt_agent.nvpmodel import PowerMode, PowerModes
 
@@ -33,14 +31,14 @@ Readings = Mapping[str, int]
 """Integers by path, as read; what can't be read is absent."""
 
 
-class Classified(msgspec.Struct, frozen=True):
+class Classified(NamedTuple):
     """Whether a mode can be set now, and why not."""
 
     feasibility: Feasibility
     why: str = ""
 
 
-class Write(msgspec.Struct, frozen=True):
+class Write(NamedTuple):
     """One write of a plan: the node, the value before, the value to be."""
 
     path: str
@@ -48,7 +46,7 @@ class Write(msgspec.Struct, frozen=True):
     to: int
 
 
-class Knob(msgspec.Struct, frozen=True):
+class Knob(NamedTuple):
     """A clock that can be capped: its maximum and minimum nodes and the values that they take.
 
     `unit` is hertz per unit of the nodes (cpufreq counts in kHz); `minimum` is None where there is none.

@@ -12,18 +12,17 @@ says so, or the board would reboot every night.
 """
 
 import logging
-import subprocess
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 
-import msgspec
-
+from tidewatt_agent.actuator import onfile
 from tidewatt_agent.actuator.plan import MASKS, wanted
-from tidewatt_agent.actuator.tool import STATUS
+from tidewatt_agent.actuator.tool import STATUS, run_command
 from tidewatt_agent.nvpmodel import PowerModes
 from tidewatt_agent.sysfs.tree import Tree
-from tidewatt_link.durable import remove_file, replace_file
+from tidewatt_link.durable import FilePath, read_file, remove_file, replace_file
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +32,16 @@ TIMEOUT_S = 20.0
 KERNEL = ("sys/", "proc/", "dev/")
 
 Stage = Literal["planned", "asked", "reached", "missed"]
+Files = Mapping[str, str | None]
+"""Text by path; None is a file that wasn't there."""
+NO_FILES: Files = MappingProxyType({})
 
 
 class RebootRefusedError(ValueError):
     """A reboot is not planned, or not asked for; the sentence says why."""
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class Plan(NamedTuple):
     """One planned reboot. Files by path, with their text; null is a file that wasn't there."""
 
     to: int
@@ -48,29 +50,42 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     stage: Stage
     seen: bool = False
     """Whether the agent has taken note of how it ended."""
-    before: dict[str, str | None] = {}
+    before: Files = NO_FILES
     """The files as they were before this plan."""
-    original: dict[str, str | None] = {}
+    original: Files = NO_FILES
     """As they were before the first plan of all: what removal puts back."""
+
+
+_FILES = onfile.each_by_name(onfile.optional(onfile.text))
+FIELDS: onfile.Fields = {
+    "to": onfile.integer,
+    "boot": onfile.text,
+    "stage": onfile.one_of("planned", "asked", "reached", "missed"),
+    "seen": onfile.truth,
+    "before": _FILES,
+    "original": _FILES,
+}
+NEEDED = ("to", "boot", "stage")
 
 
 class Reboots:
     """The plan on file, and the one place that asks for a reboot."""
 
-    def __init__(self, tree: Tree, path: Path, command: Sequence[str] = ()) -> None:
+    def __init__(self, tree: Tree, path: FilePath, command: Sequence[str] = ()) -> None:
         """`command`: what reboots the machine; empty: nothing may."""
         self._tree, self._path, self._command = tree, path, list(command)
 
     def load(self) -> Plan | None:
         """The plan on file, if there is one. A file that is none is put aside."""
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=Plan)
+            return Plan(**onfile.read(read_file(self._path), FIELDS, needed=NEEDED))
         except FileNotFoundError:
             return None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            aside = self._path.with_suffix(".unreadable")
-            log.error("%s can't be read (%s): put aside as %s", self._path, error, aside.name)  # noqa: TRY400
-            self._path.replace(aside)
+        except ValueError as error:
+            path = os.fspath(self._path)
+            aside = f"{path.removesuffix('.json')}.unreadable"
+            log.error("%s can't be read (%s): put aside as %s", path, error, aside)  # noqa: TRY400
+            os.replace(path, aside)  # noqa: PTH105
             return None
 
     def wake(self, standing: Sequence[int]) -> Plan | None:
@@ -84,7 +99,7 @@ class Reboots:
         stage: Stage = "reached" if plan.to in standing else "missed"
         if stage == "missed":
             self._write(plan.before)
-        plan = msgspec.structs.replace(plan, stage=stage)
+        plan = plan._replace(stage=stage)
         self._keep(plan)
         return plan
 
@@ -118,11 +133,11 @@ class Reboots:
         files = self._files(modes, mode_id)
         before = {path: self._tree.exact(path) for path in files}
         original = {**before, **plan.original}
-        self._keep(msgspec.structs.replace(plan, stage="asked", before=before, original=original))
+        self._keep(plan._replace(stage="asked", before=before, original=original))
         try:
             self._write(files)
             self._run()
-        except (OSError, subprocess.SubprocessError) as error:
+        except OSError as error:
             self.cancel()
             raise RebootRefusedError(f"the reboot can't be asked for: {error}") from error
 
@@ -134,7 +149,7 @@ class Reboots:
         self._write(plan.before)
         if plan.original and plan.original != plan.before:
             # An earlier reboot had reached its mode: that is still to be undone one day.
-            self._keep(msgspec.structs.replace(plan, stage="reached", seen=True, before={}))
+            self._keep(plan._replace(stage="reached", seen=True, before=NO_FILES))
         else:
             self._forget()
 
@@ -142,7 +157,7 @@ class Reboots:
         """The agent has taken note of how it ended."""
         plan = self.load()
         if plan and plan.stage in ("reached", "missed"):
-            self._keep(msgspec.structs.replace(plan, seen=True))
+            self._keep(plan._replace(seen=True))
 
     def restore(self) -> bool:
         """Let the next boot bring what it would have without us; whether there was something to do."""
@@ -171,23 +186,13 @@ class Reboots:
             self._tree.replace(path, text)
 
     def _run(self) -> None:
-        done = subprocess.run(
-            self._command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-        if done.returncode:
-            said = done.stdout.decode("utf-8", "replace").strip().rpartition("\n")[2]
-            raise OSError(f"{self._command[0]} ends with {done.returncode}: {said}")
+        run_command(self._command, TIMEOUT_S)
 
     def _boot(self) -> str:
         return self._tree.read(BOOT_ID) or ""
 
     def _keep(self, plan: Plan) -> None:
-        replace_file(self._path, msgspec.json.encode(plan))
+        replace_file(self._path, onfile.write(plan._asdict()))
 
     def _forget(self) -> None:
         remove_file(self._path)

@@ -22,10 +22,9 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Collection
-from typing import Annotated, Any, Union
+from typing import Any, NamedTuple
 
-import msgspec
-
+from tidewatt_agent.actuator import onfile
 from tidewatt_agent.actuator.nap import NapRefusedError, Naps
 from tidewatt_agent.actuator.reboot import Plan
 from tidewatt_agent.actuator.transaction import Actuator, Result
@@ -48,69 +47,47 @@ LONGEST_RETRY_S = 300.0
 REBOOT_COMES_WITHIN_S = 600.0
 _CREDENTIALS = struct.Struct("3i")
 
-Id = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
-Hertz = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
-Clock = Annotated[str, msgspec.Meta(max_length=32)]
+DAY_S = 86_400.0
+HERTZ = onfile.optional(onfile.within(0, 10**12))
+ID = {"id": onfile.within(0, 1_000_000)}
 
 
-class Modes(msgspec.Struct, tag="modes", tag_field="op", forbid_unknown_fields=True):
-    """What can be set."""
+def _nap(value: object) -> bool:
+    return onfile.number(value) and 0.0 < value <= DAY_S  # type: ignore[operator]
 
 
-class State(msgspec.Struct, tag="state", tag_field="op", forbid_unknown_fields=True):
-    """Where the board stands."""
+#: What may be asked, and with which words.
+REQUESTS: dict[str, onfile.Fields] = {
+    "modes": {},
+    "state": {},
+    "set_mode": ID,
+    "set_caps": {"caps": onfile.each_by_name(HERTZ, most=64, longest=32)},
+    "restore": {},
+    "plan_reboot": ID,
+    "reboot": ID,
+    "reboot_seen": {},
+    "sleep_ready": {},
+    "sleep": {"for_s": _nap},
+    "keepalive": {},
+}
 
 
-class SetMode(msgspec.Struct, tag="set_mode", tag_field="op", forbid_unknown_fields=True):
-    """A mode that nvpmodel.conf holds."""
+class Request(NamedTuple):
+    """One of them: what is asked, and its words, all of them good."""
 
-    id: Id
-
-
-class SetCaps(msgspec.Struct, tag="set_caps", tag_field="op", forbid_unknown_fields=True):
-    """Caps in hertz by clock, as its node offers them; None takes one away."""
-
-    caps: Annotated[dict[Clock, Hertz | None], msgspec.Meta(max_length=64)]
+    op: str
+    given: dict[str, Any]
 
 
-class Restore(msgspec.Struct, tag="restore", tag_field="op", forbid_unknown_fields=True):
-    """Put back what was found."""
-
-
-class PlanReboot(msgspec.Struct, tag="plan_reboot", tag_field="op", forbid_unknown_fields=True):
-    """A reboot into a mode that can't be had otherwise; nothing changes yet."""
-
-    id: Id
-
-
-class Reboot(msgspec.Struct, tag="reboot", tag_field="op", forbid_unknown_fields=True):
-    """The planned reboot, now."""
-
-    id: Id
-
-
-class RebootSeen(msgspec.Struct, tag="reboot_seen", tag_field="op", forbid_unknown_fields=True):
-    """How the last one ended is known."""
-
-
-class SleepReady(msgspec.Struct, tag="sleep_ready", tag_field="op", forbid_unknown_fields=True):
-    """Whether the board could be let asleep."""
-
-
-class Sleep(msgspec.Struct, tag="sleep", tag_field="op", forbid_unknown_fields=True):
-    """Suspend, with an alarm so many seconds from now."""
-
-    for_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)]
-
-
-class Keepalive(msgspec.Struct, tag="keepalive", tag_field="op", forbid_unknown_fields=True):
-    """I live."""
-
-
-Request = Union[  # noqa: UP007 - evaluated by msgspec
-    Modes, State, SetMode, SetCaps, Restore, PlanReboot, Reboot, RebootSeen, SleepReady, Sleep,
-    Keepalive,
-]  # fmt: skip
+def parse_request(line: bytes) -> Request:
+    """The request of a line; ValueError says why it is none."""
+    op = onfile.document(line).get("op")
+    words = REQUESTS.get(op) if isinstance(op, str) else None
+    if words is None:
+        raise ValueError("it asks for nothing that is known here")
+    fields = {"op": onfile.text, **words}
+    given = onfile.read(line, fields, needed=tuple(fields), closed=True)
+    return Request(given.pop("op"), given)
 
 
 class Connection:
@@ -267,69 +244,74 @@ class Server:
 
     def _answer(self, peer: Connection, line: bytes) -> dict[str, Any]:
         try:
-            request = msgspec.json.decode(line, type=Request)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            request = parse_request(line)
+        except ValueError as error:
             return {"error": f"not a request: {error}"}
         try:
             return self._do(peer, request)
         except (OSError, ValueError) as error:
-            log.warning("%s: %s", type(request).__name__, error)
+            log.warning("%s: %s", request.op, error)
             return {"error": str(error)}
         finally:
             peer.heard_s = self._monotonic()  # a long switch is no silence
 
     def _do(self, peer: Connection, request: Request) -> dict[str, Any]:
-        match request:
-            case Modes():
+        match request.op:
+            case "modes":
                 modes = self._actuator.modes()
                 names = {mode.name: mode.id for mode in modes.modes}
                 answer = {"modes": names, "default": modes.default, "clocks": self._actuator.clocks()}
-            case State():
-                state = msgspec.to_builtins(self._actuator.state())
+            case "state":
+                state = self._actuator.state()._asdict()
                 reboot = _shown(self._actuator.reboot)
                 answer = {**state, "changed": self._actuator.changed, "reboot": reboot}
-            case Keepalive():
+            case "keepalive":
                 answer = {}
-            case SleepReady() | Sleep():
-                answer = self._sleep(request)
-            case RebootSeen():
+            case "sleep_ready":
+                naps = self._sleeping()
+                answer = {"why_not": naps.why_not(), "boot": naps.boot, "rtc_s": naps.rtc_s}
+            case "sleep":
+                answer = self._sleep(request.given["for_s"])
+            case "reboot_seen":
                 self._actuator.reboot_seen()
                 answer = {}
             case _:
                 answer = _told(self._act(peer, request))
         return answer
 
-    def _act(self, peer: Connection, request: SetMode | SetCaps | Restore | PlanReboot | Reboot) -> Result:
-        match request:
-            case SetMode():
-                return self._changed(peer, self._actuator.set_mode(request.id))
-            case SetCaps():
-                return self._changed(peer, self._actuator.set_caps(request.caps))
-            case PlanReboot():
-                return self._actuator.plan_reboot(request.id)
-            case Reboot():
-                asked = self._actuator.ask_reboot(request.id)
+    def _act(self, peer: Connection, request: Request) -> Result:
+        given = request.given
+        match request.op:
+            case "set_mode":
+                return self._changed(peer, self._actuator.set_mode(given["id"]))
+            case "set_caps":
+                return self._changed(peer, self._actuator.set_caps(given["caps"]))
+            case "plan_reboot":
+                return self._actuator.plan_reboot(given["id"])
+            case "reboot":
+                asked = self._actuator.ask_reboot(given["id"])
                 self._asked_s = self._monotonic() if asked.kind == "rebooting" else self._asked_s
                 return asked
-            case Restore():
+            case _:  # restore
                 peer.changed = False
                 return self._actuator.restore()
 
-    def _sleep(self, request: SleepReady | Sleep) -> dict[str, Any]:
+    def _sleeping(self) -> Naps:
         if self._naps is None:
             raise NapRefusedError("this actuator lets no board sleep")
-        if isinstance(request, SleepReady):
-            return {"why_not": self._naps.why_not(), "boot": self._naps.boot, "rtc_s": self._naps.rtc_s}
+        return self._naps
+
+    def _sleep(self, for_s: float) -> dict[str, Any]:
+        naps = self._sleeping()
         if self._actuator.reboot and self._actuator.reboot.stage == "asked":
             raise NapRefusedError("a reboot is under way")
         try:
-            slept = self._naps.nap(request.for_s)
+            slept = naps.nap(for_s)
         finally:
             for peer in self._peers():
                 peer.heard_s = self._monotonic()  # nobody was heard meanwhile: that is no silence of theirs
         log.info("slept for %.0f s, awake %.0f s after the alarm", slept.slept_s, slept.late_s)
-        answer: dict[str, Any] = msgspec.to_builtins(slept)
-        return answer
+        return slept._asdict()
 
     def _changed(self, peer: Connection, result: Result) -> Result:
         """Remember who changed the board last: it goes back when he goes."""
@@ -358,7 +340,7 @@ class Server:
 
 def _told(result: Result) -> dict[str, Any]:
     log.info("%s: mode %s %s", result.kind, result.state.mode_id, result.detail)
-    return {"kind": result.kind, "detail": result.detail, **msgspec.to_builtins(result.state)}
+    return {"kind": result.kind, "detail": result.detail, **result.state._asdict()}
 
 
 def _shown(reboot: Plan | None) -> dict[str, Any] | None:
@@ -367,7 +349,7 @@ def _shown(reboot: Plan | None) -> dict[str, Any] | None:
 
 def _send(peer: socket.socket, answer: dict[str, Any]) -> bool:
     """Whether it could be sent at once: who doesn't listen to his answers isn't waited for."""
-    line = msgspec.json.encode(answer) + b"\n"
+    line = onfile.write(answer) + b"\n"
     try:
         return peer.send(line) == len(line)
     except OSError:

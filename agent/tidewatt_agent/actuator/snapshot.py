@@ -1,6 +1,6 @@
 """The board before a change: what it takes to judge a request, and to find the way back."""
 
-import msgspec
+from typing import NamedTuple
 
 from tidewatt_agent.actuator import plan
 from tidewatt_agent.actuator.board import Board, State
@@ -9,7 +9,7 @@ from tidewatt_agent.actuator.tool import STATUS
 from tidewatt_agent.nvpmodel import PowerMode, PowerModes
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+class Snapshot(NamedTuple):
     """The board at one moment."""
 
     modes: PowerModes

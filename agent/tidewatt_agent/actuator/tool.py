@@ -9,11 +9,12 @@ import os
 import re
 import select
 import signal
-import subprocess
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
+if TYPE_CHECKING:
+    import subprocess
 
 #: Where it keeps the mode for its service to set at the next boot: `pmode:0001`.
 STATUS = "var/lib/nvpmodel/status"
@@ -30,7 +31,7 @@ _CHROOT = re.compile(r"Running in chroot", re.IGNORECASE)
 _QUERY = re.compile(r"NV Power Mode: *(\S+)\s+(\d+)")
 
 
-class Said(msgspec.Struct, frozen=True):
+class Said(NamedTuple):
     """What a run of the tool said. `returncode` is None when it had to be ended or never began."""
 
     text: str
@@ -77,6 +78,8 @@ class Nvpmodel:
         return int(found[2]) if found else None
 
     def _run(self, *arguments: str) -> Said:
+        import subprocess  # noqa: PLC0415 - only who switches has it in memory
+
         try:
             process = subprocess.Popen(
                 [*self._command, *arguments],
@@ -127,3 +130,23 @@ def _read(pipe: int, process: "subprocess.Popen[bytes]", until_s: float) -> byte
 def _ended(process: "subprocess.Popen[bytes]") -> bool:
     """Whether it has ended; it isn't reaped, so that its number still is its group's."""
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def run_command(command: Sequence[str], limit_s: float) -> None:
+    """Run a command of the machine's to its end. OSError with its last word if it fails, or is slow."""
+    import subprocess  # noqa: PLC0415 - as above
+
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=limit_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise OSError(f"{command[0]} did not end within {limit_s:.0f} s") from error
+    if done.returncode:
+        said = done.stdout.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        raise OSError(f"{command[0]} ends with {done.returncode}: {said}")

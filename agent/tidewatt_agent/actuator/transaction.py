@@ -7,9 +7,7 @@ undo.json says how the board was found before the first change of all, until `re
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Literal
-
-import msgspec
+from typing import Literal, NamedTuple
 
 from tidewatt_agent.actuator import plan
 from tidewatt_agent.actuator.board import Board, State, WriteRefusedError
@@ -34,7 +32,7 @@ Kind = Literal[
 ]
 
 
-class Result(msgspec.Struct, frozen=True):
+class Result(NamedTuple):
     """What became of a request, and where the board stands by its own nodes."""
 
     kind: Kind

@@ -6,18 +6,18 @@ was found. It is removed only after reading back showed that everything is as fo
 
 import os
 import stat
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
-import msgspec
-
-from tidewatt_link.durable import remove_file, replace_file
+from tidewatt_agent.actuator import onfile
+from tidewatt_link.durable import FilePath, remove_file, replace_file
 
 #: What is unreadable is not guessed.
 MEND = "set the board's mode by hand, then remove the file"
 
 
-class Undo(msgspec.Struct, frozen=True, kw_only=True):
+class Undo(NamedTuple):
     """How the board was found: its mode by id and name (None: nothing was changed), and values by node.
 
     `status`: the text of nvpmodel's status file; None where there was none. `ours`: the modes that were asked
@@ -27,23 +27,23 @@ class Undo(msgspec.Struct, frozen=True, kw_only=True):
     mode_id: int | None = None
     mode_name: str | None = None
     status: str | None = None
-    ours: list[int] = []
-    nodes: dict[str, int] = {}
+    ours: Sequence[int] = ()
+    nodes: Mapping[str, int] = MappingProxyType({})
 
     def with_mode(self, mode_id: int, name: str | None, status: str | None) -> "Undo":
         """Remember the mode found, unless an earlier one is remembered."""
         if self.mode_id is not None:
             return self
-        return msgspec.structs.replace(self, mode_id=mode_id, mode_name=name, status=status)
+        return self._replace(mode_id=mode_id, mode_name=name, status=status)
 
     def with_ours(self, mode_id: int) -> "Undo":
         """Remember that this mode is asked for."""
-        return msgspec.structs.replace(self, ours=sorted({*self.ours, mode_id}))
+        return self._replace(ours=sorted({*self.ours, mode_id}))
 
     def with_nodes(self, nodes: Mapping[str, int]) -> "Undo":
         """Remember nodes that are about to change; of one that changed before, its first value."""
         new = {path: value for path, value in nodes.items() if path not in self.nodes}
-        return msgspec.structs.replace(self, nodes={**self.nodes, **new})
+        return self._replace(nodes={**self.nodes, **new})
 
     @property
     def empty(self) -> bool:
@@ -51,10 +51,19 @@ class Undo(msgspec.Struct, frozen=True, kw_only=True):
         return self.mode_id is None and not self.nodes
 
 
+FIELDS: onfile.Fields = {
+    "mode_id": onfile.optional(onfile.integer),
+    "mode_name": onfile.optional(onfile.text),
+    "status": onfile.optional(onfile.text),
+    "ours": onfile.each(onfile.integer),
+    "nodes": onfile.each_by_name(onfile.integer),
+}
+
+
 class UndoFile:
     """The file. Writing is atomic: whole or not at all, and on the disk when it returns."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: FilePath) -> None:
         self._path = path
 
     def load(self) -> Undo:
@@ -75,13 +84,13 @@ class UndoFile:
             raise ValueError(f"{self._path} is no file that only root can write; {MEND}")
         with os.fdopen(descriptor, "rb") as file:
             try:
-                return msgspec.json.decode(file.read(), type=Undo)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                return Undo(**onfile.read(file.read(), FIELDS))
+            except ValueError as error:
                 raise ValueError(f"{self._path} can't be read: {error}; {MEND}") from error
 
     def keep(self, undo: Undo) -> None:
         """Put it on the disk. Raises OSError if that can't be: then nothing may be changed."""
-        replace_file(self._path, msgspec.json.encode(undo))
+        replace_file(self._path, onfile.write(undo._asdict()))
 
     def forget(self) -> None:
         """Everything is as found: remove it."""

@@ -45,7 +45,7 @@ def readable(loads: Sequence[Load]) -> Check:
     async def check() -> str:
         for load in loads:
             endpoint = Endpoint(load)
-            why = await asyncio.to_thread(endpoint.why_not)
+            why = await endpoint.why_not()
             endpoint.close()
             if why:
                 return f"the application at {load.url} is not ready: {why}"
@@ -60,7 +60,7 @@ async def in_flight(loads: Sequence[Load], gauge: str) -> str:
         endpoint = Endpoint(
             Load(url=load.url, counter=gauge, histogram="", labels=load.labels, timeout_s=load.timeout_s)
         )
-        reading = await asyncio.to_thread(endpoint.read)
+        reading = await endpoint.read()
         endpoint.close()
         if reading is None:
             return f"{load.url} doesn't say {gauge}"

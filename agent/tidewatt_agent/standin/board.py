@@ -8,13 +8,13 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
+from tidewatt_agent.modefile import parse_modes
 from tidewatt_agent.nvpmodel import Param, PowerMode, PowerModes, Setting, parse_conf, to_conf
 from tidewatt_agent.recording import Recording, lay_out
 from tidewatt_agent.standin import nvpmodel
 from tidewatt_agent.standin.nvpmodel import FAILURES, STATUS
 from tidewatt_agent.sysfs.clocks import KILOHERTZ
 from tidewatt_governor.boards import BoardProfile
-from tidewatt_wire.documents import parse_toml
 
 BOOT_ID = "proc/sys/kernel/random/boot_id"
 CPU = "sys/devices/system/cpu"
@@ -30,7 +30,7 @@ def build(recording: Recording, root: Path, mode_id: int) -> PowerModes:
     if not recording.nvpmodel:
         raise ValueError(f"the recording of {recording.about.title} has no power modes")
     lay_out(recording.tree, root)
-    modes = parse_toml(recording.nvpmodel, PowerModes, name="nvpmodel.toml")
+    modes = parse_modes(recording.nvpmodel)
     _write(root / "etc/nvpmodel.conf", to_conf(modes))
     _write(root / STATUS, f"pmode:{mode_id:04d}")
     _other_names(root)

@@ -5,15 +5,12 @@ running clock is for root only; its cap is readable on most boards.
 """
 
 import re
-
-import msgspec
+from typing import NamedTuple
 
 from tidewatt_agent.sysfs.tree import Tree
-from tidewatt_governor.sample import Clocked
 
 _CORE = re.compile(r"[0-9]{1,3}")
 KILOHERTZ = 1000
-PER_MILLE = 1000.0
 #: Device tree names of GPUs, TX1 to Thor; and Thor's PCIe GPU, which has no node there.
 GPU_NODES = frozenset({"gpu", "gp10b", "gv11b", "ga10b", "gb10b"})
 GPU_CLASS = "gpu-gpc-"
@@ -21,21 +18,21 @@ EMC_CAPS = ("sys/kernel/nvpmodel_clk_cap/emc", "sys/kernel/nvpmodel_emc_cap/emc_
 EMC_RATES = ("sys/kernel/debug/bpmp/debug/clk/emc/rate", "sys/kernel/debug/clk/emc/clk_rate")
 
 
-class Policy(msgspec.Struct, frozen=True):
+class Policy(NamedTuple):
     """A cpufreq policy: the cores that share one clock."""
 
     name: str
     path: str
 
 
-class GpuFiles(msgspec.Struct, frozen=True):
+class GpuFiles(NamedTuple):
     """The GPU's devfreq folder and the file with its load in per mille, where there is one."""
 
     path: str
     load: str | None
 
 
-class EmcFiles(msgspec.Struct, frozen=True):
+class EmcFiles(NamedTuple):
     """Where the memory's cap and its running clock are, in hertz; either may be missing."""
 
     cap: str | None
@@ -83,28 +80,11 @@ def _gpu(tree: Tree, path: str) -> GpuFiles | None:
     return GpuFiles(path, next((load for load in loads if tree.number(load) is not None), None))
 
 
-def read_gpu(tree: Tree, gpu: GpuFiles | None) -> Clocked | None:
-    """The GPU's clock and use; None when neither can be read."""
-    if gpu is None:
-        return None
-    hertz = tree.number(f"{gpu.path}/cur_freq")
-    load = tree.number(gpu.load) if gpu.load else None
-    if hertz is None and load is None:
-        return None
-    return Clocked(use=None if load is None else load / PER_MILLE, hertz=() if hertz is None else (hertz,))
-
-
 def find_emc(tree: Tree) -> EmcFiles | None:
     """The memory's files; None when none of them can be read."""
     cap = next((path for path in EMC_CAPS if tree.number(path) is not None), None)
     rate = next((path for path in EMC_RATES if tree.number(path) is not None), None)
     return EmcFiles(cap, rate) if cap or rate else None
-
-
-def read_emc(tree: Tree, emc: EmcFiles | None) -> Clocked | None:
-    """The memory's running clock, where it may be seen."""
-    hertz = tree.number(emc.rate) if emc and emc.rate else None
-    return None if hertz is None else Clocked(hertz=(hertz,))
 
 
 def read_caps(

@@ -12,7 +12,12 @@ KIBIBYTE = 1024
 #: time is already part of user time.
 IDLE_COLUMNS = (3, 4)
 COUNTED_COLUMNS = 8
-_NUMBER = re.compile(r"[0-9]{1,18}")
+#: A core's line, with all that stands on it: one with anything but numbers is none.
+_CPU = re.compile(r"^cpu([0-9]{1,3})((?:[ \t]+[0-9]{1,18}){5,})[ \t]*$", re.MULTILINE)
+_MEMORY = re.compile(
+    r"^(MemTotal|MemFree|Buffers|Cached|SReclaimable|SwapTotal|SwapFree):[ \t]*([0-9]{1,18})(?:[ \t]|$)",
+    re.MULTILINE,
+)
 _CORE = re.compile(r"[0-9]{1,3}")
 CHANNELS = ("oc1", "oc2", "oc3")
 
@@ -27,15 +32,10 @@ class CoreTimes(msgspec.Struct, frozen=True):
 def core_times(tree: Tree) -> dict[int, CoreTimes]:
     """The times of every online core; empty when /proc/stat can't be read."""
     found: dict[int, CoreTimes] = {}
-    for line in (tree.read("proc/stat") or "").splitlines():
-        name, *columns = line.split() or [""]
-        number = name.removeprefix("cpu")
-        if not name.startswith("cpu") or not _CORE.fullmatch(number) or len(columns) <= IDLE_COLUMNS[-1]:
-            continue
-        if all(_NUMBER.fullmatch(column) for column in columns):
-            ticks = [int(column) for column in columns[:COUNTED_COLUMNS]]
-            idle = sum(ticks[column] for column in IDLE_COLUMNS)
-            found[int(number)] = CoreTimes(sum(ticks) - idle, sum(ticks))
+    for core, columns in _CPU.findall(tree.read("proc/stat") or ""):
+        ticks = [int(column) for column in columns.split()[:COUNTED_COLUMNS]]
+        total = sum(ticks)
+        found[int(core)] = CoreTimes(total - sum(ticks[column] for column in IDLE_COLUMNS), total)
     return found
 
 
@@ -71,12 +71,7 @@ def present_cores(tree: Tree) -> int:
 
 def memory(tree: Tree) -> tuple[Memory | None, Memory | None]:
     """RAM and swap in bytes. Used RAM is what neither is free nor could be freed (buffers, caches)."""
-    kibibytes: dict[str, int] = {}
-    for line in (tree.read("proc/meminfo") or "").splitlines():
-        name, _, rest = line.partition(":")
-        number = rest.split()[:1]
-        if number and _NUMBER.fullmatch(number[0]):
-            kibibytes[name] = int(number[0])
+    kibibytes = {name: int(number) for name, number in _MEMORY.findall(tree.read("proc/meminfo") or "")}
     ram = swap = None
     if {"MemTotal", "MemFree", "Buffers", "Cached"} <= kibibytes.keys():
         spare = sum(kibibytes.get(name, 0) for name in ("MemFree", "Buffers", "Cached", "SReclaimable"))

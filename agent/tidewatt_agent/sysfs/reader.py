@@ -6,7 +6,7 @@ from typing import NamedTuple, ParamSpec, TypeVar
 
 from tidewatt_agent.power import total_watts
 from tidewatt_agent.readers import Probe, ReaderCounts, ReaderLostError, TimedSample, Waiting
-from tidewatt_agent.sysfs import clocks, heat, kernel, rails
+from tidewatt_agent.sysfs import clocked, clocks, heat, kernel, rails
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_agent.threads import in_thread
 from tidewatt_governor.sample import Sample
@@ -67,12 +67,12 @@ def look(tree: Tree, nodes: Nodes, before: dict[int, kernel.CoreTimes]) -> Look:
     times = kernel.core_times(tree)
     hertz = clocks.core_hertz(tree, nodes.policies)
     ram, swap = kernel.memory(tree)
-    gpu = clocks.read_gpu(tree, nodes.gpu)
+    gpu = clocked.read_gpu(tree, nodes.gpu)
     sample = Sample(
         ram=ram,
         swap=swap,
         cores=kernel.cores_between(before, times, hertz, nodes.cores),
-        emc=clocks.read_emc(tree, nodes.emc),
+        emc=clocked.read_emc(tree, nodes.emc),
         gpus={"GR3D": gpu} if gpu else {},
         temperatures=heat.read_zones(tree, nodes.zones),
         rails=rails.read_rails(tree, nodes.rails),

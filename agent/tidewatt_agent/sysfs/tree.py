@@ -10,12 +10,12 @@ import errno
 import glob
 import os
 import re
-from pathlib import Path
-from typing import TypeVar
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, TypeVar
 
 from tidewatt_link.durable import remove_file, replace_file
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # with it come inspect and others, 1.4 MB resident
 
 PAGE = 4096
 #: /proc/stat of a board is some kilobytes; what is longer than this isn't for us.
@@ -33,7 +33,7 @@ class Tree:
         self.root = root.rstrip("/") or "/"
         self._open: dict[str, _Descriptor] | None = None
 
-    def keeping(self) -> Self:
+    def keeping(self) -> "Self":
         """This tree, for what is read every second: it keeps open what it reads, as opening costs the most.
 
         A descriptor stays with the very node that was opened. When a driver goes, the next read fails and
@@ -89,7 +89,7 @@ class Tree:
 
     def replace(self, path: str, text: str | None) -> None:
         """Make `text` all that a file of the disk holds; None removes it. OSError if that can't be."""
-        place = Path(self._place(path))
+        place = self._place(path)
         if text is None:
             remove_file(place)
         else:
