@@ -31,8 +31,8 @@ from tidewatt_wire.asyncapi import MESSAGES, asyncapi
 
 # What releases are made from.
 sys.path.insert(0, str(ROOT / "packaging"))
-from release.notices import page as notices  # noqa: E402
-from release.tree import version  # noqa: E402
+from release.notices import page as notices
+from release.tree import version
 
 #: Pages that the Debian packages bring.
 SHIPPED_PAGES = ("tidewatt-agent.1", "tidewatt-actuator.8", "tidewatt-router.1")

@@ -28,7 +28,9 @@ else:
 REQUIREMENTS = Path(__file__).parents[1] / "requirements"
 LISTED = REQUIREMENTS / "known-holes.toml"
 #: What is installed on somebody's machine.
-SHIPPED = tuple(REQUIREMENTS / f"{name}.txt" for name in ("run", "device", "forecast", "router", "coordinator", "image"))
+SHIPPED = tuple(
+    REQUIREMENTS / f"{name}.txt" for name in ("run", "device", "forecast", "router", "coordinator", "image")
+)
 #: Seconds: for one answer; for the first question; for all of them.
 PATIENCE_S, FIRST_S, ALL_S = 5, 30.0, 240.0
 
