@@ -19,7 +19,7 @@ ENDS = {
 }
 #: Lines that change the shell itself, or go on beside it.
 ITSELF = ("cd ", ". ", "export ", "pip ")
-PATIENCE_S = 180
+PATIENCE_S = 600
 PRELUDE = """\
 set -u
 trap 'kill $(jobs -p) 2>/dev/null' EXIT
