@@ -89,7 +89,7 @@ def _typed(
 
 
 def _ported(text: str, ports: dict[str, int]) -> str:
-    if "mosquitto.conf >" in text:  # the shipped configuration has the usual port
+    if "> mosquitto.conf" in text:  # the shipped configuration has the usual port
         text = text.replace('" ../', f'; s/^listener 8883/listener {ports["8883"]} 127.0.0.1/" ../')
     for usual, free in ports.items():
         text = text.replace(f":{usual}", f":{free}")
