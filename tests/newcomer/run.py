@@ -104,8 +104,8 @@ def _debian(
         for path in (Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*.sources"))
         if path.exists() and path.stat().st_size
     )
-    made = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates", SUITE, root, sources]
-    subprocess.run(made, check=True)
+    made = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates", SUITE]
+    subprocess.run([*made, str(root), str(sources)], check=True)
     for name in FILES:
         if Path("/", name).exists():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
