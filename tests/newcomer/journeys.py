@@ -9,7 +9,7 @@ PAGE = "docs/operate.md"
 #: What each journey's last lines must show; who waits for it types the line again.
 SHOWN = {
     "tidewatt fleet ls --config coordinator.toml": "jetson-17",
-    "tidewatt recommend ls --config coordinator.toml": "s3_lifecycle",
+    "tidewatt recommend ls --config coordinator.toml": "s3://shop",
 }
 #: Where a journey ends, and its name.
 ENDS = {
