@@ -45,7 +45,9 @@ class Key(msgspec.Struct, frozen=True):
 def keys_of(kind: type[msgspec.Struct]) -> Iterator[Key]:
     """A section's keys, in their order."""
     said = sentences(kind)
-    for field in kinds.type_info(kind).fields:  # type: ignore[attr-defined] - of a struct
+    struct = kinds.type_info(kind)
+    assert isinstance(struct, kinds.StructType)  # noqa: S101 - it was asked of one
+    for field in struct.fields:
         named = _named(field.type)
         yield Key(
             field.encode_name,
@@ -73,12 +75,14 @@ def _written(kind: type) -> Iterator[tuple[str, str]]:
     assert isinstance(tree, ast.ClassDef)  # noqa: S101 - the source of one
     for here, after in zip(tree.body, [*tree.body[1:], None], strict=True):
         if isinstance(here, ast.AnnAssign) and isinstance(here.target, ast.Name):
-            text = after.value.value if isinstance(after, ast.Expr) and _is_text(after.value) else ""  # type: ignore[attr-defined] - a constant
-            yield here.target.id, " ".join(text.split())
+            yield here.target.id, " ".join(_text(after).split())
 
 
-def _is_text(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+def _text(statement: ast.stmt | None) -> str:
+    """The text that a statement is; empty where it is something else."""
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+        return str(statement.value.value)
+    return ""
 
 
 def _bare(kind: kinds.Type) -> kinds.Type:
@@ -112,8 +116,8 @@ def _named(kind: kinds.Type) -> str:
         return " or ".join(f"`{msgspec.json.encode(one).decode()}`" for one in sorted(kind.values, key=str))
     if isinstance(kind, (kinds.ListType, kinds.VarTupleType, kinds.TupleType)):
         item = kind.item_types[0] if isinstance(kind, kinds.TupleType) else kind.item_type
-        most = f", at most {kind.max_length}" if getattr(kind, "max_length", None) else ""
-        return f"list of {_named(item)}{most}"
+        longest = None if isinstance(kind, kinds.TupleType) else kind.max_length
+        return f"list of {_named(item)}" + (f", at most {longest}" if longest else "")
     if isinstance(kind, kinds.DictType):
         return f"table of {_named(kind.value_type)} by name"
     if isinstance(kind, kinds.UnionType):

@@ -75,6 +75,8 @@ CODES = {
     "tidewatt-router status": (1,),  # nobody has published weights: the safe half holds
     "tidewatt prices check": (1,),  # a table may be old on the day on which this runs
 }
+#: Lines that are typed more than once, and rightly refused when it was done before.
+REFUSED = {"tidewatt enroll ca": "holds a CA already"}
 #: The sandbox has started these, with its own configuration, before anything else.
 STARTED = {"tidewatt-agent run --config packaging/config/agent.toml": "agent"}
 #: Seconds of a processor each: run by `make docs-trial`, which leaves nothing out.

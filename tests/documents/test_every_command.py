@@ -12,7 +12,18 @@ import pytest
 from tests.actuators import wait_for
 from tests.documents.blocks import ROOT, Block, Typed, blocks, commands, documents, is_shell, mentioned
 from tests.documents.sandbox import SHELL, Ran, Sandbox, sandbox
-from tests.documents.table import CODES, ELSEWHERE, INSTEAD, NEITHER, SECTIONS, SLOW, SOON, STARTED, Elsewhere
+from tests.documents.table import (
+    CODES,
+    ELSEWHERE,
+    INSTEAD,
+    NEITHER,
+    REFUSED,
+    SECTIONS,
+    SLOW,
+    SOON,
+    STARTED,
+    Elsewhere,
+)
 
 from tidewatt_coordinator.config import Config as CoordinatorConfig
 from tidewatt_coordinator.config import parse_config
@@ -77,6 +88,8 @@ class Reader:
             wait_for(again, f"{line} to do it: {ran.said}")
             ran = tries[-1]
         self._remember(ran)
+        if ran.code and one.text in REFUSED and REFUSED[one.text] in ran.said:
+            return ""
         allowed = (0, *CODES.get(fitting(one.text, CODES), ()))
         return "" if ran.code in allowed else f"{line}\nends with {ran.code}: {ran.said[-600:]}"
 

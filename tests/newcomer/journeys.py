@@ -9,7 +9,7 @@ PAGE = "docs/operate.md"
 #: What each journey's last lines must show; who waits for it types the line again.
 SHOWN = {
     "tidewatt fleet ls --config coordinator.toml": "jetson-17",
-    "tidewatt recommend ls --config coordinator.toml": "s3_lifecycle",
+    "tidewatt recommend ls --config coordinator.toml": "s3://shop",
 }
 #: Where a journey ends, and its name.
 ENDS = {
@@ -19,7 +19,7 @@ ENDS = {
 }
 #: Lines that change the shell itself, or go on beside it.
 ITSELF = ("cd ", ". ", "export ", "pip ")
-PATIENCE_S = 180
+PATIENCE_S = 600
 PRELUDE = """\
 set -u
 trap 'kill $(jobs -p) 2>/dev/null' EXIT
@@ -89,7 +89,7 @@ def _typed(
 
 
 def _ported(text: str, ports: dict[str, int]) -> str:
-    if "mosquitto.conf >" in text:  # the shipped configuration has the usual port
+    if "> mosquitto.conf" in text:  # the shipped configuration has the usual port
         text = text.replace('" ../', f'; s/^listener 8883/listener {ports["8883"]} 127.0.0.1/" ../')
     for usual, free in ports.items():
         text = text.replace(f":{usual}", f":{free}")

@@ -88,18 +88,14 @@ def _aws() -> Iterator[str]:
         server.stop()
 
 
-def _here(
-    text: str, folder: Path, environment: Mapping[str, str], python: str
-) -> tuple[dict[str, float], bool]:
+def _here(text: str, folder: Path, environment: dict[str, str], python: str) -> tuple[dict[str, float], bool]:
     path = f"{Path(shutil.which(python) or python).parent}:{os.environ['PATH']}:/usr/sbin"
     carried = {"PATH": path, "HOME": str(folder), "PYTHON": python}
-    return _timed(
-        ["bash", "-c", text], folder, environment | carried if isinstance(environment, dict) else carried
-    )
+    return _timed(["bash", "-c", text], folder, environment | carried)
 
 
 def _debian(
-    text: str, folder: Path, environment: Mapping[str, str], bound: list[str]
+    text: str, folder: Path, environment: dict[str, str], bound: list[str]
 ) -> tuple[dict[str, float], bool]:
     """In a root made for it, with this machine's network; everything in it ends with the script."""
     root = folder / "root"
@@ -108,8 +104,8 @@ def _debian(
         for path in (Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*.sources"))
         if path.exists() and path.stat().st_size
     )
-    made = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates", SUITE, root, sources]
-    subprocess.run(made, check=True)
+    made = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates", SUITE]
+    subprocess.run([*made, str(root), str(sources)], check=True)
     for name in FILES:
         if Path("/", name).exists():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -122,8 +118,11 @@ def _debian(
     ]
     for path in [*bound, str(ROOT)]:
         mounts += [f"mkdir -p {{root}}{path}", f"mount --bind -o ro {path} {{root}}{path}"]
-    plain = environment | {} if isinstance(environment, dict) else dict(environment)
-    plain |= {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "DEBIAN_FRONTEND": "noninteractive"}
+    plain = environment | {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": "/root",
+        "DEBIAN_FRONTEND": "noninteractive",
+    }
     carried = " ".join(f"{key}='{value}'" for key, value in plain.items())
     inside = (
         "git config --global safe.directory '*' 2>/dev/null; apt-get -qq update; cd /root && . /root/journeys"

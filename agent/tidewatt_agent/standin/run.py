@@ -83,8 +83,9 @@ async def run(config: RoomConfig, configs: Path | None = None) -> None:
     doors = Doors(room, clock, Path(config.folder), config.broker)
     host, _, port = config.page.rpartition(":")
     boards = await doors.open(host, int(port))
-    for device, door in boards.items() if configs else ():
-        _write(configs, device, config, door)
+    if configs is not None:
+        for device, door in boards.items():
+            _write(configs, device, config, door)
     print(msgspec.json.encode(boards).decode(), flush=True)  # noqa: T201 - the ready line
 
     keys = [trusted_key(key) for key in config.policy_keys]
