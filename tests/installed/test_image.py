@@ -42,7 +42,7 @@ class Image:
             *(f"mount --bind {at} {self.files}{one}" for at, one in binds.items()),
             f"mount -t tmpfs tmpfs {self.files}/tmp",  # noqa: S108 - the image's
             f"mount -t proc proc {self.files}/proc",
-            f"exec chroot {user} {self.files} sh -c 'cd /var/lib/tidewatt && {shell}'",
+            f"exec {shutil.which('chroot')} {user} {self.files} sh -c 'cd /var/lib/tidewatt && {shell}'",
         ]
         told = [one.partition("=")[::2] for one in self.config["Env"]]  # type: ignore[attr-defined]
         return subprocess.Popen(
@@ -71,7 +71,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
         ).stdout.strip()
 
     base = folder / "base.tar"
-    packages = "--include=python3,python3-venv,ca-certificates"
+    packages = "--include=python3,python3-venv,ca-certificates,libstdc++6"  # the last: as every base with apt
     subprocess.run(["mmdebstrap", "--quiet", "--variant=essential", packages, SUITE, str(base)], check=True)
     scratch = buildah("from", "scratch")
     buildah("add", scratch, str(base), "/")
@@ -146,7 +146,8 @@ def test_it_serves_and_says_that_it_is_well(image: Image, state: Path) -> None:
 
 def test_signing_keys_of_a_secret_are_copied_so_that_they_are_taken(image: Image, state: Path) -> None:
     """As the init container of packaging/kubernetes does: root's, readable by the group, is refused."""
-    assert image.run("tidewatt keys new", state=state)[0] == 0
+    code, said = image.run("tidewatt keys new", state=state)
+    assert code == 0, said
     sealed = state.parent / "sealed"
     sealed.mkdir(mode=0o750)
     os.chown(sealed, 0, USER)
