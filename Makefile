@@ -13,7 +13,7 @@ export PIP_ROOT_USER_ACTION = ignore
 unexport PYTHONPATH VIRTUAL_ENV PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak chaos fuzz audit fuzz-rest test-train train check lint lock bench clean docs man deb deb-trial system-packages bench-packages wheels sbom apt-repo docs-trial newcomer changelog
+.PHONY: help run test soak chaos fuzz audit fuzz-rest test-train train check lint lock bench clean docs man deb deb-trial system-packages bench-packages wheels sbom apt-repo docs-trial newcomer changelog image-trial
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z%-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,7 +66,11 @@ deb: $(VENV)/.dev ## the Debian packages of agent, router and coordinator, in bu
 
 deb-trial: $(VENV)/.dev ## try the packages in a real systemd and on emulated arm64 (as root)
 	@sh packaging/debian-packages install deb
-	@$(BIN)/python -m pytest tests/installed $(ARGS)
+	@$(BIN)/python -m pytest tests/installed --ignore=tests/installed/test_image.py $(ARGS)
+
+image-trial: $(VENV)/.dev ## build the container's image from the Dockerfile and run it with a read-only root (as root; ten minutes)
+	@sh packaging/debian-packages install image
+	@$(BIN)/python -m pytest tests/installed/test_image.py --timeout=1200 $(ARGS)
 
 wheels: $(VENV)/.dev ## wheels and sdists of the five packages, in build/dist
 	@$(BIN)/python packaging/build_wheels.py $(ARGS)
