@@ -12,6 +12,11 @@ def link_families(link: Link) -> Iterator[Metric]:
     """Whether broker and coordinator are there, and what waits for them."""
     outbox = link.outbox
     yield GaugeMetricFamily("tidewatt_link_connected", "1 while the broker is connected", link.connected)
+    yield CounterMetricFamily(
+        "tidewatt_link_unasked",
+        "Messages that the broker sent on topics that nobody here subscribed to; dropped",
+        link.unasked,
+    )
     expires = GaugeMetricFamily(
         "tidewatt_link_certificate_expires_seconds",
         "Seconds until the certificate that is shown to the broker ends; negative: it has",

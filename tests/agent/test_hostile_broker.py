@@ -8,6 +8,7 @@ from tests.sealing import FLEETS_KEY, FOREIGN_KEY, sealed_rules
 from tests.world import until
 
 from tidewatt_agent.link import Link
+from tidewatt_agent.linkmetrics import link_families
 from tidewatt_agent.policies import Policies
 from tidewatt_link.connection import Connection
 from tidewatt_link.ending import ended
@@ -89,3 +90,5 @@ async def test_what_nobody_asked_for_is_counted_and_said_once(caplog: pytest.Log
         await device.link.take(f"else/{number}\x1b[2J", b"x")
     assert device.link.unasked == 200
     assert len(caplog.records) == 1
+    shown = {family.name: family.samples[0].value for family in link_families(device.link) if family.samples}
+    assert shown["tidewatt_link_unasked"] == 200

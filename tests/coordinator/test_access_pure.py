@@ -28,6 +28,12 @@ def scope(peer: str, scheme: str = "http", **headers: str) -> dict[str, object]:
         ("10.0.0.1", {"x_forwarded_for": "127.0.0.1, 1.1.1.1, 10.0.0.2"}, "1.1.1.1", False, "a"),
         ("10.0.0.1", {"x_forwarded_for": "10.0.0.3, 10.0.0.2"}, "10.0.0.3", False, "a"),
         ("10.0.0.1", {"x_forwarded_for": "1.1.1.1, junk"}, "junk", False, "a"),
+        # The port changes with every connection, and is nobody's name.
+        ("10.0.0.1", {"x_forwarded_for": "1.1.1.1:40001"}, "1.1.1.1", False, "a"),
+        ("10.0.0.1", {"x_forwarded_for": "1.1.1.1:40001, 10.0.0.2:8080"}, "1.1.1.1", False, "a"),
+        ("10.0.0.1", {"x_forwarded_for": "[2001:db8::1]:40001"}, "2001:db8::1", False, "a"),
+        ("10.0.0.1", {"x_forwarded_for": '"[2001:db8::1]"'}, "2001:db8::1", False, "a"),
+        ("10.0.0.1", {"x_forwarded_for": "2001:db8::1"}, "2001:db8::1", False, "a"),
         ("10.0.0.1", {"x_forwarded_proto": "https", "x_forwarded_host": "b"}, "10.0.0.1", True, "b"),
         ("::1", {"x_forwarded_for": "1.1.1.1"}, "::1", False, "a"),
         ("", {"x_forwarded_for": "1.1.1.1"}, "", False, "a"),

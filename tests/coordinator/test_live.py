@@ -3,7 +3,8 @@
 import asyncio
 import itertools
 import json
-from typing import Any
+from collections.abc import AsyncGenerator
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -199,6 +200,39 @@ def test_a_viewer_has_to_come_again_and_to_show_anew_who_he_is(monkeypatch: pyte
 
     assert asyncio.run(listen())[0].startswith(b"retry: ")
     assert streams.viewers == 0
+
+
+def test_one_address_has_no_more_than_its_share() -> None:
+    world = World()
+    world.becomes({"a1": 1.0})
+    streams = Streams(world.live, every_s=0.0)
+
+    async def watch() -> None:
+        many = [streams.events("", caller="1.1.1.1") for _ in range(stream.MOST_FROM_ONE)]
+        for one in many:
+            await anext(one)
+        assert (streams.full("1.1.1.1"), streams.full("2.2.2.2")) == (True, False)
+        await cast("AsyncGenerator[bytes, None]", many[0]).aclose()
+        assert not streams.full("1.1.1.1")
+        for one in many[1:]:
+            await cast("AsyncGenerator[bytes, None]", one).aclose()
+        assert streams.viewers == 0
+        assert not streams._from
+
+    asyncio.run(watch())
+
+
+def test_who_has_his_share_is_told_to_ask_also_behind_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "MOST_FROM_ONE", 0)
+    app = FastAPI()
+    app.include_router(router(Streams(World().live), lambda _scope: "1.1.1.1"))
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(acting(app))
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            return await client.get("/v1/stream")
+
+    assert asyncio.run(ask()).status_code == 503
 
 
 def test_too_many_viewers_are_told_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:

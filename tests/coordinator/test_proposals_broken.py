@@ -156,6 +156,10 @@ def test_a_second_replica_that_takes_over_in_the_midst_of_a_call(ledger: Ledger,
         assert one.stage == ("rolled_back" if breaks else "kept"), (number, one.reason)
         assert whole(world, one.stage), number
         assert world.twin.changes == (2 if breaks else 1), number
+        # The journal tells whose each step was: numbers never fall, so nobody wrote after his successor.
+        numbers = [event.fencing for event in world.store.history(one.id) if event.fencing][::-1]
+        assert numbers == sorted(numbers), number
+        assert len(set(numbers)) > 1, number
 
 
 EVENTS = st.one_of(

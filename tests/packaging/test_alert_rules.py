@@ -67,7 +67,7 @@ def test_the_scrape_configuration_is_one_and_loads_the_rules() -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "41 rules" in done.stdout
+    assert "42 rules" in done.stdout
 
 
 def test_every_alert_has_its_section_and_every_section_its_alert() -> None:

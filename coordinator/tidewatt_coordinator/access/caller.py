@@ -42,13 +42,25 @@ def caller_of(scope: dict[str, Any], trusted: Sequence[Network]) -> Caller:
     for hop in reversed([one.strip() for one in _all(scope, b"x-forwarded-for").split(",")]):
         if not hop:
             continue
-        address = hop
-        if not _is_of(hop, trusted):
+        address = _portless(hop)
+        if not _is_of(address, trusted):
             break
     proto = _last(scope, b"x-forwarded-proto")
     return Caller(
         address, proto.lower() == "https" if proto else secure, _last(scope, b"x-forwarded-host") or host
     )
+
+
+def _portless(hop: str) -> str:
+    """An address as some proxies write it, 1.1.1.1:80, [2001:db8::1]:80 or "[2001:db8::1]", without all that.
+
+    The port changes with every connection: with it each would be a caller of its own.
+    """
+    hop = hop.strip('"')
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    host, colon, port = hop.rpartition(":")
+    return host if colon and port.isdigit() and ":" not in host else hop
 
 
 def _is_of(address: str, trusted: Sequence[Network]) -> bool:

@@ -9,7 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def parquet_rows(file: Path) -> Iterator[dict[str, str]]:
                 yield {name: value or "" for name, value in zip(names, values, strict=True)}
 
 
-def _lines(file: Path) -> Iterator[bytes]:
+def _lines(file: Path) -> Generator[bytes, None, None]:
     """What the process tells, line by line; CostError if it doesn't come to a good end."""
     paths = os.pathsep.join(path for path in sys.path if path)
     with subprocess.Popen(
@@ -78,8 +78,8 @@ def _tell(file: Path) -> None:
     import duckdb  # noqa: PLC0415 - under the limits, and in that process alone
 
     # It reads this one file: nothing is fetched for it or laid beside it, and the processors stay free.
-    settings = {"autoinstall_known_extensions": "false", "threads": "1", "memory_limit": "1GB"}
-    connection: Any = duckdb.connect(config=settings | {"temp_directory": ""})
+    settings: dict[str, Any] = {"autoinstall_known_extensions": "false", "threads": "1"}
+    connection: Any = duckdb.connect(config=settings | {"memory_limit": "1GB", "temp_directory": ""})
     try:
         connection.execute("SET TimeZone = 'UTC'")
         described = connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [str(file)])

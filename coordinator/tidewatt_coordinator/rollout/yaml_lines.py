@@ -6,6 +6,7 @@
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import MaxDepthExceededError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -22,9 +23,13 @@ _TAG = "tag:yaml.org,2002:"
 def read_yaml(text: str, name: str) -> tuple[dict[str, Any], dict[Path, int]]:
     """The document and the line of every path in it. Raises DocumentError naming the line."""
     yaml = YAML(typ="safe", pure=True)
+    yaml.max_depth = DEEPEST + 1  # the scanner's effort rises with the square of it
     yaml.composer.warn_double_anchors = False  # a name may be given anew
     try:
         node = yaml.compose(text)
+    except MaxDepthExceededError as error:
+        line = error.problem_mark.line + 1
+        raise DocumentError(f"{name}:{line}: too much nesting or too many aliases") from error
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""

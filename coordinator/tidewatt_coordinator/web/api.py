@@ -42,7 +42,7 @@ def build(
     app.add_middleware(Measured, requests=Requests(registry))
     current = kept_for_a_while(fleet_now)
     app.state.streams = streams = stream.Streams(Live(current))
-    for routes in (page.routes, stream.router(streams), *more):
+    for routes in (page.routes, stream.router(streams, gate.address), *more):
         app.include_router(routes)
 
     @app.get("/healthz", dependencies=[OPEN])

@@ -1,16 +1,19 @@
 """The fleet's changes by server-sent events, and the same by asking: once a second at the most."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
+from starlette.types import Scope
 
 from tidewatt_coordinator.access.least import VIEWER_BY_SITE
 from tidewatt_coordinator.web.live import Delta, Live
+from tidewatt_coordinator.web.rate import caller_of
 from tidewatt_link.ending import within
 
 #: Real seconds between two looks for a viewer.
@@ -20,8 +23,8 @@ QUIET_LOOKS = 15
 #: Looks after which a viewer has to come again, and to show anew who he is: else one whose key was taken
 #: back, or whose session ended, would go on watching. Browsers come back by themselves.
 MOST_LOOKS = 60
-#: Viewers at once; the rest are told to ask instead.
-MOST_VIEWERS = 200
+#: Viewers at once, and of them from one address; the rest are told to ask instead.
+MOST_VIEWERS, MOST_FROM_ONE = 200, 20
 #: Real milliseconds until a browser comes back.
 RETRY_MS = 2000
 #: Real seconds that one who has to ask should wait.
@@ -32,16 +35,26 @@ class Streams:
     """Who watches."""
 
     def __init__(self, live: Live, every_s: float = EVERY_S) -> None:
-        self.live, self.viewers = live, 0
+        self.live = live
+        self._from: Counter[str] = Counter()
         self._every_s, self._ending = every_s, asyncio.Event()
+
+    @property
+    def viewers(self) -> int:
+        """How many watch."""
+        return self._from.total()
+
+    def full(self, caller: str) -> bool:
+        """Whether one more from there is one too many."""
+        return self.viewers >= MOST_VIEWERS or self._from[caller] >= MOST_FROM_ONE
 
     def end(self) -> None:
         """Let everybody go: the process ends."""
         self._ending.set()
 
-    async def events(self, seen: str, sites: Collection[str] = ()) -> AsyncIterator[bytes]:
+    async def events(self, seen: str, sites: Collection[str] = (), caller: str = "") -> AsyncIterator[bytes]:
         """One viewer's events, MOST_LOOKS at the most: a slow one is told less often, never more."""
-        self.viewers += 1
+        self._from[caller] += 1
         try:
             yield f"retry: {RETRY_MS}\n\n".encode()
             quiet = 0
@@ -57,7 +70,8 @@ class Streams:
                     yield b": still here\n\n"
                 await self._pause()
         finally:
-            self.viewers -= 1
+            self._from[caller] -= 1
+            self._from += Counter()  # who has gone is forgotten
 
     async def _pause(self) -> None:
         try:
@@ -71,8 +85,8 @@ def event(delta: Delta) -> bytes:
     return b"event: fleet\nid: " + delta.id.encode() + b"\ndata: " + _json(delta) + b"\n\n"
 
 
-def router(streams: Streams) -> APIRouter:
-    """The routes under /v1/stream."""
+def router(streams: Streams, address: Callable[[Scope], str] = lambda _scope: "") -> APIRouter:
+    """The routes under /v1/stream; `address`: whose request it is."""
     routes = APIRouter(dependencies=[VIEWER_BY_SITE], tags=["fleet"])
 
     @routes.get("/v1/stream", response_class=StreamingResponse)
@@ -80,12 +94,13 @@ def router(streams: Streams) -> APIRouter:
         request: Request, last_event_id: Annotated[str, Header()] = "", since: Annotated[str, Query()] = ""
     ) -> StreamingResponse:
         """The fleet's changes as server-sent events `fleet`; Last-Event-ID resumes where a viewer was."""
-        if streams.viewers >= MOST_VIEWERS:
+        caller = caller_of(address(request.scope))
+        if streams.full(caller):
             again = {"Retry-After": str(ASK_AGAIN_S)}
             raise HTTPException(503, "too many viewers: ask /v1/stream/poll instead", headers=again)
         # A proxy that buffers would hold everything back.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        told = streams.events(last_event_id or since, _sites(request))
+        told = streams.events(last_event_id or since, _sites(request), caller)
         return StreamingResponse(told, media_type="text/event-stream", headers=headers)
 
     @routes.get("/v1/stream/poll", response_class=Response)
