@@ -48,10 +48,10 @@ SHARED_KEEPALIVE_S = 8
 RETRY_S = 1.0
 #: Reports that may wait while the ledger fails, about 100 MB; beyond it one is kept of each device.
 MOST_WAITING = 50_000
-#: Messages under way without an acknowledgement, at the most: half a second of a very large fleet, 30 MB.
-WINDOW = 20_000
+#: Messages under way without an acknowledgement, at the most: a second of a very large fleet, 60 MB.
+WINDOW = 40_000
 #: Of them, so many are merged without waiting for more.
-FULL = 8000
+FULL = 10_000
 #: So long the ledger may keep the session waiting, real seconds; then its reports are acknowledged unmerged.
 PATIENCE_S = 10.0
 #: Refusals are logged once per topic and reason, and so many of those at the most.
