@@ -111,7 +111,10 @@ class _Line:
 
 
 def main() -> None:
-    """`load.py HOST PORT DEVICES EACH AT_MS full|short`; after `ready` a line begins it; it says its CPU seconds."""
+    """`load.py HOST PORT DEVICES EACH AT_MS full|short`; after `ready` a line begins it.
+
+    Then it says the CPU seconds that it took.
+    """
     host, port, devices, each, at_ms, size = sys.argv[1:]
     names = [f"jetson-{number:06d}" for number in range(int(devices))]
     parts = encoded(
