@@ -150,9 +150,12 @@ def main() -> None:
             results += rates(broker, asked)
         finally:
             broker.kill()
-    for count in asked.known:
-        results += memory(count)
-    sys.exit(0 if publish("ingest", results) else 1)
+    try:
+        for count in asked.known:
+            results += memory(count)
+    finally:  # who ends it early has what was measured
+        met = publish("ingest", results)
+    sys.exit(0 if met else 1)
 
 
 if __name__ == "__main__":
