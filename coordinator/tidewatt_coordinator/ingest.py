@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 
 import aiomqtt
+from msgspec.structs import force_setattr
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidewatt_coordinator.fleet import Fleet
@@ -237,6 +238,7 @@ class Ingest:
                 RefusalReason.WRONG_TOPIC, f"device {message.device!r} spoke on the topic of {name!r}"
             )
         if isinstance(message, Report):
+            force_setattr(message, "device", name)  # the one text that the fleet has of it
             if message.at_ms > now_ms + FUTURE_MS:
                 # Not its birth: that carries no counters, and comes once.
                 self._fleet.not_believed(message, now_ms)
