@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 from tests.ports import free_port
 
 from tidewatt_agent.recording import Recording, lay_out, load
@@ -84,6 +85,11 @@ class Mosquitto:
                 time.sleep(0.01)
             else:
                 return
+
+    def process(self) -> psutil.Process:
+        """It, for what it takes."""
+        assert self._process
+        return psutil.Process(self._process.pid)
 
     def freeze(self) -> None:
         """Have it do nothing, as a machine that is too busy does, until `thaw`."""

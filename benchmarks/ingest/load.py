@@ -4,7 +4,8 @@ import json
 import selectors
 import socket
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable
 
 from benchmarks.fleet import packets
 from tidewatt_wire.codec import encode
@@ -44,12 +45,25 @@ def report_bytes(device: str, seq: int, at_ms: int, *, full: bool = False) -> by
     return json.dumps(said, separators=(",", ":")).encode().ljust(REPORT_BYTES)
 
 
-def publish_all(address: tuple[str, int], load: Sequence[tuple[str, bytes]]) -> None:
-    """Publish it all at QoS 1, each device always on the same line; return when all is acknowledged."""
-    parts: list[list[bytes]] = [[] for _ in range(LINES)]
+Parts = list[list[bytes]]
+
+
+def encoded(load: Iterable[tuple[str, bytes]]) -> Parts:
+    """Its packets by line, each device always on the same one."""
+    parts: Parts = [[] for _ in range(LINES)]
     for topic, payload in load:
         part = parts[hash(topic) % LINES]
         part.append(packets.publish(topic, payload, len(part) % 65_535 + 1, retain=False))
+    return parts
+
+
+def publish_all(address: tuple[str, int], load: Iterable[tuple[str, bytes]]) -> None:
+    """Publish it all at QoS 1; return when all is acknowledged."""
+    publish_parts(address, encoded(load))
+
+
+def publish_parts(address: tuple[str, int], parts: Parts) -> None:
+    """Publish what is encoded at QoS 1; return when all is acknowledged."""
     chosen = selectors.DefaultSelector()
     lines = [_Line(address, number, part) for number, part in enumerate(parts)]
     for line in lines:
@@ -86,7 +100,10 @@ class _Line:
             self.sent = until
 
     def read(self) -> None:
-        self._held += len(self.socket.recv(65_536))
+        some = self.socket.recv(65_536)
+        if not some:
+            raise ConnectionError("the broker hung up on the load")
+        self._held += len(some)
         done, self._held = divmod(self._held, 4)
         self.acked += done
         if self.sent - self.acked <= UNDER_WAY // 2:
@@ -94,18 +111,22 @@ class _Line:
 
 
 def main() -> None:
-    """`load.py HOST PORT DEVICES EACH AT_MS full|short`; after `ready` a line begins it."""
+    """`load.py HOST PORT DEVICES EACH AT_MS full|short`; after `ready` a line begins it.
+
+    Then it says the CPU seconds that it took.
+    """
     host, port, devices, each, at_ms, size = sys.argv[1:]
     names = [f"jetson-{number:06d}" for number in range(int(devices))]
-    load = [
+    parts = encoded(
         (f"tidewatt/v1/f/device/{name}/report", report_bytes(name, seq, int(at_ms), full=size == "full"))
         for seq in range(int(each))
         for name in names
-    ]
+    )
     print("ready", flush=True)
     sys.stdin.readline()
-    publish_all((host, int(port)), load)
-    print("done", flush=True)
+    cpu_s = time.process_time()
+    publish_parts((host, int(port)), parts)
+    print(time.process_time() - cpu_s, flush=True)
 
 
 if __name__ == "__main__":

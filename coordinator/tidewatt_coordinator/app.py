@@ -17,6 +17,7 @@ from tidewatt_coordinator import broker
 from tidewatt_coordinator.access.first import show_first_key
 from tidewatt_coordinator.access.serving import served
 from tidewatt_coordinator.audit.actor import Actor, act_as
+from tidewatt_coordinator.collecting import collect_seldom
 from tidewatt_coordinator.config import Config, host_port
 from tidewatt_coordinator.energytopic import EnergyTopics
 from tidewatt_coordinator.ledger.account import Account, account
@@ -218,6 +219,7 @@ async def serve(config: Config) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with running(config) as coordinator:
+        collect_seldom()
         show_first_key(coordinator.entry.keys)
         scheme = "https" if config.web.tls_certificate else "http"
         log.info("coordinator on %s://%s", scheme, config.coordinator.listen)

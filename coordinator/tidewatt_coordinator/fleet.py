@@ -36,7 +36,7 @@ _HEAD = struct.Struct("=qI")
 class Device(msgspec.Struct, kw_only=True, gc=False):
     """What is known of one device; each message replaces the one of its kind.
 
-    Of a million devices every object counts, so most of it is packed: some 500 bytes with a report as it came.
+    Of a million devices every object counts, so most of it is packed.
     """
 
     name: str

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 
 import aiomqtt
+from msgspec.structs import force_setattr
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidewatt_coordinator.fleet import Fleet
@@ -48,10 +49,10 @@ SHARED_KEEPALIVE_S = 8
 RETRY_S = 1.0
 #: Reports that may wait while the ledger fails, about 100 MB; beyond it one is kept of each device.
 MOST_WAITING = 50_000
-#: Messages under way without an acknowledgement, at the most: half a second of a very large fleet, 30 MB.
-WINDOW = 20_000
+#: Messages under way without an acknowledgement, at the most: a second of a very large fleet, 60 MB.
+WINDOW = 40_000
 #: Of them, so many are merged without waiting for more.
-FULL = 8000
+FULL = 10_000
 #: So long the ledger may keep the session waiting, real seconds; then its reports are acknowledged unmerged.
 PATIENCE_S = 10.0
 #: Refusals are logged once per topic and reason, and so many of those at the most.
@@ -237,6 +238,7 @@ class Ingest:
                 RefusalReason.WRONG_TOPIC, f"device {message.device!r} spoke on the topic of {name!r}"
             )
         if isinstance(message, Report):
+            force_setattr(message, "device", name)  # the one text that the fleet has of it
             if message.at_ms > now_ms + FUTURE_MS:
                 # Not its birth: that carries no counters, and comes once.
                 self._fleet.not_believed(message, now_ms)

@@ -20,8 +20,8 @@ LONGEST_MESSAGE = 4000
 UNREADABLE: Code = "unreadable"
 #: Unreadable messages that wait to be kept; of a flood the rest is only counted, by who refused them.
 MOST_UNREAD = 100
-#: Devices remembered by their newest session, and older sessions; of those forgotten the next report is judged
-#: by itself alone.
+#: Devices remembered by their newest session, and older sessions; of those forgotten the next report is
+#: judged by itself alone.
 MOST_SESSIONS = 200_000
 
 
