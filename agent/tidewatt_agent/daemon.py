@@ -8,6 +8,7 @@ that breaks, leave the board in the mode it was found in; after kill -9 the actu
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import time
@@ -75,6 +76,9 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
         ticking = asyncio.create_task(
             _loop(config, clock, body.tick_s, tick, body.file, link, shown, policies, sleeper)
         )
+        # What there is now stays: the collector needn't walk through all of it again and again.
+        gc.collect()
+        gc.freeze()
         try:
             await until_told_or_broken([*tasks, ticking], until_eof=until_eof)
         finally:

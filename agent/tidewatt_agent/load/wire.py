@@ -9,9 +9,12 @@ import http.client
 import io
 import os
 import re
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from tidewatt_link.ending import within
+
+if TYPE_CHECKING:
+    import socket
 
 #: A metrics page of a large application is under 1 MB.
 MAX_PAGE_BYTES = 4_000_000
@@ -113,9 +116,7 @@ class Wire(asyncio.Protocol):
         return Page(200, usual[1].decode(), body, whole=True)
 
     def _any(self) -> Page:
-        answer = http.client.HTTPResponse(
-            cast("http.client.socket.socket", _Heard(self._heard)), method="GET"
-        )
+        answer = http.client.HTTPResponse(cast("socket.socket", _Heard(self._heard)), method="GET")
         answer.begin()
         try:
             body, whole = answer.read(MAX_PAGE_BYTES), True
