@@ -1,4 +1,4 @@
-"""The applications' status pages, read once a tick, in the loop: no thread waits for them (ADR 0006)."""
+"""The applications' status pages, read once a tick, in the loop: no thread waits for them (ADR 0045)."""
 
 import http.client
 import logging

@@ -1,7 +1,7 @@
 """One kept HTTP/1.1 connection in the loop: a GET out, a whole answer in. Plain HTTP of this machine only.
 
 The usual answer, 200 with a length, is taken apart here; every other is read by http.client, in one piece and
-once it may be whole. A thread for it would cost the agent more than all the reading (ADR 0006).
+once it may be whole. A thread for it would cost the agent more than all the reading (ADR 0045).
 """
 
 import asyncio
