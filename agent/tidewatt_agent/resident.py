@@ -1,4 +1,4 @@
-"""What loading a model needed, given back: free heap, and pages of libraries that nothing runs in any more.
+"""What starting took, given back: free heap, and pages of libraries that nothing runs in any more.
 
 onnxruntime and numpy are 27 MB of libraries, most of it run once, while they are loaded, and the rest for
 some milliseconds a minute. Such a page is a copy of its file's, so giving it back loses nothing: who comes by
@@ -31,6 +31,20 @@ class Mapping(NamedTuple):
     file: str
 
 
+def settle() -> list[Mapping]:
+    """Give back what starting took, of everybody's, and say of what. 30 ms; a failure costs memory only."""
+    gc.collect()
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+        with open(SMAPS, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            clean = list(clean_code(file))
+    except (OSError, AttributeError) as error:  # no /proc, or another C library
+        log.debug("memory isn't given back: %s", error)
+        return []
+    _give_back(clean)
+    return clean
+
+
 class Forecasting:
     """The libraries that forecast, in this process."""
 
@@ -38,17 +52,8 @@ class Forecasting:
         self._theirs: list[Mapping] = []
 
     def loaded(self) -> None:
-        """Give back what loading took, of everybody's. 30 ms; what can't be given back costs memory only."""
-        gc.collect()
-        try:
-            ctypes.CDLL(None).malloc_trim(0)
-            with open(SMAPS, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-                clean = list(clean_code(file))
-        except (OSError, AttributeError) as error:  # no /proc, or another C library
-            log.debug("memory isn't given back: %s", error)
-            return
-        self._theirs = [one for one in clean if any(name in one.file for name in FORECASTS)]
-        _give_back(clean)
+        """Give back what loading took."""
+        self._theirs = [one for one in settle() if any(name in one.file for name in FORECASTS)]
 
     def rests(self) -> None:
         """Give back the code that the next forecast will run, in a minute."""
