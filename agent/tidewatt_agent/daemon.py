@@ -8,6 +8,7 @@ that breaks, leave the board in the mode it was found in; after kill -9 the actu
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import time
@@ -28,6 +29,7 @@ from tidewatt_agent.link import Link
 from tidewatt_agent.linking import follow, link_of
 from tidewatt_agent.mind import Mind
 from tidewatt_agent.policies import Policies
+from tidewatt_agent.resident import settle
 from tidewatt_agent.rivals import find_rivals
 from tidewatt_agent.serving import serve
 from tidewatt_agent.setup import clock_is_set, policies_of
@@ -76,6 +78,9 @@ async def run(config: Config, *, until_eof: bool = False) -> None:
         ticking = asyncio.create_task(
             _loop(config, clock, body.tick_s, tick, body.file, link, shown, policies, sleeper)
         )
+        # What there is now stays: the collector needn't walk through all of it again and again.
+        settle()
+        gc.freeze()
         try:
             await until_told_or_broken([*tasks, ticking], until_eof=until_eof)
         finally:

@@ -25,6 +25,7 @@ from tidewatt_link.durable import replace_file
 from tidewatt_wire.clock import Clock
 
 if TYPE_CHECKING:
+    from tidewatt_agent.resident import Forecasting
     from tidewatt_governor.forecast.forecaster import Forecaster
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class Foresight:
         self._configured, self._zone = model, ZoneInfo(zone)
         self._path = Path(folder, "traffic.history") if folder else None
         self._forecaster: Forecaster | None = None
+        self._code: Forecasting | None = None
         self._minute: int | None = None
         self._requests = 0
         self._seconds = 0.0
@@ -111,14 +113,15 @@ class Foresight:
             # One thread: for matrices this small the others only wait for each other, at three times the CPU.
             os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
             # numpy, onnxruntime and the head take 51 MB: only who forecasts has them in memory.
-            from tidewatt_agent.resident import give_back  # noqa: PLC0415 - numpy has brought ctypes
+            from tidewatt_agent.resident import Forecasting  # noqa: PLC0415 - numpy has brought ctypes
             from tidewatt_governor.forecast.forecaster import Forecaster  # noqa: PLC0415
             from tidewatt_governor.forecast.model import Model  # noqa: PLC0415
 
             model = Model(content, name=name)
             present = self._forecaster
             self._forecaster = Forecaster(model, present.history if present else self._kept())
-            give_back()
+            self._code = Forecasting()
+            self._code.loaded()
         except ImportError as error:
             return f"{error.name} is missing; the package tidewatt-agent-forecast brings it"
         except ValueError as error:
@@ -155,6 +158,8 @@ class Foresight:
         local = datetime.fromtimestamp(minute * MINUTE_S, self._zone)
         try:
             forecast, problem = forecaster.minute(minute, rps, local), forecaster.problem
+            if self._code and forecast:
+                self._code.rests() if self.forecast else self._code.loaded()  # the first one loads more
         except Exception as error:
             # Whatever a model does to its forecaster, the decision goes on without it.
             log.exception("the forecaster failed")

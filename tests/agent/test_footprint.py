@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.world import until
 
+from tidewatt_agent.resident import SMAPS, clean_code
 from tidewatt_agent.sysfs.tree import MOST, PAGE, Tree
 from tidewatt_agent.threads import MOST_FREE, in_thread
 
@@ -90,10 +91,22 @@ async def test_a_cancelled_wait_for_a_thread_ends_at_once() -> None:
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("tidewatt_agent.daemon", {"cryptography", "numpy", "onnxruntime", "httpx", "calibrate"}),
+        ("tidewatt_agent.daemon", {"cryptography", "numpy", "onnxruntime", "httpx", "calibrate", "metadata"}),
         (
             "tidewatt_agent.actuator.cli",
-            {"cryptography", "aiomqtt", "psutil", "email", "asyncio"},
+            {
+                "cryptography",
+                "aiomqtt",
+                "psutil",
+                "email",
+                "asyncio",
+                "msgspec",
+                "pathlib",
+                "subprocess",
+                "typing_extensions",
+                "shutil",
+                "inspect",
+            },
         ),
     ],
 )
@@ -101,3 +114,49 @@ def test_what_is_not_needed_is_not_loaded(module: str, absent: set[str]) -> None
     program = f"import sys, {module}; print(*{{part for name in sys.modules for part in name.split('.')}})"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=60)
     assert not absent & set(loaded.stdout.decode().split())
+
+
+def test_only_code_that_nobody_changed_is_given_back() -> None:
+    smaps = [
+        "7f0000001000-7f0000003000 r-xp 00001000 08:01 42                /usr/lib/libonnxruntime.so\n",
+        "Rss:                   8 kB\n",
+        "Anonymous:             0 kB\n",
+        "7f0000003000-7f0000004000 rw-p 00003000 08:01 42                /usr/lib/libonnxruntime.so\n",
+        "Anonymous:             0 kB\n",
+        "7f0000005000-7f0000006000 r-xp 00001000 08:01 43                /usr/lib/patched by somebody.so\n",
+        "Anonymous:             4 kB\n",
+        "7f0000006000-7f0000007000 r-xp 00000000 00:00 0                 [vdso]\n",
+        "Anonymous:             0 kB\n",
+        "7f0000007000-7f0000008000 r-xp 00000000 00:00 0\n",
+        "Anonymous:             0 kB\n",
+        "7f0000008000-7f0000009000 r-xp 00000000 08:01 44                /usr/lib/says nothing.so\n",
+        "VmFlags: rd ex\n",
+    ]
+    assert list(clean_code(smaps)) == [(0x7F0000001000, 0x7F0000003000, "/usr/lib/libonnxruntime.so")]
+    with open(SMAPS) as file:  # noqa: PTH123
+        assert any("python" in one.file for one in clean_code(file)), "this very process has some"
+
+
+def test_a_forecast_runs_in_code_that_was_given_back() -> None:
+    program = """
+import datetime
+from tidewatt_agent.resident import Forecasting
+from tidewatt_governor.forecast.forecaster import Forecaster
+from tidewatt_governor.forecast.model import Model
+from tidewatt_governor.forecast.shipped import shipped_model
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1])
+
+forecaster, code = Forecaster(Model(shipped_model(), name="shipped")), Forecasting()
+code.loaded()
+when = datetime.datetime(2026, 11, 2)
+for minute in range(130):
+    made = forecaster.minute(minute, 10.0 + minute % 7, when + datetime.timedelta(minutes=minute))
+    ran = resident()
+    code.rests()
+assert made and all(p50 <= p90 <= p99 for p50, p90, p99 in made.rps), made
+print(ran - resident())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=60)
+    assert int(done.stdout) > 0, "pages that it leaves the kernel between two minutes"

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import http.server
+import re
 import threading
 from collections.abc import Iterator
 from itertools import pairwise
@@ -200,6 +201,85 @@ async def test_an_application_that_is_down_gives_no_load() -> None:
     await server.wait_closed()
     assert await endpoint.read(1.0) is None
     endpoint.close()
+
+
+LINE = b"akidb_requests_total 7\n"
+CHUNKS = b"5\r\nakidb\r\n12;x=y\r\n_requests_total 7\n\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\ncontent-length:23\r\n\r\n" + LINE,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNKS,
+        b"HTTP/1.0 200 OK\r\n\r\n" + LINE,
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 23\r\n\r\n" + LINE,
+        b"HTTP/1.1 200 \r\nContent-Length: 23\r\nX: " + b"y" * 600 + b"\r\n\r\n" + LINE,
+    ],
+)
+@pytest.mark.parametrize("piece", [1, 7, 100_000])
+async def test_every_way_to_answer(answer: bytes, piece: int) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                for start in range(0, len(answer), piece):
+                    writer.write(answer[start : start + piece])
+                    await asyncio.sleep(0)
+                if b"HTTP/1.0" in answer or b"close" in answer:
+                    break
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    endpoint = Endpoint(LoadConfig(url=f"http://127.0.0.1:{port}/a/page?x=y", histogram="", timeout_s=30.0))
+    for _ in range(3):
+        assert await endpoint.read() == Reading({"akidb_requests_total": 7.0})
+    endpoint.close()
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (b"nonsense\r\n\r\n", "nonsense"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n" + LINE, "cut off after 23 bytes"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n" + LINE, "cut off"),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "HTTP 404 Not Found"),
+        (b"x" * 70_000, "status line|xxx"),
+        (b"", "closed the connection|closed|reset"),
+    ],
+)
+async def test_an_answer_that_is_none_says_why(answer: bytes, why: str) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    endpoint = Endpoint(LoadConfig(url=f"http://127.0.0.1:{port}/", histogram=""))
+    assert re.search(why, await endpoint.why_not())
+    assert await endpoint.read() is None
+    endpoint.close()
+    server.close()
+
+
+async def test_an_application_that_says_nothing_is_not_waited_for() -> None:
+    silent = asyncio.Event()
+
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await silent.wait()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    endpoint = Endpoint(LoadConfig(url=f"http://127.0.0.1:{port}/", timeout_s=0.05))
+    assert await endpoint.why_not() == "timed out"
+    silent.set()
+    endpoint.close()
+    server.close()
 
 
 @pytest.mark.parametrize("url", ["https://x/", "localhost:80", "file:///etc/passwd", "http://"])

@@ -256,6 +256,7 @@ class Server:
             peer.heard_s = self._monotonic()  # a long switch is no silence
 
     def _do(self, peer: Connection, request: Request) -> dict[str, Any]:
+        answer: dict[str, Any]
         match request.op:
             case "modes":
                 modes = self._actuator.modes()

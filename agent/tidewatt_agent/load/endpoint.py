@@ -1,9 +1,7 @@
-"""The applications' status pages, read once a tick, in the loop: no thread waits for them (ADR 0006)."""
+"""The applications' status pages, read once a tick, in the loop: no thread waits for them (ADR 0045)."""
 
 import http.client
 import logging
-import string
-import urllib.parse
 from collections.abc import Sequence
 
 from tidewatt_agent.config import Load as LoadConfig
@@ -89,9 +87,7 @@ class Endpoint:
 
 
 def _request(path: str, host: str) -> bytes:
-    # A space or a line end in a URL would make two questions of one.
-    asked = urllib.parse.quote(path, safe=string.punctuation)
-    head = (f"GET {asked} HTTP/1.1", f"Host: {host}", "Accept: text/plain", "Accept-Encoding: identity")
+    head = (f"GET {path} HTTP/1.1", f"Host: {host}", "Accept: text/plain", "Accept-Encoding: identity")
     return "\r\n".join([*head, "", ""]).encode()
 
 

@@ -1,7 +1,7 @@
 """One kept HTTP/1.1 connection in the loop: a GET out, a whole answer in. Plain HTTP of this machine only.
 
 The usual answer, 200 with a length, is taken apart here; every other is read by http.client, in one piece and
-once it may be whole. A thread for it would cost the agent more than all the reading (ADR 0006).
+once it may be whole. A thread for it would cost the agent more than all the reading (ADR 0045).
 """
 
 import asyncio
@@ -9,9 +9,12 @@ import http.client
 import io
 import os
 import re
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from tidewatt_link.ending import within
+
+if TYPE_CHECKING:
+    import socket
 
 #: A metrics page of a large application is under 1 MB.
 MAX_PAGE_BYTES = 4_000_000
@@ -113,9 +116,7 @@ class Wire(asyncio.Protocol):
         return Page(200, usual[1].decode(), body, whole=True)
 
     def _any(self) -> Page:
-        answer = http.client.HTTPResponse(
-            cast("http.client.socket.socket", _Heard(self._heard)), method="GET"
-        )
+        answer = http.client.HTTPResponse(cast("socket.socket", _Heard(self._heard)), method="GET")
         answer.begin()
         try:
             body, whole = answer.read(MAX_PAGE_BYTES), True
