@@ -1,5 +1,6 @@
 """What a release is made of: one version, the same bytes twice, bills of materials, notices."""
 
+import ast
 import json
 import os
 import re
@@ -7,10 +8,12 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from importlib.metadata import packages_distributions
 from importlib.metadata import version as installed
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "packaging"))
@@ -124,3 +127,31 @@ def test_the_packaged_configuration_is_the_shipped_one_with_absolute_paths() -> 
     assert config.policy_keys.folder.startswith("/var/lib/tidewatt-coordinator/")
     assert config.models.folder.startswith("/var/lib/tidewatt-coordinator/")
     assert config.broker == Config().broker
+
+
+#: What is asked for only where it is there, or comes with another package of ours.
+OPTIONAL = {"jtop", "numpy", "onnxruntime", "tomli", "torch", "onnx", "lightgbm", "matplotlib", "fpdf"}
+
+
+@pytest.mark.parametrize("artefact", ["tidewatt-agent", "tidewatt-router", "tidewatt-coordinator"])
+def test_what_our_code_imports_is_carried_for_every_python(artefact: str) -> None:
+    """Development has packages that a board hasn't: an import that works here may be missing there."""
+    about = ARTEFACTS[artefact]
+    imported = set[str]()
+    for wheel in about.wheels:
+        for path in (ROOT / wheel).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_bytes())):
+                if isinstance(node, ast.Import):
+                    imported |= {one.name.partition(".")[0] for one in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    imported.add(node.module.partition(".")[0])
+    foreign = {name for name in imported - sys.stdlib_module_names - OPTIONAL if "tidewatt" not in name}
+    distributions = packages_distributions()
+    for python in about.pythons:
+        held = {one.name for one in locked(about.lock, about.pythons) if python in one.pythons}
+        missing = {
+            name
+            for name in foreign
+            if not held & {canonicalize_name(one) for one in distributions.get(name, [name])}
+        }
+        assert missing == set(), f"Python {python}"

@@ -13,8 +13,6 @@ import re
 from pathlib import Path
 from typing import TypeVar
 
-from typing_extensions import Self
-
 from tidewatt_link.durable import remove_file, replace_file
 
 PAGE = 4096
@@ -33,7 +31,7 @@ class Tree:
         self.root = root.rstrip("/") or "/"
         self._open: dict[str, _Descriptor] | None = None
 
-    def keeping(self) -> Self:
+    def keeping(self: T) -> T:  # noqa: PYI019 - Self came with Python 3.11, and typing_extensions isn't carried
         """This tree, for what is read every second: it keeps open what it reads, as opening costs the most.
 
         A descriptor stays with the very node that was opened. When a driver goes, the next read fails and
