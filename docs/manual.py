@@ -13,8 +13,8 @@ VERSION_DATE = re.compile(r"^ -- .*  \w+, (\d+ \w+ \d+) ", re.MULTILINE)
 FILES = {
     "tidewatt": {
         "/etc/tidewatt/coordinator.toml": "the configuration: `tidewatt config default` prints every key",
-        "/var/lib/tidewatt-coordinator": "where the Debian package keeps the ledger, the fleet's "
-        "CA and the keys that policy is signed with; there, tidewatt as root goes on as the user tidewatt-coordinator",
+        "/var/lib/tidewatt-coordinator": "where the Debian package keeps the ledger, the fleet's CA and the "
+        "keys of policy; there, `tidewatt` as root goes on as the user tidewatt-coordinator",
     },
     "tidewatt-agent": {
         "/etc/tidewatt/agent.toml": "the configuration: every key with its default and its meaning",

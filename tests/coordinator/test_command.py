@@ -116,6 +116,14 @@ def test_the_embedded_broker_says_what_it_is_for(tmp_path: Path) -> None:
         assert process.wait(20) == 0
 
 
+def test_a_service_in_production_refuses_the_embedded_broker(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text("")
+    for command in (["serve"], ["config", "validate"]):
+        done = tidewatt(*command, "--broker-required", "--config", str(file))
+        one_sentence(done, 2, "broker.url is empty: name the fleet's MQTT 5 broker")
+
+
 def test_a_door_without_a_ca_is_one_sentence(tmp_path: Path) -> None:
     file = tmp_path / "c.toml"
     file.write_text(

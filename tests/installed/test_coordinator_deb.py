@@ -130,11 +130,10 @@ def test_installed_it_waits_for_its_configuration_and_says_so(machine: Machine) 
     assert machine.run("tidewatt", "--version").strip() == "tidewatt 0.1.0"
 
 
-def test_started_all_the_same_it_fails_once_with_the_sentence(machine: Machine) -> None:
+def test_started_all_the_same_it_fails_with_the_sentence(machine: Machine) -> None:
     assert not machine.ok("systemctl", "start", UNIT)
-    assert machine.show(UNIT, "NRestarts") == "0"
     assert "broker.url is empty" in machine.run("journalctl", "-q", "-u", UNIT)
-    machine.run("systemctl", "reset-failed", UNIT)
+    machine.run("systemctl", "stop", UNIT)
 
 
 def test_configured_it_comes_up_beside_postgresql_and_mosquitto(machine: Machine) -> None:
@@ -195,7 +194,7 @@ def test_an_agent_enrols_and_its_reports_appear(machine: Machine) -> None:
     machine.run("systemctl", "restart", "tidewatt-agent")
     machine.until(lambda: bool(device(machine).get("energy_joules")), "a report in the ledger")
     assert device(machine)["status"] == "online"
-    assert "Orin Nano" in str(device(machine)["board"])
+    assert device(machine)["board"] == "orin-nano-super"
 
 
 @pytest.mark.parametrize("name", ["later", "first"])

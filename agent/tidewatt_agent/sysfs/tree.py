@@ -10,7 +10,7 @@ import errno
 import glob
 import os
 import re
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from tidewatt_link.durable import remove_file, replace_file
 
@@ -23,7 +23,6 @@ MOST = 64 * PAGE
 MOST_LINKS = 40
 #: Whatever a kernel counts fits into 64 bits.
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
-T = TypeVar("T", bound="Tree")
 
 
 class Tree:
