@@ -132,7 +132,7 @@ class Postgres:
         place = {"host": "127.0.0.1", "port": self.port, "user": "tidewatt", "dbname": "postgres"}
         with psycopg.connect(autocommit=True, **place) as connection:  # type: ignore[arg-type] # a port
             for question in questions:
-                answer = connection.execute(question)  # type: ignore[call-overload] # words of ours
+                answer = connection.execute(question)  # words of ours
             return answer.fetchall() if answer.description else []
 
     def cpu_s(self) -> float:

@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import socket
 from pathlib import Path
+from typing import Any
 
 from tests import actuators
 
@@ -86,8 +88,6 @@ class _Talk:
     """A connection that gives up at once."""
 
     def __init__(self, path: Path) -> None:
-        import socket  # noqa: PLC0415
-
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(5)
         try:
@@ -97,9 +97,9 @@ class _Talk:
             raise
         self._file = self._socket.makefile("rb")
 
-    def ask(self, op: str) -> dict[str, object]:
+    def ask(self, op: str) -> dict[str, Any]:
         self._socket.sendall(json.dumps({"op": op}).encode() + b"\n")
-        found: dict[str, object] = json.loads(self._file.readline() or b"{}")
+        found: dict[str, Any] = json.loads(self._file.readline() or b"{}")
         return found
 
     def mode_id(self) -> int | None:

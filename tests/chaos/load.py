@@ -1,5 +1,6 @@
 """The applications of all boards: one server, a metrics page each; requests come at a rate in our hands."""
 
+import contextlib
 import http.server
 import threading
 import time
@@ -20,10 +21,11 @@ class Applications:
             def do_GET(self) -> None:
                 device = self.path.split("/")[1]
                 body = f"akidb_requests_total {applications.requests(device)}\n".encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                with contextlib.suppress(OSError):  # who asked may have been killed
+                    self.send_response(200)
+                    self.send_header("Content-Length", str(len(body)))
+                    self.end_headers()
+                    self.wfile.write(body)
 
             def log_message(self, *_: Any) -> None: ...
 

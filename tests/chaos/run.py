@@ -1,6 +1,6 @@
 """Real processes under seeded faults: kills, bad lines, bad disks. What must hold is judged at rest.
 
-    python -m tests.chaos.run [--seed N] [--faults 200] [--each 20] [--only WORD]
+    python -m tests.chaos.run [--seed N] [--skip 0] [--faults 200] [--each 20] [--only WORD]
 
 Prints a line for each fault, and after every EACH of them what was seen to hold. The first promise that is
 broken ends it with exit code 1, the seed, the schedule so far and the folder of all logs; the same seed
@@ -99,11 +99,11 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def rounds(seed: int, faults: int, each: int, only: str, *, disks: bool) -> Iterator[list[Step]]:
+def rounds(seed: int, skip: int, faults: int, each: int, only: str, *, disks: bool) -> Iterator[list[Step]]:
     """The steps in the parts after which is judged."""
     known = FAULTS if disks else ANYWHERE
     chosen = {name: fault.choice for name, fault in known.items() if only in name}
-    steps = itertools.islice(schedule(seed, chosen), faults)
+    steps = itertools.islice(schedule(seed, chosen), skip, skip + faults)
     while part := list(itertools.islice(steps, each)):
         yield part
 
@@ -120,7 +120,9 @@ def go(asked: argparse.Namespace, folder: Path) -> int:
             say(f"up after {time.monotonic() - began_s:.0f} s, in {folder}")
             if not site.disks:
                 say(f"left out, as they need root and mount: {', '.join(AS_ROOT)}")
-            for part in rounds(asked.seed, asked.faults, asked.each, asked.only, disks=site.disks):
+            for part in rounds(
+                asked.seed, asked.skip, asked.faults, asked.each, asked.only, disks=site.disks
+            ):
                 for step in part:
                     run.fault(step)
                 at_s = time.monotonic()
@@ -134,7 +136,7 @@ def go(asked: argparse.Namespace, folder: Path) -> int:
         say(f"seed {asked.seed}; logs in {folder}; the faults so far:")
         for step in run.done if run else []:
             say(str(step))
-        more = f"--faults {asked.faults} --each {asked.each}" + (
+        more = f"--skip {asked.skip} --faults {asked.faults} --each {asked.each}" + (
             f" --only '{asked.only}'" if asked.only else ""
         )
         say(f"again: python -m tests.chaos.run --seed {asked.seed} {more}")
@@ -153,6 +155,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--skip", type=int, default=0, help="begin with a later fault of the schedule")
     parser.add_argument("--faults", type=int, default=200)
     parser.add_argument("--each", type=int, default=20, help="faults between two judgements")
     parser.add_argument("--only", default="", help="faults whose name has this word")

@@ -34,7 +34,7 @@ COORDINATORS = ("east", "west")
 DEVICES = ("d1", "d2", "d3")
 LOOK_S = 0.02
 #: How long a busy machine may take to come to rest.
-PATIENCE_S = 180.0
+PATIENCE_S = 300.0
 
 
 class NotInTime(AssertionError):

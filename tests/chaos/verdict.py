@@ -4,6 +4,7 @@ import json
 import operator
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Any
 
 from sqlalchemy import select
 from tests.chaos.site import COORDINATORS, DEVICES, NotInTime, Site
@@ -181,7 +182,7 @@ def _fenced(site: Site) -> str:
     return f"{len(rows)} writes of the policy in order, {len(said)} revisions heard"
 
 
-def _last_tick(site: Site, device: str) -> dict[str, object]:
+def _last_tick(site: Site, device: str) -> dict[str, Any]:
     path = site.folder / device / "journal.jsonl"
     try:
         with path.open("rb") as file:
@@ -189,8 +190,8 @@ def _last_tick(site: Site, device: str) -> dict[str, object]:
             lines = file.read().split(b"\n")
     except FileNotFoundError:
         lines = []
-    found: dict[str, object] = json.loads(lines[-2]) if len(lines) > 1 else NOTHING
+    found: dict[str, Any] = json.loads(lines[-2]) if len(lines) > 1 else NOTHING
     return found
 
 
-NOTHING: dict[str, object] = {"policy": {"slo_p95_ms": 0}, "decision": {"point": ""}, "stands": "nowhere"}
+NOTHING: dict[str, Any] = {"policy": {"slo_p95_ms": 0}, "decision": {"point": ""}, "stands": "nowhere"}
