@@ -122,16 +122,14 @@ def results_of(outcomes: Sequence[Outcome]) -> list[Result]:
 
 
 def _losses(board: str, slept: Sequence[Outcome], failed: Sequence[Outcome]) -> list[Result]:
-    """What is lost where one board in ten never wakes, in each reading of lost. Only the last isn't judged:
-    it is also there where every board wakes.
+    """What is lost where one board in ten never wakes, in each reading of lost: the spare answers for the
+    first, and that is judged.
     """
     awake = "requests lost while a board slept that could have served them"
     return [
         _row(board, "requests lost beyond the spare's capacity", _lost(failed, "lost"), 0.0, low=True),
-        _row(board, "the same, of what was asked beyond the plan", _lost(failed, "surged"), 0.0, low=True),
-        _row(
-            board, "lost more than where every board wakes, by minute", _lost(failed, "later"), 0.0, low=True
-        ),
+        _row(board, "the same, of what was asked beyond the plan", _lost(failed, "surged"), low=True),
+        _row(board, "lost more than where every board wakes, by minute", _lost(failed, "later"), low=True),
         _row(board, f"{awake}, one board in ten never wakes", _lost(failed, "late"), low=True),
         _row(board, f"{awake}, every board wakes", _lost(slept, "late"), low=True),
     ]
