@@ -98,6 +98,8 @@ class Link:
         """Whether a coordinator is there."""
         self._leaving = False
         self.connected = False
+        self.refused = False
+        """Whether the broker's host refused the last try: it answers, so this device's network is there."""
         self.connections = 0
         self.unasked = 0
         """Messages on topics that nobody here subscribed to; the first is logged."""
@@ -148,6 +150,7 @@ class Link:
             except aiomqtt.MqttError as error:
                 if self._leaving:  # the goodbye failed, but gone we are
                     raise asyncio.CancelledError from error
+                self.refused = isinstance(error.__context__, ConnectionRefusedError)
                 log.warning("link: %s; trying again", error)
             finally:
                 self.connected = False
@@ -172,7 +175,7 @@ class Link:
                 await client.subscribe(str(FleetTopic(self._fleet, "policy")), qos=1)
                 await client.subscribe(str(FleetTopic(self._fleet, "state")), qos=1)
                 await client.publish(self._topic("birth"), encode(birth), qos=1, retain=True)
-                self.connected = True
+                self.connected, self.refused = True, False
                 self._bed.reconnected()
                 self.connections += 1
                 log.info("link: connected to %s", self._broker.url)

@@ -65,9 +65,12 @@ def compared(name: str, scene: Scene, foreseen: Foreseen) -> list[Outcome]:
             *_bounds(scene, demand, over),
         )
     ]
+    sound = None
     for way, failing, calls in ((SLEPT, False, True), (FAILED, True, True), (ALARMS, False, False)):
         slept = _slept(scene, foreseen, naps, failing=failing, calls=calls)
-        outcomes.append(Outcome.of((name, board.name, way), slept.lived, most_j, slept))
+        sound = sound or slept
+        named = (name, board.name, way)
+        outcomes.append(Outcome.of(named, slept.lived, most_j, slept, sound if failing else None))
     return outcomes
 
 

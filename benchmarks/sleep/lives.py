@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmarks.joint.lives import COUNT, HINTED, NEARLY, STALE_MIN, Boards, Lived, Scene
 from tidewatt_coordinator.dispatch.overflow import spilled
+from tidewatt_coordinator.hinting.calling import with_calls
 from tidewatt_coordinator.planning.demand import Guarded
 from tidewatt_coordinator.planning.envelopes import Envelope, envelopes_of
 from tidewatt_coordinator.planning.naps import NapTerms, told
@@ -61,6 +62,10 @@ class Rested(msgspec.Struct, frozen=True, kw_only=True):
     """
     surged: float
     """The same of what was asked beyond the plan: a spare that stands for another isn't there twice."""
+    late: dict[int, float]
+    """By minute, requests that nobody awake could serve while boards slept, or woke, that could have: also
+    where nobody is missing. Minutes without any are left out.
+    """
     fewest_up: int
 
 
@@ -75,6 +80,7 @@ class Fleet(Boards):
         super().begin()
         self.resting_j = self.asleep_s = self.lost = self.surged = 0.0
         self.naps = self.failures = 0
+        self.late: dict[int, float] = {}
         self.fewest_up = COUNT
 
     def rest_minute(
@@ -118,6 +124,7 @@ class Fleet(Boards):
             failures=self.failures,
             lost=self.lost,
             surged=self.surged,
+            late=self.late,
             fewest_up=self.fewest_up,
         )
 
@@ -165,13 +172,18 @@ class Alarms:
 
     def watched(
         self, made: RestPlan, names: Sequence[str], minute: int, rps: float, resting: dict[int, float]
-    ) -> None:
-        """Wake who must be for the rate that this minute turns out to have: they serve from the next on."""
-        for one in made.watch:
-            index = names.index(one.device)
-            if rps > one.rps and index in self.serve:
+    ) -> dict[str, int]:
+        """Wake who must be for the rate that this minute turns out to have: they serve from the next on.
+
+        How long each who was called takes, in ms; who is missing is called in vain.
+        """
+        called = {one.device: round(1000 * SLEEP.wake_s) for one in made.watch if rps > one.rps}
+        for name in called:
+            index = names.index(name)
+            if index in self.serve:
                 self.serve[index] = minute + 1
                 resting[index] = MINUTE_S - SEEN_S
+        return called
 
     @property
     def down(self) -> set[int]:
@@ -229,14 +241,20 @@ def rested(
             likely=likely[minute] if likely else None, callable_=callable_,
         )  # fmt: skip
         resting, begun = alarms.follow(made, names, minute)
-        alarms.watched(made, names, minute, scene.rates[minute] if watched else 0.0, resting)
+        called = alarms.watched(made, names, minute, scene.rates[minute] if watched else 0.0, resting)
+        state = RestState(
+            state.plan, with_calls(state.naps, called, round(1000 * (minute * MINUTE_S + SEEN_S)))
+        )
         fleet.naps += begun
         fleet.fewest_up = min(fleet.fewest_up, COUNT - len(resting))
+        fresh = alarms.fresh(minute)
         lost = [
-            _lost(scene, asked, COUNT - len(resting), alarms.fresh(minute))
+            _lost(scene, asked, COUNT - len(resting), fresh, fresh)
             for asked in (min((scene.rates[minute], *needs[minute][:1])), scene.rates[minute])
         ]
         fleet.lost, fleet.surged = fleet.lost + lost[0], fleet.surged + lost[1] - lost[0]
+        if late := _lost(scene, scene.rates[minute], COUNT - len(resting), len(resting), len(alarms.helped)):
+            fleet.late[minute] = late
         hints = [_hint(made, name, minute) for name in names]
         offered = [scene.rates[minute] * made.plan.devices[name].share for name in names]
         before = fleet.rest_minute(minute, before, offered, hints, resting, len(alarms.helped))
@@ -250,11 +268,11 @@ def _hint(made: RestPlan, name: str, minute: int) -> Hint | None:
     return Hint(point=made.plan.devices[name].point, until_s=(minute + 2) * MINUTE_S, reason="planned")
 
 
-def _lost(scene: Scene, asked_rps: float, serving: int, missing: int) -> float:
-    """Requests of a minute beyond what all who serve could take, up to what the missing ones could have.
+def _lost(scene: Scene, asked_rps: float, serving: int, others: int, gone: int) -> float:
+    """Requests of a minute beyond what all who serve could take, up to what so many `others` could have.
 
-    What nobody could have served even with everybody else awake isn't theirs.
+    What nobody could have served even with everybody awake but those who are `gone` isn't theirs.
     """
     most = scene.most_rps
-    asked = min(asked_rps, (COUNT - missing) * most)
-    return MINUTE_S * min(max(0.0, asked - serving * most), missing * most)
+    asked = min(asked_rps, (COUNT - gone) * most)
+    return MINUTE_S * min(max(0.0, asked - serving * most), others * most)

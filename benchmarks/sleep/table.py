@@ -39,6 +39,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     lost: float = 0.0
     surged: float = 0.0
     """Share of the requests that a missing board was to serve and nobody awake could have."""
+    late: float = 0.0
+    """Share of the requests that nobody awake could serve while boards that could have slept, or woke."""
+    later: float = 0.0
+    """Share of them, minute by minute, beyond those of the same fleet when every board wakes."""
     switches_per_day: float
     """Of one device, on the mean; so the next two."""
     naps_per_day: float = 0.0
@@ -48,10 +52,20 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(
-        cls, named: tuple[str, str, str], lived: Lived, most_j: float, rested: Rested | None = None
+        cls,
+        named: tuple[str, str, str],
+        lived: Lived,
+        most_j: float,
+        rested: Rested | None = None,
+        sound: Rested | None = None,
     ) -> "Outcome":
-        """`named`: trace, board and way; `most_j`: of everybody in the strongest mode."""
-        days = COUNT * lived.minutes / 1440.0
+        """`named`: trace, board and way; `most_j`: of everybody in the strongest mode.
+
+        `sound`: the same fleet where every board wakes, if that is another.
+        """
+        days, requests = COUNT * lived.minutes / 1440.0, max(lived.requests, 1.0)
+        late = rested.late if rested else {}
+        usual = sound.late if sound else late
         return cls(
             trace=named[0],
             board=named[1],
@@ -61,14 +75,20 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
             saving=1.0 - lived.energy_j / most_j,
             excess_violating=lived.excess_devices / COUNT / lived.minutes,
             excess_fleet_minutes=lived.excess / lived.minutes,
-            unserved=lived.unserved / max(lived.requests, 1.0),
+            unserved=lived.unserved / requests,
             switches_per_day=lived.switches / days,
-            lost=rested.lost / max(lived.requests, 1.0) if rested else 0.0,
-            surged=rested.surged / max(lived.requests, 1.0) if rested else 0.0,
+            lost=rested.lost / requests if rested else 0.0,
+            surged=rested.surged / requests if rested else 0.0,
+            late=sum(late.values()) / requests,
+            later=sum(max(0.0, rps - usual.get(minute, 0.0)) for minute, rps in late.items()) / requests,
             naps_per_day=rested.naps / days if rested else 0.0,
             asleep=rested.asleep_s / (86400.0 * days) if rested else 0.0,
             failures=rested.failures if rested else 0,
         )
+
+
+def _millionths(part: float) -> str:
+    return f"{1e6 * part:.1f} ppm"
 
 
 COLUMNS = {
@@ -77,8 +97,10 @@ COLUMNS = {
     "excess device min": ("excess_violating", THOUSANDTH),
     "excess, any device": ("excess_fleet_minutes", THOUSANDTH),
     "unserved": ("unserved", FINEST),
-    "lost": ("lost", FINEST),
-    "lost in a surge": ("surged", FINEST),
+    "lost": ("lost", _millionths),
+    "in a surge": ("surged", _millionths),
+    "asleep, lost": ("late", _millionths),
+    "of it more": ("later", _millionths),
     "asleep": ("asleep", TENTH),
     "naps a day": ("naps_per_day", plain(1)),
     "switches a day": ("switches_per_day", plain(1)),
@@ -95,11 +117,26 @@ def results_of(outcomes: Sequence[Outcome]) -> list[Result]:
         results.append(_row(board, "bound's saving, free to put everybody to sleep", 100.0 * free))
         for way in (SLEPT, FAILED, ALARMS, AWAKE, ALONE):
             results += _figures(board, way, ways[way], free, spared)
-        lost = 100.0 * mean(ways[FAILED], "lost")
-        results.append(_row(board, "requests lost beyond the spare's capacity", lost, 0.0, low=True))
-        surged = 100.0 * mean(ways[FAILED], "surged")
-        results.append(_row(board, "the same, of what was asked beyond the plan", surged, low=True))
+        results += _losses(board, ways[SLEPT], ways[FAILED])
     return results
+
+
+def _losses(board: str, slept: Sequence[Outcome], failed: Sequence[Outcome]) -> list[Result]:
+    """What is lost where one board in ten never wakes, in each reading of lost: the spare answers for the
+    first, and that is judged.
+    """
+    awake = "requests lost while a board slept that could have served them"
+    return [
+        _row(board, "requests lost beyond the spare's capacity", _lost(failed, "lost"), 0.0, low=True),
+        _row(board, "the same, of what was asked beyond the plan", _lost(failed, "surged"), low=True),
+        _row(board, "lost more than where every board wakes, by minute", _lost(failed, "later"), low=True),
+        _row(board, f"{awake}, one board in ten never wakes", _lost(failed, "late"), low=True),
+        _row(board, f"{awake}, every board wakes", _lost(slept, "late"), low=True),
+    ]
+
+
+def _lost(here: Sequence[Outcome], field: str) -> float:
+    return 100.0 * mean(here, field)
 
 
 def _figures(board: str, way: str, here: Sequence[Outcome], free: float, spared: float) -> list[Result]:

@@ -200,6 +200,7 @@ class World:
         self.refuses = self.late = False
         self.application: list[str] = []
         self.deaf = False
+        self.refused = False
         self.word: SleepState | None = None
         self.hints = Hints("f", "d", lambda: [FLEETS_KEY.trusted])
         self.retained = seal(encode(hint_of()), [FLEETS_KEY], HINT_TYPE)
@@ -403,9 +404,13 @@ async def test_killed_at_any_step_the_next_life_tells_the_truth(
         assert world.word.state == "awake"
 
 
+@pytest.mark.parametrize("host_answers", [False, True])
 @pytest.mark.parametrize("life", range(1, 5))
-async def test_a_broker_that_is_killed_at_any_step_keeps_nobody_asleep(tmp_path: Path, life: int) -> None:
+async def test_a_broker_that_is_killed_at_any_step_keeps_nobody_asleep(
+    tmp_path: Path, life: int, host_answers: bool
+) -> None:
     world = world_of(tmp_path)
+    world.refused = host_answers
     sleeper = await started(world)
     world.broker_life = life
     await ticks(world, sleeper, 3)
@@ -414,10 +419,13 @@ async def test_a_broker_that_is_killed_at_any_step_keeps_nobody_asleep(tmp_path:
     assert world.deeds.count("awake") == slept
     assert not sleeper.board.locked()
     assert NapFile(tmp_path / "nap.json").load() is None
-    assert sleeper.naps == ({"unwell": 1} if slept else {"stayed_awake": 1})
+    unwell = slept and not host_answers
+    assert sleeper.naps == ({"unwell": 1} if unwell else {"woke": 1} if slept else {"stayed_awake": 1})
     found = load(tmp_path / verdict.FILE_NAME)
     assert found
-    assert found.passed is not slept, "unreached: it can't tell a dead broker from its own dead network"
+    assert found.passed is not unwell, (
+        "only a broker's host that answers tells a dead broker from a dead network"
+    )
 
 
 def test_a_nap_s_file_that_is_none_tells_of_a_nap(tmp_path: Path) -> None:

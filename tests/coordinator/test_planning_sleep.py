@@ -246,10 +246,32 @@ def test_who_can_be_called_sleeps_past_a_rise_that_may_come_and_a_call_unheard_m
     assert {state.naps[name].back for name in called(before, state)} == {105}
     deaf = min(called(before, state))
     here = [msgspec.structs.replace(one, up=one.name not in (deaf, max(down))) for one in asleep]
-    later = nap(state, here, rise[4:], 106, TERMS, likely)
-    assert missing(later, 106) == ()
+    later = nap(state, here, (600.0,) * 14, 105, TERMS, likely)
+    assert missing(later, 105) == ()
     assert deaf not in later.barred
-    assert called(state, later) == (max(down),), "another is, in its place"
+    assert called(state, later) == (max(down),), "another is, in its place, whatever is needed by now"
+
+
+def test_who_did_not_hear_a_call_is_counted_on_no_more_nor_called_again_until_it_is_heard_of() -> None:
+    state = NapState(naps={"d3": Nap(90, 110, back=104), "d4": Nap(90, 118), "d5": Nap(90, 119)})
+    here = [msgspec.structs.replace(one, up=one.name not in state.naps) for one in callable_ten()]
+    likely = (1900.0,) * 14
+    after = nap(state, here, (2310.0,) * 14, 105, TERMS, likely)
+    assert not called(state, after), "seven that serve are enough, and it isn't missed anew"
+    assert "d3" not in {row.device for row in watch(after, here, 105, TERMS)}
+    after = nap(state, here, (2310.0,) + (2600.0,) * 13, 105, TERMS, likely)
+    assert set(called(state, after)) == {"d4"}, "its alarm in five minutes counts for nothing"
+
+
+def test_who_can_be_called_is_a_minute_before_it_is_needed_so_that_another_can_be_in_its_stead() -> None:
+    rise = (600.0, 600.0, 2000.0) + (2000.0,) * 11
+    naps = {f"d{index}": Nap(90, 118) for index in range(7)}
+    here = [msgspec.structs.replace(one, up=one.name not in naps) for one in callable_ten()]
+    state = nap(NapState(naps=naps), here, rise, 100, TERMS, (600.0,) * 14)
+    assert len(called(NapState(naps=naps), state)) == 4
+    assert {order.back for order in state.naps.values() if order.back} == {101}
+    fresh = nap(NapState(), callable_ten(), (600.0, 600.0, 600.0, 2900.0) + (600.0,) * 10, 100, TERMS)
+    assert not fresh.naps, "who went now would have to be called at once"
 
 
 def test_a_watch_says_above_which_rate_whom_to_wake_and_who_was_woken_early_stands_at_its_strongest() -> None:
@@ -258,9 +280,16 @@ def test_a_watch_says_above_which_rate_whom_to_wake_and_who_was_woken_early_stan
     state = NapState(naps=naps)
     above = 1.0 + TERMS.watch_margin
     assert watch(state, here, 100, TERMS) == (
+        Watch(7 * 330.0 / above, "d5"),
+        Watch(8 * 330.0 / above, "d3"),
+    ), "of those who are to come, d7 or who is called beside it, one may not"
+    leaving = msgspec.structs.replace(state, naps={**naps, "d7": Nap(101, 120)})
+    there = [msgspec.structs.replace(one, up=one.name not in ("d3", "d5")) for one in here]
+    assert watch(leaving, there, 100, TERMS) == (
+        Watch(7 * 330.0 / above, "d7"),
         Watch(8 * 330.0 / above, "d5"),
-        Watch(9 * 330.0 / above, "d3"),
-    )
+        Watch(8 * 330.0 / above, "d3"),
+    ), "who has notice stays, and of two sleepers one may not come"
     assert watch(state, ten(), 100, TERMS) == ()
     devices = [Device(f"d{index}", (*KIND, ASLEEP), at="7W", age_min=2.0) for index in range(10)]
     names = frozenset(one.name for one in devices)

@@ -54,6 +54,7 @@ class Bedroom(Protocol):
     """What the sleeper needs of the link."""
 
     connected: bool
+    refused: bool
 
     def say(self, state: State) -> None:
         """See Link.say."""
@@ -83,7 +84,7 @@ class Sleeper:
         self._device, self._loads, self.hints, self._slept = config.device, config.load, hints, slept
         self._tree, self._acts, folder = Tree(config.reader.root), acts, Path(config.state.folder)
         self._verdict_file, self._file = folder / verdict.FILE_NAME, NapFile(folder / NAP_FILE)
-        self._waking = Waking(config.sleep, config.load, clock, self._network)
+        self._waking = Waking(config.sleep, config.load, clock, self._network_back)
         self.verdict: Verdict | None = None
         """The qualification's, as it stands."""
         self._identity: Identity | None = None
@@ -276,6 +277,10 @@ class Sleeper:
 
     async def _network(self) -> str:
         return "" if self._link.connected else "the broker is not reached"
+
+    async def _network_back(self) -> str:
+        """Of a board that woke: a broker's host that refuses has answered, so it isn't the board's fault."""
+        return "" if self._link.refused else await self._network()
 
     def _tell(self, unable: str, facts: Facts) -> None:
         """Say whether it may sleep, where that is new: devices that never may say nothing."""

@@ -102,11 +102,13 @@ def deaf(before: Collection[str], state: NapState, members: Sequence[Seen], minu
 
 
 def with_calls(state: NapState, back_ms: Mapping[str, int], now_ms: int) -> NapState:
-    """The orders of those who are called now: to be back when each can be, alarm or not."""
+    """The orders of those who are called now: to be back when each can be, alarm or not; notice is void."""
     naps = dict(state.naps)
     for name, takes_ms in back_ms.items():
         order = naps.get(name)
-        if order and order.back is None:
+        if order and order.since > now_ms // MINUTE_MS:
+            del naps[name]
+        elif order and order.back is None:
             back = max(now_ms // MINUTE_MS + 1, math.ceil((now_ms + takes_ms) / MINUTE_MS))
             naps[name] = msgspec.structs.replace(order, back=back)
     return msgspec.structs.replace(state, naps=naps)

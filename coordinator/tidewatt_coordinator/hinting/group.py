@@ -36,6 +36,7 @@ class Group(msgspec.Struct):
 
     def rises(self, watched: Watched, reports: Sequence[Report], share: float, now_ms: int) -> frozenset[str]:
         """Whom to wake at once, as more comes than the plan is for: each is told once, and noted as called.
+        Who has notice only doesn't go.
 
         `share`: of all requests what the devices are given.
         """
@@ -43,7 +44,7 @@ class Group(msgspec.Struct):
         new &= self.state.naps.naps.keys()
         naps = calling.with_calls(self.state.naps, {name: watched.back_ms[name] for name in new}, now_ms)
         self.state = msgspec.structs.replace(self.state, naps=naps)
-        return new
+        return new & naps.naps.keys()
 
 
 class Planned(msgspec.Struct, frozen=True):

@@ -3,16 +3,17 @@
 A board that sleeps is woken by its own alarm, so each nap is a promise about every minute until its end: in
 each of them those that serve, without the strongest `spare` of them, must carry what may be asked for. Where
 a neighbour can wake it, too, the promise is about the minutes until it could be back: after that it is called
-when it is needed. A nap can be lengthened a minute before it ends: the board, which looks when its alarm goes
-off, finds the newer hint and sleeps on.
+a minute before it is needed, so that another can be called for one that doesn't come. A nap can be lengthened
+a minute before it ends: the board, which looks when its alarm goes off, finds the newer hint and sleeps on.
 
 Invariants (each is a property test):
 - nobody sleeps without a minute to serve again, and none is further away than the longest nap;
 - whenever somebody is let sleep, in each minute of that nap (until it could be back) at least
   `awake_at_least` boards serve; what they can serve is at least what was to be ready for, and less the
   strongest `spare` what was likely (which is the same where nobody can be called);
-- who can be called is, as soon as that doesn't hold for the minute in which it could be back;
+- who can be called is, as soon as that doesn't hold for the minute in which it could be back, or the next;
 - who did not come back is not counted, is not let sleep again until somebody says so, and the others stay up;
+- for each who was to serve from this minute on and doesn't another is called, whatever is needed by now;
 - of like boards, more demand never lets more sleep.
 """
 
@@ -60,7 +61,9 @@ class Nap(msgspec.Struct, frozen=True):
     since: int
     serve: int
     back: int | None = None
-    """It was called to serve from that minute on. Its alarm stays: a call that isn't heard means nothing."""
+    """It was called to serve from that minute on. Its alarm stays: a call that isn't heard bars nobody, but
+    whoever doesn't come isn't counted on, at its alarm neither, until it is heard of.
+    """
 
 
 class Watch(msgspec.Struct, frozen=True):
@@ -93,26 +96,26 @@ def nap(
     """Who sleeps from `minute` on, and until when. `needs`: what to be ready for in `minute` and after it.
 
     `likely`: what of that is to be carried without the spare; None is all of it. Whom somebody must wake now
-    is said by `called`. Where nothing is known of what will be needed
-    nobody is sent to sleep, nobody sleeps on, and who can be called is.
+    is said by `called`. Where nothing is known of what will be needed nobody is sent to sleep, nobody sleeps
+    on, and who can be called is.
     """
-    state = _seen(state, sleepers, minute)
+    before, state = state, _seen(state, sleepers, minute)
     site = Rooms(needs, needs if likely is None else likely, terms.spare, terms.awake_at_least)
     for one in sleepers:
         order = state.naps.get(one.name)
         if one.up:
             site.serves(one.most_rps, 0)
-        elif order is not None and order.serve > minute:
-            site.serves(one.most_rps, _due(order, minute) - minute)
+        elif order is not None and (due := _due(order, minute)) is not None:
+            site.serves(one.most_rps, due - minute)
     # Notice counts for nothing until it is confirmed.
     kept = {name: order for name, order in state.naps.items() if order.since != minute}
-    naps = kept | _calls(state, sleepers, site, minute)
+    naps = kept | _calls(state, sleepers, site, minute, len(state.barred - before.barred))
     others = Others(sleepers, naps)
     for one, first in _candidates(state, sleepers, minute, terms):
         if one.asleep is None or one.name in state.barred:
             continue
         minutes = _longest(site, one, first, terms)
-        bound = first + 1 + one.back_min if one.back_min else first + minutes
+        bound = first + (one.sure_min or minutes)
         if minutes < terms.least_nap_min or not others.spare_it(one, max(needs[:bound])):
             continue
         site.without(one.most_rps, first, minutes)
@@ -125,17 +128,20 @@ def nap(
 def watch(state: NapState, sleepers: Sequence[Sleeper], minute: int, terms: NapTerms) -> tuple[Watch, ...]:
     """Who is to be woken at once when more comes in `minute` than those awake can be sure to carry.
 
-    In the order in which they are to be woken: each above the rate up to which those before it will do.
+    In the order in which they are to be woken: each above the rate up to which those before it will do, also
+    if one of those who are to come doesn't: so two are woken for one. Before them who has notice: it stays.
     """
     rests = resting(state, minute)
+    leaving = [one for one in sleepers if one.up and one.name in state.naps and one.name not in rests]
     down = [one for one in sleepers if not one.up and one.name in rests]
-    coming = {one.name for one in down if _due(state.naps[one.name], minute) <= minute + 1}
-    room = sum(one.most_rps for one in sleepers if one.name in coming or (one.up and one.name not in rests))
-    able = [one for one in down if one.back_min and one.name not in coming]
+    coming = [one for one in down if _due(state.naps[one.name], minute) == minute + 1]
+    able = [one for one in down if one.back_min and state.naps[one.name].back is None and one not in coming]
+    stay = [one for one in sleepers if one.up and one.name not in state.naps]
+    room, unsure = sum(one.most_rps for one in (*stay, *coming)), [one.most_rps for one in coming]
     rows = []
-    for one in sorted(able, key=lambda one: (rests[one.name], one.name)):
-        rows.append(Watch(room / (1.0 + terms.watch_margin), one.name))
-        room += one.most_rps
+    for one in (*leaving, *sorted(able, key=lambda one: (rests[one.name], one.name))):
+        rows.append(Watch((room - max(unsure, default=0.0)) / (1.0 + terms.watch_margin), one.name))
+        room, unsure = room + one.most_rps, unsure if one.up else [*unsure, one.most_rps]
     return tuple(rows)
 
 
@@ -150,9 +156,17 @@ def called(before: NapState, after: NapState) -> tuple[str, ...]:
     )
 
 
-def _calls(state: NapState, sleepers: Sequence[Sleeper], site: Rooms, minute: int) -> dict[str, Nap]:
-    """Naps that end as soon as a call can end them, so that enough serve then."""
-    calls = {}
+def _calls(
+    state: NapState, sleepers: Sequence[Sleeper], site: Rooms, minute: int, gone: int
+) -> dict[str, Nap]:
+    """Naps that end as soon as a call can end them, so that enough serve then and in the minute after.
+
+    Beside that somebody for each who was to come and didn't: `gone` at their alarms, others when called. What
+    is needed is known with delay, and who was missed was called for a reason.
+    """
+    calls: dict[str, Nap] = {}
+    unheard = [one for one in sleepers if not one.up and one.name in state.naps]
+    late = gone + sum(state.naps[one.name].back == minute for one in unheard)
     asleep = [
         (order.serve, one.name, one, order)
         for one in sleepers
@@ -161,7 +175,8 @@ def _calls(state: NapState, sleepers: Sequence[Sleeper], site: Rooms, minute: in
     for serve, name, one, order in sorted(asleep, key=lambda row: row[:2]):
         back = one.back_min
         able = order.since < minute and order.back is None and serve > minute + back
-        if able and not site.carries(back):
+        enough = site.carries(back) and (back + 1 >= len(site) or site.carries(back + 1))
+        if able and (len(calls) < late or not enough):
             calls[name] = msgspec.structs.replace(order, back=minute + back)
             site.serves(one.most_rps, back, serve - minute)
     return calls
@@ -187,9 +202,13 @@ def _first(state: NapState, one: Sleeper, minute: int, terms: NapTerms) -> int |
     return 1 if order.serve == minute + 1 and order.back is None else None
 
 
-def _due(order: Nap, minute: int) -> int:
-    """From when a sleeper is counted on: its alarm, or a call that it may still follow."""
-    return order.back if order.back is not None and order.back > minute else order.serve
+def _due(order: Nap, minute: int) -> int | None:
+    """From when a sleeper is counted on: its alarm, or a call that it may still follow.
+
+    One that did not come when it was to isn't counted on until it is heard of, whatever its alarm says.
+    """
+    due = order.serve if order.back is None else order.back
+    return due if due > minute else None
 
 
 def told(state: NapState, name: str) -> NapState:
@@ -243,12 +262,13 @@ def _rank(state: NapState, one: Sleeper, minute: int) -> tuple[int, float, int, 
 def _longest(site: Rooms, one: Sleeper, first: int, terms: NapTerms) -> int:
     """For how many minutes from the `first` ahead it can be done without.
 
-    One that can be called is bound only by what comes before it could be back, and by what is likely.
+    One that can be called is bound only by what comes before it could be back, and by what is likely; it is
+    back early enough for another to come in its stead.
     """
     most = terms.longest_nap_min
-    end, bound = min(len(site), first + most), first + 1 + one.back_min
+    end, bound = min(len(site), first + most), first + one.sure_min
     for ahead in range(first, end):
         sure = one.back_min == 0 or ahead < bound
         if not site.carries(ahead, one.most_rps, sure=sure):
-            return ahead - first
+            return ahead - first - one.back_min
     return most if one.back_min and end > bound else end - first

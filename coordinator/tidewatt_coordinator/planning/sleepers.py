@@ -36,6 +36,13 @@ class Sleeper(msgspec.Struct, frozen=True):
         """Minutes from a call until it serves; 0 where nobody can call it."""
         return math.ceil(self.asleep.wake_s / MINUTE_S) if self.asleep and self.callable else 0
 
+    @property
+    def sure_min(self) -> int:
+        """Minutes of a nap for which all that may be needed must be carried without it, so that a call that
+        isn't heard can be made again to another; 0: all of them, as nobody can call it.
+        """
+        return self.back_min + 2 if self.back_min else 0
+
 
 class Others:
     """Those that could carry what is asked for while one sleeps: who isn't let sleep itself."""
