@@ -2,7 +2,8 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
 from sqlalchemy import delete, func, select
@@ -13,6 +14,8 @@ from tidewatt_coordinator.ledger.merging import merge_rows
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tables import quarantine
 from tidewatt_wire.messages import Report
+
+K = TypeVar("K", bound=Hashable)
 
 #: Of each device so many are kept, the newest; a broken board says the same thing for ever.
 MOST_KEPT = 100
@@ -109,9 +112,13 @@ class Intake:
         if before is not None and (other := run_of(before)) != run:
             self._others.pop((device, run), None)
             self._others[device, other] = before
-        for kept in (self._newest, self._others):
-            if len(kept) > MOST_SESSIONS:
-                del kept[next(iter(kept))]  # type: ignore[attr-defined] # its own key
+        _forget_oldest(self._newest)
+        _forget_oldest(self._others)
+
+
+def _forget_oldest(kept: dict[K, bytes]) -> None:
+    if len(kept) > MOST_SESSIONS:
+        del kept[next(iter(kept))]
 
 
 def keep_aside(

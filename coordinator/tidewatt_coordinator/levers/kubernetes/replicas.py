@@ -47,7 +47,7 @@ class ReplicasDriver:
     """See levers/driver.py. `ask` has the newest value of a PromQL query; None if there is none."""
 
     name = "replicas"
-    calls = (
+    calls: tuple[str, ...] = (
         "list nodes", "get,patch apps/deployments", "get,patch autoscaling/horizontalpodautoscalers",
         "get,patch keda.sh/scaledobjects",
     )  # fmt: skip
