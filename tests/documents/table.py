@@ -56,6 +56,13 @@ ELSEWHERE = {
     "tidewatt simulate run traffic-x2 *": Elsewhere(
         "asks Prometheus", "tests/coordinator/test_simulate.py", "query"
     ),
+    "docker build *": Elsewhere("needs docker, and a registry for its base", "make image-trial"),
+    "kubectl apply *": Elsewhere("needs a cluster", "tests/packaging/test_kubernetes.py", '"kustomize"'),
+    "kubectl -n tidewatt rollout *": Elsewhere("needs a cluster", "tests/packaging/test_kubernetes.py"),
+    "kubectl label *": Elsewhere("needs a cluster", "tests/packaging/test_kubernetes.py"),
+    "kubectl create rolebinding *": Elsewhere(
+        "needs a cluster", "tests/packaging/test_kubernetes.py", "bound"
+    ),
 }
 #: Placeholders, by the document's word; {name} is the sandbox's own.
 INSTEAD = {
@@ -88,12 +95,19 @@ SLOW = {
 #: The coordinator does its part a moment later: these are typed again until they do it.
 SOON = ("tidewatt policy approve", "tidewatt policy rollback")
 #: Sections whose lines are all typed by something else, in their order.
-SECTIONS = {("docs/operate.md", "Try it"): Elsewhere("sets up an environment; minutes", "make newcomer")}
+SECTIONS = {
+    ("docs/operate.md", "Try it"): Elsewhere("sets up an environment; minutes", "make newcomer"),
+    ("docs/deploy.md", "One machine: compose"): Elsewhere(
+        "needs docker's daemon; what it reads is read there", "tests/packaging/test_compose.py", "prepare"
+    ),
+}
 #: Blocks that are neither typed nor TOML: where each begins, and what it is.
 NEITHER = {
     "each Jetson": "a picture",
     "# prometheus.yml": "Prometheus' configuration, of tests/scenarios/test_prometheus.py",
     "observe -> propose": "the way of a proposal",
     "class TestS3Lifecycle": "a test, as tests/coordinator/test_drivers.py has it",
+    "./prepare": "docker compose: tests/packaging/test_compose.py prepares, and has it read its file",
+    "for file in broker.crt": "the same",
     '"eds_config"': "Envoy's configuration, of tests/scenarios/test_router.py",
 }
