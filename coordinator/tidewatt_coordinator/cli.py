@@ -37,12 +37,12 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         _complain(f"{where}{error.strerror or error}")
         sys.exit(FAILED)
+    except RuntimeError as error:  # also where it is a ValueError: a ledger that is away
+        _complain(str(error).partition("\n")[0])
+        sys.exit(FAILED)
     except ValueError as error:  # what a document, a trace, the ledger or an option says that is wrong
         _complain(str(error))
         sys.exit(WRONG)
-    except RuntimeError as error:
-        _complain(str(error).partition("\n")[0])
-        sys.exit(FAILED)
     except Exception as error:
         if not _of_the_database(error):
             raise

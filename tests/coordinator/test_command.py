@@ -96,6 +96,14 @@ def test_one_port_for_two_things_and_hosts_that_are_none() -> None:
     one_sentence(tidewatt("run", "--listen", "127.0.0.1:²"), 2, "is not host:port")
 
 
+def test_a_database_that_is_away_is_worth_another_try(tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    away = f"postgresql+psycopg://u@127.0.0.1:{free_port()}/tidewatt"
+    for url, code in ((away, 1), ("mysql://u@127.0.0.1/tidewatt", 2)):
+        config.write_text(f'[broker]\nurl = "mqtt://127.0.0.1:1"\n[ledger]\nurl = "{url}"\n')
+        one_sentence(tidewatt("serve", "--config", str(config)), code, "ledger.url")
+
+
 def test_version_and_help() -> None:
     assert tidewatt("--version").stdout.startswith("tidewatt 0.")
     for arguments in ([], ["--help"], ["run", "--help"]):

@@ -45,6 +45,10 @@ class LedgerError(ValueError):
     """The ledger can't be used as asked; the sentence says why."""
 
 
+class LedgerAwayError(LedgerError, RuntimeError):
+    """The database doesn't answer, or lets us not in: it may a moment later, with nothing changed here."""
+
+
 class Life(msgspec.Struct, frozen=True):
     """One device in one counter epoch: its spans, and its spans per mode, in order of time."""
 
@@ -84,7 +88,9 @@ class Ledger:
             self._hold_bucket_length(bucket_ms)
         except DatabaseError as error:
             why = str(error.orig).partition("\n")[0]
-            raise LedgerError(f"ledger.url {shown!r} can't be opened: {why}") from error
+            away = isinstance(error, OperationalError) and self._engine.dialect.name == "postgresql"
+            kind = LedgerAwayError if away else LedgerError
+            raise kind(f"ledger.url {shown!r} can't be opened: {why}") from error
         except TooNew as error:
             self.close()
             raise LedgerError(f"ledger.url {shown!r}: {error}") from error
