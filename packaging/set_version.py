@@ -14,6 +14,7 @@ from release.tree import ROOT, WHEELS, moment, version
 PLACES = {
     **{f"{wheel}/pyproject.toml": r'(?m)(?<=^version = ")[^"]+(?=")' for wheel in WHEELS},
     "README.md": r"(?<=tidewatt-agent_)[^_]+(?=_arm64\.deb)",
+    "docs/operate.md": r"(?<=tidewatt-coordinator_)[^_]+(?=_amd64\.deb)",
     "docs/router.md": r"(?<=tidewatt-router_)[^_]+(?=_amd64\.deb)",
 }
 PINS = r'(?<="tidewatt-)(\w+)==[^"]+(?=")'

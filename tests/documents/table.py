@@ -40,6 +40,7 @@ ELSEWHERE = {
     "make test": Elsewhere("it is what runs this", ".ci/run", "make test"),
     "pip install ./wire ./governor ./agent": Elsewhere("changes this environment", "make newcomer", "pip"),
     "sudo apt install ./tidewatt-agent_*": Elsewhere("needs root", "make deb-trial", "dpkg"),
+    "sudo apt install ./tidewatt-coordinator_*": Elsewhere("needs root", "make deb-trial", "dpkg"),
     "sudo apt install ./tidewatt-router_*": Elsewhere("needs root", "make deb-trial", "dpkg"),
     "sudo systemctl enable --now tidewatt-router": Elsewhere("needs systemd", "make deb-trial", "systemctl"),
     "sudo tidewatt-agent enable": Elsewhere("needs the actuator", "tests/agent/test_enabling.py", "enable"),
