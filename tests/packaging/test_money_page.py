@@ -24,7 +24,7 @@ def test_they_are_all_there() -> None:
         "# coordinator.toml",
         "# prices/negotiated.toml",
         "# sites.toml",
-        "# tariff.toml",
+        "# summer.toml",
     ]
 
 
@@ -41,7 +41,7 @@ def test_the_configuration() -> None:
 
 
 def test_the_tariff() -> None:
-    tariff = parse_tariff(EXAMPLES["# tariff.toml"], "tariff.toml")
+    tariff = parse_tariff(EXAMPLES["# summer.toml"], "summer.toml")
     assert [window.name for window in tariff.window] == ["holiday", "peak"]
 
 

@@ -167,5 +167,5 @@ def test_every_query_has_an_answer_where_its_metrics_are(
     groups = prometheus.get("/api/v1/rules")["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
     assert [rule["lastError"] for rule in rules if rule["health"] == "err"] == []
-    assert len(rules) == 51
+    assert len(rules) == 52
     assert prometheus.query("site:tidewatt_request_joules:rate5m") is not None

@@ -43,7 +43,7 @@ class SleepDoor:
         """Let the board sleep; returns when it is awake again. StayedAwakeError says why it did not sleep."""
         answer = await self._ask({"op": "sleep", "for_s": for_s}, for_s + 2.0 * COMES_WITHIN_S)
         try:
-            return msgspec.convert(answer, Slept)
+            return msgspec.convert([answer.get(name) for name in Slept._fields], Slept)
         except msgspec.ValidationError as error:
             raise StayedAwakeError(f"the actuator says something else: {error}") from error
 

@@ -10,18 +10,17 @@ import errno
 import glob
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 from tidewatt_link.durable import remove_file, replace_file
-
-if TYPE_CHECKING:
-    from typing_extensions import Self  # with it come inspect and others, 1.4 MB resident
 
 PAGE = 4096
 #: /proc/stat of a board is some kilobytes; what is longer than this isn't for us.
 MOST = 64 * PAGE
 MOST_LINKS = 40
 #: Whatever a kernel counts fits into 64 bits.
+#: `Self` came with Python 3.11, and typing_extensions costs 1.4 MB resident.
+T = TypeVar("T", bound="Tree")
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 
 
@@ -32,7 +31,7 @@ class Tree:
         self.root = root.rstrip("/") or "/"
         self._open: dict[str, _Descriptor] | None = None
 
-    def keeping(self) -> "Self":
+    def keeping(self: T) -> T:  # noqa: PYI019 - see T
         """This tree, for what is read every second: it keeps open what it reads, as opening costs the most.
 
         A descriptor stays with the very node that was opened. When a driver goes, the next read fails and
