@@ -74,7 +74,7 @@ class Bench:
         return path
 
     def start(self, config: Path, *more: str, url: str = "") -> "subprocess.Popen[str]":
-        arguments = ["--config", str(config), "--url", url or self.url, "--out", str(self.out), "--for", "1s"]
+        arguments = ["--config", str(config), "--url", url or self.url, "--out", str(self.out), "--for", "2s"]
         process = subprocess.Popen(
             [*PROGRAM, "calibrate", *arguments, *more],
             stdout=subprocess.PIPE,

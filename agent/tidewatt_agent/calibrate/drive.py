@@ -42,6 +42,8 @@ class Driven(msgspec.Struct, frozen=True, kw_only=True):
     """Share of the requests sent."""
     p95_ms: float | None
     cut: bool
+    asked: int = 0
+    """Requests sent in all, also while it settled."""
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -147,4 +149,5 @@ class _Flight:
             failed=1.0 - len(mine) / sent if sent else 0.0,
             p95_ms=mine[min(len(mine) - 1, int(P95 * len(mine)))] * 1000.0 if mine else None,
             cut=cut,
+            asked=len(self._due),
         )

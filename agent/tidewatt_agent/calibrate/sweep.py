@@ -67,6 +67,7 @@ class Sweep:
         """`say` gets a line per measurement. `here`: the mode it stands in, where that isn't to change."""
         self._hands, self._source, self._ask, self._clock = hands, source, ask, clock
         self._power, self._say, self._load, self._here = power, say, load, here
+        self._read_s = clock.monotonic_s()
         self._chance = random.Random(1)  # noqa: S311 - the same arrivals each time, no secret
 
     async def run(self, plan: Plan) -> list[Fit]:
@@ -102,10 +103,10 @@ class Sweep:
     async def _measure(self, step: Step, plan: Plan) -> Measurement:
         settle_s = min(SETTLE_S, SETTLE_SHARE * step.seconds)
         self._source.take()
-        await self._foreign(0.0)
+        await self._foreign(0)
         load = drive(self._ask, step.rps, step.seconds, settle_s, plan.slo_p95_ms, self._clock, self._chance)
         driven = await self._watched(step.point, asyncio.create_task(load))
-        foreign = await self._foreign(driven.sent_rps)
+        foreign = await self._foreign(driven.asked)
         if foreign > max(FOREIGN_RPS, FOREIGN_SHARE * driven.sent_rps):
             raise BadMeasurementError(
                 f"{step.point} at {step.rps:.0f} requests/s: the application serves {foreign:.0f} requests/s "
@@ -113,10 +114,15 @@ class Sweep:
             )
         return self._measurement(step, driven)
 
-    async def _foreign(self, ours_rps: float) -> float:
-        """The requests/s since the last call that others sent; 0 where it isn't known."""
-        load = await self._load.read(self._clock.monotonic_s()) if self._load else None
-        return max(0.0, load.rps - ours_rps) if load else 0.0
+    async def _foreign(self, ours: int) -> float:
+        """The requests/s since the last call that others sent, beside so many of ours; 0 where unknown.
+
+        All of ours count: what came while the load settled came by chance, more often or less than later.
+        """
+        now_s = self._clock.monotonic_s()
+        since_s, self._read_s = now_s - self._read_s, now_s
+        load = await self._load.read(now_s) if self._load else None
+        return max(0.0, load.rps - ours / since_s) if load and since_s > 0.0 else 0.0
 
     async def _watched(self, point: str, driving: "asyncio.Task[Driven]") -> Driven:
         """What the load came to, the board looked at meanwhile."""
