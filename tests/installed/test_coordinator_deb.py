@@ -230,7 +230,11 @@ def test_removed_and_installed_again_it_goes_on(machine: Machine) -> None:
 
 def test_purged_it_leaves_the_agent_alone_and_nothing_of_itself(machine: Machine) -> None:
     machine.run(*DPKG, "-P", UNIT)
-    left = {path for path in machine.files() - machine.before if "coordinator" in path}
+    left = {
+        path
+        for path in machine.files() - machine.before
+        if "coordinator" in path and "tidewatt_agent" not in path
+    }
     assert left == set()
     assert UNIT not in (machine.root / "etc/passwd").read_text()
     assert (machine.root / "etc/tidewatt/agent.toml").exists()
