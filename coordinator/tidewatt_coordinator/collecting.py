@@ -1,6 +1,6 @@
 """The garbage collector looks seldom: a batch of reports makes a hundred thousand objects, and no ring.
 
-With Python's own pace (a look after 700 new objects) it took a third of what a report costs.
+With Python's own pace (a look after 700 new objects) it took a sixth to a third of what a report costs.
 """
 
 import gc
