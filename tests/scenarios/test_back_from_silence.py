@@ -98,7 +98,7 @@ async def test_cut_off_and_restarted_it_loses_nothing(
         assert device.skew.ms == 0
         assert device.birth
         assert device.birth.capabilities == ["spool"]
-        assert fleet.status("d", clock.now_ms()) == "stopped"
+        await until(lambda: fleet.status("d", clock.now_ms()) == "stopped")
     finally:
         await ended(*serving)
         ledger.close()
