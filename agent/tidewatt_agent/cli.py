@@ -96,6 +96,12 @@ def command_line() -> argparse.ArgumentParser:
     FILE.add_option(enrolling := add_enroll(commands))
     enrolling.set_defaults(command=_enroll)
 
+    _add_stand_ins(commands)
+    return parser
+
+
+def _add_stand_ins(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """What records a board, and what is one."""
     capture = commands.add_parser("capture", help="record this board as text, without serials and addresses")
     capture.add_argument("folder", type=Path, help="new folder for the recording")
     capture.add_argument("--minutes", type=_minutes, default=2.0, help="of tegrastats (default: %(default)s)")
@@ -112,7 +118,6 @@ def command_line() -> argparse.ArgumentParser:
         help="write an agent's configuration for each board there, and live on when standard input ends",
     )
     simulate.set_defaults(command=_simulate)
-    return parser
 
 
 def _add_person_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -59,8 +59,10 @@ ELSEWHERE = {
     ),
     "docker build *": Elsewhere("needs docker, and a registry for its base", "make image-trial"),
     "kubectl apply *": Elsewhere("needs a cluster", "tests/packaging/test_kubernetes.py", '"kustomize"'),
-    "kubectl -n tidewatt rollout *": Elsewhere("needs a cluster", "tests/packaging/test_kubernetes.py"),
-    "kubectl label *": Elsewhere("needs a cluster", "tests/packaging/test_kubernetes.py"),
+    "kubectl -n tidewatt rollout *": Elsewhere(
+        "needs a cluster", "tests/packaging/test_kubernetes.py", '"kustomize"'
+    ),
+    "kubectl label *": Elsewhere("needs a cluster", "tests/packaging/test_kubernetes.py", '"kustomize"'),
     "kubectl create rolebinding *": Elsewhere(
         "needs a cluster", "tests/packaging/test_kubernetes.py", "bound"
     ),

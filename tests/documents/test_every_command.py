@@ -150,6 +150,7 @@ def test_what_runs_elsewhere_runs_there(said: Elsewhere) -> None:
     if said.by.startswith("make "):
         assert re.search(rf"^{said.by.removeprefix('make ')}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
     else:
+        assert said.word, "an empty word is in every file"
         assert said.word in (ROOT / said.by).read_text("utf-8")
 
 
