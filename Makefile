@@ -13,7 +13,7 @@ export PIP_ROOT_USER_ACTION = ignore
 unexport PYTHONPATH VIRTUAL_ENV PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help run test takeover soak chaos fuzz audit fuzz-rest test-train train check lint lock bench clean docs man deb deb-trial system-packages bench-packages wheels sbom apt-repo docs-trial newcomer changelog image-trial
+.PHONY: help run test takeover soak chaos fuzz audit fuzz-rest test-train train check lock bench system-packages bench-packages clean docs man deb deb-trial system-packages bench-packages wheels sbom apt-repo docs-trial newcomer changelog image-trial
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z%-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -115,10 +115,10 @@ $(VENV)/.train: requirements/train.txt $(VENV)/.dev
 	@$(BIN)/python -m pip install -q --require-hashes --no-build-isolation -r requirements/train.txt
 	@touch $@
 
-test-takeover: $(VENV)/.dev system-packages ## kill the holder of the lease four times with the shipped times: seconds till the other holds it
+takeover: $(VENV)/.dev system-packages ## kill the holder of the lease four times with the shipped times: seconds till the other holds it
 	@$(BIN)/python -m pytest tests/takeover -s $(ARGS)
 
-train: $(VENV)/.train ## the tests of `tidewatt train`, with torch (gigabytes)
+test-train: $(VENV)/.train ## the tests of `tidewatt train`, with torch (gigabytes)
 	@$(BIN)/python -m pytest tests/train $(ARGS)
 
 train: $(VENV)/.train ## train a forecasting model (ARGS="--csv DIR --out FILE")

@@ -14,6 +14,7 @@ import psutil
 from tests.ports import free_port
 
 from tidewatt_agent.recording import Recording, lay_out, load
+from tidewatt_link.ending import within
 from tidewatt_wire.clock import Clock, Timebase
 
 RECORDINGS = Path(__file__).parent / "boards"
@@ -50,7 +51,7 @@ async def until(true: Callable[[], object]) -> None:
         while not true():
             await asyncio.sleep(0.005)
 
-    await asyncio.wait_for(poll(), 30)
+    await within(poll(), 30)
 
 
 async def ignore(_payload: bytes) -> None:

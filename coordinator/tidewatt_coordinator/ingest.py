@@ -182,7 +182,9 @@ class Ingest:
         # One at a time: who waits for the lock also waits for the batch that is on its way.
         async with self._merging:
             batch, self._waiting = self._waiting, []
-            line, owed, self._owed = self._line, self._owed, []
+            line, owed = self._line, self._owed if self._line else []
+            if line:  # else it came while we subscribe, and is acknowledged as soon as there is a line
+                self._owed = []
             self._merged = owed
             if batch or self.intake.unread:
                 begun_s = time.monotonic()

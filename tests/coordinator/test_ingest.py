@@ -105,6 +105,22 @@ async def test_what_the_ledger_does_not_have_the_broker_still_has(
     assert ledger.totals()[0].values[0] == 21_000
 
 
+async def test_what_comes_while_it_subscribes_is_acknowledged_too(
+    mosquitto: Mosquitto, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What waits for it comes before the broker's answer to its subscription; batches end all the time.
+    async with running(ingest_of(mosquitto.url, ledger)):
+        pass
+    await say(mosquitto, range(1, 201))
+    monkeypatch.setattr("tidewatt_coordinator.ingest.BATCH_S", 0.0)
+    async with running(ingest_of(mosquitto.url, ledger)) as second:
+        await until(lambda: second.messages["report"] == 200 and second.oldest_s is None)
+    async with running(ingest_of(mosquitto.url, ledger)) as third:
+        await say(mosquitto, range(201, 202))
+        await until(lambda: third.messages["report"])
+    assert third.messages["report"] == 1
+
+
 async def test_a_slow_ledger_slows_the_session_and_not_for_ever(
     mosquitto: Mosquitto, file: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

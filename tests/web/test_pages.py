@@ -13,7 +13,7 @@ PAGES = {
     "device/roof-2": ["Power now", "promise 60 ms", "No application holds a floor.", "orin-nano-super"],
     "cost": ["This month at its end", "<b>Amazon S3</b>", "functions", "exceeded", "the median of"],
     "dispatch": ["Cost by the hour", "Gap", "roof-3", "Shadow prices", "Nobody has asked for anything"],
-    "rollouts": ["Wave 1", "role=canary", "Wave 2", "soaking", "Gates", "History"],
+    "rollouts": ["Wave 1", "role=canary", "Wave 2", "to come", "Gates", "History"],
     "recommendations": ["make queue 0 smaller", "promise unknown", "22.00 USD/month (12.00 to 42.00)"],
     "audit": ["policy", "access key made", "first key"],
 }  # fmt: skip
