@@ -69,7 +69,7 @@ def test_a_taken_port_is_one_sentence() -> None:
         one_sentence(
             tidewatt("run", "--listen", f"127.0.0.1:{port}"),
             1,
-            f"127.0.0.1:{port} is not free",
+            f"--listen: 127.0.0.1:{port} is not free",
             "another port",
         )
 
@@ -90,8 +90,12 @@ def test_wrong_arguments(tmp_path: Path) -> None:
 def test_one_port_for_two_things_and_hosts_that_are_none() -> None:
     port = free_port()
     both = ["--listen", f"127.0.0.1:{port}", "--broker-port", str(port)]
-    one_sentence(tidewatt("run", *both), 1, f"broker.embedded_port: 127.0.0.1:{port} is not free")
-    one_sentence(tidewatt("run", "--listen", "nosuchhost.invalid:8080"), 1, "is no address of this machine")
+    one_sentence(tidewatt("run", *both), 1, f"--broker-port: 127.0.0.1:{port} is not free")
+    one_sentence(
+        tidewatt("run", "--listen", "nosuchhost.invalid:8080"),
+        1,
+        "--listen: 'nosuchhost.invalid' is no address of this machine",
+    )
     one_sentence(tidewatt("run", "--listen", "8.8.8.8:8080"), 1, "8.8.8.8:8080 can't be used")
     one_sentence(tidewatt("run", "--listen", "127.0.0.1:²"), 2, "is not host:port")
 

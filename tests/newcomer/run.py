@@ -27,7 +27,7 @@ from tests.ports import free_port
 SUITE = "bookworm"
 CARRIED = ("PIP_", "UV_", "SSL_CERT", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "no_proxy")
 #: This machine's files that say how the network is reached, if there are any.
-FILES = ("etc/pip.conf", "etc/resolv.conf", "etc/ssl/certs/ca-certificates.crt")
+FILES = ("etc/pip.conf", "etc/hosts", "etc/resolv.conf", "etc/ssl/certs/ca-certificates.crt")
 
 SAMPLED_S = 5.0
 #: Of each journey its seconds, and the mean load of the machine meanwhile, for each processor.
