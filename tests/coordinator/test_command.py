@@ -100,6 +100,15 @@ def test_one_port_for_two_things_and_hosts_that_are_none() -> None:
     one_sentence(tidewatt("run", "--listen", "127.0.0.1:²"), 2, "is not host:port")
 
 
+def test_no_room_for_temporary_files_is_one_sentence() -> None:
+    """The error of tempfile names no file."""
+    nowhere = "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/proc/nowhere']"
+    words = ["run", "--listen", f"127.0.0.1:{free_port()}"]
+    program = [sys.executable, "-c", f"{nowhere}; from tidewatt_coordinator.__main__ import main; main()"]
+    done = subprocess.run([*program, *words], capture_output=True, text=True, timeout=60, check=False)
+    one_sentence(done, 2, "tidewatt: No usable temporary directory found in ['/proc/nowhere']")
+
+
 def test_a_database_that_is_away_is_worth_another_try(tmp_path: Path) -> None:
     config = tmp_path / "c.toml"
     away = f"postgresql+psycopg://u@127.0.0.1:{free_port()}/tidewatt"
