@@ -9,11 +9,11 @@ ARGS ?=
 WORKERS ?= $(if $(findstring tests/,$(ARGS)),,--numprocesses=logical --maxprocesses=8 --dist=worksteal)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
-# Deaf to whatever is active or exported in the caller's shell.
-unexport PYTHONPATH VIRTUAL_ENV PYTHONHOME
+# Deaf to whatever is active or exported in the caller's shell; without bytecode a coordinator starts half as fast.
+unexport PYTHONPATH VIRTUAL_ENV PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test takeover soak chaos fuzz audit fuzz-rest test-train train check lock bench system-packages bench-packages clean docs man deb deb-trial system-packages bench-packages wheels sbom apt-repo docs-trial newcomer changelog image-trial
+.PHONY: help run test takeover network-trial soak chaos fuzz audit fuzz-rest test-train train check lock bench clean docs man deb deb-trial system-packages bench-packages wheels sbom apt-repo docs-trial newcomer changelog image-trial
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z%-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -120,6 +120,9 @@ takeover: $(VENV)/.dev system-packages ## kill the holder of the lease four time
 
 test-train: $(VENV)/.train ## the tests of `tidewatt train`, with torch (gigabytes)
 	@$(BIN)/python -m pytest tests/train $(ARGS)
+
+network-trial: $(VENV)/.dev system-packages ## a device on a line that loses, narrows or is pulled, in a network of its own (as root; three minutes)
+	@$(BIN)/python -m pytest tests/network -s $(ARGS)
 
 train: $(VENV)/.train ## train a forecasting model (ARGS="--csv DIR --out FILE")
 	@exec $(BIN)/tidewatt train $(ARGS)

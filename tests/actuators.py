@@ -20,13 +20,13 @@ from tidewatt_agent.sysfs.tree import Tree
 TIMEOUT_S = 30
 
 
-def wait_for(true: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + TIMEOUT_S
+def wait_for(true: Callable[[], Any], what: str, limit_s: float = TIMEOUT_S) -> Any:
+    deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         if found := true():
             return found
         time.sleep(0.01)
-    pytest.fail(f"waited {TIMEOUT_S} s in vain for {what}")
+    pytest.fail(f"waited {limit_s:g} s in vain for {what}")
 
 
 class Process:

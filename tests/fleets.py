@@ -14,7 +14,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -130,12 +130,14 @@ def watching(fleet: "Fleet") -> Iterator[Watcher]:
 class Process:
     """One process, and what it wrote."""
 
-    def __init__(self, name: str, module: str, arguments: list[str], folder: Path) -> None:
+    def __init__(
+        self, name: str, module: str, arguments: list[str], folder: Path, before: Sequence[str] = ()
+    ) -> None:
+        """`before`: a command that runs it, as `ip netns exec` does."""
         self.name, self.log = name, folder / f"{name}.log"
+        command = [*before, sys.executable, "-m", module, *arguments]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments], stdout=log, stderr=log, cwd=folder
-            )
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
         self.pid = self._process.pid
 
     def signal(self, number: int) -> None:
@@ -224,8 +226,18 @@ class Fleet:
             "clock": self._clock,
         }
 
-    def agent(self, device: str, role: str = "plain", load: str = "") -> Process:
-        """`load`: the URL of the page where an application counts its requests."""
+    def agent(
+        self,
+        device: str,
+        role: str = "plain",
+        load: str = "",
+        broker: str = "",
+        before: Sequence[str] = (),
+    ) -> Process:
+        """`load`: the URL of the page where an application counts its requests.
+
+        `broker`: its URL, where it is another than the fleet's; `before`: a command that runs the agent.
+        """
         state = self.folder / device
         state.mkdir(exist_ok=True)
         port = self.port(device)
@@ -235,7 +247,7 @@ class Fleet:
             "board": {"profile": "orin-nano-super"},
             "reader": {"root": str(self._board)},
             "tegrastats": {"command": ["no-such-program"]},
-            "link": {"broker": self.broker.url, "policy_keys": [self.key.trusted.public]},
+            "link": {"broker": broker or self.broker.url, "policy_keys": [self.key.trusted.public]},
             "spool": {"replay_per_s": 500.0},
             "load": [{"url": load}] if load else [],
             "metrics": {"listen": f"127.0.0.1:{port}", "address": f"127.0.0.1:{port}"},
@@ -244,7 +256,7 @@ class Fleet:
             "clock": self._clock,
         }
         config = self._write(f"{device}.toml", document)
-        return self._start(device, "tidewatt_agent", ["run", "--config", str(config)])
+        return self._start(device, "tidewatt_agent", ["run", "--config", str(config)], before)
 
     def ask(self, *arguments: str) -> str:
         """`tidewatt ARGUMENTS`, on the coordinators' configuration."""
@@ -380,8 +392,8 @@ class Fleet:
         path.write_text(to_toml(document))
         return path
 
-    def _start(self, name: str, module: str, arguments: list[str]) -> Process:
-        process = Process(name, module, arguments, self.folder)
+    def _start(self, name: str, module: str, arguments: list[str], before: Sequence[str] = ()) -> Process:
+        process = Process(name, module, arguments, self.folder, before)
         self._started.append(process)
         return process
 

@@ -29,7 +29,7 @@ from tidewatt_coordinator.keys.folder import KeyFolder
 from tidewatt_governor.boards import load_profile
 from tidewatt_governor.points import usable_rps
 from tidewatt_link.connection import Connection
-from tidewatt_link.ending import ended
+from tidewatt_link.ending import ended, within
 from tidewatt_wire.clock import Clock, Timebase
 from tidewatt_wire.codec import decode
 from tidewatt_wire.documents import to_toml
@@ -91,7 +91,7 @@ class Door(SleepDoor):
         self._bed.clear()
         self.began_ms.append(self._clock.now_ms())
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._bed.wait(), self._clock.real_seconds(for_s))
+            await within(self._bed.wait(), self._clock.real_seconds(for_s))
         slept_s = self._clock.monotonic_s() - began_s
         late_s, early_s = max(0.0, slept_s - for_s), max(0.0, for_s - slept_s)
         self.slept.append(Slept(slept_s=slept_s, awake_s=0.0, late_s=late_s, early_s=early_s))

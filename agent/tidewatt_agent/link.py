@@ -17,7 +17,7 @@ from tidewatt_agent.answers import Answers
 from tidewatt_agent.bed import Bed
 from tidewatt_agent.coordinators import Coordinators
 from tidewatt_agent.outbox import Outbox
-from tidewatt_link.connection import Connection
+from tidewatt_link.connection import CannotConnect, Connection
 from tidewatt_link.ending import ended
 from tidewatt_wire.codec import encode
 from tidewatt_wire.messages import Birth, Report, Will
@@ -150,7 +150,7 @@ class Link:
             except aiomqtt.MqttError as error:
                 if self._leaving:  # the goodbye failed, but gone we are
                     raise asyncio.CancelledError from error
-                self.refused = isinstance(error.__context__, ConnectionRefusedError)
+                self.refused = isinstance(error, CannotConnect) and error.host_refused
                 log.warning("link: %s; trying again", error)
             finally:
                 self.connected = False

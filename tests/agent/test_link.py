@@ -11,7 +11,7 @@ from tests.world import Mosquitto, ignore, until
 from tidewatt_agent.answers import Answers
 from tidewatt_agent.link import LONGEST_BACKOFF_S, Link, pause_s
 from tidewatt_link.connection import Connection
-from tidewatt_link.ending import ended
+from tidewatt_link.ending import ended, within
 from tidewatt_wire.codec import decode, encode
 from tidewatt_wire.messages import Ack, Birth, Counters, Gauges, PolicySet, Report, Will
 from tidewatt_wire.topics import DeviceTopic, FleetTopic, ModelTopic, every_chunk, parse
@@ -76,7 +76,7 @@ async def test_a_session_from_birth_to_goodbye(mosquitto: Mosquitto) -> None:
         async with linked(mosquitto.address, offered) as link:
             link.send(report(1))
             link.send(report(2))
-            await asyncio.wait_for(link.flushed(), 10)
+            await within(link.flushed(), 10)
             policy = encode(PolicySet(fleet="f", revision=1, issued_at_ms=0, rules=[]))
             await client.publish(str(FleetTopic("f", "policy")), policy, qos=1, retain=True)
             await until(lambda: len(ear.of("ack")) == 2)
@@ -92,6 +92,27 @@ async def test_a_session_from_birth_to_goodbye(mosquitto: Mosquitto) -> None:
         assert not link.connected
 
 
+async def test_a_host_that_refuses_is_told_from_one_that_hangs_up(mosquitto: Mosquitto) -> None:
+    async with linked(mosquitto.address) as link:
+        await until(lambda: link.connected)
+        assert not link.refused
+        mosquitto.kill()
+        await until(lambda: link.refused)
+        mosquitto.start()
+        await until(lambda: link.connected)
+        assert not link.refused
+    hung_up: list[asyncio.StreamWriter] = []
+
+    def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+        hung_up.append(writer)
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    async with server, linked(server.sockets[0].getsockname()) as link:
+        await until(lambda: len(hung_up) >= 2)
+        assert not link.refused
+
+
 async def test_what_could_not_be_sent_waits_for_the_broker(mosquitto: Mosquitto) -> None:
     async with linked(mosquitto.address) as link:
         await until(lambda: link.connected)
@@ -101,7 +122,7 @@ async def test_what_could_not_be_sent_waits_for_the_broker(mosquitto: Mosquitto)
             link.send(report(seq))
         mosquitto.start()
         async with listening(mosquitto.address) as (ear, _):
-            await asyncio.wait_for(link.flushed(), 20)
+            await within(link.flushed(), 20)
             assert (link.connections, link.outbox.thinned, link.outbox.fresh) == (2, 0, 0)
             await until(lambda: ear.of("birth"))
             link.send(report(5))

@@ -1,10 +1,12 @@
 """Models that would bring the agent down are refused by a process that they may bring down."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from tidewatt_agent import modeltrial
@@ -12,7 +14,7 @@ from tidewatt_governor.forecast.layout import AHEAD, LAGS, OUTPUTS, PAST
 from tidewatt_governor.forecast.shipped import shipped_model
 
 
-def model_of(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray]) -> bytes:
+def model_of(nodes: list[onnx.NodeProto], constants: dict[str, NDArray[Any]]) -> bytes:
     """A model with the inputs and the output that ours have."""
     kinds = TensorProto.FLOAT
     inputs = [

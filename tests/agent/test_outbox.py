@@ -11,7 +11,7 @@ from tests.world import until
 from tidewatt_agent import outbox as outboxes
 from tidewatt_agent.outbox import MOST_IN_MEMORY, Outbox, Parcel
 from tidewatt_agent.spool import Spool
-from tidewatt_link.ending import ended
+from tidewatt_link.ending import ended, within
 from tidewatt_wire.codec import decode
 from tidewatt_wire.messages import Counters, Gauges, Report
 
@@ -54,7 +54,7 @@ Make = Callable[..., Outbox]
 
 
 async def soon(outbox: Outbox) -> Parcel:
-    return await asyncio.wait_for(outbox.next(), 10)
+    return await within(outbox.next(), 10)
 
 
 async def leaves(outbox: Outbox) -> int:

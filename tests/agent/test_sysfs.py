@@ -21,7 +21,7 @@ from tidewatt_agent.sysfs.reader import SysfsReader, find_nodes, look
 from tidewatt_agent.sysfs.tree import Tree
 from tidewatt_agent.tegrastats.parse import parse_line
 from tidewatt_governor.sample import Core, Memory, Rail, Sample
-from tidewatt_link.ending import ended
+from tidewatt_link.ending import ended, within
 from tidewatt_wire.clock import Clock
 
 ORIN_NANO = "orin-nano-super-jp62"
@@ -293,7 +293,7 @@ async def test_a_late_node_is_picked_up_and_a_lost_monitor_gives_up_the_place(
         await until(lambda: (newest() or Sample()).gpus)
         chip.rename(tmp_path / "gone")
         with pytest.raises(ReaderLostError, match="no reading"):
-            await asyncio.wait_for(task, 30)
+            await within(task, 30)
         assert reader.counts.skipped == reader_module.BLIND_SAMPLES
 
 
@@ -357,7 +357,7 @@ async def test_a_sensor_that_hangs_gives_up_the_place(
         await until(reader.take)
         held.set()
         with pytest.raises(ReaderLostError, match="held a reading"):
-            await asyncio.wait_for(task, 4)
+            await within(task, 4)
 
 
 def test_links_below_a_moved_root_are_the_roots(tmp_path: Path) -> None:

@@ -23,6 +23,15 @@ GOODBYE_S = 0.2
 class CannotConnect(aiomqtt.MqttError):
     """There is no connection; one sentence that says which broker or file, and why."""
 
+    @property
+    def host_refused(self) -> bool:
+        """Whether the broker's host refused: it answers, so the network between is there."""
+        found: BaseException | None = self
+        while found and not isinstance(found, ConnectionRefusedError):
+            # aiomqtt raises its own error "from None", which leaves the first one as its context.
+            found = found.__cause__ or found.__context__
+        return found is not None
+
 
 class Connection:
     """The way to one broker. Files are read anew for each connection: a renewed certificate is taken up."""

@@ -84,14 +84,14 @@ class Json(logging.Formatter):
         return json.dumps(said, ensure_ascii=False)
 
 
-class Stderr(logging.StreamHandler[TextIO]):
+class Stderr(logging.StreamHandler):  # type: ignore[type-arg] # before 3.11 it takes no argument
     """Writes to what standard error is at the moment, not to what it was."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
 
     @property
-    def stream(self) -> TextIO:  # type: ignore[override]
+    def stream(self) -> TextIO:
         """Asked for anew with each record."""
         return sys.stderr
 

@@ -22,8 +22,9 @@ def upgrade() -> None:
         sa.Column("refused", sa.Text(), nullable=True),
         sa.Column("teller", sa.String(63), nullable=False),
         sa.Column("written_ms", sa.BigInteger(), nullable=False),
-        postgresql_with={"fillfactor": "50"},
     )
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("ALTER TABLE device_now SET (fillfactor = 50)")
 
 
 def downgrade() -> None:
