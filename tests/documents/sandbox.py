@@ -35,6 +35,11 @@ EffectiveCost,ProviderName,ServiceName,Tags
 """
 #: What is in force before a document has somebody change it.
 FIRST = 'name = "first"\n[[rules]]\npolicy = { slo_p95_ms = 60 }\n'
+#: Nodes beside the board, of which a world is drawn up.
+POOL = {
+    "name": "cloud", "kind": "on_demand", "instance": "c7g.2xlarge", "node_rps": 50.0, "capacity_rps": 500.0,
+    "latency": {"bounds_ms": [20.0, 50.0], "counts": [90, 9, 1]},
+}  # fmt: skip
 #: Of the board's earlier life, which the ledger holds: what is lived again are whole days.
 LIVED_DAYS = 2
 BUCKET_S = 300
@@ -86,6 +91,7 @@ class Sandbox:
             "models": {"folder": str(self.folder / "models")},
             "costs": {"focus": {"path": str(self.folder / "focus")}},
             "budgets": [{"name": "cloud", "amount": "1000"}],
+            "dispatch": {"pools": [POOL]},
             "levers": {"multi_cloud": {"enabled": True, "nodes": {"c7g.2xlarge": 5}}},
         }
 

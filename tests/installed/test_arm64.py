@@ -47,6 +47,17 @@ for package in (tidewatt_agent, tidewatt_governor, tidewatt_wire):
 import onnxruntime, numpy
 print(count, onnxruntime.get_available_providers()[-1], int(numpy.arange(4).sum()))
 """
+#: A solver, a database, a broker: what asks the processor what it can do; and the coordinator itself.
+COMPILED = """
+import duckdb, highspy, iotcore, psycopg
+import tidewatt_coordinator.app
+model = highspy.Highs()
+model.silent()
+x = model.addVariable(lb=3)
+model.minimize(x)
+nine = duckdb.sql("select 9").fetchall()[0][0]
+print(nine, str(model.getModelStatus()).rpartition("k")[2].lower())
+"""
 
 pytestmark = pytest.mark.skipif(
     bool(may_try()) or not FORMAT.exists(), reason=may_try() or "needs qemu-user-static"
@@ -100,6 +111,16 @@ def test_every_module_and_the_runtime_are_imported(board: Path) -> None:
     count, provider, total = done.stdout.split()
     assert int(count) > 60
     assert (provider, total) == ("CPUExecutionProvider", "6")
+
+
+def test_the_coordinator_is_there_with_its_compiled_parts(board: Path) -> None:
+    said = inside(board, "tidewatt", "--version")
+    assert said.stdout.startswith("tidewatt 0."), said.stderr
+    done = inside(board, "tidewatt", "config", "validate", "--config", "/etc/tidewatt/coordinator.toml")
+    assert done.stdout == "/etc/tidewatt/coordinator.toml: good\n", done.stderr
+    home = "/usr/lib/tidewatt-coordinator"
+    done = inside(board, f"PYTHONPATH={home}/app:{home}/py311", "python3", "-c", COMPILED)
+    assert done.stdout == "9 optimal\n", done.stderr
 
 
 def test_doctor_knows_the_board(board: Path) -> None:
