@@ -52,7 +52,7 @@ def main() -> int:
             found, ok = _here(text, folder, environment, options.python)
         else:
             found, ok = _debian(text, folder, environment, options.bind)
-    _tell(found, options)
+        _tell(found, options)  # before a folder of a gigabyte is taken away
     return 0 if ok else 1
 
 

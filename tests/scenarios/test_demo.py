@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from tests.ports import free_port
 
+from tidewatt_coordinator.demo.summary import unmeasured
+
 MINUTES = 120
 
 
@@ -131,6 +133,15 @@ def test_a_day_once(trace: Path, tmp_path: Path, demos: list[Demo]) -> None:
     # Never more than came; fewer where the machine was too busy to have every process up as the day began.
     assert 0.6 < summary["requests"] / (2 * 60 * (60 * 50 + 300 * 70)) < 1.05
     assert gone(children)
+
+
+def test_what_a_busy_machine_left_out_is_told() -> None:
+    """Else a fifth of a day reads as if it were one."""
+    assert unmeasured(700.0, 86_400.0, 600.0) == ""
+    assert unmeasured(0.0, 0.0, 600.0) == ""
+    said = unmeasured(5 * 70_000.0, 5 * 86_400.0, 600.0)
+    assert said.startswith("81% of the time was not measured: this machine had too much else to do for 600x.")
+    assert "--speed" in said
 
 
 def test_ctrl_c_stops_everything_and_tells_what_was(trace: Path, demos: list[Demo]) -> None:

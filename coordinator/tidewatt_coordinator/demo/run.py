@@ -97,7 +97,12 @@ async def run(options: Options, console: Console) -> bool:
             now = await asyncio.to_thread(coordinator.now)
             files = [folder / device / "counters.json" for device in devices]
             kept = summary.conservation(files, devices, coordinator.ledger.totals())
-    return _conclude(options, now, kept, asked_to_stop.is_set(), console)
+    _conclude(options, now, kept, asked_to_stop.is_set(), console)
+    lived_ms = (min(now.now_ms, end_ms) if options.once else now.now_ms) - trace.start_ms
+    lived_s = options.devices * lived_ms / 1000
+    if sentence := summary.unmeasured(now.unmeasured_seconds, lived_s, options.speed):
+        console.print(sentence, highlight=False)
+    return kept.holds
 
 
 def _read_trace(path: Path | None) -> Trace:
@@ -239,7 +244,7 @@ async def _settle(coordinator: Coordinator, devices: list[str]) -> None:
 
 def _conclude(
     options: Options, now: FleetNow, kept: summary.Conservation, interrupted: bool, console: Console
-) -> bool:
+) -> None:
     tick_s = tick_seconds(options.speed)
     console.print(summary.table(now))
     console.print(
@@ -259,4 +264,3 @@ def _conclude(
             "complete": not interrupted,
         }
         options.json.write_text(json.dumps(summary.document(now, kept, set_up), indent=2) + "\n", "utf-8")
-    return kept.holds

@@ -13,6 +13,8 @@ from tidewatt_coordinator.web.models import FleetNow
 from tidewatt_wire.messages import Counters
 from tidewatt_wire.units import MILLIJOULES_PER_JOULE, joules
 
+#: Share of a day whose lack is worth a sentence.
+WORTH_SAYING = 0.01
 ENERGY = COUNTERS.index("energy_mj")
 NAMES = {
     "tidewatt": "Tidewatt (measured)",
@@ -49,6 +51,17 @@ def conservation(files: Iterable[Path], devices: Collection[str], totals: Iterab
     return Conservation(
         sum(one.counters.energy_mj for one in kept),
         sum(one.values[ENERGY] for one in totals if one.device in devices),
+    )
+
+
+def unmeasured(lost_s: float, lived_s: float, speed: float) -> str:
+    """What the table lacks of the seconds that the boards lived together; empty if next to nothing."""
+    share = min(1.0, lost_s / lived_s) if lived_s > 0 else 0.0
+    if share < WORTH_SAYING:
+        return ""
+    return (
+        f"{share:.0%} of the time was not measured: this machine had too much else to do for {speed:g}x. The "
+        "figures are of the rest; a lower --speed measures more"
     )
 
 
