@@ -47,12 +47,12 @@ for package in (tidewatt_agent, tidewatt_governor, tidewatt_wire):
 import onnxruntime, numpy
 print(count, onnxruntime.get_available_providers()[-1], int(numpy.arange(4).sum()))
 """
-#: A solver, a database, a broker: what asks the processor what it can do; and the coordinator itself.
+#: A solver, a database, a broker: each asks the processor what it can do.
 COMPILED = """
 import duckdb, highspy, iotcore, psycopg
-import tidewatt_coordinator.app
 model = highspy.Highs()
 model.silent()
+model.setOptionValue("threads", 1)
 x = model.addVariable(lb=3)
 model.minimize(x)
 nine = duckdb.sql("select 9").fetchall()[0][0]
