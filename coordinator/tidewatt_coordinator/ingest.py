@@ -173,6 +173,11 @@ class Ingest:
         """Reports that wait to be merged."""
         return len(self._waiting)
 
+    @property
+    def unacknowledged(self) -> int:
+        """Messages that came on this connection, and that the broker keeps till they are acknowledged."""
+        return len(self._owed) + len(self._merged)
+
     def has_heard(self, for_ms: int) -> bool:
         """Whether it has been listening for so long, without a break, till now."""
         return self._since_ms is not None and self._now_ms() - self._since_ms >= for_ms
