@@ -85,7 +85,7 @@ docs: $(VENV)/.dev ## write the generated documents (wire, metrics, configuratio
 	@$(BIN)/python docs/generate.py
 
 docs-trial: $(VENV)/.dev system-packages ## type every command of the documents, the slow ones, too
-	@TIDEWATT_DOCS_TRIAL=1 $(BIN)/python -m pytest tests/documents $(ARGS)
+	@TIDEWATT_DOCS_TRIAL=1 $(BIN)/python -m pytest tests/documents --timeout=1200 $(ARGS)
 
 newcomer: $(VENV)/.dev ## a new user's three journeys on a bare Debian, timed (as root; ARGS="--python python3.12": here)
 	@sh packaging/debian-packages install deb

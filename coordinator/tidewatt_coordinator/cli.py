@@ -27,16 +27,13 @@ def main() -> None:
     )
     try:
         app()
-    except FileNotFoundError as error:
-        _complain(f"{error.filename}: {error.strerror}")
-        sys.exit(WRONG)
     except ModuleNotFoundError as error:
         _complain(f"the Python module {error.name!r} is missing; `make run` installs what is needed")
         sys.exit(FAILED)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _complain(f"{where}{error.strerror or error}")
-        sys.exit(FAILED)
+        sys.exit(WRONG if isinstance(error, FileNotFoundError) else FAILED)
     except RuntimeError as error:  # also where it is a ValueError: a ledger that is away
         _complain(str(error).partition("\n")[0])
         sys.exit(FAILED)

@@ -30,7 +30,8 @@ def pack(root: Path, package: str, arch: str, out: Path, *, compression: str = "
         elif not os.access(path, os.X_OK) or ".so" in path.name:
             path.chmod(0o644)
     deb = out / f"{package}_{version()}_{arch}.deb"
-    run("dpkg-deb", "--root-owner-group", f"-Z{compression}", "--threads-max=1", "--build", root, deb)
+    how = [f"-Z{compression}", *(["-z1"] if compression == "gzip" else [])]
+    run("dpkg-deb", "--root-owner-group", *how, "--threads-max=1", "--build", root, deb)
     return deb
 
 

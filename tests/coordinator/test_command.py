@@ -69,7 +69,7 @@ def test_a_taken_port_is_one_sentence() -> None:
         one_sentence(
             tidewatt("run", "--listen", f"127.0.0.1:{port}"),
             1,
-            f"127.0.0.1:{port} is not free",
+            f"--listen: 127.0.0.1:{port} is not free",
             "another port",
         )
 
@@ -90,10 +90,23 @@ def test_wrong_arguments(tmp_path: Path) -> None:
 def test_one_port_for_two_things_and_hosts_that_are_none() -> None:
     port = free_port()
     both = ["--listen", f"127.0.0.1:{port}", "--broker-port", str(port)]
-    one_sentence(tidewatt("run", *both), 1, f"broker.embedded_port: 127.0.0.1:{port} is not free")
-    one_sentence(tidewatt("run", "--listen", "nosuchhost.invalid:8080"), 1, "is no address of this machine")
+    one_sentence(tidewatt("run", *both), 1, f"--broker-port: 127.0.0.1:{port} is not free")
+    one_sentence(
+        tidewatt("run", "--listen", "nosuchhost.invalid:8080"),
+        1,
+        "--listen: 'nosuchhost.invalid' is no address of this machine",
+    )
     one_sentence(tidewatt("run", "--listen", "8.8.8.8:8080"), 1, "8.8.8.8:8080 can't be used")
     one_sentence(tidewatt("run", "--listen", "127.0.0.1:²"), 2, "is not host:port")
+
+
+def test_no_room_for_temporary_files_is_one_sentence() -> None:
+    """The error of tempfile names no file."""
+    nowhere = "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/proc/nowhere']"
+    words = ["run", "--listen", f"127.0.0.1:{free_port()}"]
+    program = [sys.executable, "-c", f"{nowhere}; from tidewatt_coordinator.__main__ import main; main()"]
+    done = subprocess.run([*program, *words], capture_output=True, text=True, timeout=60, check=False)
+    one_sentence(done, 2, "tidewatt: No usable temporary directory found in ['/proc/nowhere']")
 
 
 def test_a_database_that_is_away_is_worth_another_try(tmp_path: Path) -> None:

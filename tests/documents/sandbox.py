@@ -21,9 +21,10 @@ from tests.world import laid_out, recording
 from typer.testing import CliRunner
 
 from tidewatt_coordinator.cli import app
+from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_wire.codec import encode
 from tidewatt_wire.documents import to_toml
-from tidewatt_wire.messages import DispatchTable
+from tidewatt_wire.messages import Counters, DispatchTable, Gauges, Report, Verdict
 
 BOARD = "orin-nano-super-jp62"
 #: As AWS exports it, in the columns that we read.
@@ -34,6 +35,10 @@ EffectiveCost,ProviderName,ServiceName,Tags
 """
 #: What is in force before a document has somebody change it.
 FIRST = 'name = "first"\n[[rules]]\npolicy = { slo_p95_ms = 60 }\n'
+#: Of the board's earlier life, which the ledger holds: what is lived again are whole days.
+LIVED_DAYS = 2
+BUCKET_S = 300
+DAY_S = 86_400
 #: Real seconds for a process to come up, on a machine that has much else to do.
 PATIENCE_S = 120.0
 #: What makes a line the shell's business.
@@ -61,6 +66,8 @@ class Sandbox:
         self._write("agent.toml", self._agent(board))
         self._write("router.toml", self._router())
         self._fill()
+        with contextlib.closing(Ledger(f"sqlite:///{folder}/tidewatt.db", BUCKET_S * 1000)) as ledger:
+            ledger.take(list(_earlier_life()))
         self.started: dict[str, Process] = {}
 
     def _coordinator(self) -> dict[str, Any]:
@@ -200,6 +207,21 @@ class Sandbox:
         for process in reversed(self.started.values()):
             if process.running:
                 process.stop()
+
+
+def _earlier_life() -> Iterator[Report]:
+    """Two days that ended with the last midnight (UTC), at 10 requests/s and 10 W."""
+    ended_s = int(time.time()) // DAY_S * DAY_S
+    for seq, at_s in enumerate(range(ended_s - LIVED_DAYS * DAY_S, ended_s + BUCKET_S, BUCKET_S)):
+        since_s = seq * BUCKET_S
+        yield Report(
+            device="jetson-17", session="before", epoch="before", seq=seq, at_ms=at_s * 1000,
+            counters=Counters(
+                energy_mj=since_s * 10_000, requests=since_s * 10, mode_ms={"15W": since_s * 1000}
+            ),
+            gauges=Gauges(point="15W", watts=10.0),
+            verdict=Verdict(point="15W", rule="cheapest", reason="", outcome="unchanged"),
+        )  # fmt: skip
 
 
 @contextlib.contextmanager

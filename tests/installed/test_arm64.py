@@ -68,7 +68,8 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     emulate()
     out, root = tmp_path_factory.mktemp("debs"), tmp_path_factory.mktemp("board") / "root"
     program = [sys.executable, str(ROOT / "packaging/build_deb.py"), "--out", str(out)]
-    subprocess.run([*program, "--arch", "arm64", "--python", "3.11"], check=True, capture_output=True)
+    options = ["--arch", "arm64", "--python", "3.11", "--compression", "gzip"]
+    subprocess.run([*program, *options], check=True, capture_output=True)
     unpack(root, "arm64")
     for deb in sorted(out.glob("*.deb"), key=lambda path: len(path.name)):
         dpkg = ["dpkg", f"--root={root}", "--force-architecture", "--force-depends", "-i", str(deb)]

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,13 +27,17 @@ from tests.ports import free_port
 SUITE = "bookworm"
 CARRIED = ("PIP_", "UV_", "SSL_CERT", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "no_proxy")
 #: This machine's files that say how the network is reached, if there are any.
-FILES = ("etc/pip.conf", "etc/resolv.conf", "etc/ssl/certs/ca-certificates.crt")
+FILES = ("etc/pip.conf", "etc/hosts", "etc/resolv.conf", "etc/ssl/certs/ca-certificates.crt")
+
+SAMPLED_S = 5.0
+#: Of each journey its seconds, and the mean load of the machine meanwhile, for each processor.
+Found = dict[str, tuple[float, float]]
 
 
 def main() -> int:
     """Run the journeys; 1 if one of them ended early."""
     options = _parser().parse_args()
-    found: dict[str, float] = {}
+    found: Found = {}
     with _aws() as endpoint, tempfile.TemporaryDirectory(prefix="newcomer-", dir=options.folder) as name:
         folder = Path(name)
         environment = {key: value for key, value in os.environ.items() if key.startswith(CARRIED)}
@@ -88,15 +93,13 @@ def _aws() -> Iterator[str]:
         server.stop()
 
 
-def _here(text: str, folder: Path, environment: dict[str, str], python: str) -> tuple[dict[str, float], bool]:
+def _here(text: str, folder: Path, environment: dict[str, str], python: str) -> tuple[Found, bool]:
     path = f"{Path(shutil.which(python) or python).parent}:{os.environ['PATH']}:/usr/sbin"
     carried = {"PATH": path, "HOME": str(folder), "PYTHON": python}
     return _timed(["bash", "-c", text], folder, environment | carried)
 
 
-def _debian(
-    text: str, folder: Path, environment: dict[str, str], bound: list[str]
-) -> tuple[dict[str, float], bool]:
+def _debian(text: str, folder: Path, environment: dict[str, str], bound: list[str]) -> tuple[Found, bool]:
     """In a root made for it, with this machine's network; everything in it ends with the script."""
     root = folder / "root"
     sources = next(
@@ -134,9 +137,10 @@ def _debian(
     return _timed([*unshared, "bash", "-c", command], folder, os.environ)
 
 
-def _timed(command: list[str], folder: Path, environment: Mapping[str, str]) -> tuple[dict[str, float], bool]:
-    """Seconds of each journey, and whether all were ended."""
-    found: dict[str, float] = {}
+def _timed(command: list[str], folder: Path, environment: Mapping[str, str]) -> tuple[Found, bool]:
+    """What was found of each journey, and whether all were ended."""
+    found: Found = {}
+    loads = [_load()]
     began = last = 0.0
     process = subprocess.Popen(
         command, cwd=folder, env=dict(environment), text=True, stdin=subprocess.DEVNULL,
@@ -144,6 +148,8 @@ def _timed(command: list[str], folder: Path, environment: Mapping[str, str]) -> 
     )  # fmt: skip
     assert process.stdout
     typed = ""
+    ended = threading.Event()
+    threading.Thread(target=_sample, args=(loads, ended), daemon=True).start()
     for line in process.stdout:
         if not line.startswith("NEWCOMER "):
             print("   ", line.rstrip())
@@ -155,18 +161,30 @@ def _timed(command: list[str], folder: Path, environment: Mapping[str, str]) -> 
         if kind == "begin":
             began = float(at)
         elif kind == "end":
-            found[what], began = float(at) - began, float(at)
+            found[what] = float(at) - began, sum(loads) / len(loads)
+            began, loads[:] = float(at), [_load()]
+    ended.set()
     return found, process.wait() == 0 and len(found) == 3
 
 
-def _tell(found: Mapping[str, float], options: argparse.Namespace) -> None:
+def _sample(loads: list[float], ended: threading.Event) -> None:
+    while not ended.wait(SAMPLED_S):
+        loads.append(_load())
+
+
+def _load() -> float:
+    """Who ran or wanted to in the last minute, for each processor."""
+    return os.getloadavg()[0] / (os.cpu_count() or 1)
+
+
+def _tell(found: Found, options: argparse.Namespace) -> None:
     where = f"Python of {options.python}" if options.python else f"bare Debian {SUITE}, {platform.machine()}"
-    load = os.getloadavg()[0] / (os.cpu_count() or 1)
-    print(f"{where}; load {load:.1f} for each processor")
-    for name, seconds in found.items():
-        print(f"  to the {name}: {seconds:.0f} s")
+    print(where)
+    for name, (seconds, load) in found.items():
+        print(f"  to the {name}: {seconds:.0f} s at a mean load of {load:.1f} for each processor")
     if options.json:
-        options.json.write_text(json.dumps({"where": where, "load": load, "seconds": found}, indent=1) + "\n")
+        told = {name: {"seconds": seconds, "load": load} for name, (seconds, load) in found.items()}
+        options.json.write_text(json.dumps({"where": where, "journeys": told}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -30,17 +30,22 @@ def run(
     seed: Annotated[int, typer.Option(help="Seed of the simulated arrivals.")] = 1,
 ) -> None:
     """Run a fleet of simulated boards through a real day of traffic, every process a real one."""
-    from rich.console import Console  # noqa: PLC0415 - other commands start fast
-
+    from tidewatt_coordinator.broker import HOST, check_port_free, listening_socket  # noqa: PLC0415
     from tidewatt_coordinator.config import host_port  # noqa: PLC0415
-    from tidewatt_coordinator.demo.run import Options  # noqa: PLC0415 - other commands start fast
-    from tidewatt_coordinator.demo.run import run as run_demo  # noqa: PLC0415
 
-    host_port(listen)
+    # What was typed wrong is said before the rest is loaded, by the option's name, not the setting's.
+    with listening_socket(*host_port(listen), "--listen"):
+        if broker_port is not None:
+            check_port_free(HOST, broker_port, "--broker-port")
     if json is not None:
         if not json.resolve().parent.is_dir():
             raise FileNotFoundError(2, "No such directory", str(json.parent))
         json.open("a").close()  # what can't be written is said now, not when the day is over
+    from rich.console import Console  # noqa: PLC0415 - other commands start fast
+
+    from tidewatt_coordinator.demo.run import Options  # noqa: PLC0415 - other commands start fast
+    from tidewatt_coordinator.demo.run import run as run_demo  # noqa: PLC0415
+
     options = Options(
         devices=devices,
         speed=speed,
