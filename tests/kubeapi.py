@@ -313,19 +313,27 @@ class Answers(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
-        self._answer(lambda path, _query, _body: self.api.find(path))
+        self.get()
 
     def do_POST(self) -> None:
-        self._answer(lambda path, query, body: self.api.create(path, body, query["fieldManager"][0]))
+        self.answer(lambda path, query, body: self.api.create(path, body, query["fieldManager"][0]))
 
     def do_PUT(self) -> None:
-        self._answer(lambda path, query, body: self.api.replace(path, body, query["fieldManager"][0]))
+        self.answer(lambda path, query, body: self.api.replace(path, body, query["fieldManager"][0]))
 
     def do_PATCH(self) -> None:
-        self._answer(self._apply)
+        self.patch()
 
     def do_DELETE(self) -> None:
-        self._answer(lambda path, _query, body: self.api.delete(path, body.get("preconditions") or {}))
+        self.answer(lambda path, _query, body: self.api.delete(path, body.get("preconditions") or {}))
+
+    def get(self) -> None:
+        """Say what is there."""
+        self.answer(lambda path, _query, _body: self.api.find(path))
+
+    def patch(self) -> None:
+        """Apply, and say what is there then."""
+        self.answer(self._apply)
 
     def log_message(self, *_arguments: object) -> None:
         """Say nothing."""
@@ -354,11 +362,12 @@ class Answers(BaseHTTPRequestHandler):
         found: Document = json.loads(self.rfile.read(length) or b"{}")
         return found
 
-    def _answer(self, what: Callable[[str, dict[str, list[str]], Document], Document]) -> None:
+    def answer(self, what: Callable[[str, dict[str, list[str]], Document], Document]) -> None:
+        """Do it, with the path, the query and the body that were sent."""
         where = urlsplit(self.path)
         body = self.read()
         try:
-            if self.headers["Authorization"] != f"Bearer {self.token}":
+            if self.token and self.headers["Authorization"] != f"Bearer {self.token}":
                 raise Refused(401, "Unauthorized")  # noqa: TRY301 - as every other
             there = where.path in self.api.objects
             document = what(where.path, parse_qs(where.query), body)

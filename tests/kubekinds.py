@@ -29,9 +29,13 @@ class Kind(NamedTuple):
 BUILT_IN = (
     Kind("v1", "namespaces", "Namespace", namespaced=False),
     Kind("v1", "configmaps", "ConfigMap"),
+    Kind("v1", "pods", "Pod"),
     Kind("v1", "secrets", "Secret"),
     Kind("v1", "serviceaccounts", "ServiceAccount"),
     Kind("v1", "services", "Service"),
+    Kind(
+        "apiextensions.k8s.io/v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
+    ),
     Kind("apps/v1", "deployments", "Deployment"),
     Kind("networking.k8s.io/v1", "networkpolicies", "NetworkPolicy"),
     Kind("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget"),
@@ -47,20 +51,21 @@ def told(path: str, kinds: tuple[Kind, ...]) -> Document | None:
     """The answer to a question about kinds; None where a path asks for something else."""
     versions = dict.fromkeys(one.version for one in kinds)
     roots = {one.root: one.version for one in kinds}
-    if path == "/version":
-        return {"major": "1", "minor": "37", "gitVersion": "v1.37.0"}
-    if path == "/api":
-        return {"kind": "APIVersions", "versions": ["v1"]}
-    if path == "/apis":
-        groups = [_group(one) for one in versions if "/" in one]
-        return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
-    if path in roots:
-        return _resources(roots[path], [one for one in kinds if one.root == path])
-    if path == "/openapi/v3":
-        return {"paths": {root[1:]: {"serverRelativeURL": f"/openapi/v3{root}"} for root in roots}}
-    if path.removeprefix("/openapi/v3") in roots:
-        return _openapi([one for one in kinds if one.root == path.removeprefix("/openapi/v3")])
-    return None
+    answers: dict[str, Document] = {
+        "/version": {"major": "1", "minor": "37", "gitVersion": "v1.37.0"},
+        "/api": {"kind": "APIVersions", "versions": ["v1"]},
+        "/apis": {
+            "kind": "APIGroupList",
+            "apiVersion": "v1",
+            "groups": [_group(one) for one in versions if "/" in one],
+        },
+        "/openapi/v3": {"paths": {root[1:]: {"serverRelativeURL": f"/openapi/v3{root}"} for root in roots}},
+    }
+    for root, version in roots.items():
+        here = [one for one in kinds if one.root == root]
+        answers[root] = _resources(version, here)
+        answers[f"/openapi/v3{root}"] = _openapi(here)
+    return answers.get(path)
 
 
 def _group(version: str) -> Document:
