@@ -175,7 +175,8 @@ class KubeApi:
         """As a client does that doesn't know server-side apply."""
         path = f"{path}/{document['metadata']['name']}"
         self._validate(path, document)
-        self._store(path, document, {(manager, "Update"): frozenset(leaves(configured(document)))})
+        owned = configured(document)
+        self._store(path, document, {(manager, "Update"): frozenset(leaves(owned) if owned else ())})
         return document
 
     def replace(self, path: str, now: Document, manager: str) -> Document:
@@ -316,7 +317,7 @@ class Answers(BaseHTTPRequestHandler):
         self.get()
 
     def do_POST(self) -> None:
-        self.answer(lambda path, query, body: self.api.create(path, body, query["fieldManager"][0]))
+        self.answer(lambda path, query, body: self.api.create(path, body, query.get("fieldManager", [""])[0]))
 
     def do_PUT(self) -> None:
         self.answer(lambda path, query, body: self.api.replace(path, body, query["fieldManager"][0]))

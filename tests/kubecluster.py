@@ -94,6 +94,8 @@ class Cluster(KubeApi):
             self.create("/api/v1/namespaces", {"metadata": {"name": name}}, "cluster")
 
     def create(self, path: str, document: Document, manager: str) -> Document:
+        if path.endswith("/token"):
+            return self._token(path.removesuffix("/token"))
         name, inside = document["metadata"]["name"], path.split("/")
         if "namespaces" in inside[:-1]:
             namespace = inside[inside.index("namespaces") + 1]
@@ -110,6 +112,12 @@ class Cluster(KubeApi):
         made = super().create(path, document, manager)
         self._begin(f"{path}/{name}")
         return made
+
+    def _token(self, account: str) -> Document:
+        """For an account that is there."""
+        self.find(account)
+        status = {"token": f"a token of {account.rpartition('/')[2]}"}
+        return {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "status": status}
 
     def find(self, path: str) -> Document:
         if (answer := told(path, self.known)) is not None:

@@ -111,6 +111,8 @@ MESSAGES = {
     "TypeMeta": {1: ("apiVersion", ""), 2: ("kind", "")},
     "ObjectMeta": {1: ("name", ""), 3: ("namespace", "")},
     "Secret": {1: ("metadata", "ObjectMeta"), 2: ("data", "map"), 3: ("type", "")},
+    "ServiceAccount": {1: ("metadata", "ObjectMeta")},
+    "TokenRequest": {1: ("metadata", "ObjectMeta")},
     "RoleBinding": {1: ("metadata", "ObjectMeta"), 2: ("subjects", "*Subject"), 3: ("roleRef", "RoleRef")},
     "Subject": {1: ("kind", ""), 2: ("apiGroup", ""), 3: ("name", ""), 4: ("namespace", "")},
     "RoleRef": {1: ("apiGroup", ""), 2: ("kind", ""), 3: ("name", "")},
@@ -122,7 +124,8 @@ def from_protobuf(content: bytes) -> Document:
     """What kubectl sent as `application/vnd.kubernetes.protobuf`."""
     assert content.startswith(MAGIC)
     outer = _message(content[len(MAGIC) :], "Unknown")
-    return outer["type"] | _message(outer["raw"], outer["type"]["kind"])
+    kind: Document = outer["type"]
+    return kind | _message(outer["raw"], kind["kind"])
 
 
 def _message(content: bytes, kind: str) -> Document:

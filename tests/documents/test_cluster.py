@@ -28,7 +28,7 @@ from tidewatt_coordinator.ledger.store import Ledger
 
 TYPED = [one for name in documents() for block in blocks(name) if is_shell(block) for one in commands(block)]
 LINES = [one.text for one in TYPED if one.text.startswith("kubectl ")]
-NAMESPACES = ("shop", "ingress-nginx", "monitoring")
+NAMESPACES = ("shop", "web", "ingress-nginx", "monitoring")
 INSIDE = "/api/v1/namespaces/tidewatt"
 DEPLOYMENT = "/apis/apps/v1/namespaces/tidewatt/deployments/tidewatt-coordinator"
 BINDING = "/apis/rbac.authorization.k8s.io/v1/namespaces/shop/rolebindings/tidewatt-karpenter"
@@ -196,6 +196,19 @@ def test_the_role_is_bound_and_grants_the_driver_all_that_it_was_seen_to_ask_for
         for verb in rule["verbs"]
     }
     assert seen()["karpenter"] <= granted
+
+
+def test_the_routers_role_is_bound_where_its_routes_are(deployed: Deployed) -> None:
+    root = "/apis/rbac.authorization.k8s.io/v1"
+    binding = deployed.api.objects[f"{root}/namespaces/web/rolebindings/tidewatt-router"]
+    (account,) = binding["subjects"]
+    assert account == {"kind": "ServiceAccount", "name": "tidewatt-router", "namespace": "web"}
+    assert f"/api/v1/namespaces/web/serviceaccounts/{account['name']}" in deployed.api.objects
+    role = deployed.api.objects[f"{root}/clusterroles/{binding['roleRef']['name']}"]
+    assert (deployed.folder / "token").read_text().strip() == "a token of tidewatt-router"
+    assert role["rules"] == [
+        {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["httproutes"], "verbs": ["get", "patch"]}
+    ]
 
 
 def test_another_version_is_rolled_out_by_applying_the_copy_again(deployed: Deployed) -> None:
