@@ -108,12 +108,12 @@ class Intake:
 
     def _remember(self, device: str, run: int, packed: bytes) -> None:
         before = self._newest.pop(device, None)
-        self._newest[device] = packed
+        self._newest[device] = packed  # now the last one that is forgotten
         if before is not None and (other := run_of(before)) != run:
             self._others.pop((device, run), None)
             self._others[device, other] = before
+            _forget_oldest(self._others)
         _forget_oldest(self._newest)
-        _forget_oldest(self._others)
 
 
 def _forget_oldest(kept: dict[K, bytes]) -> None:
