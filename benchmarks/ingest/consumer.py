@@ -1,4 +1,4 @@
-"""One consumer in a process of its own: `ours|aiomqtt URL MESSAGES FOLDER`, or `devices COUNT FOLDER`.
+"""One consumer in a process of its own: `ours|line|aiomqtt URL MESSAGES FOLDER`, or `devices COUNT FOLDER`.
 
 It says `ready` when it is subscribed, and then what it took as one line of JSON: seconds from the first
 message until it was through with the last, which for ours is the ledger's commit, and CPU seconds.
@@ -8,7 +8,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import aiomqtt
@@ -17,10 +17,12 @@ import psutil
 from benchmarks.ingest.load import report_bytes
 from tidewatt_coordinator.collecting import collect_seldom
 from tidewatt_coordinator.fleet import Fleet
-from tidewatt_coordinator.ingest import Ingest
+from tidewatt_coordinator.ingest import WINDOW, Ingest
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_governor.boards import load_profile
 from tidewatt_link.connection import Connection
+from tidewatt_link.packets import Said
+from tidewatt_link.subscribing import Asked, subscribed
 from tidewatt_wire.brokers import parse_broker_url
 from tidewatt_wire.codec import encode
 from tidewatt_wire.messages import Birth
@@ -76,6 +78,26 @@ async def plain(url: str, count: int, _folder: Path) -> dict[str, float]:
     return {"wall_s": time.monotonic() - begun_s, "cpu_s": time.process_time() - cpu_s}
 
 
+async def line(url: str, count: int, _folder: Path) -> dict[str, float]:
+    """Our own line, counted and acknowledged at once: what broker, load and reading leave of the machine."""
+    seen, begun_s, cpu_s, through = 0, 0.0, 0.0, asyncio.Event()
+
+    def take(said: Sequence[Said]) -> None:
+        nonlocal seen, begun_s, cpu_s
+        if not seen:
+            begun_s, cpu_s = time.monotonic(), time.process_time()
+        seen += len(said)
+        there.acknowledge([number for _, _, number, _ in said])
+        if seen >= count:
+            through.set()
+
+    asked = Asked(identifier="line", topics=(every_device("f", "report"),), session_s=0, window=WINDOW)
+    async with subscribed(Connection(url), asked, take) as there:
+        print("ready", flush=True)
+        await through.wait()
+        return {"wall_s": time.monotonic() - begun_s, "cpu_s": time.process_time() - cpu_s}
+
+
 def devices(count: int, folder: Path) -> dict[str, float]:
     """Bytes that each of so many devices takes, born, reporting, and in the ledger."""
     heard = 0  # 40,000 messages a second, so the clock moves a second for each 40,000
@@ -107,7 +129,7 @@ def main() -> None:
     if what == "devices":
         found = devices(int(rest[0]), Path(rest[1]))
     else:
-        way = {"ours": ours, "aiomqtt": plain}[what]
+        way = {"ours": ours, "aiomqtt": plain, "line": line}[what]
         found = asyncio.run(way(rest[0], int(rest[1]), Path(rest[2])))
     print(json.dumps(found), flush=True)
 

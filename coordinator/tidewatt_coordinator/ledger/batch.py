@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS, Span, Values, merge, span_of
 from tidewatt_coordinator.ledger.merging import Row
 from tidewatt_wire.messages import Report
+from tidewatt_wire.sleeping import ASLEEP
 
 #: A span that is still being made: its first and last time, its least and greatest counters.
 Open = list[Any]
@@ -29,10 +30,13 @@ class Rows(NamedTuple):
     lives: list[Row]
     spans: list[Row]
     times: list[Row]
+    slept: list[Report]
+    """The reports that tell of sleep."""
 
 
 def rows_of(reports: Iterable[Report], bucket_ms: int) -> Rows:
-    """The rows that they make, none of a key twice."""
+    """The rows that they make, none of a key twice. Each report is looked at once, and then not again."""
+    slept: list[Report] = []
     spans: dict[Key, Open] = {}
     modes: dict[Key, OpenModes] = {}
     for report in reports:
@@ -46,7 +50,9 @@ def rows_of(reports: Iterable[Report], bucket_ms: int) -> Rows:
         else:
             _add(span, at_ms, values)
             _add_times(modes[key], at_ms, counters.mode_ms)
-    return _rows(spans, modes)
+        if counters.asleep_mj or ASLEEP in counters.mode_ms:
+            slept.append(report)
+    return _rows(spans, modes, slept)
 
 
 def _add(span: Open, at_ms: int, values: Values) -> None:
@@ -69,8 +75,8 @@ def _add_times(modes: OpenModes, at_ms: int, said: Mapping[str, int]) -> None:
             time[:] = min(first_ms, at_ms), max(last_ms, at_ms), min(least, ms), max(greatest, ms)
 
 
-def _rows(spans: dict[Key, Open], modes: dict[Key, OpenModes]) -> Rows:
-    rows = Rows([], [], [])
+def _rows(spans: dict[Key, Open], modes: dict[Key, OpenModes], slept: list[Report]) -> Rows:
+    rows = Rows([], [], [], slept)
     lives: dict[tuple[str, str], tuple[int, int, Values]] = {}
     # By device, which is how they lie together in the tables; by the whole key takes three times as long.
     for key in sorted(spans, key=_device):
