@@ -50,8 +50,9 @@ SHARED_KEEPALIVE_S = 8
 RETRY_S = 1.0
 #: Reports that may wait while the ledger fails, about 100 MB; beyond it one is kept of each device.
 MOST_WAITING = 50_000
-#: Messages under way without an acknowledgement, at the most: a second of a very large fleet, 60 MB.
-WINDOW = 40_000
+#: Messages under way without an acknowledgement, at the most, 90 MB: a second and a half of a very large
+#: fleet. The more of a device's reports are merged together, the less the database has to do for each.
+WINDOW = 60_000
 #: Of them, so many are merged without waiting for more.
 FULL = 10_000
 #: So long the ledger may keep the session waiting, real seconds; then its reports are acknowledged unmerged.
