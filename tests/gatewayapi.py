@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.kuberights import Right, rights_of
+
 Document = dict[str, Any]
 PREFIX = "/apis/gateway.networking.k8s.io/v1/namespaces/web/httproutes/"
 
@@ -19,6 +21,8 @@ class ApiServer:
         self.routes: dict[str, Document] = {}
         self.managers: dict[str, str] = {}
         self.patches: list[tuple[str, Document]] = []
+        self.asked: set[Right] = set()
+        """Everything that was ever asked of it, as the rights that it takes."""
         self.url = ""
         self.meddles = False
         """Whether somebody writes between our reading and our writing."""
@@ -99,6 +103,7 @@ def api_server(token: str) -> Iterator[ApiServer]:
             )
 
         def _answer(self, status: int, document: Document) -> None:
+            server.asked |= {*rights_of(self.command, urlsplit(self.path).path, status)}
             content = json.dumps(document).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))

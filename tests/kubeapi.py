@@ -14,8 +14,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import jsonschema
 
-from tidewatt_coordinator.levers.kubernetes.kubeconfig import connect
-
 Document = dict[str, Any]
 Fields = frozenset[tuple[str, ...]]
 """Paths of leaves, each step as managedFields writes it."""
@@ -143,11 +141,16 @@ def configured(document: Document) -> Document:
 class Refused(Exception):
     """An answer other than 200."""
 
-    def __init__(self, status: int, message: str, causes: list[Document] | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, causes: list[Document] | None = None, *, reason: str = ""
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.body = {
             "kind": "Status",
+            "apiVersion": "v1",
+            "status": "Failure",
+            "reason": reason or {404: "NotFound", 409: "Conflict"}.get(status, ""),
             "code": status,
             "message": message,
             "details": {"causes": causes or []},
@@ -172,7 +175,8 @@ class KubeApi:
         """As a client does that doesn't know server-side apply."""
         path = f"{path}/{document['metadata']['name']}"
         self._validate(path, document)
-        self._store(path, document, {(manager, "Update"): frozenset(leaves(configured(document)))})
+        owned = configured(document)
+        self._store(path, document, {(manager, "Update"): frozenset(leaves(owned) if owned else ())})
         return document
 
     def replace(self, path: str, now: Document, manager: str) -> Document:
@@ -300,7 +304,9 @@ class KubeApi:
         return listed in (inside, cluster_wide(inside))
 
 
-class _Answers(BaseHTTPRequestHandler):
+class Answers(BaseHTTPRequestHandler):
+    """One connection."""
+
     api: KubeApi
     token: str
     protocol_version = "HTTP/1.1"
@@ -308,19 +314,27 @@ class _Answers(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
-        self._answer(lambda path, _query, _body: self.api.find(path))
+        self.get()
 
     def do_POST(self) -> None:
-        self._answer(lambda path, query, body: self.api.create(path, body, query["fieldManager"][0]))
+        self.answer(lambda path, query, body: self.api.create(path, body, query.get("fieldManager", [""])[0]))
 
     def do_PUT(self) -> None:
-        self._answer(lambda path, query, body: self.api.replace(path, body, query["fieldManager"][0]))
+        self.answer(lambda path, query, body: self.api.replace(path, body, query["fieldManager"][0]))
 
     def do_PATCH(self) -> None:
-        self._answer(self._apply)
+        self.patch()
 
     def do_DELETE(self) -> None:
-        self._answer(lambda path, _query, body: self.api.delete(path, body.get("preconditions") or {}))
+        self.answer(lambda path, _query, body: self.api.delete(path, body.get("preconditions") or {}))
+
+    def get(self) -> None:
+        """Say what is there."""
+        self.answer(lambda path, _query, _body: self.api.find(path))
+
+    def patch(self) -> None:
+        """Apply, and say what is there then."""
+        self.answer(self._apply)
 
     def log_message(self, *_arguments: object) -> None:
         """Say nothing."""
@@ -343,12 +357,18 @@ class _Answers(BaseHTTPRequestHandler):
             raise ConnectionAbortedError
         return found
 
-    def _answer(self, what: Callable[[str, dict[str, list[str]], Document], Document]) -> None:
-        where = urlsplit(self.path)
+    def read(self) -> Document:
+        """What was sent."""
         length = int(self.headers.get("Content-Length") or 0)
-        body = json.loads(self.rfile.read(length) or b"{}")
+        found: Document = json.loads(self.rfile.read(length) or b"{}")
+        return found
+
+    def answer(self, what: Callable[[str, dict[str, list[str]], Document], Document]) -> None:
+        """Do it, with the path, the query and the body that were sent."""
+        where = urlsplit(self.path)
+        body = self.read()
         try:
-            if self.headers["Authorization"] != f"Bearer {self.token}":
+            if self.token and self.headers["Authorization"] != f"Bearer {self.token}":
                 raise Refused(401, "Unauthorized")  # noqa: TRY301 - as every other
             there = where.path in self.api.objects
             document = what(where.path, parse_qs(where.query), body)
@@ -358,8 +378,13 @@ class _Answers(BaseHTTPRequestHandler):
         except ConnectionAbortedError:
             self.close_connection = True
             return
+        self.say(status, document)
+
+    def say(self, status: int, document: Document) -> None:
+        """Answer so."""
         content = json.dumps(document).encode()
         self.send_response(status)
+        self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -369,72 +394,22 @@ class _Answers(BaseHTTPRequestHandler):
 def kube_api(token: str) -> Iterator[KubeApi]:
     """One that listens while the context lasts."""
     api = KubeApi()
-    answers = type("Answers", (_Answers,), {"api": api, "token": token})
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), answers)
-    listening.daemon_threads = True
-    api.url = f"http://127.0.0.1:{listening.server_address[1]}"
-    thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
+    with listening(api, Answers, token):
+        yield api
+
+
+@contextmanager
+def listening(api: KubeApi, kind: type[Answers], token: str) -> Iterator[None]:
+    """Connections to it are answered so, while the context lasts."""
+    answers = type("Answers", (kind,), {"api": api, "token": token})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), answers)
+    server.daemon_threads = True
+    api.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield api
+        yield
     finally:
-        listening.shutdown()
-        listening.server_close()
+        server.shutdown()
+        server.server_close()
         thread.join()
-
-
-class Cluster:
-    """Somebody else at an API server, be it the stand-in or a real one."""
-
-    def __init__(self, kubeconfig: str) -> None:
-        self.kubeconfig = kubeconfig
-        self._client = connect(kubeconfig, "")
-        self._made: list[str] = []
-
-    def create(self, path: str, document: Document, status: Document | None = None) -> None:
-        """In the list at `path`."""
-        self._ask("POST", f"{path}?fieldManager=kubectl", copy.deepcopy(document))
-        self._made.append(f"{path}/{document['metadata']['name']}")
-        if status:
-            self.status(self._made[-1], status)
-
-    def update(self, path: str, change: Callable[[Document], object]) -> None:
-        """Read, change, replace."""
-        now = self.find(path)
-        change(now)
-        self._ask("PUT", f"{path}?fieldManager=kubectl", now)
-
-    def status(self, path: str, status: Document) -> None:
-        """As a controller says it."""
-        now = self.find(path)
-        self._ask("PUT", f"{path}/status?fieldManager=controller", now | {"status": status})
-
-    def find(self, path: str) -> Document:
-        return self._ask("GET", path)
-
-    def names(self, path: str) -> list[str]:
-        return [one["metadata"]["name"] for one in self._ask("GET", path)["items"]]
-
-    def close(self) -> None:
-        for path in self._made:
-            self._client.request("DELETE", path)
-        self._client.close()
-
-    def _ask(self, method: str, path: str, body: Document | None = None) -> Document:
-        answer = self._client.request(method, path, json=body)
-        assert answer.is_success, answer.text
-        found: Document = answer.json()
-        return found
-
-
-def kubeconfig(folder: Path, api: KubeApi, token: str) -> str:
-    """A file by which clients find it."""
-    path = folder / "kubeconfig"
-    document = {
-        "current-context": "here",
-        "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
-        "clusters": [{"name": "c", "cluster": {"server": api.url}}],
-        "users": [{"name": "u", "user": {"token": token}}],
-    }
-    path.write_text(json.dumps(document))
-    return str(path)

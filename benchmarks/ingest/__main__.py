@@ -53,7 +53,7 @@ def run(broker: Mosquitto, kind: str, names: int, each: int, size: str = "short"
             if (told(load), told(consumer)) != ("ready", "ready"):
                 raise SystemExit(f"the {kind} consumer or its load did not begin")
             load_s, _ = load.communicate("go\n", timeout=LIMIT_S)
-            said, _ = consumer.communicate(timeout=LIMIT_S)
+            said, _ = consumer.communicate("go\n", timeout=LIMIT_S)
         finally:
             load.kill()
             consumer.kill()
@@ -63,17 +63,18 @@ def run(broker: Mosquitto, kind: str, names: int, each: int, size: str = "short"
 
 def rates(broker: Mosquitto, asked: argparse.Namespace) -> list[Result]:
     """Ours and theirs in turn."""
-    both: dict[str, list[Figures]] = {"ours": [], "aiomqtt": []}
+    each = {"ours": asked.each, "line": asked.each, "queued": asked.each, "aiomqtt": asked.theirs}
+    found: dict[str, list[Figures]] = {kind: [] for kind in each}
     for _ in range(asked.rounds):
-        for kind, found in both.items():
-            found.append(run(broker, kind, asked.names, asked.each if kind == "ours" else asked.theirs))
-    mine, other = ([one["count"] / one["wall_s"] for one in found] for found in both.values())
-    ratios = [one / two for one, two in zip(mine, other, strict=True)]
+        for kind, some in found.items():
+            some.append(run(broker, kind, asked.names, each[kind]))
+    mine, ceiling, waited, other = ([one["count"] / one["wall_s"] for one in some] for some in found.values())
     rate, spread = statistics.median(mine), f"{min(mine):,.0f} to {max(mine):,.0f} in {asked.rounds} rounds"
+    ratios, shares = _ratios(mine, other), _ratios(mine, ceiling)
     full = run(broker, "ours", asked.names, asked.each // 2, "full")
-    costs = [_costs(both["ours"], part) for part in ("cpu_s", "broker_s", "load_s")]
-    theirs = _costs(both["aiomqtt"], "cpu_s")
-    missed = sum(one["missed"] for one in both["ours"]) + full["missed"]
+    costs = [_costs(found["ours"], part) for part in ("cpu_s", "broker_s", "load_s")]
+    theirs = _costs(found["aiomqtt"], "cpu_s")
+    missed = full["missed"] + sum(one["missed"] for one in found["ours"] + found["queued"])
     load = f"343 bytes, {asked.names:,} devices; {spread}"
     return [
         Result.judged("reports in the ledger", rate, "/s", better="higher", target=40_000, against=load),
@@ -85,6 +86,16 @@ def rates(broker: Mosquitto, asked: argparse.Namespace) -> list[Result]:
             "beside a plain aiomqtt consumer", statistics.median(ratios), "x", better="higher", target=2.5,
             against=f"{statistics.median(other):,.0f}/s; {min(ratios):.2f} to {max(ratios):.2f}",
         ),
+        Result.judged(
+            "beside a consumer that only reads and acknowledges", statistics.median(shares), "x",
+            better="higher",
+            against=f"{statistics.median(ceiling):,.0f}/s, the most that is possible here; "
+            f"{min(shares):.2f} to {max(shares):.2f}",
+        ),
+        Result.judged(
+            "reports in the ledger, queued at the broker before", statistics.median(waited), "/s",
+            better="higher", against="as after an absence: nobody publishes meanwhile",
+        ),
         Result.judged("missing in the devices' sequences", missed, "reports", target=0, against="all"),
         Result.judged("CPU of a report, ours", costs[0], "us", against="all of it, in SQLite"),
         Result.judged("the same, the broker", costs[1], "us", against="in and out"),
@@ -95,6 +106,10 @@ def rates(broker: Mosquitto, asked: argparse.Namespace) -> list[Result]:
             against="531 bytes, as agents encode them today",
         ),
     ]  # fmt: skip
+
+
+def _ratios(some: list[float], others: list[float]) -> list[float]:
+    return [one / two for one, two in zip(some, others, strict=True)]
 
 
 def _costs(found: list[Figures], part: str) -> float:

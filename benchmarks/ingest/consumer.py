@@ -1,4 +1,4 @@
-"""One consumer in a process of its own: `ours|aiomqtt URL MESSAGES FOLDER`, or `devices COUNT FOLDER`.
+"""One consumer in a process of its own: `WAY URL MESSAGES FOLDER`, or `devices COUNT FOLDER`.
 
 It says `ready` when it is subscribed, and then what it took as one line of JSON: seconds from the first
 message until it was through with the last, which for ours is the ledger's commit, and CPU seconds.
@@ -8,7 +8,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import aiomqtt
@@ -17,10 +17,13 @@ import psutil
 from benchmarks.ingest.load import report_bytes
 from tidewatt_coordinator.collecting import collect_seldom
 from tidewatt_coordinator.fleet import Fleet
-from tidewatt_coordinator.ingest import Ingest
+from tidewatt_coordinator.ingest import WINDOW, Ingest
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_governor.boards import load_profile
 from tidewatt_link.connection import Connection
+from tidewatt_link.ending import ended
+from tidewatt_link.packets import Said
+from tidewatt_link.subscribing import Asked, subscribed
 from tidewatt_wire.brokers import parse_broker_url
 from tidewatt_wire.codec import encode
 from tidewatt_wire.messages import Birth
@@ -28,6 +31,8 @@ from tidewatt_wire.topics import DeviceTopic, every_device
 
 AT_MS = 1_790_000_000_000
 GROUP = 10_000
+
+Figures = dict[str, float]
 
 
 def ingest_of(url: str, folder: Path, now_ms: Callable[[], int] | None = None) -> Ingest:
@@ -45,22 +50,37 @@ async def until(true: Callable[[], object]) -> None:
         await asyncio.sleep(0.005)
 
 
-async def ours(url: str, count: int, folder: Path) -> dict[str, float]:
-    """The whole way into the ledger."""
+async def ours(url: str, count: int, folder: Path) -> Figures:
+    """The whole way into the ledger, while the load is published."""
     ingest = ingest_of(url, folder)
     running = asyncio.create_task(ingest.run())
     await until(lambda: ingest.connected)
     print("ready", flush=True)
+    return await _through(ingest, running, count)
+
+
+async def queued(url: str, count: int, folder: Path) -> Figures:
+    """The same of what the broker kept while nobody was there: after `ready` a line of input begins it."""
+    ingest = ingest_of(url, folder)
+    absent = asyncio.create_task(ingest.run())
+    await until(lambda: ingest.connected)
+    await ended(absent)
+    print("ready", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    return await _through(ingest, asyncio.create_task(ingest.run()), count)
+
+
+async def _through(ingest: Ingest, running: "asyncio.Task[None]", count: int) -> Figures:
     await until(lambda: ingest.messages["report"])
     begun_s, cpu_s = time.monotonic(), time.process_time()
     await until(lambda: ingest.messages["report"] >= count and ingest.oldest_s is None)
     taken_s, used_s = time.monotonic() - begun_s, time.process_time() - cpu_s
-    running.cancel()
+    await ended(running)
     missed = sum(device.missed for device in ingest._fleet.devices.values())  # noqa: SLF001
     return {"wall_s": taken_s, "cpu_s": used_s, "missed": missed, "merges": ingest.merges}
 
 
-async def plain(url: str, count: int, _folder: Path) -> dict[str, float]:
+async def plain(url: str, count: int, _folder: Path) -> Figures:
     """What a consumer by aiomqtt costs that looks at nothing."""
     at, seen, begun_s, cpu_s = parse_broker_url(url, "url"), 0, 0.0, 0.0
     # By its default protocol: of MQTT 5 it makes a table of properties for each message, and is slower.
@@ -76,7 +96,27 @@ async def plain(url: str, count: int, _folder: Path) -> dict[str, float]:
     return {"wall_s": time.monotonic() - begun_s, "cpu_s": time.process_time() - cpu_s}
 
 
-def devices(count: int, folder: Path) -> dict[str, float]:
+async def line(url: str, count: int, _folder: Path) -> Figures:
+    """Our own line, counted and acknowledged at once: what broker, load and reading leave of the machine."""
+    seen, begun_s, cpu_s, through = 0, 0.0, 0.0, asyncio.Event()
+
+    def take(said: Sequence[Said]) -> None:
+        nonlocal seen, begun_s, cpu_s
+        if not seen:
+            begun_s, cpu_s = time.monotonic(), time.process_time()
+        seen += len(said)
+        there.acknowledge([number for _, _, number, _ in said])
+        if seen >= count:
+            through.set()
+
+    asked = Asked(identifier="line", topics=(every_device("f", "report"),), session_s=0, window=WINDOW)
+    async with subscribed(Connection(url), asked, take) as there:
+        print("ready", flush=True)
+        await through.wait()
+        return {"wall_s": time.monotonic() - begun_s, "cpu_s": time.process_time() - cpu_s}
+
+
+def devices(count: int, folder: Path) -> Figures:
     """Bytes that each of so many devices takes, born, reporting, and in the ledger."""
     heard = 0  # 40,000 messages a second, so the clock moves a second for each 40,000
     ingest = ingest_of("mqtt://127.0.0.1:1", folder, lambda: AT_MS + heard // 40)
@@ -107,7 +147,7 @@ def main() -> None:
     if what == "devices":
         found = devices(int(rest[0]), Path(rest[1]))
     else:
-        way = {"ours": ours, "aiomqtt": plain}[what]
+        way = {"ours": ours, "queued": queued, "aiomqtt": plain, "line": line}[what]
         found = asyncio.run(way(rest[0], int(rest[1]), Path(rest[2])))
     print(json.dumps(found), flush=True)
 

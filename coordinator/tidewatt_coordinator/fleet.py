@@ -167,11 +167,11 @@ class Fleet:
         """A device reported; `replayed`: what it tells is the past, kept till now. `told`: as it came."""
         device = self.devices.get(report.device) or self._device(report.device)
         device.heard_ms = max(device.heard_ms, now_ms)
-        session, before, before_in, pairs = _bytes(report.session), -1, b"", b""
-        if device.heard:
-            before, length = _HEAD.unpack_from(device.heard)
+        session, before, before_in, pairs, heard = _bytes(report.session), -1, b"", b"", device.heard
+        if heard:
+            before, length = _HEAD.unpack_from(heard)
             cut = _HEAD.size + length
-            before_in, pairs = device.heard[_HEAD.size : cut], device.heard[cut:]
+            before_in, pairs = heard[_HEAD.size : cut], heard[cut:]
         if session == before_in:
             passed = report.seq - before
             if self.dealt:

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from operator import attrgetter
+from typing import TypeVar
 
 import aiomqtt
 from msgspec.structs import force_setattr
@@ -49,8 +50,9 @@ SHARED_KEEPALIVE_S = 8
 RETRY_S = 1.0
 #: Reports that may wait while the ledger fails, about 100 MB; beyond it one is kept of each device.
 MOST_WAITING = 50_000
-#: Messages under way without an acknowledgement, at the most: a second of a very large fleet, 60 MB.
-WINDOW = 40_000
+#: Messages under way without an acknowledgement, at the most, 90 MB: a second and a half of a very large
+#: fleet. The more of a device's reports are merged together, the less the database has to do for each.
+WINDOW = 60_000
 #: Of them, so many are merged without waiting for more.
 FULL = 10_000
 #: So long the ledger may keep the session waiting, real seconds; then its reports are acknowledged unmerged.
@@ -58,13 +60,17 @@ PATIENCE_S = 10.0
 #: Refusals are logged once per topic and reason, and so many of those at the most.
 MOST_NEWS = 100
 
-KINDS: dict[DeviceKind, type[Birth | Report | Will | Ack | SleepState]] = {
+#: What is read, reports apart.
+KINDS: dict[DeviceKind, type[Birth | Will | Ack | SleepState]] = {
     "birth": Birth,
     "will": Will,
     "ack": Ack,
     "sleep": SleepState,
-    "report": Report,
 }
+#: How a report's topic ends.
+_REPORT = "/report"
+
+M = TypeVar("M", Birth | Will | Ack | SleepState, Report)
 
 
 class Ingest:
@@ -84,7 +90,7 @@ class Ingest:
 
         `group`: of coordinators that share the reports, each taking a part; empty: it takes them all.
         """
-        every = {kind: every_device(fleet_name, kind) for kind in KINDS}
+        every = {kind: every_device(fleet_name, kind) for kind in (*KINDS, "report")}
         if group:
             every["report"] = f"$share/{group}/{every['report']}"
         self._asked = Asked(
@@ -139,13 +145,15 @@ class Ingest:
 
     def take_all(self, messages: Sequence[Said]) -> None:
         """Take what a line brings; it is acknowledged with the next batch."""
-        now_ms = self._now_ms()
+        now_ms, owed = self._now_ms(), self._owed
         for topic, payload, number, properties in messages:
             if number:
-                self._owed.append(number)
-            replayed = bool(properties) and says(properties, REPLAYED)
-            self.take(topic, payload, replayed=replayed, now_ms=now_ms)
-        if len(self._owed) >= FULL:
+                owed.append(number)
+            try:
+                self._take(topic, payload, bool(properties) and says(properties, REPLAYED), now_ms)
+            except Refused as error:
+                self._refuse(topic, error)
+        if len(owed) >= FULL:
             self._full.set()
 
     def take(self, topic: str, payload: bytes, *, replayed: bool = False, now_ms: int | None = None) -> None:
@@ -156,12 +164,7 @@ class Ingest:
         try:
             self._take(topic, payload, replayed, self._now_ms() if now_ms is None else now_ms)
         except Refused as error:
-            self.refused[error.reason.value] += 1
-            # The first of its kind is news; a flood is only counted.
-            news = (error.reason.value, topic)
-            if news not in self._news and len(self._news) < MOST_NEWS:
-                self._news.add(news)
-                log.warning("refused a message on %s: %s", topic[:200], str(error)[:500])
+            self._refuse(topic, error)
 
     @property
     def certificate_ends_s(self) -> float | None:
@@ -172,6 +175,11 @@ class Ingest:
     def waiting(self) -> int:
         """Reports that wait to be merged."""
         return len(self._waiting)
+
+    @property
+    def unacknowledged(self) -> int:
+        """Messages that came on this connection, and that the broker keeps till they are acknowledged."""
+        return len(self._owed) + len(self._merged)
 
     def has_heard(self, for_ms: int) -> bool:
         """Whether it has been listening for so long, without a break, till now."""
@@ -230,25 +238,27 @@ class Ingest:
         self.thinned += len(self._waiting) - len(most)
         self._waiting = list(most.values())
 
+    def _refuse(self, topic: str, error: Refused) -> None:
+        self.refused[error.reason.value] += 1
+        # The first of its kind is news; a flood is only counted.
+        news = (error.reason.value, topic)
+        if news not in self._news and len(self._news) < MOST_NEWS:
+            self._news.add(news)
+            log.warning("refused a message on %s: %s", topic[:200], str(error)[:500])
+
     def _take(self, topic: str, payload: bytes, replayed: bool, now_ms: int) -> None:
+        # Nearly all are reports of devices that we know, whose names need not be looked at again.
+        if topic.endswith(_REPORT) and topic.startswith(self._before):
+            known = self._fleet.devices.get(topic[len(self._before) : -len(_REPORT)])
+            if known:
+                self._take_report(known.name, payload, replayed, now_ms)
+                return
         name, kind = self._place(topic)
-        if not self._quota.may(name, kind, now_ms):
-            raise Refused(RefusalReason.TOO_MANY, f"{name} says more than is read of one device")
-        message = self._read(name, kind, payload)
-        if message.device != name:
-            raise Refused(
-                RefusalReason.WRONG_TOPIC, f"device {message.device!r} spoke on the topic of {name!r}"
-            )
-        if isinstance(message, Report):
-            force_setattr(message, "device", name)  # the one text that the fleet has of it
-            if message.at_ms > now_ms + FUTURE_MS:
-                # Not its birth: that carries no counters, and comes once.
-                self._fleet.not_believed(message, now_ms)
-                self._wait(message)  # the ledger's door keeps it aside, with the reason
-                raise Refused(RefusalReason.FUTURE, f"{name}'s clock is more than a day ahead of ours")
-            self._fleet.reported(message, now_ms, replayed=replayed, told=payload)
-            self._wait(message)
-        elif isinstance(message, Birth):
+        if kind == "report":
+            self._take_report(name, payload, replayed, now_ms)
+            return
+        message = self._read(name, kind, KINDS[kind], payload, now_ms)
+        if isinstance(message, Birth):
             self._fleet.born(message, now_ms)
         elif isinstance(message, Will):
             self._fleet.ended(message)
@@ -258,13 +268,21 @@ class Ingest:
             self._fleet.slumbered(message)
         self.messages[kind] += 1
 
+    def _take_report(self, name: str, payload: bytes, replayed: bool, now_ms: int) -> None:
+        report = self._read(name, "report", Report, payload, now_ms)
+        force_setattr(report, "device", name)  # the one text that the fleet has of it
+        if self.oldest_s is None:
+            self.oldest_s = time.monotonic()
+        self._waiting.append(report)
+        if report.at_ms > now_ms + FUTURE_MS:
+            # Not its birth: that carries no counters, and comes once. The ledger's door keeps it aside.
+            self._fleet.not_believed(report, now_ms)
+            raise Refused(RefusalReason.FUTURE, f"{name}'s clock is more than a day ahead of ours")
+        self._fleet.reported(report, now_ms, replayed=replayed, told=payload)
+        self.messages["report"] += 1
+
     def _place(self, topic: str) -> tuple[str, DeviceKind]:
         """Who says this, and what it is, if it is of a kind that is read."""
-        # Nearly all are reports of devices that we know, whose names need not be looked at again.
-        if topic.startswith(self._before) and topic.endswith("/report"):
-            known = self._fleet.devices.get(topic[len(self._before) : -len("/report")])
-            if known:
-                return known.name, "report"
         try:
             at = parse(topic)
         except ValueError as error:
@@ -275,19 +293,22 @@ class Ingest:
             )
         return at.device, at.kind
 
-    def _wait(self, report: Report) -> None:
-        if self.oldest_s is None:
-            self.oldest_s = time.monotonic()
-        self._waiting.append(report)
-
-    def _read(self, name: str, kind: DeviceKind, payload: bytes) -> Birth | Report | Will | Ack | SleepState:
+    def _read(self, name: str, kind: DeviceKind, of: type[M], payload: bytes, now_ms: int) -> M:
+        """What a device says, if it may say more and speaks for itself; Refused."""
+        if not self._quota.may(name, kind, now_ms):
+            raise Refused(RefusalReason.TOO_MANY, f"{name} says more than is read of one device")
         try:
-            return decode(KINDS[kind], payload)
+            message = decode(of, payload)
         except Refused as error:
             # A newer agent's reports are not wrong: they are only counted.
             if kind == "report" and error.reason is not RefusalReason.UNKNOWN_MAJOR:
                 self.intake.set_aside(name, payload, str(error))
             raise
+        if message.device != name:
+            raise Refused(
+                RefusalReason.WRONG_TOPIC, f"device {message.device!r} spoke on the topic of {name!r}"
+            )
+        return message
 
     async def _merge_for_ever(self) -> None:
         while True:

@@ -11,7 +11,7 @@ PER_S = 20.0
 #: Messages that may come at once.
 BREATH = 4000
 #: Devices that may be behind before those that aren't any more are looked for.
-FIRST_LOOK = 1000
+FIRST_LOOK = 250
 
 
 class Quota:

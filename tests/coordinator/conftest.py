@@ -57,10 +57,14 @@ def client(cloud: str, clients: Client) -> Client:
     return clients
 
 
+#: Modules in whose tests AWS is asked.
+OF_AWS = ("test_drivers", "test_costs", "test_cloud_budgets", "test_interruptions", "test_doctor")
+
+
 @pytest.fixture(scope="module", autouse=True)
-def drivers_ask_for_what_they_list(request: pytest.FixtureRequest) -> Iterator[None]:
-    """In every module about drivers."""
-    if "test_drivers" in request.node.name:
+def nobody_asks_for_what_is_not_listed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """In every module about drivers, costs and spot."""
+    if any(name in request.node.name for name in OF_AWS):
         with rights.held_against_lists():
             yield
     elif "test_kubernetes_drivers" in request.node.name:

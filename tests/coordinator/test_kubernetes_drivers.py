@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from tests.contract import Contract, World, applied, how, order, proposed
-from tests.kubeapi import Cluster, KubeApi, kube_api, kubeconfig
+from tests.kubeapi import KubeApi, kube_api
+from tests.kubeclient import Cluster, kubeconfig
 from tests.rights import Unlisted
 
 from tidewatt_coordinator.ledger.store import Ledger

@@ -58,14 +58,7 @@ ELSEWHERE = {
         "asks Prometheus", "tests/coordinator/test_simulate.py", "query"
     ),
     "docker build *": Elsewhere("needs docker, and a registry for its base", "make image-trial"),
-    "kubectl apply *": Elsewhere("needs a cluster", "tests/packaging/test_kubernetes.py", '"kustomize"'),
-    "kubectl -n tidewatt rollout *": Elsewhere(
-        "needs a cluster", "tests/packaging/test_kubernetes.py", '"kustomize"'
-    ),
-    "kubectl label *": Elsewhere("needs a cluster", "tests/packaging/test_kubernetes.py", '"kustomize"'),
-    "kubectl create rolebinding *": Elsewhere(
-        "needs a cluster", "tests/packaging/test_kubernetes.py", "bound"
-    ),
+    "kubectl *": Elsewhere("needs a cluster", "tests/documents/test_cluster.py", 'startswith("kubectl ")'),
 }
 #: Placeholders, by the document's word; {name} is the sandbox's own.
 INSTEAD = {

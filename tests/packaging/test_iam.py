@@ -1,4 +1,6 @@
-"""The IAM policies: what each driver asks for and nothing else, as narrow as AWS lets it be."""
+"""The IAM policies: what each driver, each source of costs and spot's queue ask for and nothing else,
+as narrow as AWS lets it be.
+"""
 
 import json
 import re
@@ -9,10 +11,14 @@ from typing import Any
 import pytest
 from policy_sentry.querying.actions import get_action_data
 from tests.coordinator.test_driver_rights import drivers_of_aws
-from tests.rights import listed
+from tests.rights import OTHERS, listed, seen
 
-HERE = Path(__file__).parents[2] / "packaging/iam"
-DRIVERS = drivers_of_aws()
+ROOT = Path(__file__).parents[2]
+HERE = ROOT / "packaging/iam"
+#: Who asks AWS, and for what: a driver says it itself, of the others it is what the tests saw.
+ASKED = {name: listed(driver) for name, driver in drivers_of_aws().items()} | {
+    name: seen()[name] for name in OTHERS.values() if name != "doctor"
+}
 #: Conditions that every request has.
 GLOBAL = {"aws:RequestedRegion", "aws:TagKeys"}
 
@@ -46,18 +52,30 @@ def fits(arn: str, form: str) -> bool:
     return re.fullmatch(pattern, arn) is not None
 
 
-def test_every_driver_of_aws_has_its_policy() -> None:
-    assert {one.stem for one in HERE.glob("*.json")} == DRIVERS.keys()
+def test_all_that_asks_aws_has_its_policy() -> None:
+    assert {one.stem for one in HERE.glob("*.json")} == ASKED.keys()
+    assert ASKED.keys() >= seen().keys()
 
 
-@pytest.mark.parametrize("name", sorted(DRIVERS))
-def test_it_allows_what_the_driver_lists_and_nothing_else(name: str) -> None:
+def test_nothing_else_asks_aws() -> None:
+    """Each module that makes a client is one of the drivers' or stands among OTHERS."""
+    makers = {
+        ".".join(path.relative_to(ROOT / wheel).with_suffix("").parts)
+        for wheel in ("agent", "coordinator", "governor", "router", "wire")
+        for path in sorted((ROOT / wheel).glob("tidewatt_*/**/*.py"))
+        if re.search(r"^\s*(import|from) boto3\b", path.read_text("utf-8"), re.MULTILINE)
+    }
+    assert makers == {"tidewatt_coordinator.levers.aws.client", *(module for module, _ in OTHERS)}
+
+
+@pytest.mark.parametrize("name", sorted(ASKED))
+def test_it_allows_what_is_asked_for_and_nothing_else(name: str) -> None:
     allowed = {action for one in statements(name) for action in one["Action"]}
-    assert allowed == listed(DRIVERS[name])
+    assert allowed == ASKED[name]
     assert not [action for action in allowed if "*" in action]
 
 
-@pytest.mark.parametrize("name", sorted(DRIVERS))
+@pytest.mark.parametrize("name", sorted(ASKED))
 def test_it_is_as_narrow_as_aws_lets_it_be(name: str) -> None:
     for one in statements(name):
         resources = many(one["Resource"])

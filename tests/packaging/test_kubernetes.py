@@ -218,3 +218,19 @@ def test_every_role_has_its_driver_and_is_bound_to_the_one_account() -> None:
     )
     assert pod("example")["spec"]["automountServiceAccountToken"] is True
     assert not any(named(folder, "ClusterRole") for folder in OVERLAYS)
+
+
+def test_nothing_else_asks_an_api_server() -> None:
+    """Beside the three drivers only the router does: tests/router/test_gateway.py has its role."""
+    paths = re.compile(r"[\"'{]/apis/|/api/v1/(?!query)|/var/run/secrets/kubernetes|kubernetes\.default")
+    askers = {
+        str(path.relative_to(ROOT).parent)
+        for wheel in ("agent", "coordinator", "governor", "router", "wire")
+        for path in (ROOT / wheel).glob("tidewatt_*/**/*.py")
+        if paths.search(path.read_text("utf-8"))
+    }
+    assert askers == {
+        "coordinator/tidewatt_coordinator/levers/kubernetes",
+        "router/tidewatt_router",
+        "router/tidewatt_router/proxies",
+    }

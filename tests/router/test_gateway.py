@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 from tests.gatewayapi import ApiServer, api_server
+from tests.kuberights import Right
 
 from tidewatt_router.applier import Applier
 from tidewatt_router.config import Config, Gateway
@@ -18,11 +20,27 @@ WANTED = Wanted(1, (Split("r", {"edge": 3, "cloud": 1}),))
 NOTHING = Wanted(2, (Split("r", {"edge": 0, "cloud": 1}),))
 
 
+ROLE = Path(__file__).parents[2] / "packaging/kubernetes/router/rbac.yaml"
+
+
+def granted() -> set[Right]:
+    """By the role that is shipped, to be bound in the routes' namespace."""
+    (role,) = YAML(typ="safe").load_all(ROLE.read_text("utf-8"))
+    return {
+        ("namespace", verb, f"{group}/{kind}")
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for kind in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
 @pytest.fixture
 def server() -> Iterator[ApiServer]:
     with api_server("secret") as server:
         server.put("r", ["edge-svc", "cloud", "other"], "tidewatt-router")
         yield server
+        assert server.asked <= granted(), "the role lacks it"
 
 
 @pytest.fixture
@@ -49,6 +67,7 @@ def test_only_the_weights_of_our_services_change(server: ApiServer, proxy: Gatew
     assert len(server.patches) == 1  # what is right is left alone
     proxy.apply(NOTHING)
     assert server.weights("r")["edge-svc"] == 0
+    assert server.asked == granted(), "the role has more than it takes"
 
 
 def test_nothing_is_taken_from_another_manager(server: ApiServer, proxy: GatewayRoutes) -> None:

@@ -26,7 +26,12 @@ _FIXED = {0x01: 1, 0x02: 4, 0x23: 2}
 _TEXTS = {0x03: 1, 0x08: 1, 0x09: 1, _USER_PROPERTY: 2}
 _VARINT = 0x0B
 _LEAST = 2
-_LONG = 0x80
+#: Of a digit of a length: whether another one follows, and what it counts.
+_LONG, _DIGIT = 0x80, 0x7F
+#: Of a packet's first byte: its kind, that of a message, and a message's quality of service.
+_KIND_BITS, _PUBLISH_BITS, _QOS_BITS = 0xF0, PUBLISH << 4, 0x06
+
+_HEADLESS = "a message that ends within its own head"
 
 #: A message: its topic, what it says, its packet's number (0: none is to be acknowledged), its properties.
 Said = tuple[str, bytes, int, bytes]
@@ -44,7 +49,11 @@ class Packet(NamedTuple):
 
 
 def split(held: bytes) -> tuple[list[Said], list[Packet], int]:
-    """The messages and the other packets that are whole, and where the rest begins. BadPacket."""
+    """The messages and the other packets that are whole, and where the rest begins. BadPacket.
+
+    What nearly every packet is, is read right here, because a call for each costs as much as the reading: a
+    length of one or two digits, a message without properties.
+    """
     said: list[Said] = []
     others: list[Packet] = []
     at, end = 0, len(held)
@@ -52,17 +61,26 @@ def split(held: bytes) -> tuple[list[Said], list[Packet], int]:
         while end - at >= _LEAST:
             first, length, start = held[at], held[at + 1], at + 2
             if length & _LONG:
-                length, start = _number(held, at + 1)
-                if length > MOST_BYTES:
-                    raise BadPacket(f"a packet of {length} bytes; at most {MOST_BYTES} are read")
+                digit = held[start]
+                length, start = (
+                    _long(held, at + 1) if digit & _LONG else (length & _DIGIT | digit << 7, start + 1)
+                )
             stop = start + length
             if stop > end:
                 break
-            if first >> 4 == PUBLISH:
-                said.append(_message(held, first, start, stop))
-            else:
-                others.append(Packet(first >> 4, held[start:stop]))
             at = stop
+            if first & _KIND_BITS != _PUBLISH_BITS:
+                others.append(Packet(first >> 4, held[start:stop]))
+                continue
+            if length < _LEAST:
+                raise BadPacket(_HEADLESS)
+            text = start + 2
+            after = text + (held[start] << 8 | held[start + 1])
+            if first & _QOS_BITS and after + 2 < stop and not held[after + 2]:
+                number = held[after] << 8 | held[after + 1]
+                said.append((held[text:after].decode(), held[after + 3 : stop], number, b""))
+            else:
+                said.append(_message(held, first, start, stop))
     except IndexError:
         pass  # its length isn't there yet
     except UnicodeDecodeError as error:
@@ -70,11 +88,18 @@ def split(held: bytes) -> tuple[list[Said], list[Packet], int]:
     return said, others, at
 
 
+def _long(held: bytes, at: int) -> tuple[int, int]:
+    length, start = _number(held, at)
+    if length > MOST_BYTES:
+        raise BadPacket(f"a packet of {length} bytes; at most {MOST_BYTES} are read")
+    return length, start
+
+
 def _message(held: bytes, first: int, start: int, stop: int) -> Said:
     try:
         end = start + 2 + (held[start] << 8 | held[start + 1])
         topic, number = held[start + 2 : end], 0
-        if first & 0x06:
+        if first & _QOS_BITS:
             number, end = held[end] << 8 | held[end + 1], end + 2
         length, at = held[end], end + 1
         if length & _LONG:
@@ -82,7 +107,7 @@ def _message(held: bytes, first: int, start: int, stop: int) -> Said:
     except IndexError:
         length, at = 0, stop + 1
     if at + length > stop:
-        raise BadPacket("a message that ends within its own head")
+        raise BadPacket(_HEADLESS)
     properties = held[at : at + length] if length else b""
     return topic.decode(), held[at + length : stop], number, properties
 
@@ -187,7 +212,7 @@ def _number(held: bytes, at: int) -> tuple[int, int]:
     number = shift = 0
     while True:
         digit = held[at]
-        number, at, shift = number | (digit & 0x7F) << shift, at + 1, shift + 7
+        number, at, shift = number | (digit & _DIGIT) << shift, at + 1, shift + 7
         if not digit & _LONG:
             return number, at
         if shift > 21:  # noqa: PLR2004 - four digits, as MQTT says

@@ -136,7 +136,7 @@ def cloud(config: Config) -> Iterator[Finding]:
             "cloud", "error", "AWS is to be asked, and boto3 isn't there", "install the extra `aws`"
         )
         return
-    remedy = "give it a role of its own: docs/money.md says what it needs"
+    remedy = "give it a role of its own: packaging/iam has the policy that it needs"
     try:
         session = boto3.session.Session(profile_name=config.costs.cost_explorer.profile or None)
         who = str(session.client("sts", region_name="us-east-1").get_caller_identity()["Arn"])

@@ -9,7 +9,7 @@ backwards, whatever order they come in.
 import functools
 import math
 import struct
-from operator import attrgetter, ge, le, sub
+from operator import attrgetter, le, sub
 from typing import Literal
 
 import msgspec
@@ -49,6 +49,8 @@ LONGEST = {"device": 63, "epoch": 64, "mode": 63}
 
 _MOST_AT_ONCE = tuple(int(SLACK_MS * MOST_PER_MS.get(name, 1)) for name in COUNTERS)
 _MOST_EVER = tuple(round(LONGEST_EPOCH_MS * MOST_PER_MS.get(name, 1)) for name in COUNTERS)
+#: What every counter may be, whichever it is: nearly all are less, and are looked at all together.
+_LITTLE_AT_ONCE, _LITTLE_EVER = min(_MOST_AT_ONCE), min(_MOST_EVER)
 
 _RUN, _PACKED = struct.Struct("=q"), struct.Struct(f"={3 + len(COUNTERS)}q")
 _counted = attrgetter(*COUNTERS)
@@ -82,8 +84,8 @@ def unpacked(kept: bytes | None) -> Believed | None:
     """What was packed."""
     if kept is None:
         return None
-    _, seq, at_ms, *counters = _PACKED.unpack(kept)
-    return Believed(seq, at_ms, tuple(counters))
+    numbers = _PACKED.unpack(kept)
+    return Believed(numbers[1], numbers[2], numbers[3:])
 
 
 def judge(
@@ -117,14 +119,15 @@ def _surely(report: Report, values: Values, before: Believed, now_ms: int, detai
     The names of device and epoch are those of the report before.
     """
     gauges, counters, at_ms = report.gauges, report.counters, report.at_ms
+    grown = tuple(map(sub, values, before.counters))
     return (
         report.seq > before.seq
         and -PAST_MS <= at_ms - now_ms <= FUTURE_MS
         and at_ms >= detail_from_ms
-        and all(map(ge, values, before.counters))
+        and min(grown) >= 0
         # Whatever its clock says: what may grow in the slack alone.
-        and all(map(le, map(sub, values, before.counters), _MOST_AT_ONCE))
-        and all(map(le, values, _MOST_EVER))
+        and (max(grown) <= _LITTLE_AT_ONCE or all(map(le, grown, _MOST_AT_ONCE)))
+        and (max(values) <= _LITTLE_EVER or all(map(le, values, _MOST_EVER)))
         # What is no number is in no range.
         and (gauges.watts is None or 0.0 <= gauges.watts < math.inf)
         and (gauges.requests_rps is None or 0.0 <= gauges.requests_rps < math.inf)

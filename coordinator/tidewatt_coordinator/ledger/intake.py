@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -76,20 +76,23 @@ class Intake:
         """Merge what can be true, keep the rest aside. What the database raises: nothing was taken."""
         now_ms, detail_ms = self._now_ms(), detail_from(self._ledger)
         unread = self.unread[:]
-        good: list[Report] = []
         bad: list[tuple[Report, Wrong]] = []
         runs = dict[tuple[str, int], Believed]()
-        for report in reports:
-            key = report.device, hash((report.epoch, report.session))
-            before = runs.get(key) or self._before(*key)
-            last = believed(report)
-            if wrong := judge(report, before, now_ms, detail_ms, last):
-                bad.append((report, wrong))
-                continue
-            good.append(report)
-            if before is None or last.seq > before.seq:
-                runs[key] = last
-        self._ledger.take(good)
+
+        def good() -> Iterator[Report]:
+            # One by one: the ledger takes each while the processor still has it at hand from the judging.
+            for report in reports:
+                key = report.device, hash((report.epoch, report.session))
+                before = runs.get(key) or self._before(*key)
+                last = believed(report)
+                if wrong := judge(report, before, now_ms, detail_ms, last):
+                    bad.append((report, wrong))
+                    continue
+                if before is None or last.seq > before.seq:
+                    runs[key] = last
+                yield report
+
+        self._ledger.take(good())
         self.told([report.device for report in reports])
         if bad or unread:
             keep_aside(self._ledger, bad, now_ms, unread)
@@ -108,12 +111,12 @@ class Intake:
 
     def _remember(self, device: str, run: int, packed: bytes) -> None:
         before = self._newest.pop(device, None)
-        self._newest[device] = packed
+        self._newest[device] = packed  # now the last one that is forgotten
         if before is not None and (other := run_of(before)) != run:
             self._others.pop((device, run), None)
             self._others[device, other] = before
+            _forget_oldest(self._others)
         _forget_oldest(self._newest)
-        _forget_oldest(self._others)
 
 
 def _forget_oldest(kept: dict[K, bytes]) -> None:

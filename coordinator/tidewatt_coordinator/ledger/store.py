@@ -106,10 +106,10 @@ class Ledger:
 
     def take(self, reports: Iterable[Report]) -> None:
         """Merge reports, in any order, each any number of times."""
-        reports = list(reports)
-        if not reports:
+        rows = rows_of(reports, self.bucket_ms)
+        if not rows.spans:
             return
-        rows, asleep = rows_of(reports, self.bucket_ms), sleep_of(reports)
+        asleep = sleep_of(rows.slept)
 
         def merged(connection: Connection) -> None:
             # The lives first: who holds a life's row alone changes its buckets or rolls them up.
