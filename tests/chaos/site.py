@@ -5,7 +5,7 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,11 +135,18 @@ class Site(Fleet):
             name, "tidewatt_coordinator", ["serve", "--config", str(self.folder / f"{name}.toml")]
         )
 
-    def agent(self, device: str, role: str = "plain", load: str = "") -> Process:
+    def agent(
+        self,
+        device: str,
+        role: str = "plain",
+        load: str = "",
+        broker: str = "",
+        before: Sequence[str] = (),
+    ) -> Process:
         state = self.state(device)
         state.mkdir(parents=True, exist_ok=True)
         shown = self.secured.pki.shown(device)
-        url = f"mqtts://127.0.0.1:{self.lines.by_name[f'{device}.broker'].port}"
+        url = broker or f"mqtts://127.0.0.1:{self.lines.by_name[f'{device}.broker'].port}"
         clock = {
             **self._clock,
             "origin_unix_ms": self._clock["origin_unix_ms"] + round(self.off_s.get(device, 0.0) * 1000),
@@ -165,7 +172,7 @@ class Site(Fleet):
             "clock": clock,
         }  # fmt: skip
         config = self._write(f"{device}.toml", document)
-        return self._start(device, "tidewatt_agent", ["run", "--config", str(config)])
+        return self._start(device, "tidewatt_agent", ["run", "--config", str(config)], before)
 
     def state(self, device: str) -> Path:
         """Where an agent keeps what outlives it."""
