@@ -94,7 +94,7 @@ SOON = ("tidewatt policy approve", "tidewatt policy rollback")
 SECTIONS = {
     ("docs/operate.md", "Try it"): Elsewhere("sets up an environment; minutes", "make newcomer"),
     ("docs/deploy.md", "One machine: compose"): Elsewhere(
-        "needs docker's daemon; what it reads is read there", "tests/packaging/test_compose.py", "prepare"
+        "needs docker's daemon", "tests/documents/test_compose_lines.py", "One machine: compose"
     ),
 }
 #: Blocks that are neither typed nor TOML: where each begins, and what it is.
@@ -103,7 +103,7 @@ NEITHER = {
     "# prometheus.yml": "Prometheus' configuration, of tests/scenarios/test_prometheus.py",
     "observe -> propose": "the way of a proposal",
     "class TestS3Lifecycle": "a test, as tests/coordinator/test_drivers.py has it",
-    "./prepare": "docker compose: tests/packaging/test_compose.py prepares, and has it read its file",
+    "./prepare": "docker compose: tests/documents/test_compose_lines.py types it",
     "for file in broker.crt": "the same",
     '"eds_config"': "Envoy's configuration, of tests/scenarios/test_router.py",
 }
