@@ -1,5 +1,6 @@
 """The lines of docs/deploy.md that bring compose up, typed in their order: without docker, which needs a
-daemon and images, but with the shipped files, the real commands in place of their containers, and a real broker.
+daemon and images, but with the shipped files, the real commands in place of their containers, and a real
+broker.
 """
 
 import os
