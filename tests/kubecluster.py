@@ -172,11 +172,24 @@ class Cluster(KubeApi):
             return False
         if self.stalls or self.lacking(one):
             condition |= {"status": "False", "reason": "ProgressDeadlineExceeded"}
+            self._warn(one)
         else:
             status["updatedReplicas"] += 1
             status["replicas"] = status["availableReplicas"] = self._replace_pod(one)
         self._touch(path)
         return True
+
+    def _warn(self, deployment: Document) -> None:
+        """As the kubelet does of a pod that doesn't start."""
+        name, namespace = deployment["metadata"]["name"], deployment["metadata"]["namespace"]
+        said = {
+            "type": "Warning",
+            "reason": "FailedMount",
+            "message": f"not found: {', '.join(self.lacking(deployment))}",
+            "involvedObject": {"kind": "Pod", "name": f"{name}-x", "namespace": namespace},
+        }
+        events = f"/api/v1/namespaces/{namespace}/events"
+        self.create(events, {"metadata": {"name": f"{name}.{self._version}"}} | said, "kubelet")
 
     def _replace_pod(self, deployment: Document) -> int:
         """One more as the Deployment says, one less of those before; returns how many there are."""

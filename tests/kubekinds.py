@@ -29,6 +29,7 @@ class Kind(NamedTuple):
 BUILT_IN = (
     Kind("v1", "namespaces", "Namespace", namespaced=False),
     Kind("v1", "configmaps", "ConfigMap"),
+    Kind("v1", "events", "Event"),
     Kind("v1", "pods", "Pod"),
     Kind("v1", "secrets", "Secret"),
     Kind("v1", "serviceaccounts", "ServiceAccount"),

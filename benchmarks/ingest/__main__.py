@@ -7,6 +7,7 @@ that a machine that is busy is busy for both. Every message must come: none miss
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.world import Mosquitto
@@ -42,11 +44,24 @@ def told(process: "subprocess.Popen[str]") -> str:
     return process.stdout.readline().strip() if process.stdout else ""
 
 
-def run(broker: Mosquitto, kind: str, names: int, each: int, size: str = "short") -> Figures:
-    """One consumer and its load; CPU seconds of them and of the broker, too."""
-    count, process = names * each, broker.process()
-    before_s = sum(process.cpu_times()[:2])
+@contextlib.contextmanager
+def broker_of(mosquitto: str) -> Iterator[Mosquitto]:
+    """A new one for each run: it would keep, for the session of one that is over, what the next publishes."""
     with tempfile.TemporaryDirectory() as made:
+        broker = Mosquitto(mosquitto, Path(made))
+        broker.settings = "\n".join(re.findall(r"^max_.*$", LIMITS.read_text(), re.MULTILINE))
+        broker.start()
+        try:
+            yield broker
+        finally:
+            broker.kill()
+
+
+def run(mosquitto: str, kind: str, names: int, each: int, size: str = "short") -> Figures:
+    """One consumer and its load; CPU seconds of them and of the broker, too."""
+    with broker_of(mosquitto) as broker, tempfile.TemporaryDirectory() as made:
+        count, process = names * each, broker.process()
+        before_s = sum(process.cpu_times()[:2])
         load = program("benchmarks.ingest.load", *broker.address, names, each, AT_MS, size)
         consumer = program("benchmarks.ingest.consumer", kind, broker.url, count, made)
         try:
@@ -57,21 +72,21 @@ def run(broker: Mosquitto, kind: str, names: int, each: int, size: str = "short"
         finally:
             load.kill()
             consumer.kill()
-    used_s = sum(process.cpu_times()[:2]) - before_s
+        used_s = sum(process.cpu_times()[:2]) - before_s
     return dict(json.loads(said)) | {"count": count, "load_s": float(load_s), "broker_s": used_s}
 
 
-def rates(broker: Mosquitto, asked: argparse.Namespace) -> list[Result]:
+def rates(mosquitto: str, asked: argparse.Namespace) -> list[Result]:
     """Ours and theirs in turn."""
     each = {"ours": asked.each, "line": asked.each, "queued": asked.each, "aiomqtt": asked.theirs}
     found: dict[str, list[Figures]] = {kind: [] for kind in each}
     for _ in range(asked.rounds):
         for kind, some in found.items():
-            some.append(run(broker, kind, asked.names, each[kind]))
+            some.append(run(mosquitto, kind, asked.names, each[kind]))
     mine, ceiling, waited, other = ([one["count"] / one["wall_s"] for one in some] for some in found.values())
     rate, spread = statistics.median(mine), f"{min(mine):,.0f} to {max(mine):,.0f} in {asked.rounds} rounds"
     ratios, shares = _ratios(mine, other), _ratios(mine, ceiling)
-    full = run(broker, "ours", asked.names, asked.each // 2, "full")
+    full = run(mosquitto, "ours", asked.names, asked.each // 2, "full")
     costs = [_costs(found["ours"], part) for part in ("cpu_s", "broker_s", "load_s")]
     theirs = _costs(found["aiomqtt"], "cpu_s")
     missed = full["missed"] + sum(one["missed"] for one in found["ours"] + found["queued"])
@@ -157,14 +172,7 @@ def main() -> None:
             against=f"{os.cpu_count()} processors, all told",
         )
     ]
-    with tempfile.TemporaryDirectory() as made:
-        broker = Mosquitto(found, Path(made))
-        broker.settings = "\n".join(re.findall(r"^max_.*$", LIMITS.read_text(), re.MULTILINE))
-        broker.start()
-        try:
-            results += rates(broker, asked)
-        finally:
-            broker.kill()
+    results += rates(found, asked)
     try:
         for count in asked.known:
             results += memory(count)

@@ -17,6 +17,8 @@ PROGRAMS = """
 FENCE = re.compile(r"^(`{3,})(\w*)\s*$")
 INLINE = re.compile(r"(?<!`)`(tidewatt(?:-agent|-router|-actuator)?(?: [^`]*)?)`(?!`)")
 
+SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
+
 
 class Block(NamedTuple):
     """One block: where it begins, the word after its fence, its lines."""
@@ -125,3 +127,15 @@ def mentioned(document: str) -> Iterator[Typed]:
     for number, line in enumerate((ROOT / document).read_text("utf-8").splitlines(), 1):
         for found in INLINE.findall(line):
             yield Typed(document, number, "", found)
+
+
+def spans(document: str) -> Iterator[Typed]:
+    """All that stands between backticks in the running text, also where the line breaks in it."""
+    lines = (ROOT / document).read_text("utf-8").splitlines()
+    for block in blocks(document):
+        for at in range(block.line - 1, block.line - 1 + len(block.lines)):
+            lines[at] = ""
+    text = "\n".join(lines)
+    for found in SPAN.finditer(text):
+        if words := " ".join(found[1].split()):
+            yield Typed(document, text.count("\n", 0, found.start()) + 1, "", words)

@@ -75,6 +75,7 @@ CODES = {
     "tidewatt validate *": (1, 4),  # a board of a minute has kept nothing for a week
     "tidewatt policy abort": (3,),  # there is no rollout any more
     "tidewatt-agent doctor*": (1, 2),  # a recorded board lacks things; that is told
+    "tidewatt-agent sleep status": (1,),  # no board may sleep that wasn't tried
     "tidewatt-router status": (1,),  # nobody has published weights: the safe half holds
     "tidewatt prices check": (1,),  # a table may be old on the day on which this runs
 }
@@ -94,7 +95,34 @@ SOON = ("tidewatt policy approve", "tidewatt policy rollback")
 SECTIONS = {
     ("docs/operate.md", "Try it"): Elsewhere("sets up an environment; minutes", "make newcomer"),
     ("docs/deploy.md", "One machine: compose"): Elsewhere(
-        "needs docker's daemon; what it reads is read there", "tests/packaging/test_compose.py", "prepare"
+        "needs docker's daemon", "tests/documents/test_compose_lines.py", "One machine: compose"
+    ),
+}
+#: Typed after all of the blocks' lines: commands of ours that stand in the running text alone.
+ALSO = ("tidewatt costs sources", "tidewatt ledger asleep", "tidewatt-agent sleep status")
+#: Commands that stand in the running text alone, of ours by their words, and what executes them.
+MENTIONED = {
+    "tidewatt run": Elsewhere("a fleet of its own", "tests/scenarios/test_demo.py", '"run"'),
+    "tidewatt-agent disable": Elsewhere("needs the actuator", "tests/agent/test_enabling.py", "disable"),
+    "tidewatt chaos spot": Elsewhere("takes seconds", "tests/coordinator/test_chaos.py", '"chaos", "spot"'),
+    "tidewatt model add": Elsewhere("needs a model", "tests/coordinator/test_models.py", '"add"'),
+    "tidewatt recommend show": Elsewhere(
+        "needs a proposal", "tests/coordinator/test_proposals_doors.py", '"recommend", "show"'
+    ),
+    "tidewatt train": Elsewhere("takes gigabytes", "tests/train/test_train.py", '"train"'),
+    "docker compose exec *": Elsewhere(
+        "needs docker", "tests/documents/test_compose_lines.py", "--role admin"
+    ),
+    "docker compose kill -s HUP *": Elsewhere("needs docker", "tests/scenarios/test_acl.py", "reload()"),
+    "kubectl -n tidewatt exec *": Elsewhere(
+        "needs a running pod; the command is typed there", "tests/documents/test_compose_lines.py", "RUN"
+    ),
+    "kubectl -n tidewatt events *": Elsewhere("needs a cluster", "tests/documents/test_cluster.py", "events"),
+    "promtool test rules *": Elsewhere(
+        "needs promtool", "tests/packaging/test_alert_rules.py", "tidewatt.slow.test.yml"
+    ),
+    "python packaging/set_version.py *": Elsewhere(
+        "changes the repository", "tests/packaging/test_release.py", "set_version"
     ),
 }
 #: Blocks that are neither typed nor TOML: where each begins, and what it is.
@@ -103,7 +131,7 @@ NEITHER = {
     "# prometheus.yml": "Prometheus' configuration, of tests/scenarios/test_prometheus.py",
     "observe -> propose": "the way of a proposal",
     "class TestS3Lifecycle": "a test, as tests/coordinator/test_drivers.py has it",
-    "./prepare": "docker compose: tests/packaging/test_compose.py prepares, and has it read its file",
+    "./prepare": "docker compose: tests/documents/test_compose_lines.py types it",
     "for file in broker.crt": "the same",
     '"eds_config"': "Envoy's configuration, of tests/scenarios/test_router.py",
 }

@@ -265,6 +265,8 @@ def test_a_secret_that_nobody_made_is_missed(tmp_path: Path) -> None:
                 break
         assert done.returncode == 1
         assert api.lacking(api.objects[DEPLOYMENT]) == ["secrets/tidewatt-broker"]
+        events = run("kubectl -n tidewatt events --types=Warning")
+        assert "not found: secrets/tidewatt-broker" in events.stdout
 
 
 def test_without_the_prometheus_operator_its_kind_is_unknown(tmp_path: Path) -> None:

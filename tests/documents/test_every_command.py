@@ -13,6 +13,7 @@ from tests.actuators import wait_for
 from tests.documents.blocks import ROOT, Block, Typed, blocks, commands, documents, is_shell, mentioned
 from tests.documents.sandbox import SHELL, Ran, Sandbox, sandbox
 from tests.documents.table import (
+    ALSO,
     CODES,
     ELSEWHERE,
     INSTEAD,
@@ -135,12 +136,13 @@ def test_every_command_runs(tmp_path: Path) -> None:
                 continue
             if sentence := reader.type(one):
                 wrong.append(f"{one.place}: {sentence}")
+        wrong += filter(None, [reader.type(Typed("the text", 0, "", line)) for line in ALSO])
     assert not wrong, "\n\n".join(wrong)
 
 
 @pytest.mark.parametrize("table", [ELSEWHERE, SLOW, CODES], ids=["elsewhere", "slow", "codes"])
 def test_no_entry_outlives_its_line(table: dict[str, object]) -> None:
-    lines = {one.text for one in TYPED if (one.document, one.section) not in SECTIONS}
+    lines = {*ALSO, *(one.text for one in TYPED if (one.document, one.section) not in SECTIONS)}
     assert [pattern for pattern in table if not any(fitting(line, [pattern]) for line in lines)] == []
 
 

@@ -1,7 +1,12 @@
-"""compose.yaml as docker compose reads it: complete, confined, closed; each part takes its configuration."""
+"""compose.yaml, as it is written and as docker compose reads it: complete, confined, closed; each part takes
+its configuration.
+
+docker compose comes with Python 3.11 and newer only: on 3.10 the file is judged as it is written and no more.
+"""
 
 import json
 import os
+import re
 import shutil
 import socket
 import stat
@@ -12,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 from tests.conftest import mosquitto_program
 from tests.ports import free_port
 from tests.secured import Pki
@@ -25,12 +31,32 @@ SECRETS = {"pgpass", "database_password", "grafana_password", "broker", "metrics
 SERVICES = {"coordinator", "postgres", "mosquitto", "prometheus", "grafana"}
 
 
-@pytest.fixture(scope="module")
-def read() -> dict[str, Any]:
+def as_written() -> dict[str, Any]:
+    """Its own words, with its variables' defaults in them and the short forms that it uses written out."""
+    text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", (HERE / "compose.yaml").read_text("utf-8"))
+    found: dict[str, Any] = YAML(typ="safe").load(text)
+    for one in found["services"].values():
+        one["networks"] = dict.fromkeys(one["networks"])
+        one["volumes"] = [_mount(*mount.split(":")) for mount in one["volumes"]]
+        published = [port.split(":") for port in one.get("ports", [])]
+        one["ports"] = [
+            {"host_ip": host, "published": outside, "target": int(inside)}
+            for host, outside, inside in published
+        ]
+    return found
+
+
+def _mount(source: str, target: str, mode: str = "rw") -> dict[str, Any]:
+    bound = source.startswith(".")
+    place = os.path.normpath(HERE / source) if bound else source
+    return {
+        "type": "bind" if bound else "volume", "source": place, "target": target, "read_only": mode == "ro",
+    }  # fmt: skip
+
+
+def as_compose_reads_it() -> dict[str, Any]:
     """The whole, with every default filled in."""
     program = shutil.which("docker-compose", path=str(Path(sys.executable).parent))
-    if program is None and sys.version_info < (3, 11):
-        pytest.skip("docker compose comes with Python 3.11 and newer only")
     assert program, "requirements/dev.txt brings it"
     plain = {name: value for name, value in os.environ.items() if not name.startswith("TIDEWATT")}
     command = [program, "-f", str(HERE / "compose.yaml"), "config", "--format", "json"]
@@ -38,6 +64,15 @@ def read() -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     assert not done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+READINGS = [as_written, *([as_compose_reads_it] if sys.version_info >= (3, 11) else [])]
+
+
+@pytest.fixture(scope="module", params=READINGS, ids=lambda one: one.__name__)
+def read(request: pytest.FixtureRequest) -> dict[str, Any]:
+    found: dict[str, Any] = request.param()
     return found
 
 
