@@ -17,7 +17,7 @@ MACHINES = {"arm64": 183, "amd64": 62}
 NEEDLESS = (
     "**/tests", "**/test", "**/__pycache__", "**/*.pyi", "**/*.h", "**/*.a", "bin", "*-stubs",
     "**/direct_url.json", "**/RECORD", "**/INSTALLER", "**/REQUESTED", "**/uv_cache.json",
-    "numpy/distutils",
+    ".lock", "numpy/distutils",
     "onnxruntime/tools", "onnxruntime/transformers", "onnxruntime/quantization",
     "onnxruntime/datasets", "onnxruntime/backend",
 )  # fmt: skip
