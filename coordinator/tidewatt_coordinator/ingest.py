@@ -155,6 +155,9 @@ class Ingest:
                 self._refuse(topic, error)
         if len(owed) >= FULL:
             self._full.set()
+        if self._line and len(owed) + len(self._merged) >= WINDOW:
+            # Mosquitto 2.0 sends more than the window once the first of it was acknowledged.
+            self._line.pause(paused=True)
 
     def take(self, topic: str, payload: bytes, *, replayed: bool = False, now_ms: int | None = None) -> None:
         """Take one message; a bad one is counted by reason and logged, never raised.
@@ -213,6 +216,7 @@ class Ingest:
             # Not on another connection: there its numbers are other messages'.
             if line and line is self._line:
                 line.acknowledge(owed)
+                line.pause(paused=False)
 
     def relieve(self) -> None:
         """If the ledger took too long: acknowledge what waits for it, so that more is heard."""
@@ -224,6 +228,7 @@ class Ingest:
         owed = self._merged + self._owed
         if self._line and owed:
             self._line.acknowledge(owed)
+            self._line.pause(paused=False)
             self._merged.clear()
             self._owed.clear()
             self.relieved += 1
