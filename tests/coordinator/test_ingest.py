@@ -155,9 +155,10 @@ async def test_a_broker_that_sends_more_than_the_window_is_not_read(
 ) -> None:
     """Mosquitto 2.0 does, once something was acknowledged."""
     with_shipped_limits(mosquitto)
+    ingest = ingest_of(mosquitto.url, ledger)  # it asks for the whole window, and so the broker sends
     monkeypatch.setattr("tidewatt_coordinator.ingest.WINDOW", 50)
     load = [(topic(), report_bytes("a", seq, NOW_MS)) for seq in range(101, 3101)]
-    async with running(ingest_of(mosquitto.url, ledger)) as ingest:
+    async with running(ingest):
         await say(mosquitto, range(1, 101))
         await until(lambda: ingest.messages["report"] == 100 and ingest.oldest_s is None)
         with stalled(file):
