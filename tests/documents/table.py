@@ -4,11 +4,14 @@ from typing import NamedTuple
 
 
 class Elsewhere(NamedTuple):
-    """Why a line can't run in the sandbox, and what runs it: a make target, or a test with a word in it."""
+    """Why a line can't run in the sandbox, and what runs it: a make target or a test that has the word.
+
+    A target's word is a good part of the line itself, or for a section the page that is typed.
+    """
 
     why: str
     by: str
-    word: str = ""
+    word: str
 
 
 #: By the line, or a pattern of it (`*`). Each must fit a line, so that none outlives its line.
@@ -17,13 +20,15 @@ ELSEWHERE = {
         "needs the actuator", "tests/agent/test_enabling.py", "--check"
     ),
     "sudo systemctl restart mosquitto": Elsewhere(
-        "needs systemd", "tests/scenarios/test_broker_lost.py", "kill"
+        "needs systemd", "make deb-trial", "systemctl restart mosquitto"
     ),
-    "sudo systemctl reload mosquitto": Elsewhere("needs systemd", "tests/scenarios/test_acl.py", "reload()"),
+    "sudo systemctl reload mosquitto": Elsewhere(
+        "needs systemd", "make deb-trial", "systemctl reload mosquitto"
+    ),
     "pg_dump *": Elsewhere("needs PostgreSQL", "tests/documents/test_restore.py", "pg_dump"),
     "createdb *": Elsewhere("needs PostgreSQL", "tests/documents/test_restore.py", "createdb"),
     "pg_restore *": Elsewhere("needs PostgreSQL", "tests/documents/test_restore.py", "pg_restore"),
-    "timedatectl": Elsewhere("needs systemd, shows a clock", "make deb-trial"),
+    "timedatectl": Elsewhere("needs systemd, shows a clock", "make deb-trial", '"timedatectl"'),
     "tidewatt model remove mine": Elsewhere("needs a model", "tests/coordinator/test_models.py", '"remove"'),
     "tidewatt plan show": Elsewhere("needs a plan", "tests/coordinator/test_hinting.py", '"plan", "show"'),
     "tidewatt plan explain": Elsewhere(
@@ -33,16 +38,30 @@ ELSEWHERE = {
         "needs weights", "tests/coordinator/test_dispatch_orders.py", "thaw"
     ),
     "make run": Elsewhere("stays up until it is stopped", "tests/scenarios/test_demo.py", '"run"'),
-    'make run ARGS="--once *': Elsewhere("sets up an environment; minutes", "make newcomer", "--once"),
+    'make run ARGS="--once *': Elsewhere(
+        "sets up an environment; minutes", "make newcomer", "--once --speed 600 --json out.json"
+    ),
     "make check": Elsewhere("minutes", ".ci/run", "make check"),
     'make test ARGS="tests/governor -x"': Elsewhere("it is what runs this", ".ci/run", "make test"),
     "make changelog": Elsewhere("sets up an environment", "tests/packaging/test_changelog.py", "section("),
     "make test": Elsewhere("it is what runs this", ".ci/run", "make test"),
-    "pip install ./wire ./governor ./agent": Elsewhere("changes this environment", "make newcomer", "pip"),
-    "sudo apt install ./tidewatt-agent_*": Elsewhere("needs root", "make deb-trial", "dpkg"),
-    "sudo apt install ./tidewatt-coordinator_*": Elsewhere("needs root", "make deb-trial", "dpkg"),
-    "sudo apt install ./tidewatt-router_*": Elsewhere("needs root", "make deb-trial", "dpkg"),
-    "sudo systemctl enable --now tidewatt-router": Elsewhere("needs systemd", "make deb-trial", "systemctl"),
+    "pip install ./wire ./governor ./agent": Elsewhere(
+        "changes this environment",
+        "tests/documents/test_pip_line.py",
+        "pip install ./wire ./governor ./agent",
+    ),
+    "sudo apt install ./tidewatt-agent_*": Elsewhere(
+        "needs root", "make deb-trial", "apt install ./tidewatt-agent_"
+    ),
+    "sudo apt install ./tidewatt-coordinator_*": Elsewhere(
+        "needs root", "make deb-trial", "apt install ./tidewatt-coordinator_"
+    ),
+    "sudo apt install ./tidewatt-router_*": Elsewhere(
+        "needs root", "make deb-trial", "apt install ./tidewatt-router_"
+    ),
+    "sudo systemctl enable --now tidewatt-router": Elsewhere(
+        "needs systemd", "make deb-trial", "systemctl enable --now tidewatt-router"
+    ),
     "sudo tidewatt-agent enable": Elsewhere("needs the actuator", "tests/agent/test_enabling.py", "enable"),
     "sudo tidewatt-agent calibrate *": Elsewhere(
         "five minutes of load", "tests/scenarios/test_calibrate_process.py", '"calibrate"'
@@ -57,7 +76,9 @@ ELSEWHERE = {
     "tidewatt simulate run traffic-x2 *": Elsewhere(
         "asks Prometheus", "tests/coordinator/test_simulate.py", "query"
     ),
-    "docker build *": Elsewhere("needs docker, and a registry for its base", "make image-trial"),
+    "docker build *": Elsewhere(
+        "needs docker, and a registry for its base", "make image-trial", "packaging/container/Dockerfile"
+    ),
     "kubectl *": Elsewhere("needs a cluster", "tests/documents/test_cluster.py", 'startswith("kubectl ")'),
 }
 #: Placeholders, by the document's word; {name} is the sandbox's own.
@@ -93,7 +114,9 @@ SLOW = {
 SOON = ("tidewatt policy approve", "tidewatt policy rollback")
 #: Sections whose lines are all typed by something else, in their order.
 SECTIONS = {
-    ("docs/operate.md", "Try it"): Elsewhere("sets up an environment; minutes", "make newcomer"),
+    ("docs/operate.md", "Try it"): Elsewhere(
+        "sets up an environment; minutes", "make newcomer", "docs/operate.md"
+    ),
     ("docs/deploy.md", "One machine: compose"): Elsewhere(
         "needs docker's daemon", "tests/documents/test_compose_lines.py", "One machine: compose"
     ),

@@ -131,6 +131,10 @@ class Machine:
             raise AssertionError(f"{' '.join(command)} ends with {done.returncode}: {said}")
         return said
 
+    def typed(self, line: str) -> str:
+        """What a line of the documents prints, typed as root where its files lie; it must end well."""
+        return self.run("sh", "-c", f"cd /root && {line}")
+
     def ok(self, *command: str) -> bool:
         """Whether a command in the machine ends well."""
         return subprocess.run([*self._inside(), *command], capture_output=True, check=False).returncode == 0

@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 from tests.installed.machine import Machine, bootstrap, may_try
+from tests.installed.packed import ROOT, built
 
 from tidewatt_agent.recording import load
 from tidewatt_agent.standin.board import build
+from tidewatt_coordinator import VERSION
 
-ROOT = Path(__file__).parents[2]
 DPKG = ("dpkg", "--force-confold")
 UNIT = "tidewatt-coordinator"
 STATE = "/var/lib/tidewatt-coordinator"
@@ -43,22 +44,6 @@ with urllib.request.urlopen(asked, timeout=20) as answer:
 """
 
 pytestmark = [pytest.mark.skipif(bool(may_try()), reason=may_try() or "-"), pytest.mark.timeout(1800)]
-
-
-def built(out: Path, package: str, tree: Path = ROOT) -> Path:
-    """The package for this machine, for the Python of the trial's Debian alone."""
-    at = subprocess.run(
-        ["git", "-C", ROOT, "log", "-1", "--format=%ct"], check=True, capture_output=True, text=True
-    )
-    options = ["--arch", "amd64", "--package", package, "--python", "3.11", "--compression", "gzip"]
-    subprocess.run(
-        [sys.executable, str(tree / "packaging/build_deb.py"), "--out", str(out), *options],
-        check=True,
-        capture_output=True,
-        env=os.environ | {"SOURCE_DATE_EPOCH": at.stdout.strip()},
-    )
-    (deb,) = out.glob(f"{package}_*.deb")
-    return deb
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +73,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory, debs: dict[str, Path]) -> 
     folder = tmp_path_factory.mktemp("machine") / "root"
     bootstrap(folder, "postgresql", "mosquitto")
     for name, deb in debs.items():
-        shutil.copy(deb, folder / f"root/{name}.deb")
+        (folder / f"root/{name}.deb").symlink_to(deb.name)
+        shutil.copy(deb, folder / "root" / deb.name)
     (folder / "srv/board").mkdir()
     build(load(ROOT / "tests/boards/orin-nano-super-jp62"), folder / "srv/board", 0)
     machine = Machine(folder)
@@ -119,7 +105,7 @@ def active(machine: Machine) -> bool:
 
 
 def test_installed_it_waits_for_its_configuration_and_says_so(machine: Machine) -> None:
-    said = machine.run(*DPKG, "-i", "/root/first.deb")
+    said = machine.typed(f"apt install ./tidewatt-coordinator_{VERSION}_amd64.deb")
     assert "tidewatt-coordinator: not started yet." in said
     assert "broker.url is empty: name the fleet's MQTT 5 broker" in said
     assert machine.run("systemctl", "is-enabled", UNIT).strip() == "enabled"
@@ -127,7 +113,7 @@ def test_installed_it_waits_for_its_configuration_and_says_so(machine: Machine) 
     assert machine.run("stat", "-c", "%U:%G %a", f"/{CONFIG}").strip() == "root:tidewatt-coordinator 640"
     assert machine.run("systemd-analyze", "verify", "--man=no", f"{UNIT}.service") == ""
     assert machine.run("dpkg", "--verify", UNIT) == ""
-    assert machine.run("tidewatt", "--version").strip() == "tidewatt 0.1.0"
+    assert machine.run("tidewatt", "--version").strip() == f"tidewatt {VERSION}"
 
 
 def test_started_all_the_same_it_fails_once_with_the_sentence(machine: Machine) -> None:
@@ -175,7 +161,8 @@ def _mosquitto(machine: Machine) -> None:
     public = [f"{STATE}/pki/{name}" for name in ("broker.crt", "ca.crt", "crl.pem")]
     machine.run("install", "-m", "0644", *public, f"{shared}/tidewatt.acl", place)
     machine.run("install", "-m", "0644", f"{shared}/tidewatt.conf", "/etc/mosquitto/conf.d/")
-    machine.run("systemctl", "restart", "mosquitto")
+    machine.typed("systemctl restart mosquitto")
+    machine.typed("systemctl reload mosquitto")
 
 
 def test_the_page_is_served(machine: Machine) -> None:
@@ -186,7 +173,7 @@ def test_the_page_is_served(machine: Machine) -> None:
 
 
 def test_an_agent_enrols_and_its_reports_appear(machine: Machine) -> None:
-    machine.run(*DPKG, "-i", "/root/agent.deb")
+    machine.typed(f"apt install ./tidewatt-agent_{VERSION}_amd64.deb")
     config = machine.root / "etc/tidewatt/agent.toml"
     config.write_text(config.read_text().replace('root = "/" ', 'root = "/srv/board" '))
     token = machine.run("tidewatt", "enroll", "token").strip().splitlines()[-1].split()
@@ -204,7 +191,7 @@ def test_upgraded_and_rolled_back_nothing_is_lost(machine: Machine, name: str) -
     said = machine.run(*DPKG, "-i", f"/root/{name}.deb")
     assert "not start" not in said
     assert active(machine)
-    version = LATER if name == "later" else "0.1.0"
+    version = LATER if name == "later" else VERSION
     assert json.loads(ask(machine, "/healthz")[1])["version"] == version
     assert (machine.root / CONFIG).read_text() == config
     machine.until(lambda: (device(machine).get("energy_joules") or 0) > joules, "the agent's next report")
