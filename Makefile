@@ -61,7 +61,7 @@ system-packages:
 bench-packages:
 	@sh packaging/debian-packages install bench
 
-deb: $(VENV)/.dev ## the Debian packages of agent, router and coordinator, in build/deb (ARGS="--arch amd64")
+deb: $(VENV)/.dev ## the Debian packages of agent, router and coordinator, in build/deb (ARGS="--package tidewatt-router --arch amd64")
 	@$(BIN)/python packaging/build_deb.py $(ARGS)
 
 deb-trial: $(VENV)/.dev ## try the packages in a real systemd and on emulated arm64 (as root)
@@ -75,7 +75,7 @@ image-trial: $(VENV)/.dev ## build the container's image from the Dockerfile and
 wheels: $(VENV)/.dev ## wheels and sdists of the five packages, in build/dist
 	@$(BIN)/python packaging/build_wheels.py $(ARGS)
 
-sbom: $(VENV)/.dev ## a bill of materials (CycloneDX) of each wheel and Debian package, in build/sbom
+sbom: $(VENV)/.dev ## a bill of materials (CycloneDX) of each wheel, Debian package and image, in build/sbom
 	@$(BIN)/python packaging/build_sbom.py $(ARGS)
 
 apt-repo: $(VENV)/.dev ## a signed apt repository of build/deb, in build/apt (APT_KEY=FINGERPRINT)

@@ -1,9 +1,12 @@
-"""Build the Debian packages: `build_deb.py [--arch arm64|amd64] [--out DIR]`.
+"""Build the Debian packages: `build_deb.py [--arch arm64 amd64] [--out DIR]`.
 
     tidewatt-agent           the agent and the actuator with all they import, for the system's Python
     tidewatt-agent-forecast  onnxruntime and numpy, for those who let it forecast
-    tidewatt-router          the router, for the host of a proxy (mostly --arch amd64)
+    tidewatt-router          the router, for the host of a proxy
     tidewatt-coordinator     the coordinator, its command, and what the shipped broker and Prometheus need
+
+Without --arch each is made for those that a release brings it for: the router's and the coordinator's for
+both, the agent's, which is a Jetson's, for arm64.
 
 Everything is made here, from locked wheels: nothing is fetched, compiled or resolved where it is installed.
 Two builds of one commit are the same bytes. Each package holds its Python dependencies for several Pythons
@@ -11,6 +14,7 @@ Two builds of one commit are the same bytes. Each package holds its Python depen
 """
 
 import argparse
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -43,7 +47,7 @@ RELATIVE = {
 
 
 def main() -> None:
-    """Build the packages for one architecture, and say what is in them."""
+    """Build the packages, and say what is in them."""
     options = _parser().parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     freeze()
@@ -51,16 +55,21 @@ def main() -> None:
         for package, fill in PACKAGES.items():
             if options.package not in (None, package):
                 continue
-            root = Path(folder, package)
-            root.mkdir()
-            fill(root, options.arch, options.pythons or ARTEFACTS[package].pythons)
-            deb = pack(root, package, options.arch, options.out, compression=options.compression)
-            print(describe(root, deb), flush=True)
+            about = ARTEFACTS[package]
+            for arch in options.arch or about.architectures:
+                root = Path(folder, package, arch)
+                root.mkdir(parents=True)
+                fill(root, arch, options.pythons or about.pythons)
+                deb = pack(root, package, arch, options.out, compression=options.compression)
+                print(describe(root, deb), flush=True)
+                shutil.rmtree(root)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Build the Debian packages.")
-    parser.add_argument("--arch", choices=sorted(PLATFORMS), default="arm64", help="default: %(default)s")
+    parser.add_argument(
+        "--arch", nargs="+", choices=sorted(PLATFORMS), help="default: those of a release, by package"
+    )
     parser.add_argument(
         "--python", dest="pythons", nargs="+", help="default: each package's own; others for trials"
     )

@@ -1,4 +1,4 @@
-"""Bills of materials (CycloneDX 1.6, JSON) of wheels and Debian packages, from the locks.
+"""Bills of materials (CycloneDX 1.6, JSON) of wheels, Debian packages and the image, from the locks.
 
 A component is one locked version of one package, with the SHA-256 of each of its files that may be installed;
 a Debian package holds those of its own lock, a wheel names those of run.txt that it needs.
@@ -35,8 +35,10 @@ def boms(architectures: Iterable[str]) -> Iterator[tuple[str, str]]:
         yield f"tidewatt_{wheel}-{version()}.cdx.json", _json(name, purl, _of_wheel(name))
     for package, about in ARTEFACTS.items():
         held = [(one, about.pythons) for one in locked(about.lock, about.pythons, only=about.only)]
-        for arch in architectures:
-            purl = PackageURL("deb", "tidewatt", package, version(), {"arch": arch})
+        for arch in sorted({*architectures} & {*about.architectures}):
+            purl = PackageURL(
+                about.kind, "tidewatt", package.removesuffix("-image"), version(), {"arch": arch}
+            )
             inside = [_ours(f"tidewatt-{wheel}") for wheel in about.wheels]
             others = [_component(one) for one, _ in held]
             yield f"{package}_{version()}_{arch}.cdx.json", _json(package, purl, [*inside, *others])

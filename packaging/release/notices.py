@@ -20,9 +20,9 @@ PAGE_HEAD = """\
 Tidewatt
 Copyright 2026 Tidewatt, licensed under the Apache License 2.0 (see LICENSE).
 
-What the Debian packages carry of others, by package: name, versions (an older one where it is the last for
-Python 3.10), licence as an SPDX expression. Each one's licence text is in its dist-info folder in the
-package. jetson-stats (AGPL-3.0) is in none of them: those who want it install it themselves.
+What the Debian packages and the coordinator's image carry of others: name, versions (an older one where it
+is the last for Python 3.10), licence as an SPDX expression. Each one's licence text is in its dist-info
+folder in the package. jetson-stats (AGPL-3.0) is in none of them: those who want it install it themselves.
 Made by docs/generate.py from the locks in requirements/ and packaging/licences.toml.
 
 Data that our own wheels carry: the traffic of a day is Microsoft's (MIT,

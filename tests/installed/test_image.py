@@ -118,6 +118,8 @@ def test_what_is_in_it(image: Image) -> None:
     assert {"tidewatt_coordinator", "boto3", "matplotlib", "opentelemetry"} <= found
     assert not {"pip", "setuptools", "hatchling", "pytest"} & found
     assert not (image.files / "build").exists()
+    documents = {one.name for one in (image.files / "usr/share/doc/tidewatt").iterdir()}
+    assert documents == {"LICENSE", "NOTICE", "third-party-notices"}
 
 
 def test_it_serves_and_says_that_it_is_well(image: Image, state: Path) -> None:

@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "packaging"))
 import set_version  # noqa: E402
-from build_deb import coordinator_config  # noqa: E402
+from build_deb import PACKAGES, coordinator_config  # noqa: E402
 from release.bom import boms, wrong_bom  # noqa: E402
 from release.contents import ARTEFACTS, JETPACK, SERVERS  # noqa: E402
 from release.locks import licences, locked, parse_lock  # noqa: E402
@@ -87,9 +87,26 @@ def test_every_bill_is_valid_and_names_what_the_lock_holds() -> None:
     assert {one.name for one in locked("device", JETPACK)} < held
     others = [one for one in bill["components"] if not one["name"].startswith("tidewatt-")]
     assert all(one["hashes"] and one["licenses"] and one["purl"] for one in others)
+    image = json.loads(bills[f"tidewatt-coordinator-image_{version()}_arm64.cdx.json"])
+    assert image["metadata"]["component"]["purl"].startswith("pkg:docker/tidewatt/tidewatt-coordinator@")
+    assert {"boto3", "matplotlib", "fpdf2", "tzdata"} < {one["name"] for one in image["components"]}
     wheel = json.loads(bills[f"tidewatt_wire-{version()}.cdx.json"])
     assert {"cryptography", "msgspec", "cffi"} <= {one["name"] for one in wheel["components"]}
     assert "fastapi" not in {one["name"] for one in wheel["components"]}
+
+
+def test_a_release_has_what_the_documents_install_for_its_machine() -> None:
+    """Both architectures of what runs beside a fleet; of what runs on a Jetson its own."""
+    texts = [path.read_text("utf-8") for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))]
+    named_ = {
+        found.groups() for text in texts for found in re.finditer(r"\./(tidewatt-\w+)_[^_]+_(\w+)\.deb", text)
+    }
+    assert {package for package, _ in named_} == {"tidewatt-agent", "tidewatt-coordinator", "tidewatt-router"}
+    for package, arch in named_:
+        assert arch in ARTEFACTS[package].architectures
+    for package in ("tidewatt-coordinator", "tidewatt-router", "tidewatt-coordinator-image"):
+        assert ARTEFACTS[package].architectures == ("amd64", "arm64")
+    assert {name for name, about in ARTEFACTS.items() if about.kind == "deb"} == {*PACKAGES}
 
 
 def test_a_bill_that_is_wrong_is_called_so() -> None:
