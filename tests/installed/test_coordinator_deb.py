@@ -24,7 +24,7 @@ DPKG = ("dpkg", "--force-confold")
 UNIT = "tidewatt-coordinator"
 STATE = "/var/lib/tidewatt-coordinator"
 CONFIG = "etc/tidewatt/coordinator.toml"
-LATER = "0.2.0"
+FIRST, LATER = (ROOT / "VERSION").read_text().strip(), "99.0.0"
 SETTINGS = {
     '\nurl = ""                      #': '\nurl = "mqtts://localhost:8883" #',
     '\nca = ""  ': f'\nca = "{STATE}/pki/ca.crt"  ',
@@ -127,7 +127,7 @@ def test_installed_it_waits_for_its_configuration_and_says_so(machine: Machine) 
     assert machine.run("stat", "-c", "%U:%G %a", f"/{CONFIG}").strip() == "root:tidewatt-coordinator 640"
     assert machine.run("systemd-analyze", "verify", "--man=no", f"{UNIT}.service") == ""
     assert machine.run("dpkg", "--verify", UNIT) == ""
-    assert machine.run("tidewatt", "--version").strip() == "tidewatt 0.1.0"
+    assert machine.run("tidewatt", "--version").strip() == f"tidewatt {FIRST}"
 
 
 def test_started_all_the_same_it_fails_once_with_the_sentence(machine: Machine) -> None:
@@ -204,7 +204,7 @@ def test_upgraded_and_rolled_back_nothing_is_lost(machine: Machine, name: str) -
     said = machine.run(*DPKG, "-i", f"/root/{name}.deb")
     assert "not start" not in said
     assert active(machine)
-    version = LATER if name == "later" else "0.1.0"
+    version = LATER if name == "later" else FIRST
     assert json.loads(ask(machine, "/healthz")[1])["version"] == version
     assert (machine.root / CONFIG).read_text() == config
     machine.until(lambda: (device(machine).get("energy_joules") or 0) > joules, "the agent's next report")
