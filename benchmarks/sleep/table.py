@@ -50,7 +50,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """Share of the time."""
     failures: int = 0
     excess_of_ten: float = 0.0
-    """As `excess_violating`, with the minutes that all ten could have served, and fewer, who were there, not."""
+    """As `excess_violating`, with the minutes that all ten could have served, and those there could not."""
 
     @classmethod
     def of(
