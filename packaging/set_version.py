@@ -10,12 +10,20 @@ from datetime import datetime, timezone
 
 from release.tree import ROOT, WHEELS, moment, version
 
+IMAGE = r"(?<=tidewatt-coordinator:)\d+\.\d+\.\d+"
+TAG = r"(?m)(?<=^    newTag: )\S+"
 #: What names the release: file, and a pattern around the version.
 PLACES = {
     **{f"{wheel}/pyproject.toml": r'(?m)(?<=^version = ")[^"]+(?=")' for wheel in WHEELS},
     "README.md": r"(?<=tidewatt-agent_)[^_]+(?=_arm64\.deb)",
     "docs/operate.md": r"(?<=tidewatt-coordinator_)[^_]+(?=_amd64\.deb)",
     "docs/router.md": r"(?<=tidewatt-router_)[^_]+(?=_amd64\.deb)",
+    "agent/tidewatt_agent/version.py": r'(?m)(?<=^VERSION = ")[^"]+(?=")',
+    "docs/deploy.md": IMAGE,
+    "packaging/compose/compose.yaml": IMAGE,
+    "packaging/container/Dockerfile": rf"{IMAGE}|(?m:(?<=^ARG VERSION=)\S+)",
+    "packaging/kubernetes/base/kustomization.yaml": TAG,
+    "packaging/kubernetes/example/kustomization.yaml": TAG,
 }
 PINS = r'(?<="tidewatt-)(\w+)==[^"]+(?=")'
 RELEASE = re.compile(r"\d+\.\d+\.\d+")

@@ -67,6 +67,10 @@ class Rested(msgspec.Struct, frozen=True, kw_only=True):
     where nobody is missing. Minutes without any are left out.
     """
     fewest_up: int
+    short: int
+    """Boards' minutes that violated and that all ten could have served, but not those that there were: the
+    price of a missing board, which no plan of the others can save.
+    """
 
 
 class Fleet(Boards):
@@ -79,7 +83,7 @@ class Fleet(Boards):
         """What was before isn't reported."""
         super().begin()
         self.resting_j = self.asleep_s = self.lost = self.surged = 0.0
-        self.naps = self.failures = 0
+        self.naps = self.failures = self.short = 0
         self.late: dict[int, float] = {}
         self.fewest_up = COUNT
 
@@ -106,7 +110,10 @@ class Fleet(Boards):
             now = spilled(column, column, np.array(most))[:, 0].tolist()
         for index, awake_s in resting.items():
             self._rests(index, awake_s)
+        counted = self._violating_boards - self._excess_boards
         self._live(minute, wanted, now, resting, COUNT - missing)
+        if sum(now) <= COUNT * self._most_rps:
+            self.short += self._violating_boards - self._excess_boards - counted
         return now
 
     def _rests(self, index: int, awake_s: float) -> None:
@@ -126,6 +133,7 @@ class Fleet(Boards):
             surged=self.surged,
             late=self.late,
             fewest_up=self.fewest_up,
+            short=self.short,
         )
 
 

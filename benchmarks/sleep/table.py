@@ -49,6 +49,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     asleep: float = 0.0
     """Share of the time."""
     failures: int = 0
+    excess_of_ten: float = 0.0
+    """As `excess_violating`, with the minutes that all ten could have served, and those there could not."""
 
     @classmethod
     def of(
@@ -84,6 +86,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
             naps_per_day=rested.naps / days if rested else 0.0,
             asleep=rested.asleep_s / (86400.0 * days) if rested else 0.0,
             failures=rested.failures if rested else 0,
+            excess_of_ten=(lived.excess_devices + (rested.short if rested else 0)) / COUNT / lived.minutes,
         )
 
 
@@ -95,6 +98,7 @@ COLUMNS = {
     "kWh": ("energy_kwh", plain(1)),
     "saves": ("saving", TENTH),
     "excess device min": ("excess_violating", THOUSANDTH),
+    "of all ten": ("excess_of_ten", THOUSANDTH),
     "excess, any device": ("excess_fleet_minutes", THOUSANDTH),
     "unserved": ("unserved", FINEST),
     "lost": ("lost", _millionths),
@@ -127,8 +131,10 @@ def _losses(board: str, slept: Sequence[Outcome], failed: Sequence[Outcome]) -> 
     """
     awake = "requests lost while a board slept that could have served them"
     return [
-        _row(board, "requests lost beyond the spare's capacity", _lost(failed, "lost"), 0.0, low=True),
+        _row(board, "lost though the spare was to serve it", _lost(failed, "lost"), 0.0, low=True),
         _row(board, "the same, of what was asked beyond the plan", _lost(failed, "surged"), low=True),
+        _row(board, "served by nobody, one board in ten never wakes", _lost(failed, "unserved"), low=True),
+        _row(board, "served by nobody, every board wakes", _lost(slept, "unserved"), low=True),
         _row(board, "lost more than where every board wakes, by minute", _lost(failed, "later"), low=True),
         _row(board, f"{awake}, one board in ten never wakes", _lost(failed, "late"), low=True),
         _row(board, f"{awake}, every board wakes", _lost(slept, "late"), low=True),
@@ -142,6 +148,7 @@ def _lost(here: Sequence[Outcome], field: str) -> float:
 def _figures(board: str, way: str, here: Sequence[Outcome], free: float, spared: float) -> list[Result]:
     saving = mean(here, "saving")
     device = 100.0 * mean(here, "excess_violating")
+    ten = 100.0 * mean(here, "excess_of_ten")
     fleet = 100.0 * mean(here, "excess_fleet_minutes")
     least = LEAST_SHARE if way == SLEPT else None
     beyond = MOST_EXCESS if way in (SLEPT, FAILED) else None
@@ -149,6 +156,7 @@ def _figures(board: str, way: str, here: Sequence[Outcome], free: float, spared:
         _row(board, f"{way}, share of the bound's saving", share(saving, spared), least),
         _row(board, f"{way}, share of the free bound's", share(saving, free)),
         _row(board, f"{way}, excess violating minutes of the devices", device, beyond, low=True),
+        _row(board, f"{way}, the same with minutes that only all ten could have served", ten, low=True),
         _row(board, f"{way}, excess minutes in which any device violates", fleet, low=True),
     ]
 

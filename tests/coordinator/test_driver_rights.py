@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+from pathlib import Path
 from typing import Any
 
 from tests.rights import OTHERS, listed, seen
@@ -24,6 +25,11 @@ def drivers_of_aws() -> dict[str, Any]:
             if isinstance(one, type) and one.__module__ == module.name and calls and ":" in calls[0]:
                 found[one.name] = one  # type: ignore[attr-defined]
     return found
+
+
+def test_what_was_not_seen_is_told_to_who_grants_it() -> None:
+    page = (Path(room.__file__).parents[3] / "packaging/iam/README.md").read_text("utf-8")
+    assert [one for actions in UNSEEN.values() for one in actions if f"`{one}`" not in page] == []
 
 
 def test_each_driver_lists_what_it_was_seen_to_ask_for_and_nothing_else() -> None:

@@ -5,6 +5,7 @@ what fails when something is missing. No API server of Kubernetes' own can be ha
 import contextlib
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from typer.testing import CliRunner
 from tidewatt_coordinator.access.first import show_first_key
 from tidewatt_coordinator.access.keys import KeyBook
 from tidewatt_coordinator.cli import app
+from tidewatt_coordinator.keys.folder import KeyFolder
 from tidewatt_coordinator.ledger.store import Ledger
 
 TYPED = [one for name in documents() for block in blocks(name) if is_shell(block) for one in commands(block)]
@@ -87,9 +89,11 @@ class Deployed:
         self.wrong: list[str] = []
         self.first_keys: dict[str, bytes] = {}
         for line in LINES:
-            if "kubectl replace" in line:  # the page has somebody rotate before it
+            if "kubectl replace" in line:  # the page has somebody rotate before it, and retire
                 self.first_keys = opened(api.objects[f"{INSIDE}/secrets/tidewatt-policy-keys"])
                 keys(folder, "rotate")
+                (first,) = (one.removesuffix(".pem") for one in self.first_keys)
+                keys(folder, "retire", first)
             done = run(line)
             self.said[line] = done.stdout
             if done.returncode or done.stderr:
@@ -146,10 +150,25 @@ def test_the_rotated_keys_are_those_of_the_folder(deployed: Deployed) -> None:
     made = opened(deployed.api.objects[f"{INSIDE}/secrets/tidewatt-policy-keys"])
     files = {one.name: one.read_bytes() for one in (deployed.folder / "policy-keys").iterdir()}
     assert made == files
-    assert len([one for one in made if one.endswith(".pem")]) == 2
+    assert sorted(Path(one).suffix for one in made) == [".pem", ".pub"]
     assert made != deployed.first_keys
     template = deployed.api.objects[DEPLOYMENT]["spec"]["template"]
     assert "kubectl.kubernetes.io/restartedAt" in template["metadata"]["annotations"]
+
+
+def test_a_pod_tells_devices_to_trust_a_retired_key_no_more(deployed: Deployed, tmp_path: Path) -> None:
+    sealed, copied = tmp_path / "sealed", tmp_path / "policy-keys"
+    for folder in (sealed, copied):
+        folder.mkdir()
+    for name, content in opened(deployed.api.objects[f"{INSIDE}/secrets/tidewatt-policy-keys"]).items():
+        (sealed / name).write_bytes(content)
+    spec = deployed.api.objects[DEPLOYMENT]["spec"]["template"]["spec"]
+    (command,) = (one["command"] for one in spec["initContainers"] if one["name"] == "policy-keys")
+    here = [word.replace("/run/tidewatt/", f"{tmp_path}/") for word in command]
+    subprocess.run(here, check=True)
+    told = [one.id for one in KeyFolder(copied).told()]
+    assert len(told) == 1
+    assert f"{told[0]}.pem" not in deployed.first_keys
 
 
 def test_the_first_key_is_shown(deployed: Deployed) -> None:
@@ -217,7 +236,7 @@ def test_another_version_is_rolled_out_by_applying_the_copy_again(deployed: Depl
     copied = deployed.folder / "kubernetes"
     shutil.copytree(ROOT / "packaging/kubernetes", copied)
     file = copied / "example/kustomization.yaml"
-    file.write_text(file.read_text().replace("newTag: 0.1.0", "newTag: 0.2.0"))
+    file.write_text(re.sub("newTag: .*", "newTag: 9.9.9", file.read_text()))
     done = deployed.run("kubectl apply -k kubernetes/example")
     assert done.returncode == 0, done.stderr
     assert "deployment.apps/tidewatt-coordinator configured" in done.stdout
@@ -225,7 +244,7 @@ def test_another_version_is_rolled_out_by_applying_the_copy_again(deployed: Depl
     assert "successfully rolled out" in done.stdout
     spec = deployed.api.objects[DEPLOYMENT]["spec"]["template"]["spec"]
     images = {one["image"] for one in spec["containers"] + spec["initContainers"]}
-    assert images == {"registry.example/tidewatt-coordinator:0.2.0"}
+    assert images == {"registry.example/tidewatt-coordinator:9.9.9"}
     assert [one["name"] for one in spec["volumes"]] == [
         one["name"] for one in before["spec"]["template"]["spec"]["volumes"]
     ]

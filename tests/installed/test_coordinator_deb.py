@@ -19,13 +19,12 @@ from tests.installed.packed import ROOT, built
 
 from tidewatt_agent.recording import load
 from tidewatt_agent.standin.board import build
-from tidewatt_coordinator import VERSION
 
 DPKG = ("dpkg", "--force-confold")
 UNIT = "tidewatt-coordinator"
 STATE = "/var/lib/tidewatt-coordinator"
 CONFIG = "etc/tidewatt/coordinator.toml"
-LATER = "0.2.0"
+FIRST, LATER = (ROOT / "VERSION").read_text().strip(), "99.0.0"
 SETTINGS = {
     '\nurl = ""                      #': '\nurl = "mqtts://localhost:8883" #',
     '\nca = ""  ': f'\nca = "{STATE}/pki/ca.crt"  ',
@@ -105,7 +104,7 @@ def active(machine: Machine) -> bool:
 
 
 def test_installed_it_waits_for_its_configuration_and_says_so(machine: Machine) -> None:
-    said = machine.typed(f"apt install ./tidewatt-coordinator_{VERSION}_amd64.deb")
+    said = machine.typed(f"apt install ./tidewatt-coordinator_{FIRST}_amd64.deb")
     assert "tidewatt-coordinator: not started yet." in said
     assert "broker.url is empty: name the fleet's MQTT 5 broker" in said
     assert machine.run("systemctl", "is-enabled", UNIT).strip() == "enabled"
@@ -113,7 +112,7 @@ def test_installed_it_waits_for_its_configuration_and_says_so(machine: Machine) 
     assert machine.run("stat", "-c", "%U:%G %a", f"/{CONFIG}").strip() == "root:tidewatt-coordinator 640"
     assert machine.run("systemd-analyze", "verify", "--man=no", f"{UNIT}.service") == ""
     assert machine.run("dpkg", "--verify", UNIT) == ""
-    assert machine.run("tidewatt", "--version").strip() == f"tidewatt {VERSION}"
+    assert machine.run("tidewatt", "--version").strip() == f"tidewatt {FIRST}"
 
 
 def test_started_all_the_same_it_fails_once_with_the_sentence(machine: Machine) -> None:
@@ -173,7 +172,7 @@ def test_the_page_is_served(machine: Machine) -> None:
 
 
 def test_an_agent_enrols_and_its_reports_appear(machine: Machine) -> None:
-    machine.typed(f"apt install ./tidewatt-agent_{VERSION}_amd64.deb")
+    machine.typed(f"apt install ./tidewatt-agent_{FIRST}_amd64.deb")
     config = machine.root / "etc/tidewatt/agent.toml"
     config.write_text(config.read_text().replace('root = "/" ', 'root = "/srv/board" '))
     token = machine.run("tidewatt", "enroll", "token").strip().splitlines()[-1].split()
@@ -191,7 +190,7 @@ def test_upgraded_and_rolled_back_nothing_is_lost(machine: Machine, name: str) -
     said = machine.run(*DPKG, "-i", f"/root/{name}.deb")
     assert "not start" not in said
     assert active(machine)
-    version = LATER if name == "later" else VERSION
+    version = LATER if name == "later" else FIRST
     assert json.loads(ask(machine, "/healthz")[1])["version"] == version
     assert (machine.root / CONFIG).read_text() == config
     machine.until(lambda: (device(machine).get("energy_joules") or 0) > joules, "the agent's next report")

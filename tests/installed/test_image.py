@@ -19,6 +19,7 @@ from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 USER = 10001
+VERSION = (ROOT / "VERSION").read_text().strip()
 CERTIFICATES = "/etc/ssl/certs"
 
 
@@ -105,10 +106,10 @@ def state(tmp_path: Path) -> Path:
 
 def test_it_says_who_it_is_and_is_nobody(image: Image, state: Path) -> None:
     assert image.config["User"] == f"{USER}:{USER}"
-    assert image.config["Labels"]["org.opencontainers.image.version"] == "0.1.0"  # type: ignore[index]
+    assert image.config["Labels"]["org.opencontainers.image.version"] == VERSION  # type: ignore[index]
     assert image.config["Entrypoint"] == ["tidewatt"]
     code, said = image.run("tidewatt --version && id -u && touch /opt/x", state=state)
-    assert said.splitlines()[:2] == ["tidewatt 0.1.0", str(USER)]
+    assert said.splitlines()[:2] == [f"tidewatt {VERSION}", str(USER)]
     assert code != 0
     assert "Read-only file system" in said
 

@@ -1,7 +1,8 @@
 """The signing keys as files: one PEM each, readable by its owner only, named for the key's id.
 
-Every key in the folder signs. A retired one leaves its public half behind in `retired/`: it says that keys
-were rotated once, and from then on every policy set tells devices which keys are left to trust.
+Every key in the folder signs. A retired one leaves its public half behind, ID.pub: it says that keys were
+rotated once, and from then on every policy set tells devices which keys are left to trust. It lies beside
+them, so that whoever copies the folder's files, as a Secret is made of them, copies that, too.
 """
 
 import os
@@ -94,10 +95,8 @@ class KeyFolder:
                 "`tidewatt keys rotate` makes the next one first"
             )
         gone = next(one for one in present if one.id == name)
-        folder = self._path / "retired"
-        folder.mkdir(mode=0o700, exist_ok=True)
         # Its public half first: what was interrupted between is a key that still signs, and can be retired.
-        (folder / f"{name}.pub").write_text(gone.trusted.public + "\n", "utf-8")
+        (self._path / f"{name}.pub").write_text(gone.trusted.public + "\n", "utf-8")
         (self._path / f"{name}.pem").unlink()
         return next(one for one in present if one.id != name)
 
@@ -116,7 +115,8 @@ class KeyFolder:
         return made
 
     def _retired(self) -> list[Path]:
-        return sorted((self._path / "retired").glob("*.pub"))
+        # Earlier releases kept them in a folder of their own.
+        return sorted([*self._path.glob("*.pub"), *self._path.glob("retired/*.pub")])
 
 
 def _read(path: Path) -> Signer:
