@@ -59,6 +59,17 @@ ELSEWHERE = {
     "sudo apt install ./tidewatt-router_*": Elsewhere(
         "needs root", "make deb-trial", "apt install ./tidewatt-router_"
     ),
+    "curl -fsS https://apt.example/*": Elsewhere(
+        "asks an apt repository", "tests/packaging/test_apt_repository.py", "curl -fsS https://apt.example"
+    ),
+    "gpg --show-keys *": Elsewhere(
+        "asks gpg of its key", "tests/packaging/test_apt_repository.py", "gpg --show-keys"
+    ),
+    'echo "deb *': Elsewhere("needs root", "tests/packaging/test_apt_repository.py", 'echo "deb [signed-by='),
+    "sudo apt update": Elsewhere("needs root", "tests/packaging/test_apt_repository.py", "sudo apt update"),
+    "sudo apt install tidewatt-coordinator": Elsewhere(
+        "needs root", "tests/packaging/test_apt_repository.py", "sudo apt install tidewatt-coordinator"
+    ),
     "sudo systemctl enable --now tidewatt-router": Elsewhere(
         "needs systemd", "make deb-trial", "systemctl enable --now tidewatt-router"
     ),

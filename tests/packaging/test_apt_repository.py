@@ -1,4 +1,7 @@
-"""The apt repository, asked by the real apt: it is signed, found, and refused when a byte is changed."""
+"""The apt repository, asked by the real apt: it is signed, found, and refused when a byte is changed.
+
+docs/operate.md's lines for it are typed, with a folder in place of /etc/apt; apt simulates what it installs.
+"""
 
 import os
 import shutil
@@ -7,10 +10,30 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.documents.blocks import ROOT, blocks, commands, is_shell
 
-ROOT = Path(__file__).parents[2]
+PAGE = "docs/operate.md"
+URL = "https://apt.example/tidewatt"
+#: The page's lines by how they begin, and what each must show; {key} is the key's fingerprint.
+SHOWN = {
+    f"curl -fsS {URL}/tidewatt.asc": "",
+    "gpg --show-keys": "{key}",
+    'echo "deb [signed-by=': "",
+    "sudo apt update": "",
+    "sudo apt install tidewatt-coordinator": "Inst tidewatt-coordinator (1.0 Tidewatt:stable [",
+}
+SETTINGS = """\
+Dir::State "{place}/state";
+Dir::State::status "{place}/state/status";
+Dir::Cache "{place}/cache";
+Dir::Etc "{place}/etc";
+APT::Architecture "amd64";
+APT::Get::Simulate "true";
+APT::Sandbox::User "";
+Debug::NoLocking "true";
+"""
 CONTROL = """\
-Package: tidewatt-trial
+Package: {name}
 Version: {version}
 Architecture: amd64
 Maintainer: Tidewatt <packages@tidewatt.invalid>
@@ -34,13 +57,13 @@ def make(folder: Path, home: Path, key: str) -> "subprocess.CompletedProcess[str
     )
 
 
-def package(folder: Path, version: str) -> None:
+def package(folder: Path, version: str, name: str = "tidewatt-trial") -> None:
     """A small real one."""
     tree = folder / f"tree-{version}"
     (tree / "DEBIAN").mkdir(parents=True)
-    (tree / "DEBIAN/control").write_text(CONTROL.format(version=version))
+    (tree / "DEBIAN/control").write_text(CONTROL.format(name=name, version=version))
     (folder / "debs").mkdir(exist_ok=True)
-    deb = folder / f"debs/tidewatt-trial_{version}_amd64.deb"
+    deb = folder / f"debs/{name}_{version}_amd64.deb"
     command = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-b", str(tree), str(deb)]
     subprocess.run(command, check=True, capture_output=True)
 
@@ -80,10 +103,8 @@ class Apt:
 def test_the_real_apt_finds_the_package_and_refuses_a_changed_byte(tmp_path: Path) -> None:
     home = tmp_path / "gnupg"
     home.mkdir(mode=0o700)
-    gpg = ["gpg", "--batch", "--homedir", str(home)]
-    begin = ["--passphrase", "", "--quick-generate-key", "trial@tidewatt.invalid", "ed25519", "sign", "1d"]
-    subprocess.run([*gpg, *begin], check=True, capture_output=True)
     try:
+        new_key(home, "trial@tidewatt.invalid")
         package(tmp_path, "1.0")
         done = make(tmp_path, home, "trial@tidewatt.invalid")
         assert done.returncode == 0, done.stderr
@@ -119,6 +140,57 @@ def _bend(repo: Path) -> None:
             content = bytearray(path.read_bytes())
             content[len(content) // 2] ^= 1
             path.write_bytes(bytes(content))
+
+
+def new_key(home: Path, name: str) -> str:
+    """Make a key that signs; its fingerprint."""
+    gpg = ["gpg", "--batch", "--homedir", str(home)]
+    begin = ["--passphrase", "", "--quick-generate-key", name, "ed25519", "sign", "1d"]
+    subprocess.run([*gpg, *begin], check=True, capture_output=True)
+    listed = subprocess.run(
+        [*gpg, "--with-colons", "--list-keys", name], check=True, capture_output=True, text=True
+    )
+    return next(line.split(":")[9] for line in listed.stdout.splitlines() if line.startswith("fpr"))
+
+
+@needs
+def test_the_lines_of_the_page_install_from_it(tmp_path: Path) -> None:
+    home, etc = tmp_path / "gnupg", tmp_path / "apt/etc"
+    home.mkdir(mode=0o700)
+    for name in ("state/lists/partial", "cache/archives/partial", "etc/keyrings", "etc/sources.list.d"):
+        (tmp_path / "apt" / name).mkdir(parents=True)
+    (tmp_path / "apt/state/status").touch()
+    settings = tmp_path / "apt.conf"
+    settings.write_text(SETTINGS.format(place=tmp_path / "apt"))
+    environment = os.environ | {"APT_CONFIG": str(settings), "GNUPGHOME": str(home), "LC_ALL": "C"}
+
+    def type_(line: str) -> "subprocess.CompletedProcess[str]":
+        line = line.replace(URL, f"file://{tmp_path}/repo").replace("/etc/apt", str(etc)).replace("sudo ", "")
+        return subprocess.run(
+            ["sh", "-c", line], capture_output=True, text=True, check=False, env=environment, cwd=tmp_path
+        )
+
+    (lines,) = (
+        [one.text for one in commands(block)]
+        for block in blocks(PAGE)
+        if is_shell(block) and URL in block.text
+    )
+    assert len(lines) == len(SHOWN)
+    try:
+        key = new_key(home, "trial@tidewatt.invalid")
+        package(tmp_path, "1.0", "tidewatt-coordinator")
+        assert make(tmp_path, home, key).returncode == 0
+        for line, (begins, shown) in zip(lines, SHOWN.items(), strict=True):
+            assert line.startswith(begins)
+            done = type_(line)
+            assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
+            assert shown.format(key=key) in done.stdout, line
+        assert make(tmp_path, home, new_key(home, "nobody@tidewatt.invalid")).returncode == 0
+        refused = type_("sudo apt update")  # somebody else signed it; the keyring has the first key
+        assert "NO_PUBKEY" in refused.stderr
+        assert "not signed" in refused.stderr or "couldn't be verified" in refused.stderr
+    finally:
+        subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False)
 
 
 @needs
