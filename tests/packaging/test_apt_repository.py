@@ -16,7 +16,7 @@ PAGE = "docs/operate.md"
 URL = "https://apt.example/tidewatt"
 #: The page's lines by how they begin, and what each must show; {key} is the key's fingerprint.
 SHOWN = {
-    f"curl -fsS {URL}/tidewatt.asc": "",
+    "curl -fsS https://apt.example/tidewatt": "",
     "gpg --show-keys": "{key}",
     'echo "deb [signed-by=': "",
     "sudo apt update": "",
