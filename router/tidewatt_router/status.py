@@ -35,7 +35,9 @@ class Status(msgspec.Struct, kw_only=True):
 
     @property
     def well(self) -> bool:
-        """Whether every proxy follows a table in force."""
+        """Whether every proxy follows a table in force; where there is none, or no route, nothing does."""
+        if not self.in_step or not self.routes:
+            return False
         return all(self.in_step.values()) and all(one.source == "table" for one in self.routes.values())
 
 

@@ -90,6 +90,9 @@ def test_enabled_it_comes_up(machine: Machine) -> None:
     user = machine.run("ps", "-ww", "-o", "user:32=", "-p", machine.show(UNIT, "MainPID")).strip()
     assert user == UNIT
     assert machine.show(UNIT, "NRestarts") == "0"
+    code, said = ended(machine, "tidewatt-router status")
+    assert said.splitlines() == ["broker: no broker is configured", "table: none was ever taken"]
+    assert code == 1, "without a proxy none follows a table"
 
 
 def test_configured_it_says_what_its_proxy_follows(machine: Machine) -> None:
