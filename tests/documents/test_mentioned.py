@@ -1,5 +1,6 @@
 """Commands in the running text: each is there, with what it names, and is executed by something."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -44,7 +45,10 @@ def wrong_tests(words: list[str]) -> str:
 
 def wrong_target(words: list[str]) -> str:
     """Of a target and its ARGS: what make, or the program that it calls, doesn't know."""
-    done = subprocess.run(["make", "-n", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    # It may be a make that runs this: what that one passes on isn't for this one.
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    command = ["make", "--dry-run", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=plain)
     if done.returncode:
         return done.stderr
     arguments = next((one.removeprefix("ARGS=") for one in words if one.startswith("ARGS=")), "")
