@@ -123,6 +123,8 @@ class Ingest:
         self.thinned = 0
         """Reports given up for room while the ledger failed; their totals are in the ones kept."""
         self.connected = False
+        self.broker_ends_s: float | None = None
+        """When the certificate ends that the broker showed last, in Unix seconds; None: it showed none."""
         self._since_ms: int | None = None
         self.failing = False
         """Whether the last merge failed."""
@@ -354,6 +356,7 @@ class Ingest:
         self._owed = []
         async with subscribed(self._broker, self._asked, self.take_all) as self._line:
             self.connected, self._since_ms = True, self._now_ms()
+            self.broker_ends_s = self._line.broker_ends_s
             await self._line.ended()
 
 

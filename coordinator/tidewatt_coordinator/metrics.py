@@ -55,10 +55,14 @@ class CoordinatorMetrics(Collector):
         )
         expires = GaugeMetricFamily(
             "tidewatt_ingest_certificate_expires_seconds",
-            "Seconds until the certificate that is shown to the broker ends; negative: it has",
+            "Seconds until the coordinator's own certificate, or the one that the broker showed when it was "
+            "connected to last, ends; negative: it has",
+            labels=["of"],
         )
-        if (ends_s := self._ingest.certificate_ends_s) is not None:
-            expires.add_metric([], ends_s - time.time())  # TLS lives in real time, whatever the fleet's is
+        ends = {"coordinator": self._ingest.certificate_ends_s, "broker": self._ingest.broker_ends_s}
+        for whose, ends_s in ends.items():
+            if ends_s is not None:
+                expires.add_metric([whose], ends_s - time.time())  # TLS lives in real time, not the fleet's
         yield expires
         devices = GaugeMetricFamily("tidewatt_fleet_devices", "Known devices", labels=["status"])
         now_ms = self._now_ms()

@@ -1,6 +1,7 @@
 """The REST API and the page: what really stands in the ledger and the fleet view."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,6 +159,7 @@ def test_a_silent_device_shows_no_live_figures(
 def test_prometheus_metrics(client: Browser, coordinator: Coordinator, profile: BoardProfile) -> None:
     speak(coordinator, profile)
     coordinator.ingest.take("x", b"")
+    coordinator.ingest.broker_ends_s = time.time() - 100.0
     samples = {
         (sample.name, *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(client.get("/metrics").text)
@@ -167,6 +169,9 @@ def test_prometheus_metrics(client: Browser, coordinator: Coordinator, profile: 
     assert samples["tidewatt_fleet_devices", "online"] == 1.0
     assert samples["tidewatt_ingest_refused_total", "wrong_topic"] == 1.0
     assert samples["tidewatt_ingest_connected",] == 0.0
+    expires = "tidewatt_ingest_certificate_expires_seconds"
+    assert samples[expires, "broker"] == pytest.approx(-100.0, abs=30.0)
+    assert (expires, "coordinator") not in samples, "it shows none"
     assert samples["tidewatt_policy_revision",] == coordinator.policies.revision
     assert samples["tidewatt_policy_lease_held",] == 1.0
     assert samples["tidewatt_policy_failing",] == 0.0

@@ -127,7 +127,7 @@ class Sandbox:
 
     def _fill(self) -> None:
         """Lay out the files that commands name, those that documents show first."""
-        for name in ("state", "router", "envoy", "focus", "traces"):
+        for name in ("state", "router", "envoy", "focus", "traces", "broker-files"):
             (self.folder / name).mkdir()
         for document in documents():
             for block in blocks(document):

@@ -94,6 +94,11 @@ ELSEWHERE = {
 }
 #: Placeholders, by the document's word; {name} is the sandbox's own.
 INSTEAD = {
+    "tidewatt-coordinator:tidewatt-coordinator": "{user}:{group}",
+    "-o tidewatt-coordinator -g tidewatt-coordinator": "-o {user} -g {group}",
+    "-o mosquitto -g mosquitto": "-o {user} -g {group}",
+    "/var/lib/tidewatt-coordinator": ".",
+    "/etc/mosquitto/tidewatt/": "broker-files/",
     "packaging/config/agent.toml": "agent.toml",
     "http://127.0.0.1:9750": "http://127.0.0.1:{metrics}",
     "https://coordinator.example:8443 --token T --ca-fingerprint F": "{enrol} --config enrolled.toml",

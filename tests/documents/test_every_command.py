@@ -71,6 +71,7 @@ class Reader:
         self.keys: list[str] = []
         self.known = {
             "page": str(box.page), "metrics": str(box.metrics), "board": str(box.folder / "board"),
+            "user": str(os.getuid()), "group": str(os.getgid()),
         }  # fmt: skip
 
     def type(self, one: Typed) -> str:
@@ -102,20 +103,21 @@ class Reader:
         text = text.removeprefix("sudo ")
         if "KEY-ID" in text:  # the older one
             self.known["key"] = self.keys.pop(0)
-        elif text.startswith("mv policy-keys "):
+        elif text.endswith("/policy-keys-old"):
             self.keys.clear()
         for placeholder, here in INSTEAD.items():
             if placeholder in text:
                 text = text.replace(placeholder, here.format(**self.known))
+        text, read, file = text.partition(" < ")
         if set(text) & SHELL or "--config" in text:
-            return text
+            return f"{text}{read}{file}"
         found = command_of(shlex.split(text))
         if found is None or not any(each.typed.startswith("--config") for each in found.parameters):
-            return text
+            return f"{text}{read}{file}"
         program = found.words[0].removeprefix("tidewatt-")
-        file = f"{'coordinator' if program == 'tidewatt' else program}.toml"
+        config = f"{'coordinator' if program == 'tidewatt' else program}.toml"
         before, dashes, after = text.partition(" -- ")
-        return f"{before} --config {file}{dashes}{after}"
+        return f"{before} --config {config}{dashes}{after}{read}{file}"
 
     def _remember(self, ran: Ran) -> None:
         """Keep what later lines are to be typed with."""

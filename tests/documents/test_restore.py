@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_wire.messages import Counters, Gauges, Report, Verdict
 
 PAGE = "docs/operate.md"
+STATE = "/var/lib/tidewatt-coordinator"
+#: Who gets what root puts back; who isn't root can only give it to himself.
+OWNER = (65534, 65534) if os.getuid() == 0 else (os.getuid(), os.getgid())
 DAY_MS = 1_795_000_000_000
 
 
@@ -54,6 +58,9 @@ def energy_mj(url: str) -> int:
 
 def shell(line: str, folder: Path, path: str = "") -> None:
     environment = os.environ | {"PATH": f"{path}:{os.environ['PATH']}"}
+    line = line.replace("sudo ", "").replace(STATE, str(folder / "state"))
+    line = line.replace("-o tidewatt-coordinator -g tidewatt-coordinator", "-o {} -g {}".format(*OWNER))
+    line = line.replace("tidewatt-coordinator:tidewatt-coordinator", "{}:{}".format(*OWNER))
     done = subprocess.run(
         ["sh", "-c", line], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
@@ -72,16 +79,39 @@ def judged(url: str) -> None:
 
 
 def test_sqlite(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/tidewatt.db"
+    (tmp_path / "state").mkdir()
+    database = tmp_path / "state/tidewatt.db"
+    url = f"sqlite:///{database}"
     with contextlib.closing(Ledger(url, 300_000)) as running:  # a coordinator has it open all the while
         running.take([report(seq) for seq in range(1, 6)])
         Trail(running.engine).record("policy", "f", after="before the backup")
-        for line in lines("sqlite3 "):
+        for line in lines("mkdir -p -m 700 backup", "sudo sqlite3 "):
             shell(line, tmp_path)
         running.take([report(seq) for seq in range(6, 10)])
-    for line in lines("rm -f tidewatt.db", "cp copy.db"):
+    for line in lines("sudo rm -f ", "sudo install -o tidewatt-coordinator "):
         shell(line, tmp_path)
+    found = database.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (*OWNER, 0o600)
     judged(url)
+
+
+def test_keys(tmp_path: Path) -> None:
+    """The folders come back as the service's user's, each file as closed as it was."""
+    kept = {"pki/ca.key": 0o600, "pki/ca.crt": 0o644, "policy-keys/a.key": 0o600}
+    for name, mode in kept.items():
+        path = tmp_path / "state" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+        path.chmod(mode)
+    for line in lines("mkdir -p -m 700 backup", "sudo tar -czf "):
+        shell(line, tmp_path)
+    shutil.rmtree(tmp_path / "state")
+    (tmp_path / "state").mkdir()
+    for line in lines("sudo tar -xzf ", "sudo chown "):
+        shell(line, tmp_path)
+    for name, mode in kept.items():
+        found = (tmp_path / "state" / name).stat()
+        assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (*OWNER, mode)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from tests.installed.machine import Machine, bootstrap, may_try
 from tests.installed.packed import ROOT, built
+from tests.installed.typed import type_all
 
 from tidewatt_agent.recording import load
 from tidewatt_agent.standin.board import build
@@ -41,6 +42,17 @@ with urllib.request.urlopen(asked, timeout=20) as answer:
     print(answer.status, answer.headers["Content-Type"])
     print(answer.read().decode())
 """
+
+#: What the broker shows to who shows it a certificate.
+SHOWN = """
+import ssl, socket, sys
+tls = ssl.create_default_context(cafile=sys.argv[2])
+tls.load_cert_chain(sys.argv[1])
+with tls.wrap_socket(socket.create_connection(("127.0.0.1", 8883)), server_hostname="localhost") as line:
+    print(ssl.DER_cert_to_PEM_cert(line.getpeercert(binary_form=True)))
+"""
+#: The ledger as the package has it, and as the trial has it.
+SQLITE = next((old, new) for old, new in SETTINGS.items() if "sqlite" in old)
 
 pytestmark = [pytest.mark.skipif(bool(may_try()), reason=may_try() or "-"), pytest.mark.timeout(1800)]
 
@@ -70,7 +82,7 @@ def debs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory, debs: dict[str, Path]) -> Iterator[Machine]:
     folder = tmp_path_factory.mktemp("machine") / "root"
-    bootstrap(folder, "postgresql", "mosquitto")
+    bootstrap(folder, "postgresql", "mosquitto", "sqlite3")
     for name, deb in debs.items():
         (folder / f"root/{name}.deb").symlink_to(deb.name)
         shutil.copy(deb, folder / "root" / deb.name)
@@ -212,6 +224,50 @@ def test_removed_and_installed_again_it_goes_on(machine: Machine) -> None:
     machine.run(*DPKG, "-i", "/root/first.deb")
     assert active(machine)
     assert device(machine)
+
+
+def test_the_brokers_certificate_is_rotated_as_the_page_says(machine: Machine) -> None:
+    before = machine.run("cat", "/etc/mosquitto/tidewatt/broker.crt")
+    type_all(machine, "### Rotate keys and certificates", "keys ")
+    after = machine.run("cat", "/etc/mosquitto/tidewatt/broker.crt")
+    assert before != after == machine.run("cat", f"{STATE}/pki/broker.crt")
+    shown = machine.run("python3", "-c", SHOWN, f"{STATE}/pki/coordinator.pem", f"{STATE}/pki/ca.crt")
+    assert shown.strip() == after.strip(), "what the broker shows since its reload"
+    assert active(machine)
+    machine.until(lambda: device(machine).get("status") == "online", "the agent to go on")
+
+
+def test_lost_it_is_restored_as_the_page_says(machine: Machine) -> None:
+    """The database in SQLite, and both folders of keys: back as the service's user's, and the same."""
+    config = machine.root / CONFIG
+    machine.run("systemctl", "stop", UNIT)
+    config.write_text(config.read_text().replace(SQLITE[1], SQLITE[0]))
+    machine.run("systemctl", "start", UNIT)
+    key = machine.run("tidewatt", "access", "key", "new", "--role", "admin").split()
+    (machine.root / "root/key").write_text(next(word for word in key if word.startswith("tw_")))
+    machine.until(lambda: bool(device(machine).get("energy_joules")), "a report in the new ledger")
+    machine.run("systemctl", "stop", "tidewatt-agent")
+    joules = _settled(machine)
+    type_all(machine, "### Back up", "pg_dump")
+    assert machine.run("stat", "-c", "%a", "/root/backup").strip() == "700"
+
+    machine.run("systemctl", "stop", UNIT)
+    for name in ("pki", "policy-keys", "tidewatt.db", "tidewatt.db-wal", "tidewatt.db-shm"):
+        machine.run("rm", "-rf", f"{STATE}/{name}")
+    type_all(machine, "### A coordinator is lost", "systemctl restart")
+    machine.run("install", "-o", UNIT, "-g", UNIT, "-m", "600", "/root/key", f"{STATE}/admin-key")
+    type_all(machine, "### The database is lost", "createdb", "pg_restore", key=f"{STATE}/admin-key")
+    assert active(machine)
+    assert machine.run("find", STATE, "!", "-user", UNIT) == "", "the service can write all of it"
+    assert device(machine)["energy_joules"] == joules
+    machine.run("systemctl", "start", "tidewatt-agent")
+    machine.until(lambda: (device(machine).get("energy_joules") or 0) > joules, "the next report is written")
+
+
+def _settled(machine: Machine) -> float:
+    """The device's joules when nobody adds to them any more."""
+    machine.until(lambda: device(machine).get("status") != "online", "the agent's end")
+    return float(device(machine)["energy_joules"])
 
 
 def test_purged_it_leaves_the_agent_alone_and_nothing_of_itself(machine: Machine) -> None:

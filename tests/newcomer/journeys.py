@@ -19,6 +19,8 @@ ENDS = {
 }
 #: Lines that change the shell itself, or go on beside it.
 ITSELF = ("cd ", ". ", "export ", "pip ")
+#: Packages need root's path, which sudo gives, and a user has not.
+SUDO = "env PATH=/usr/sbin:/usr/bin:/sbin:/bin"
 PATIENCE_S = 600
 PRELUDE = """\
 set -u
@@ -72,7 +74,7 @@ def _typed(
     if text.startswith("sudo apt "):
         if not root:
             return
-        text = f"apt-get -qq -y {text.removeprefix('sudo apt ')} >/dev/null"
+        text = f"{SUDO} apt-get -qq -y {text.removeprefix('sudo apt ')} >/dev/null"
         text = text.replace("install ", "install --no-install-recommends ")
     if text.startswith("git clone"):
         text = f"git clone -q {shlex.quote(source)} tidewatt"

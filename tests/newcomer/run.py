@@ -29,6 +29,8 @@ CARRIED = ("PIP_", "UV_", "SSL_CERT", "http_proxy", "https_proxy", "HTTP_PROXY",
 #: This machine's files that say how the network is reached, if there are any.
 FILES = ("etc/pip.conf", "etc/hosts", "etc/resolv.conf", "etc/ssl/certs/ca-certificates.crt")
 
+#: What a user of Debian without privileges finds; sudo adds the rest (tests/newcomer/journeys.py).
+USERS = "/usr/local/bin:/usr/bin:/bin"
 SAMPLED_S = 5.0
 #: Of each journey its seconds, and the mean load of the machine meanwhile, for each processor.
 Found = dict[str, tuple[float, float]]
@@ -94,7 +96,7 @@ def _aws() -> Iterator[str]:
 
 
 def _here(text: str, folder: Path, environment: dict[str, str], python: str) -> tuple[Found, bool]:
-    path = f"{Path(shutil.which(python) or python).parent}:{os.environ['PATH']}:/usr/sbin"
+    path = f"{Path(shutil.which(python) or python).parent}:{USERS}"
     carried = {"PATH": path, "HOME": str(folder), "PYTHON": python}
     return _timed(["bash", "-c", text], folder, environment | carried)
 
@@ -122,7 +124,7 @@ def _debian(text: str, folder: Path, environment: dict[str, str], bound: list[st
     for path in [*bound, str(ROOT)]:
         mounts += [f"mkdir -p {{root}}{path}", f"mount --bind -o ro {path} {{root}}{path}"]
     plain = environment | {
-        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "PATH": USERS,
         "HOME": "/root",
         "DEBIAN_FRONTEND": "noninteractive",
     }

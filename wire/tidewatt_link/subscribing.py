@@ -49,6 +49,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 class Line(Protocol):
     """One connection that stands and is subscribed."""
 
+    @property
+    def broker_ends_s(self) -> float | None:
+        """When the certificate that the broker showed here ends, in Unix seconds; None without TLS."""
+
     def acknowledge(self, numbers: Sequence[int]) -> None:
         """Have the broker forget these messages; none without a number, and none of another connection."""
 
@@ -151,6 +155,11 @@ class _Direct(asyncio.Protocol):
         """See Line."""
         await asyncio.shield(self._lost)
 
+    @property
+    def broker_ends_s(self) -> float | None:
+        """See Line."""
+        return _ends_s(self._transport.get_extra_info("ssl_object")) if self._transport else None
+
     async def hang_up(self) -> None:
         """Say goodbye; the session stays."""
         if self._transport is None:
@@ -237,11 +246,25 @@ class _Carried:
     def pause(self, *, paused: bool) -> None:
         """See Line; here the window alone holds the broker back."""
 
+    @property
+    def broker_ends_s(self) -> float | None:
+        """See Line."""
+        carrier = self._client._client.socket()  # noqa: SLF001 - aiomqtt has no name for it
+        return _ends_s(getattr(carrier, "_socket", carrier))  # paho's websocket wraps the one of TLS
+
     async def ended(self) -> None:
         """See Line."""
         async for _ in self._client.messages:
             pass  # nothing waits here; this ends when the connection does
         raise aiomqtt.MqttError("it hung up")
+
+
+def _ends_s(guarded: object) -> float | None:
+    """When the certificate ends that was shown to one end of a TLS connection; None if it is none."""
+    if not isinstance(guarded, ssl.SSLSocket | ssl.SSLObject):
+        return None
+    shown = guarded.getpeercert() or {}
+    return float(ssl.cert_time_to_seconds(str(shown["notAfter"]))) if "notAfter" in shown else None
 
 
 def _words(error: Exception) -> str:
