@@ -126,8 +126,9 @@ SLOW = {
     "tidewatt simulate reference": "lives through two months",
     "tidewatt report --month 2026-10 --format pdf *": "sets a page with charts",
 }
-#: The coordinator does its part a moment later: these are typed again until they do it.
-SOON = ("tidewatt policy approve", "tidewatt policy rollback")
+#: The coordinator does its part a moment later, or has to hear of the device first, whose agent may just have
+#: been restarted by a line before: these are typed again until they do it.
+SOON = ("tidewatt policy approve", "tidewatt policy rollback", "tidewatt dispatch override *")
 #: Sections whose lines are all typed by something else, in their order.
 SECTIONS = {
     ("docs/operate.md", "Try it"): Elsewhere(

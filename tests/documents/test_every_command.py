@@ -83,7 +83,7 @@ class Reader:
             return ""
         line = self.line(one.text)
         ran = self._box.done.pop(one.text, None) or self._box.run(line)
-        if one.text in SOON and ran.code:
+        if ran.code and fitting(one.text, SOON):
             tries = [ran]
 
             def again() -> bool:
