@@ -76,7 +76,7 @@ class ApiServer:
 def api_server(token: str) -> Iterator[ApiServer]:
     server = ApiServer()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self._answer(*(self._refusal() or server.get(self._name())))
 
@@ -110,7 +110,7 @@ def api_server(token: str) -> Iterator[ApiServer]:
             self.end_headers()
             self.wfile.write(content)
 
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
     server.url = f"http://127.0.0.1:{listening.server_address[1]}"
     thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -229,13 +229,13 @@ class KubectlAnswers(Answers):
 
     def patch(self) -> None:
         kind = self.headers["Content-Type"]
-        if kind not in (STRATEGIC, MERGE):
-            raise NotImplementedError(kind)
-        self.answer(
-            lambda path, query, body: self.api.patch(
-                path, body, query["fieldManager"][0], strategic=kind == STRATEGIC
-            )
-        )
+
+        def patched(path: str, query: dict[str, list[str]], body: Document) -> Document:
+            if kind not in (STRATEGIC, MERGE):
+                raise Refused(415, f"the body of the request was in an unknown format: {kind}")
+            return self.api.patch(path, body, query["fieldManager"][0], strategic=kind == STRATEGIC)
+
+        self.answer(patched)
 
     def _found(self, path: str, query: dict[str, list[str]]) -> Document:
         found = self.api.find(path)

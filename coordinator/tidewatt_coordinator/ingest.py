@@ -157,7 +157,7 @@ class Ingest:
                 self._refuse(topic, error)
         if len(owed) >= FULL:
             self._full.set()
-        if self._line and len(owed) + len(self._merged) >= WINDOW:
+        if self._line and self.unacknowledged >= WINDOW:
             # Mosquitto 2.0 sends more than the window once the first of it was acknowledged.
             self._line.pause(paused=True)
 

@@ -304,3 +304,9 @@ def test_secrets_go_nowhere_before_the_namespace_is_there(tmp_path: Path) -> Non
         done = run(next(line for line in LINES if "secret generic" in line))
         assert done.returncode == 1
         assert 'namespaces "tidewatt" not found' in done.stderr
+
+
+def test_a_kind_of_patch_that_the_stand_in_lacks_is_refused_in_words(deployed: Deployed) -> None:
+    done = deployed.run("kubectl -n tidewatt patch deployment tidewatt-coordinator --type=json -p '[]'")
+    assert done.returncode != 0
+    assert "unknown format: application/json-patch+json" in done.stderr
