@@ -122,7 +122,9 @@ class Bench:
 
     def journal(self) -> list[dict[str, Any]]:
         path = self.folder / "journal.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        # What comes after the last newline is just being written.
+        lines = path.read_text().split("\n")[:-1] if path.exists() else []
+        return [json.loads(line) for line in lines]
 
     def close(self) -> None:
         for process in reversed(self._processes):
