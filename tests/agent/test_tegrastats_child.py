@@ -41,8 +41,13 @@ async def reading(folder: Path, program: str, interval_s: float = 0.05) -> Async
 
 
 @pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child, "FIRST_BACKOFF_S", 0.01)
+
+
+@pytest.fixture
+def short_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For those who wait for it: elsewhere a child that a busy machine starts late would be replaced."""
     monkeypatch.setattr(child, "SHORTEST_SILENCE_S", 0.3)
 
 
@@ -67,11 +72,12 @@ async def test_a_dead_child_is_started_again(tmp_path: Path) -> None:
         assert reader.counts.samples >= 2
 
 
+@pytest.mark.usefixtures("short_silence")
 async def test_a_silent_child_is_replaced(tmp_path: Path) -> None:
     program = f"if COUNT > 1: say({LINE!r} + '\\n')\ntime.sleep(60)"
     async with reading(tmp_path, program) as reader:
-        await until(lambda: reader.counts.samples == 1)
-        assert reader.counts.starts == 2
+        await until(lambda: reader.counts.samples >= 1)
+        assert reader.counts.starts >= 2, "the first of them never says anything"
 
 
 async def test_garbage_is_counted_and_skipped(tmp_path: Path) -> None:
@@ -89,7 +95,7 @@ async def test_garbage_is_counted_and_skipped(tmp_path: Path) -> None:
 
 async def test_a_line_cut_by_death_is_not_believed(tmp_path: Path) -> None:
     async with reading(tmp_path, f"if COUNT == 1: say({LINE!r})\nelse: time.sleep(60)") as reader:
-        await until(lambda: reader.counts.starts == 2)
+        await until(lambda: reader.counts.starts >= 2)
         assert reader.counts.skipped == 1
         assert reader.take() == []
 
@@ -112,6 +118,7 @@ async def test_a_missing_program_is_tried_again(tmp_path: Path, caplog: pytest.L
         ("while True: say('slow garbage\\n'); time.sleep(0.01)", "nothing that makes sense"),
     ],
 )
+@pytest.mark.usefixtures("short_silence")
 async def test_a_flood_is_ended_and_keeps_nobody_waiting(
     tmp_path: Path, program: str, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -122,6 +129,7 @@ async def test_a_flood_is_ended_and_keeps_nobody_waiting(
     assert time.monotonic() - start < 10, "told to stop, it stops"
 
 
+@pytest.mark.usefixtures("short_silence")
 async def test_a_grandchild_that_holds_the_pipe_holds_nobody(tmp_path: Path) -> None:
     program = (
         "import subprocess\n"
