@@ -118,16 +118,17 @@ def _surely(report: Report, values: Values, before: Believed, now_ms: int, detai
     Each rule is at least as strict as the one that gives a reason; who fails here is looked at by those.
     The names of device and epoch are those of the report before.
     """
-    gauges, counters, at_ms = report.gauges, report.counters, report.at_ms
-    grown = tuple(map(sub, values, before.counters))
+    gauges, counters, at_ms, old = report.gauges, report.counters, report.at_ms, before.counters
+    summed = sum(values)
     return (
         report.seq > before.seq
         and -PAST_MS <= at_ms - now_ms <= FUTURE_MS
         and at_ms >= detail_from_ms
-        and min(grown) >= 0
-        # Whatever its clock says: what may grow in the slack alone.
-        and (max(grown) <= _LITTLE_AT_ONCE or all(map(le, grown, _MOST_AT_ONCE)))
-        and (max(values) <= _LITTLE_EVER or all(map(le, values, _MOST_EVER)))
+        and all(map(le, old, values))
+        # Whatever its clock says: what may grow in the slack alone. Where all together grew no more than
+        # any may, each did.
+        and (summed - sum(old) <= _LITTLE_AT_ONCE or all(map(le, map(sub, values, old), _MOST_AT_ONCE)))
+        and (summed <= _LITTLE_EVER or all(map(le, values, _MOST_EVER)))
         # What is no number is in no range.
         and (gauges.watts is None or 0.0 <= gauges.watts < math.inf)
         and (gauges.requests_rps is None or 0.0 <= gauges.requests_rps < math.inf)
