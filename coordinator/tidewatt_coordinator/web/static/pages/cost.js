@@ -148,7 +148,7 @@ export async function open(_argument, add) {
     const [cost, own, odd] = await Promise.all([get("/v1/cost/summary"), look("/v1/budgets"), look("/v1/anomalies")]);
     until.textContent = cost.trend.rows.length ? `7 days before ${cost.until}, against the 7 before` : "";
     const shown = figures(cost);
-    columns.tiles.replaceChildren(shown.length ? tiles(shown) : note("No costs are in the ledger yet: import a bill with `tidewatt costs import`, or set a tariff."));
+    columns.tiles.replaceChildren(shown.length ? tiles(shown) : note("No day is in the ledger yet. Electricity is booked when its day is over, at the tariff that is set; a bill is there once `tidewatt costs import` has read it."));
     columns.why.replaceChildren(cost.why.length ? list(cost.why) : empty("Nothing changed that is known."));
     columns.budgets.replaceChildren(budgets(own));
     columns.anomalies.replaceChildren(anomalies(odd));
