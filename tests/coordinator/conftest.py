@@ -5,7 +5,7 @@ from typing import Any
 
 import boto3
 import pytest
-from tests import kuberights, rights
+from tests import rights
 from tests.between import Between, between
 from tests.costing import aws, emptied
 
@@ -62,13 +62,10 @@ OF_AWS = ("test_drivers", "test_costs", "test_cloud_budgets", "test_interruption
 
 
 @pytest.fixture(scope="module", autouse=True)
-def nobody_asks_for_what_is_not_listed(request: pytest.FixtureRequest) -> Iterator[None]:
+def nobody_asks_of_aws_what_is_not_listed(request: pytest.FixtureRequest) -> Iterator[None]:
     """In every module about drivers, costs and spot."""
     if any(name in request.node.name for name in OF_AWS):
         with rights.held_against_lists():
-            yield
-    elif "test_kubernetes_drivers" in request.node.name:
-        with kuberights.held_against_lists():
             yield
     else:
         yield
