@@ -38,10 +38,11 @@ async def test_without_a_broker_the_built_in_policy_holds() -> None:
 async def test_the_fleets_policy_is_asked_for(
     mosquitto: Mosquitto, policy: Policy | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(neighbours, "ANSWER_S", 1.0)
     if policy:
         payload = sealed_rules(1, [Rule(policy=policy)])
         await publish(mosquitto, payload)
+    else:
+        monkeypatch.setattr(neighbours, "ANSWER_S", 1.0)  # there is none to wait for
     assert await fleet_policy(config(mosquitto.url)) == (policy or Policy())
 
 
