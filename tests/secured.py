@@ -112,7 +112,7 @@ class SecuredMosquitto:
         )
         with self.log.with_suffix(".err").open("ab") as errors:
             self._process = subprocess.Popen([self._program, "-c", str(main)], stderr=errors)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
@@ -139,7 +139,7 @@ class SecuredMosquitto:
         assert self._process
         before = self.log.read_text().count("Reloading config")
         self._process.send_signal(signal.SIGHUP)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while self.log.read_text().count("Reloading config") == before:
             assert time.monotonic() < deadline, "mosquitto did not reload"
             time.sleep(0.01)

@@ -76,7 +76,7 @@ class Mosquitto:
             + self.settings
         )
         self._process = subprocess.Popen([self._program, "-c", str(config)])
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while True:
             try:
                 socket.create_connection(self.address, timeout=1).close()

@@ -277,7 +277,7 @@ async def started(world: World) -> Sleeper:
     """An agent's start, as far as sleep goes."""
     sleeper = world.sleeper()
     task = asyncio.create_task(sleeper.run())
-    for _ in range(200):
+    for _ in range(6000):
         await asyncio.sleep(0.005)
         if not NapFile(world.folder / "nap.json").load():
             break

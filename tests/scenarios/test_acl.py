@@ -167,7 +167,7 @@ def test_a_packet_that_is_too_large_is_not_taken(shared_guarded: SecuredMosquitt
 
 async def refused(broker: SecuredMosquitto, shown: Credentials, url: str = "") -> str:
     with pytest.raises(CannotConnect) as caught:
-        async with Connection(url or broker.url, shown, setting="link.broker").client(timeout=1.0):
+        async with Connection(url or broker.url, shown, setting="link.broker").client(timeout=20.0):
             pass
     sentence = str(caught.value)
     assert "\n" not in sentence

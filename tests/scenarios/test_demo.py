@@ -52,7 +52,7 @@ class Demo:
 
     def until(self, true: "Any") -> dict[str, Any]:
         """The first state of the fleet for which `true` holds."""
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + 90
         while True:
             assert self.process.poll() is None, self.process.communicate()
             assert time.monotonic() < deadline

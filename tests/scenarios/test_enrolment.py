@@ -72,7 +72,7 @@ class Site:
 
     def metrics(self) -> str:
         """The coordinator's page for Prometheus."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.page}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.page}/metrics", timeout=30) as answer:
             found: str = answer.read().decode()
             return found
 
@@ -89,7 +89,7 @@ def site(guarded: SecuredMosquitto, tmp_path: Path) -> Iterator[Site]:
     site = Site(guarded, tmp_path)
     program = [sys.executable, "-m", "tidewatt_coordinator", "serve", "--config", str(site.coordinator)]
     with subprocess.Popen(program) as process:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while True:
             try:
                 socket.create_connection(("127.0.0.1", site.door), timeout=1).close()
