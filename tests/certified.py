@@ -24,7 +24,11 @@ class Paper(NamedTuple):
     @property
     def pem(self) -> bytes:
         """Both, as they stand in one file."""
-        return self.certificate.public_bytes(serialization.Encoding.PEM) + self.key_pem()
+        return self.certificate_pem + self.key_pem()
+
+    @property
+    def certificate_pem(self) -> bytes:
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
 
     def key_pem(self, password: bytes = b"") -> bytes:
         guard = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()

@@ -98,7 +98,7 @@ def test_what_can_not_sign_says_why() -> None:
 
 
 def test_certificate_and_key_may_stand_in_one_file_in_any_order_with_a_chain() -> None:
-    both = ROOF_3.key_pem() + ROOF_3.pem + CA.pem
+    both = ROOF_3.key_pem() + ROOF_3.certificate_pem + CA.certificate_pem
     found = certify(b"x", both, both, SLEEP_TYPE)
     assert payload_in(found, ROOF_3.certificate, SLEEP_TYPE) == b"x"
 
@@ -215,6 +215,19 @@ def test_no_json_does_worse_than_be_refused(found: object) -> None:
 def test_any_payload_comes_out_as_it_was(payload: bytes) -> None:
     found = certify(payload, ROOF_3.pem, ROOF_3.pem, SLEEP_TYPE)
     assert payload_in(found, ROOF_3.certificate, SLEEP_TYPE) == payload
+
+
+def test_a_certificate_that_is_damaged_is_malformed_or_does_not_fit() -> None:
+    der = ROOF_3.certificate.public_bytes(Encoding.DER)
+    version = b"\xa0\x03\x02\x01"
+    assert reason(envelope(cert=base64_of(der.replace(version + b"\x02", version + b"\x10")))) == "malformed"
+    for place in range(len(der)):
+        for value in (0x00, 0x02, 0x30, 0x7F, 0x80, 0xFF):
+            damaged = der[:place] + bytes([value]) + der[place + 1 :]
+            try:
+                assert read(envelope(cert=base64_of(damaged))) == WORD, "whose it is is asked elsewhere"
+            except Refused as refused:
+                assert refused.reason.value in {"malformed", "bad_signature"}  # noqa: PT017
 
 
 def test_a_certificate_with_a_key_that_signs_nothing_proves_nothing() -> None:

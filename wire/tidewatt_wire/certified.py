@@ -69,7 +69,7 @@ def certify(payload: bytes, certificate: bytes, key: bytes, kind: str) -> Certif
     try:
         shown, private = x509.load_pem_x509_certificate(certificate), load_pem_private_key(key, None)
         belongs = private.public_key() == shown.public_key()
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
         raise ValueError("there is no PEM certificate with its key, or the key has a password") from error
     if not belongs:
         raise ValueError("the key is not the certificate's")
@@ -94,7 +94,7 @@ def certificate_in(envelope: CertifiedEnvelope) -> "x509.Certificate":
     try:
         return x509.load_der_x509_certificate(der or b"")
     # A warning where warnings are errors: what later versions will refuse, such as a serial number below 0.
-    except (ValueError, CryptographyDeprecationWarning) as error:
+    except (ValueError, x509.InvalidVersion, CryptographyDeprecationWarning) as error:
         raise Refused(RefusalReason.MALFORMED, "the envelope's certificate can't be read") from error
 
 
