@@ -33,13 +33,7 @@ def read_request(csr: str) -> Asked:
         request = x509.load_pem_x509_csr(csr.encode())
         key, signed = request.public_key(), request.is_signature_valid
         extensions, subject = list(request.extensions), list(request.subject)
-    except (
-        ValueError,
-        TypeError,
-        UnsupportedAlgorithm,
-        x509.DuplicateExtension,
-        x509.InvalidVersion,
-    ) as error:
+    except (*_UNREADABLE, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
         raise Rejected("the signing request can't be read: PEM of a PKCS #10 request is expected") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise Rejected("the signing request's key is not an EC P-256 key")
