@@ -74,11 +74,14 @@ class Link:
         on_hint: Callable[[bytes], None] = lambda _payload: None,
         on_plan: Callable[[bytes], None] = lambda _payload: None,
         on_wake: Callable[[bytes], None] = lambda _payload: None,
+        sealed: Callable[[SleepState], bytes] = encode,
     ) -> None:
         """`on_policy` takes a policy set's bytes, `on_chunk` a part of a model; `acks`: the answers.
 
         `on_signal` takes what energy is worth, `on_hint` a hint to sleep, `on_plan` what the plan asks,
         `on_wake` an order to wake a neighbour.
+
+        `sealed` makes of a word on sleep what is sent of it, in a thread.
 
         `spread_s`: what was lost is sought again at a moment of so many seconds.
         """
@@ -87,7 +90,7 @@ class Link:
         self._birth, self._on_policy = birth, on_policy
         self._acks = acks or Answers()
         self._on_chunk, self._on_signal, self._on_hint, self._on_plan = on_chunk, on_signal, on_hint, on_plan
-        self._on_wake = on_wake
+        self._on_wake, self._sealed = on_wake, sealed
         self._bed = Bed()
         self._wanted: frozenset[str] = frozenset()
         self._wants_others = asyncio.Event()
@@ -224,7 +227,9 @@ class Link:
             state, last = await self._bed.next()
             if last:
                 await self.outbox.flushed()
-            await client.publish(self._topic("sleep"), encode(state(session)), qos=1, retain=True)
+            # The first signature loads what signs; the file lies on a card.
+            word = await asyncio.to_thread(self._sealed, state(session))
+            await client.publish(self._topic("sleep"), word, qos=1, retain=True)
             if last:
                 self._bed.said()
                 return

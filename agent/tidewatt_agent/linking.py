@@ -13,6 +13,7 @@ from tidewatt_agent.mind import Mind
 from tidewatt_agent.reached import reached_at
 from tidewatt_agent.setup import capabilities_of, outbox_of
 from tidewatt_agent.sleeping.sleeper import Sleeper
+from tidewatt_agent.sleeping.word import Words
 from tidewatt_agent.version import VERSION
 from tidewatt_link.connection import Connection
 from tidewatt_wire.clock import Clock
@@ -40,6 +41,7 @@ def link_of(config: Config, clock: Clock, body: Body, mind: Mind) -> Link | None
         mind.hints.take,
         mind.plans.take,
         mind.wakes.take,
+        Words(config.link).sealed,
     )
 
 

@@ -107,6 +107,8 @@ class Coordinator:
         yield "policy", self.engine.run()
         yield "publisher", self.publisher.run()
         yield "presence", self.presence.run()
+        if self.ground.words.trust:
+            yield "device trust", self.ground.words.trust.run()
         for wing in self.wings:
             yield from wing.works()
 

@@ -90,6 +90,21 @@ class Enroll(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Days for the certificates of the broker, the coordinator and the door."""
 
 
+class Sleep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which words of boards on their sleep are believed. Whether they may sleep is their policy's to say."""
+
+    words: Literal["auto", "signed", "any"] = "auto"
+    """auto: only signed ones where the CA of the boards is known, else any; signed: only signed ones; any:
+    unsigned ones, too, for as long as there are agents that don't sign yet. A signature that is there must be
+    good in any case, where the CA is known."""
+    ca: str = ""
+    """PEM file of the CAs that issue boards' certificates; empty: that of enroll.folder where enroll.listen
+    is set, else broker.ca where broker.certificate is set, else none is known."""
+    revoked: str = ""
+    """PEM file of those CAs' revocation list, read anew every half minute; empty: enroll.folder's, if it is
+    there. What `tidewatt enroll revoke` revoked is known from the ledger without it."""
+
+
 class PolicyKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What policy sets are signed with."""
 
@@ -148,6 +163,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     dispatch: Dispatch = msgspec.field(default_factory=Dispatch)
     planning: Planning = Planning()
     enroll: Enroll = msgspec.field(default_factory=Enroll)
+    sleep: Sleep = Sleep()
     policy_keys: PolicyKeys = PolicyKeys()
     models: Models = Models()
     costs: Costs = msgspec.field(default_factory=Costs)
@@ -182,6 +198,7 @@ def parse_config(text: str, *, name: str, overrides: dict[str, str] | None = Non
             for sentence in wrong_credentials(url, config.broker, "broker"):
                 raise ValueError(sentence)  # noqa: TRY301 - the first is enough
         check_enroll(config.enroll)
+        check_sleep(config)
         check_replicas(config)
         for sentence in (
             *wrong_access(config.access, config.web, host),
@@ -219,6 +236,22 @@ def check_enroll(enroll: Enroll) -> None:
         parse_broker_url(enroll.broker, "enroll.broker")
     if not enroll.folder:
         raise ValueError('enroll.folder is empty; the usual one is "pki"')
+
+
+def device_ca(config: Config) -> str:
+    """The file of the CAs that issue boards' certificates; empty where none is known."""
+    if config.sleep.ca:
+        return config.sleep.ca
+    if config.enroll.listen:
+        return f"{config.enroll.folder}/ca.crt"
+    # Who shows a certificate of its own is on a broker that knows its clients by theirs.
+    return config.broker.ca if config.broker.certificate else ""
+
+
+def check_sleep(config: Config) -> None:
+    """ValueError where words must be signed and nothing says by whom."""
+    if config.sleep.words == "signed" and not device_ca(config):
+        raise ValueError('sleep.words = "signed" needs the CA of the boards\' certificates: set sleep.ca')
 
 
 def host_port(listen: str) -> tuple[str, int]:

@@ -55,7 +55,9 @@ class Device(msgspec.Struct, kw_only=True, gc=False):
     will: Will | None = None
     ack: Ack | None = None
     sleep: SleepState | None = None
-    """Its own word on its sleep."""
+    """Its own word on its sleep, the newest that was believed."""
+    unproven: str | None = None
+    """Why a newer one was not; None if there is none."""
     heard_ms: int = 0
     """When it was last heard, by the coordinator's clock: devices' clocks may be far off."""
     refused: str | None = None
@@ -216,9 +218,24 @@ class Fleet:
         """A device's session ended."""
         self._device(will.device).will = will
 
-    def slumbered(self, state: SleepState) -> None:
-        """A device fell asleep, or said what it is about its sleep."""
-        self._device(state.device).sleep = state
+    def slumbered(self, state: SleepState) -> bool:
+        """A device fell asleep, or said what it is about its sleep; False: that is the past, said again.
+
+        Within a session its words are numbered by their times, which only grow, whatever its clock does.
+        """
+        device = self._device(state.device)
+        known = device.sleep
+        if state.session in device.past:
+            return False
+        if known and known.session == state.session and state.at_ms < known.at_ms:
+            return False
+        device.sleep, device.unproven = state, None
+        return True
+
+    def unproven(self, name: str, why: str) -> None:
+        """What came as a device's word on its sleep is not believed; what it said before stands."""
+        if device := self.devices.get(name):
+            device.unproven = why
 
     def acknowledged(self, ack: Ack) -> None:
         """A device answered a policy set."""

@@ -24,10 +24,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ledger.arithmetic import COUNTERS
 from tidewatt_coordinator.ledger.belief import FUTURE_MS
-from tidewatt_coordinator.ledger.intake import Intake
+from tidewatt_coordinator.ledger.intake import UNPROVEN, Intake
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.observing.tracing import span
 from tidewatt_coordinator.quota import Quota
+from tidewatt_coordinator.sleepwords import SleepWords
 from tidewatt_link.connection import Connection
 from tidewatt_link.ending import ended, within
 from tidewatt_link.packets import Said, says
@@ -85,10 +86,12 @@ class Ingest:
         now_ms: Callable[[], int],
         name: str = "one",
         group: str = "",
+        words: SleepWords | None = None,
     ) -> None:
         """`name`: this coordinator's, the same after a restart: by it the broker keeps what came.
 
         `group`: of coordinators that share the reports, each taking a part; empty: it takes them all.
+        `words`: which of the devices' words on their sleep are believed; None: all.
         """
         every = {kind: every_device(fleet_name, kind) for kind in (*KINDS, "report")}
         if group:
@@ -109,7 +112,7 @@ class Ingest:
         """The same of those that are just being merged."""
         self._broker, self._fleet_name, self._now_ms = broker, fleet_name, now_ms
         self._news: set[tuple[str, str]] = set()
-        self._fleet = fleet
+        self._fleet, self._words = fleet, words or SleepWords()
         self.intake = Intake(ledger, now_ms)
         self._quota = Quota()
         self._waiting: list[Report] = []
@@ -272,8 +275,20 @@ class Ingest:
         elif isinstance(message, Ack):
             self._fleet.acknowledged(message)
         else:
-            self._fleet.slumbered(message)
+            self._take_word(name, message, payload)
         self.messages[kind] += 1
+
+    def _take_word(self, name: str, said: SleepState, payload: bytes) -> None:
+        try:
+            state = self._words.believed(name, said)
+        except Refused as error:
+            self._fleet.unproven(name, f"its word on its sleep is not believed: {error}")
+            self.intake.set_aside(name, payload, str(error), UNPROVEN)
+            raise
+        if not self._fleet.slumbered(state):
+            raise Refused(
+                RefusalReason.REPLAYED, f"what {name} said of its sleep before it said something newer"
+            )
 
     def _take_report(self, name: str, payload: bytes, replayed: bool, now_ms: int) -> None:
         report = self._read(name, "report", Report, payload, now_ms)
@@ -307,8 +322,9 @@ class Ingest:
         try:
             message = decode(of, payload)
         except Refused as error:
-            # A newer agent's reports are not wrong: they are only counted.
-            if kind == "report" and error.reason is not RefusalReason.UNKNOWN_MAJOR:
+            # What a newer agent says is not wrong: it is only counted.
+            kept = kind == "report" or (kind == "sleep" and payload)  # empty: what was retained is taken away
+            if kept and error.reason is not RefusalReason.UNKNOWN_MAJOR:
                 self.intake.set_aside(name, payload, str(error))
             raise
         if message.device != name:

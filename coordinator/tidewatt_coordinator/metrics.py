@@ -45,7 +45,9 @@ class CoordinatorMetrics(Collector):
             refused.add_metric([reason], count)
         yield refused
         aside = CounterMetricFamily(
-            "tidewatt_ledger_quarantined", "Reports that can't be true, kept aside", labels=["code"]
+            "tidewatt_ledger_quarantined",
+            "Reports that can't be true and words on sleep that aren't proven, kept aside",
+            labels=["code"],
         )
         for code, count in sorted(self._ingest.intake.quarantined.items()):
             aside.add_metric([code], count)

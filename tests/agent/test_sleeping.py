@@ -482,3 +482,52 @@ def test_a_trial_beyond_its_bounds_is_refused_in_a_sentence(
     with pytest.raises(SystemExit):
         parser.parse_args(["sleep", "qualify", f"{option}={text}"])
     assert capsys.readouterr().err.splitlines()[-1].endswith(sentence)
+
+
+class Listener(World):
+    """Remembers every word."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, HandClock(NOW_MS))
+        self.words: list[SleepState] = []
+
+    def say(self, state: Told) -> None:
+        self.words.append(state("s"))
+
+    async def rest(self, state: Told, _within_s: float) -> bool:
+        self.words.append(state("s"))
+        return await super().rest(state, _within_s)
+
+    def wake(self, state: Told) -> None:
+        self.words.append(state("t"))
+        super().wake(state)
+
+
+async def test_each_word_is_later_than_the_one_before_also_if_the_clock_is_set_back(tmp_path: Path) -> None:
+    world_of(tmp_path)
+    world = Listener(tmp_path)
+    sleeper = await started(world)
+    await ticks(world, sleeper, 2)
+    world.clock.move(-5000.0)
+    await ticks(world, sleeper, 4)
+    assert [one.state for one in world.words][:3] == ["awake", "asleep", "awake"]
+    times = [one.at_ms for one in world.words]
+    assert len(times) > 4
+    assert times == sorted(set(times))
+
+
+async def test_what_it_said_is_said_again_before_its_certificate_ends(tmp_path: Path) -> None:
+    world_of(tmp_path)
+    world = Listener(tmp_path)
+    world.retained = b""
+    world.hints.forget()
+    sleeper = await started(world)
+    await ticks(world, sleeper, 100)
+    assert len(world.words) == 1
+    world.clock.move(6 * 3600.0)
+    await ticks(world, sleeper, 100)
+    assert len(world.words) == 2
+    never = msgspec.structs.replace(facts_of(Policy()), now_s=world.clock.monotonic_s() + 10**6)
+    silent = Listener(tmp_path)
+    await (await started(silent)).step(never)
+    assert silent.words == [], "who never may says nothing"

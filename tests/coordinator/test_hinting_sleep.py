@@ -110,6 +110,14 @@ class Timetable:
         return Forecast(minute=minute, rps=rows, trusted=rps is not None, reason="")
 
 
+def test_whose_last_word_is_not_believed_is_not_let_sleep() -> None:
+    night = Night("a", "b", "c")
+    night.fleet.unproven("a", "it isn't signed")
+    night.minutes(30, 20.0)
+    assert "a" in night.up
+    assert len(night.up) < 3, "the others are"
+
+
 def test_who_is_not_needed_sleeps_with_its_time_to_serve_and_the_floor_and_a_spare_stay_awake() -> None:
     night = Night(*"abcde")
     seen: set[str] = set()

@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 
 from tidewatt_agent.enrolling.identity import Identity, WrongAnswer, answered, signing_request
 from tidewatt_coordinator.cli import app
-from tidewatt_coordinator.pki.asked import Rejected, read_request
+from tidewatt_coordinator.pki.asked import Rejected, read_certificate, read_request
 from tidewatt_coordinator.pki.certificates import key_pem, new_authority, new_certificate, new_key
 from tidewatt_coordinator.pki.door import Door
 from tidewatt_coordinator.pki.folder import Folder, FolderError
@@ -213,6 +213,26 @@ def with_a_foreign_signature() -> str:
     return as_csr(bytes(der))
 
 
+def of_version(found: x509.Certificate | x509.CertificateSigningRequest, before: bytes) -> str:
+    """The same of a version of X.509 that nobody has made yet; `before`: what stands before its number."""
+    der = found.public_bytes(serialization.Encoding.DER)
+    at = der.index(before) + len(before)
+    text = base64.encodebytes(der[:at] + b"\x10" + der[at + 1 :]).decode()
+    what = "CERTIFICATE REQUEST" if isinstance(found, x509.CertificateSigningRequest) else "CERTIFICATE"
+    return f"-----BEGIN {what}-----\n{text}-----END {what}-----\n"
+
+
+def csr_of_version_17() -> str:
+    request = x509.load_pem_x509_csr(csr(lambda b: b.subject_name(named("d1"))).encode())
+    return of_version(request, b"\x02\x01")
+
+
+def test_a_certificate_of_another_version_is_refused() -> None:
+    made = new_authority("f", now()).certificate
+    with pytest.raises(Rejected, match="can't be read"):
+        read_certificate(of_version(made, b"\xa0\x03\x02\x01"))
+
+
 @pytest.mark.parametrize(
     ("request_of", "sentence"),
     [
@@ -259,6 +279,7 @@ def with_a_foreign_signature() -> str:
             "not an EC P-256 key",
         ),
         (with_a_foreign_signature, "not signed with its own key"),
+        (csr_of_version_17, "can't be read"),
         (lambda: "", "can't be read"),
         (
             lambda: "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n",

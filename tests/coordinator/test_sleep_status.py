@@ -1,5 +1,6 @@
 """A sleeping board is neither dead nor online: by its own word, for its session, until that expires."""
 
+from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
 from typing import Literal
@@ -42,7 +43,7 @@ def test_asleep_until_its_time_then_overdue_then_born_again() -> None:
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_what_is_retained_may_come_in_any_order(order: tuple[int, ...]) -> None:
     fleet = Fleet(stale_after_ms=1_000)
-    deeds = [
+    deeds: list[Callable[[], object]] = [
         lambda: fleet.born(birth("s2"), 1_000),
         lambda: fleet.slumbered(said("asleep", "s1")),
         lambda: fleet.ended(Will(device="a", session="s1", epoch="e", cause="lost")),

@@ -1,11 +1,13 @@
 """What comes by MQTT: to the coordinator, to a device, to a router; unsigned, and signed all the same."""
 
 import asyncio
+import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
 import msgspec
+from tests.certified import CA, ROOF_3, edwards, paper, signed
 from tests.fuzz.target import Target
 from tests.sealing import FLEETS_KEY, sealed_rules
 from tests.world import HandClock
@@ -20,6 +22,9 @@ from tidewatt_agent.sleeping.neighbours import Wakes
 from tidewatt_coordinator.fleet import Fleet
 from tidewatt_coordinator.ingest import Ingest
 from tidewatt_coordinator.ledger.store import Ledger
+from tidewatt_coordinator.pki.devicetrust import DeviceTrust
+from tidewatt_coordinator.pki.register import Register
+from tidewatt_coordinator.sleepwords import SleepWords
 from tidewatt_link.connection import Connection
 from tidewatt_router.keeping import TableFile
 from tidewatt_router.routes import Backend, Route
@@ -28,6 +33,7 @@ from tidewatt_router.tables import Tables
 from tidewatt_wire.codec import Refused, decode, encode
 from tidewatt_wire.messages import Birth, Message, PolicySet, Rule
 from tidewatt_wire.signing import DISPATCH_TYPE, HINT_TYPE, PLAN_TYPE, WAKE_TYPE, seal
+from tidewatt_wire.sleeping import SleepState
 from tidewatt_wire.topics import EnergyTopic, WakeTopic, parse
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v1.2"
@@ -100,6 +106,39 @@ def sleep_hint(data: bytes) -> None:
         hints.take(envelope)
     if held := hints.at(NOW_MS):
         assert held.expires_at_ms > NOW_MS
+
+
+@cache
+def _words() -> SleepWords:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(CA.certificate_pem)
+        file.flush()
+        trust = DeviceTrust(file.name, "", Register(Ledger("sqlite://", 60_000).engine), lambda: NOW_MS)
+        trust.read()
+    return SleepWords(trust, unsigned=False)
+
+
+@cache
+def _signed_words() -> tuple[SleepState, ...]:
+    """What roof-3 has signed in its life."""
+    states = [decode(SleepState, payload) for payload in golden("sleep_state", "sleep_state_signed")]
+    return tuple(msgspec.structs.replace(state, signed=msgspec.UNSET) for state in states)
+
+
+def sleep_word(data: bytes) -> None:
+    """Whatever comes, what is believed is what the board has signed."""
+    try:
+        found = _words().believed("roof-3", decode(SleepState, data))
+    except Refused:
+        return
+    assert found in _signed_words()
+
+
+def _sleep_words() -> list[bytes]:
+    """Signed by the board, by another of its fleet, by nobody, by a stranger."""
+    by = [ROOF_3, paper("roof-4", edwards(9), CA), paper("roof-3", edwards(10))]
+    found = [encode(signed(state, one)) for state in _signed_words() for one in by]
+    return [*found, *golden("sleep_state", "sleep_state_signed")]
 
 
 def plan_hint(data: bytes) -> None:
@@ -187,7 +226,7 @@ def _on(kind: str, *names: str) -> list[bytes]:
 
 def _to_coordinator() -> list[bytes]:
     kinds = {"birth": ("birth", "birth_with_metrics"), "report": ("report",), "will": ("will",)}
-    kinds |= {"ack": ("ack",), "sleep": ("sleep_state", "sleep_state_mac")}
+    kinds |= {"ack": ("ack",), "sleep": ("sleep_state", "sleep_state_mac", "sleep_state_signed")}
     found = []
     for kind, names in kinds.items():
         for payload in golden(*names):
@@ -230,6 +269,7 @@ TARGETS = {
     "device": Target(device, _to_device, 300),
     "policy-set": Target(policy_set, _of_f("policy_set", "policy_set_in_rollout"), 150),
     "sleep-hint": Target(sleep_hint, _of_f("sleep_hint"), 400),
+    "sleep-word": Target(sleep_word, _sleep_words, 400),
     "plan-hint": Target(plan_hint, _of_f("plan_hint", "plan_hint_enough"), 400),
     "wake-order": Target(wake_order, _of_f("wake_order"), 400),
     "dispatch-table": Target(dispatch_table, _of_f("dispatch_table", "dispatch_table_by_class"), 300),

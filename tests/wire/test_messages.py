@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.certified import signed
 
 from tidewatt_wire.codec import decode, encode
 from tidewatt_wire.messages import (
@@ -182,6 +183,17 @@ MESSAGES: dict[str, Message] = {
         expires_at_ms=1_763_701_100_000,
         able=True,
         mac="48:b0:2d:00:00:01",
+    ),
+    "sleep_state_signed": signed(
+        SleepState(
+            device="roof-3",
+            session="5e55",
+            at_ms=1_763_700_000_000,
+            state="asleep",
+            until_ms=1_763_700_900_000,
+            expires_at_ms=1_763_700_995_000,
+            able=True,
+        )
     ),
     "wake_order": WakeOrder(
         fleet="berlin",

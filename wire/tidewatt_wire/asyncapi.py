@@ -116,7 +116,8 @@ _CHANNELS = (
         _address(DeviceTopic(_FLEET, _DEVICE, "sleep")),
         "SleepState",
         "send",
-        "Asleep until when, or awake and what became of the last nap; from boards that may sleep.",
+        "Asleep until when, or awake and what became of the last nap; from boards that may sleep. Signed by "
+        "those with a certificate: an envelope of type `application/vnd.tidewatt.sleep-state+json` is in it.",
     ),
     _Channel(
         "hint",

@@ -24,6 +24,12 @@ class RefusalReason(str, Enum):
     WRONG_TOPIC = "wrong_topic"
     FUTURE = "future"
     TOO_MANY = "too_many"
+    UNSIGNED = "unsigned"
+    BAD_SIGNATURE = "bad_signature"
+    FOREIGN_CERTIFICATE = "foreign_certificate"
+    EXPIRED_CERTIFICATE = "expired_certificate"
+    REVOKED_CERTIFICATE = "revoked_certificate"
+    REPLAYED = "replayed"
 
 
 class Refused(ValueError):

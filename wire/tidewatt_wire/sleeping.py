@@ -1,16 +1,22 @@
 """What is said of sleep: a hint that a board isn't needed, and the board's own word where it is.
 
 A hint is a hint: the board's policy, its qualification, leases and its own checks come first. It is
-signed as policies are, as a forged one could keep a board from its work. The board's word isn't signed:
-only the board may write on its topic (the broker's ACL), and it expires.
+signed as policies are, as a forged one could keep a board from its work. The board's word is signed with the
+key of the certificate by which it connects, where it has one, and expires: a forged one could make a board
+that is dead look asleep.
 """
 
 import re
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
+from tidewatt_wire.certified import SLEEP_TYPE, CertifiedEnvelope, certify, payload_in
+from tidewatt_wire.codec import decode, encode
 from tidewatt_wire.messages import Count, Identifier, Message, NonNegative, UnixMs
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 #: Time asleep is counted under this name among the modes' (Counters.mode_ms).
 ASLEEP = "asleep"
@@ -46,7 +52,8 @@ class SleepState(Message, frozen=True, kw_only=True):
     """Where a board that may sleep is, by its own word. Retained.
 
     Asleep is believed for the birth of `session` only: who is born again is awake. Beyond
-    `expires_at_ms` without a birth it has missed its time, which is for people to know.
+    `expires_at_ms` without a birth it has missed its time, which is for people to know. Within a session
+    `at_ms` grows with every new word, whatever the clock does: an older one is the past.
     """
 
     device: Identifier
@@ -70,6 +77,9 @@ class SleepState(Message, frozen=True, kw_only=True):
     last: Nap | None = None
     mac: Mac | msgspec.UnsetType = msgspec.UNSET
     """Where a packet would wake it; absent: it has no Ethernet, or isn't told to listen."""
+    signed: CertifiedEnvelope | msgspec.UnsetType = msgspec.UNSET
+    """The same word, without this field, as the board signed it: what a reader goes by who asks for proof.
+    What stands beside it is for those who don't. Absent: the board connects without a certificate."""
 
 
 class SleepHint(Message, frozen=True, kw_only=True):
@@ -110,3 +120,14 @@ def magic_packet(mac: str) -> bytes:
     if not re.match(MAC_PATTERN, mac):
         raise ValueError(f"{mac!r} is not an Ethernet address such as 48:b0:2d:00:00:01")
     return b"\xff" * 6 + bytes.fromhex(mac.replace(":", "")) * 16
+
+
+def signed_word(state: SleepState, certificate: bytes, key: bytes) -> SleepState:
+    """The word with its signature. `certificate` and `key` as `certify` takes them; ValueError as there."""
+    return msgspec.structs.replace(state, signed=certify(encode(state), certificate, key, SLEEP_TYPE))
+
+
+def word_in(envelope: CertifiedEnvelope, certificate: "x509.Certificate") -> SleepState:
+    """What was signed with the key of this certificate; Refused. Whether to believe that one is not asked."""
+    state = decode(SleepState, payload_in(envelope, certificate, SLEEP_TYPE))
+    return msgspec.structs.replace(state, signed=msgspec.UNSET)

@@ -41,6 +41,9 @@ AGAIN_S = 600.0
 UNNAMED_S = 60.0
 #: Real seconds for the last reports and the last word to reach the broker.
 TOLD_WITHIN_S = 20.0
+#: What it last said is said again after so long, in seconds: a word would outlive the certificate that it was
+#: signed with, which is renewed in time, and may be good for no more than a day.
+SAID_AGAIN_S = 6 * 3600.0
 #: It came back this much before its alarm: something else woke it.
 EARLY_S = 10.0
 BOOT_ID = "proc/sys/kernel/random/boot_id"
@@ -94,6 +97,7 @@ class Sleeper:
         self._quiet_since_s: float | None = None
         self._not_before_s = 0.0
         self._told: tuple[bool, str] | None = None
+        self._told_s, self._told_ms = 0.0, -1
         self._began_ms = self._woke_ms = 0
         self.board = asyncio.Lock()
         self.why = "nothing is known yet"
@@ -285,12 +289,15 @@ class Sleeper:
     def _tell(self, unable: str, facts: Facts) -> None:
         """Say whether it may sleep, where that is new: devices that never may say nothing."""
         news = (facts.policy.sleep is not None, unable)
-        if news != self._told and (news[0] or self._told is not None or self.last):
-            self._told = news
+        again = self._told is not None and facts.now_s - self._told_s >= SAID_AGAIN_S
+        if again or (news != self._told and (news[0] or self._told is not None or self.last)):
+            self._told, self._told_s = news, facts.now_s
             self._link.say(self._state(unable))
 
     def _state(self, unable: str = "") -> State:
-        found, at_ms = self.verdict, self._clock.now_ms()
+        # Later than the word before it, also if the clock was set back: who hears both knows which is newer.
+        found, at_ms = self.verdict, max(self._clock.now_ms(), self._told_ms + 1)
+        self._told_ms = at_ms
         return lambda session: SleepState(
             device=self._device,
             session=session,

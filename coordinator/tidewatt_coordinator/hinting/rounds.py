@@ -166,7 +166,9 @@ class Planner:
             report = device.report
             point, rps = (report.gauges.point, self._meter.rps(report)) if report else (None, None)
             held = bool(report and report.gauges.leases)
-            found.append(Seen(known, point, rps, sleep=device.sleep, held=held))
+            # Whose next word would not be believed either is not let sleep: it would look dead.
+            word = None if device.unproven else device.sleep
+            found.append(Seen(known, point, rps, sleep=word, held=held))
         for known in self._fleet.resting(policies, now_ms):
             device, late = self._fleet.devices[known.name], self._fleet.status(known.name, now_ms)
             point = device.report.gauges.point if device.report else None

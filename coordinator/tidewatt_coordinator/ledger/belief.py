@@ -27,6 +27,7 @@ Code = Literal[
     "backwards",
     "beyond_belief",
     "unreadable",
+    "unproven",
 ]
 
 DAY_MS = 86_400_000

@@ -21,6 +21,8 @@ K = TypeVar("K", bound=Hashable)
 MOST_KEPT = 100
 LONGEST_MESSAGE = 4000
 UNREADABLE: Code = "unreadable"
+#: A word on sleep that isn't known to be the device's.
+UNPROVEN: Code = "unproven"
 #: Unreadable messages that wait to be kept; of a flood the rest is only counted, by who refused them.
 MOST_UNREAD = 100
 #: Devices remembered by their newest session, and older sessions; of those forgotten the next report is
@@ -29,12 +31,12 @@ MOST_SESSIONS = 200_000
 
 
 class Quarantined(msgspec.Struct, frozen=True):
-    """A report that wasn't believed."""
+    """A report, or a word on sleep, that wasn't believed."""
 
     device: str
     came_ms: int
     at_ms: int
-    """The report's own time; of one that can't be read, when it came."""
+    """The report's own time; of what can't be read or isn't proven, when it came."""
     code: str
     reason: str
     message: str
@@ -44,11 +46,12 @@ class Quarantined(msgspec.Struct, frozen=True):
 
 
 class Unread(msgspec.Struct, frozen=True):
-    """What a device sent as a report, and why it can't be read."""
+    """What came as a device's report or word, and why it isn't read as one, or not believed."""
 
     device: str
     payload: bytes
     reason: str
+    code: Code = UNREADABLE
 
 
 class Intake:
@@ -65,12 +68,12 @@ class Intake:
         self.told: Callable[[list[str]], None] = lambda _: None
         """Called with the devices of each batch that was taken."""
         self.quarantined: Counter[str] = Counter()
-        """Reports not believed since the start, by code."""
+        """What was not believed since the start, by code."""
 
-    def set_aside(self, device: str, payload: bytes, reason: str) -> None:
-        """Have something kept in quarantine that came as a report and can't be read as one."""
+    def set_aside(self, device: str, payload: bytes, reason: str, code: Code = UNREADABLE) -> None:
+        """Have something kept in quarantine that came as a report or a word, and is none to be believed."""
         if len(self.unread) < MOST_UNREAD:
-            self.unread.append(Unread(device, payload, reason))
+            self.unread.append(Unread(device, payload, reason, code))
 
     def take(self, reports: Sequence[Report]) -> None:
         """Merge what can be true, keep the rest aside. What the database raises: nothing was taken."""
@@ -97,7 +100,7 @@ class Intake:
         if bad or unread:
             keep_aside(self._ledger, bad, now_ms, unread)
             del self.unread[: len(unread)]
-        self.quarantined.update([wrong.code for _, wrong in bad] + [UNREADABLE] * len(unread))
+        self.quarantined.update([wrong.code for _, wrong in bad] + [one.code for one in unread])
         for (device, run), last in runs.items():
             self._remember(device, run, last.packed(run))
 
@@ -132,7 +135,7 @@ def keep_aside(
         (report.device, msgspec.json.encode(report), report.at_ms, wrong.code, wrong.reason)
         for report, wrong in bad
     ]
-    aside += [(one.device, one.payload, now_ms, UNREADABLE, one.reason) for one in unread]
+    aside += [(one.device, one.payload, now_ms, one.code, one.reason) for one in unread]
     rows = {}
     for name, message, at_ms, code, reason in aside:
         key = (_printable(name)[:63], hashlib.sha256(message).hexdigest())

@@ -12,6 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tidewatt_coordinator.pki.certificates import common_name
 from tidewatt_wire.enrolment import check_device_name, to_be_signed
 
+#: A version that nobody has made yet is no ValueError to cryptography.
+_UNREADABLE = (ValueError, x509.InvalidVersion)
+
 
 class Rejected(ValueError):
     """No certificate is made for this; one sentence."""
@@ -30,7 +33,7 @@ def read_request(csr: str) -> Asked:
         request = x509.load_pem_x509_csr(csr.encode())
         key, signed = request.public_key(), request.is_signature_valid
         extensions, subject = list(request.extensions), list(request.subject)
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+    except (*_UNREADABLE, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
         raise Rejected("the signing request can't be read: PEM of a PKCS #10 request is expected") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise Rejected("the signing request's key is not an EC P-256 key")
@@ -51,7 +54,7 @@ def read_certificate(text: str) -> x509.Certificate:
     """A certificate that somebody showed. Rejected if it is none."""
     try:
         return x509.load_pem_x509_certificate(text.encode())
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise Rejected("the present certificate can't be read: PEM is expected") from error
 
 

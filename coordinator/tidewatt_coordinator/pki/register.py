@@ -150,6 +150,13 @@ class Register:
                 for row in connection.execute(select(*columns).order_by(table.name, table.issued_ms))
             ]
 
+    def revoked(self, now_ms: int) -> frozenset[str]:
+        """The fingerprints of what is revoked and hasn't expired."""
+        table = issued_certificate.c
+        gone = select(table.sha256).where(table.revoked_ms.is_not(None), table.not_after_ms > now_ms)
+        with self._engine.connect() as connection:
+            return frozenset(connection.scalars(gone))
+
     def open_tokens(self, now_ms: int) -> list[Token]:
         """The tokens that are still good."""
         table = enroll_token.c

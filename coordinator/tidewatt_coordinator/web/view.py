@@ -93,7 +93,7 @@ def _sleep(device: Device, status: str) -> dict[str, Any]:
     said, counters = device.sleep, device.report.counters if device.report else None
     return {
         "asleep_until_ms": said.until_ms if said and status in ("asleep", "overdue") else None,
-        "sleeps": None if said is None else "" if said.able else said.why_not,
+        "sleeps": device.unproven or (None if said is None else "" if said.able else said.why_not),
         "asleep_seconds": seconds(counters.mode_ms.get(ASLEEP, 0)) if counters else None,
         "asleep_joules": joules(counters.asleep_mj) if counters else None,
         "asleep_watts": said.watts if said else None,

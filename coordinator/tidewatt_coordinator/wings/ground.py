@@ -19,6 +19,7 @@ from tidewatt_coordinator.replicas import Replicas
 from tidewatt_coordinator.rollout.engine import Engine
 from tidewatt_coordinator.rollout.lease import Lease
 from tidewatt_coordinator.rollout.standing import Attached
+from tidewatt_coordinator.sleepwords import sleep_words
 from tidewatt_coordinator.waking import Waker
 from tidewatt_link.connection import Connection
 from tidewatt_wire.clock import Clock
@@ -40,10 +41,11 @@ class Ground:
         self.fleet = Fleet(round(config.dispatch.stale_after_s * 1000))
         self.keys = KeyFolder(Path(config.policy_keys.folder))
         self.models = ModelFolder(Path(config.models.folder))
+        self.words = sleep_words(config, self.ledger.engine)
         shares = config.coordinator.replicas == "share"
         self.ingest = Ingest(
             connection, self.name, self.fleet, self.ledger, self.now_ms, self.called,
-            group=f"tidewatt-{self.name}" if shares else "",
+            group=f"tidewatt-{self.name}" if shares else "", words=self.words,
         )  # fmt: skip
         self.replicas = Replicas(self.ledger, self.fleet, self.name, self.called) if shares else None
         if self.replicas:
