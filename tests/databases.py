@@ -46,21 +46,11 @@ class Postgres:
 
     def start(self) -> None:
         """Make the cluster and start it; returns when it answers."""
-        made = [
-            "-A",
-            "trust",
-            "-U",
-            "tidewatt",
-            "-E",
-            "UTF8",
-            "--locale=C",
-            "--no-sync",
-            "-D",
-            str(self._data),
-        ]
-        subprocess.run(
-            [*self._as, str(self._programs / "initdb"), *made], check=True, capture_output=True, cwd="/"
-        )
+        made = ["-A", "trust", "-U", "tidewatt", "-E", "UTF8", "--locale=C", "--no-sync"]
+        command = [*self._as, str(self._programs / "initdb"), *made, "-D", str(self._data)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/")
+        if done.returncode:
+            raise RuntimeError(f"initdb ended with {done.returncode}: {done.stdout}{done.stderr}")
         self.port = free_port()
         self.run()
 
@@ -122,6 +112,10 @@ class Postgres:
                 raise RuntimeError(f"nobody follows: {second._log.read_text()[-500:]}")
             time.sleep(0.02)
         return second
+
+    def log(self) -> str:
+        """What it said last, for whoever has to find out why it didn't do as it should."""
+        return self._log.read_text()[-3000:]
 
     def promote(self) -> None:
         """Follow nobody any more, and take writes."""
