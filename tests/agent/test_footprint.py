@@ -47,6 +47,18 @@ def test_a_keeping_tree_follows_the_node_until_it_lets_go(tmp_path: Path) -> Non
     assert Tree(str(tmp_path)).read("node") == "new"
 
 
+def test_a_node_that_was_taken_away_says_nothing(tmp_path: Path) -> None:
+    label, value, tree = tmp_path / "label", tmp_path / "value", Tree(str(tmp_path)).keeping()
+    label.write_text("VDD_IN\n")
+    value.write_text("7\n")
+    assert tree.says("label", "VDD_IN")
+    assert tree.number("value") == 7
+    label.unlink()
+    value.unlink()
+    assert not tree.says("label", "VDD_IN")
+    assert tree.number("value") is None, "nor does what went with it"
+
+
 def test_a_node_that_breaks_is_opened_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree, broken = Tree(str(tmp_path)).keeping(), OSError(19, "No such device")
     (tmp_path / "node").write_text("7")
