@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tidewatt_agent.config import Load as LoadConfig
 from tidewatt_agent.config import http_url
-from tidewatt_agent.load.pages import KNOWN, parse_exposition, parse_stub_status
+from tidewatt_agent.load.pages import KNOWN, Exposition, parse_stub_status
 from tidewatt_agent.load.reading import Reading, Unreadable, load_between, together
 from tidewatt_agent.load.wire import Page, Wire, connect
 from tidewatt_governor.sample import Load
@@ -26,6 +26,8 @@ class Endpoint:
         self._host, self._port = url.hostname or "", url.port or http.client.HTTP_PORT
         path = (url.path or "/") + (f"?{url.query}" if url.query else "")
         self._request = _request(path, url.netloc.rpartition("@")[2])
+        counter, histogram = KNOWN.get(config.kind, (config.counter, config.histogram))
+        self._exposition = Exposition(counter, histogram, config.labels)
         self._wire: Wire | None = None
         self._failing = False
 
@@ -61,8 +63,7 @@ class Endpoint:
     def _parse(self, page: str) -> Reading:
         if self._config.kind == "nginx":
             return parse_stub_status(page)
-        counter, histogram = KNOWN.get(self._config.kind, (self._config.counter, self._config.histogram))
-        return parse_exposition(page, counter, histogram, self._config.labels)
+        return self._exposition.read(page)
 
     async def _fetch(self) -> str:
         page = await self._ask()

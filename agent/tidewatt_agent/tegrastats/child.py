@@ -109,7 +109,7 @@ class TegrastatsChild:
             if lines > MOST_LINES_PER_S:
                 return f"printed more than {MOST_LINES_PER_S} lines in a second"
             if lines > 1:
-                # With lines always ready nothing above waits: others, and a cancellation, get their turn here.
+                # With lines always ready nothing above waits: others, and a cancellation, get their turn.
                 await asyncio.sleep(0)
 
     async def _line(self, output: asyncio.StreamReader) -> bytes:
