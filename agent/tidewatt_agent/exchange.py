@@ -20,35 +20,50 @@ class Exchange(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._room = bytearray(ROOM)
         self._heard = bytearray()
-        self._whole: asyncio.Future[None] | None = None
+        self._ended: asyncio.Future[Exception | None] | None = None
+        self._late: asyncio.TimerHandle | None = None
 
     @property
     def closed(self) -> bool:
         """Whether nothing can be asked here any more."""
         return self._transport is None or self._transport.is_closing()
 
-    async def ask(self, question: bytes, limit_s: float) -> bytearray:
-        """The answer, as far as it came if its connection ended.
+    @property
+    def asked(self) -> bool:
+        """Whether there is a question of which nobody took the answer."""
+        return self._ended is not None
 
-        TimeoutError after `limit_s` seconds, another OSError when the connection is lost. Whatever ends the
-        wait but the answer ends the connection, too: the answer may still come.
-        """
-        if self._transport is None or self._heard:  # what nobody asked for would be taken for the answer
+    def ask(self, question: bytes, limit_s: float) -> None:
+        """Put a question, to be answered within `limit_s` seconds. OSError if it can't be put here."""
+        if self._transport is None or self._heard or self._ended:
+            self.close()  # what nobody asked for would be taken for the answer
             raise ConnectionResetError("the connection is not to be used")
         loop = asyncio.get_running_loop()
-        self._whole = loop.create_future()
+        self._ended = loop.create_future()
         # Every second: a timer costs less than a task that is waited for.
-        late = loop.call_later(limit_s, self._fail, TimeoutError("timed out"))
+        self._late = loop.call_later(limit_s, self._end, TimeoutError("timed out"))
         self._transport.write(question)
+
+    async def answer(self) -> bytearray:
+        """The answer to what was asked, as far as it came if its connection ended.
+
+        TimeoutError when it is late, another OSError when the connection is lost. Whatever ends the wait but
+        the answer ends the connection, too: the answer may still come.
+        """
+        assert self._ended  # noqa: S101 - it was asked
+        whole = False
         try:
-            await self._whole
-        except BaseException:
-            self.close()
-            raise
+            error = await self._ended
+            whole = error is None
         finally:
-            late.cancel()
-            self._whole = None
+            if not whole:
+                self.close()
+            if self._late:
+                self._late.cancel()
+            self._ended = self._late = None
             heard, self._heard = self._heard, bytearray()
+        if error:
+            raise error
         return heard
 
     def close(self) -> None:
@@ -68,27 +83,22 @@ class Exchange(asyncio.BufferedProtocol):
         """See asyncio.BufferedProtocol."""
         self._heard += memoryview(self._room)[:nbytes]
         if self.complete(self._heard):
-            self._fill()
+            self._end(None)
 
     def connection_lost(self, error: Exception | None) -> None:
         """See asyncio.BaseProtocol. An answer may end with its connection."""
         self._transport = None
-        if error or not self._heard:
-            self._fail(error or ConnectionResetError("the connection was closed without an answer"))
-        else:
-            self._fill()
+        if not error and not self._heard:
+            error = ConnectionResetError("the connection was closed without an answer")
+        self._end(error)
 
     @abstractmethod
     def complete(self, heard: bytearray) -> bool:
         """Whether the answer has come to its end, or to where it is too long."""
 
-    def _fill(self) -> None:
-        if self._whole and not self._whole.done():
-            self._whole.set_result(None)
-
-    def _fail(self, error: Exception) -> None:
-        if self._whole and not self._whole.done():
-            self._whole.set_exception(error)
+    def _end(self, error: Exception | None) -> None:
+        if self._ended and not self._ended.done():
+            self._ended.set_result(error)
 
 
 class Lines(Exchange):

@@ -267,8 +267,8 @@ class SocketHands:
 
     async def _converse(self, question: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         assert self._door  # noqa: S101 - the caller has opened it
-        line = await self._door.ask(msgspec.json.encode(question) + b"\n", timeout_s)
-        return msgspec.json.decode(line, type=dict[str, Any])
+        self._door.ask(msgspec.json.encode(question) + b"\n", timeout_s)
+        return msgspec.json.decode(await self._door.answer(), type=dict[str, Any])
 
     def _learn(self, modes: object) -> None:
         if isinstance(modes, dict) and modes and all(isinstance(one, int) for one in modes.values()):

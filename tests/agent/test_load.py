@@ -179,6 +179,28 @@ async def test_over_http_with_failures(
     endpoint.close()
 
 
+async def test_asked_ahead_the_answer_is_read_once_and_on_a_connection_that_ended_asked_for_again(
+    application: tuple[type[Application], str],
+) -> None:
+    app, url = application
+    endpoint = Applications([LoadConfig(url=url, histogram="")])
+    endpoint.ask()
+    await endpoint.read(0.0)
+    app.requests = 10
+    endpoint.ask()
+    endpoint.ask()
+    await asyncio.sleep(0.1)
+    app.requests, app.hang_up = 20, True
+    assert await endpoint.read(10.0) == Load(requests=10, interval_s=10.0), "as it was when it was asked"
+    endpoint.ask()
+    await asyncio.sleep(0.1)
+    app.requests = 30
+    assert await endpoint.read(20.0) == Load(requests=10, interval_s=10.0), "its last word counts"
+    endpoint.ask()
+    assert await endpoint.read(30.0) == Load(requests=10, interval_s=10.0)
+    endpoint.close()
+
+
 async def test_a_page_that_was_cut_off_is_not_believed(
     application: tuple[type[Application], str],
 ) -> None:

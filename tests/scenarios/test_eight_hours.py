@@ -71,6 +71,9 @@ class Door(NoReboots):
         line = tegrastats_line(state, self._room.profile, self._clock.now_ms(), watts, watts)
         return [TimedSample(self._clock.monotonic_s(), parse_line(line + "\n"))]
 
+    def ask(self) -> None:
+        pass
+
     async def read(self, now_s: float) -> Load | None:
         page = application_metrics(self._room.boards[self._device].state)
         reading = Exposition("akidb_requests_total", "akidb_request_seconds", {"cluster": "jetson"}).read(

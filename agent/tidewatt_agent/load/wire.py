@@ -43,11 +43,11 @@ class Wire(Exchange):
         super().__init__()
         self._page: Page | None = None
 
-    async def get(self, request: bytes, limit_s: float) -> Page:
-        """The answer. OSError or HTTPException if none comes within `limit_s` seconds, or nonsense."""
-        self._page = None
-        heard = await self.ask(request, limit_s)
-        return self._page or self._any(heard)
+    async def page(self) -> Page:
+        """The answer. OSError or HTTPException if none comes in time, or nonsense."""
+        heard = await self.answer()
+        page, self._page = self._page, None
+        return page or self._any(heard)
 
     def complete(self, heard: bytearray) -> bool:
         """See Exchange.complete."""

@@ -18,7 +18,7 @@ PAGE = 4096
 #: /proc/stat of a board is some kilobytes; what is longer than this isn't for us.
 MOST = 64 * PAGE
 MOST_LINKS = 40
-#: Refusals of a node that is there as before: of a gated unit's, and of the pipe that stands for it in a recording.
+#: How a node refuses that is there as before: a gated unit's, and the pipe that stands for it in a recording.
 STAYS = (errno.EAGAIN, errno.ESPIPE)
 #: Whatever a kernel counts fits into 64 bits.
 #: `Self` came with Python 3.11, and typing_extensions costs 1.4 MB resident.
