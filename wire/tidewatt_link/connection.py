@@ -116,10 +116,10 @@ class _Client(aiomqtt.Client):
     """A client that looks after its keepalive a few times in it, where aiomqtt wakes the process every second."""
 
     async def _misc_loop(self) -> None:
-        # What is due is a ping after the keepalive's time, and the end when none is answered; a broker waits half
-        # as long again. Were it called otherwise one day, then aiomqtt's own would be back.
+        # What is due is a ping after the keepalive's time, and the end when none is answered; a broker waits
+        # half as long again. Were this called otherwise one day, then aiomqtt's own would be back.
         pause_s = max(1.0, self._client.keepalive / LOOKS_IN_KEEPALIVE)
-        while self._client.loop_misc() == MQTTErrorCode.MQTT_ERR_SUCCESS:
+        while self._client.loop_misc() == MQTTErrorCode.MQTT_ERR_SUCCESS:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(pause_s)
 
 

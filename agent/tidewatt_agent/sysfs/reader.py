@@ -81,7 +81,7 @@ def look(tree: Tree, nodes: Nodes, before: dict[int, kernel.CoreTimes]) -> Look:
 
 
 class _Run:
-    """One run of the reader: what it looks at, and the look before. Its parts block.
+    """One run of the reader: what it looks at, and the look before. Blocking, as making one is.
 
     Of a run that was given up a reading may still hang: nothing of it is shared with the next.
     """
@@ -92,15 +92,12 @@ class _Run:
         """`put` takes a sample and when it was taken."""
         self._finder, self._tree, self._clock = tree, tree.keeping(), clock
         self._counts, self._put = counts, put
+        self._nodes = find_nodes(tree)
+        self._last = Look(Sample(), kernel.core_times(self._tree))
+        self._found_s = clock.monotonic_s()
         self._blind = 0
         self.over = False
         """Whether nobody wants to know any more."""
-
-    def begin(self) -> None:
-        """Find what is to be looked at, and take what the first look is measured against."""
-        self._nodes = find_nodes(self._finder)
-        self._last = Look(Sample(), kernel.core_times(self._tree))
-        self._found_s = self._clock.monotonic_s()
 
     def look(self) -> None:
         """Look once, and now and then for new nodes. ReaderLostError when there is no power to be seen."""
@@ -151,14 +148,14 @@ class SysfsReader:
     async def run(self) -> None:
         """See Reader.run."""
         self.counts.starts += 1
-        one = _Run(self.tree, self._clock, self.counts, self._put)
         try:
-            await in_thread(LONGEST_LOOK_S, one.begin)
-            await repeated(self._clock.real_seconds(self._interval_s), LONGEST_LOOK_S, one.look)
+            one = await in_thread(LONGEST_LOOK_S, _Run, self.tree, self._clock, self.counts, self._put)
+            try:
+                await repeated(self._clock.real_seconds(self._interval_s), LONGEST_LOOK_S, one.look)
+            finally:
+                one.over = True
         except asyncio.TimeoutError:
             raise ReaderLostError(f"a sensor held a reading for more than {LONGEST_LOOK_S:.0f} s") from None
-        finally:
-            one.over = True
 
     def _put(self, sample: Sample, at_s: float) -> None:
         self._waiting.put(TimedSample(at_s, sample, self.name))
