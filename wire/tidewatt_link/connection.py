@@ -113,7 +113,7 @@ class Connection:
 
 
 class _Client(aiomqtt.Client):
-    """A client that looks after its keepalive a few times in it, where aiomqtt wakes the process every second."""
+    """A client that looks after its keepalive a few times in it; aiomqtt wakes the process every second."""
 
     async def _misc_loop(self) -> None:
         # What is due is a ping after the keepalive's time, and the end when none is answered; a broker waits
