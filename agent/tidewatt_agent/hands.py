@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from tidewatt_agent.exchange import Lines
 from tidewatt_wire.messages import OperatingPoint, OutcomeKind
 
 log = logging.getLogger(__name__)
@@ -118,7 +119,7 @@ class SocketHands:
         self._path = path
         # Until the board has said which modes it has, those of its profile are believed.
         self._ids = {point.name: point.mode_id for point in points}
-        self._stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._door: Lines | None = None
         self._changed = False
         self._away = False
         self._reboot: dict[str, Any] = {}
@@ -243,16 +244,14 @@ class SocketHands:
 
     async def close(self) -> None:
         """Close the socket."""
-        stream, self._stream = self._stream, None
-        if stream:
-            stream[1].close()
-            with contextlib.suppress(OSError):
-                await stream[1].wait_closed()
+        door, self._door = self._door, None
+        if door:
+            door.close()
 
     async def _ask(self, question: dict[str, Any], timeout_s: float = ANSWER_TIMEOUT_S) -> dict[str, Any]:
         try:
-            if self._stream is None:
-                self._stream = await asyncio.open_unix_connection(self._path)
+            if self._door is None:
+                _, self._door = await asyncio.get_running_loop().create_unix_connection(Lines, self._path)
                 # Ids differ from board to board and from release to release; names say what they mean.
                 self._learn((await self._converse({"op": "modes"}, timeout_s)).get("modes"))
             return await self._converse(question, timeout_s)
@@ -260,29 +259,16 @@ class SocketHands:
             # The answer is still to come: on this connection it would be taken for the next one's.
             await self.close()
             raise
-        except (OSError, asyncio.TimeoutError, msgspec.DecodeError, ValueError) as error:
+        except (OSError, msgspec.DecodeError, ValueError) as error:
             await self.close()
-            if isinstance(error, BoardUnreachableError):
-                raise
             raise BoardUnreachableError(
                 f"no answer from {self._path}: {error or type(error).__name__}"
             ) from error
 
     async def _converse(self, question: dict[str, Any], timeout_s: float) -> dict[str, Any]:
-        assert self._stream  # noqa: S101 - the caller has opened it
-        reader, writer = self._stream
-        writer.write(msgspec.json.encode(question) + b"\n")
-        # Every second: a timer that ends the connection costs less than a task that is waited for.
-        late = asyncio.get_running_loop().call_later(timeout_s, writer.transport.abort)
-        try:
-            line = await reader.readline()
-        finally:
-            late.cancel()
-        if not line:
-            if asyncio.get_running_loop().time() >= late.when():
-                raise asyncio.TimeoutError
-            raise BoardUnreachableError(f"{self._path} closed the connection")
-        return msgspec.json.decode(line, type=dict[str, Any])
+        assert self._door  # noqa: S101 - the caller has opened it
+        self._door.ask(msgspec.json.encode(question) + b"\n", timeout_s)
+        return msgspec.json.decode(await self._door.answer(), type=dict[str, Any])
 
     def _learn(self, modes: object) -> None:
         if isinstance(modes, dict) and modes and all(isinstance(one, int) for one in modes.values()):

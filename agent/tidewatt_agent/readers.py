@@ -72,9 +72,8 @@ class Waiting:
 
     def take(self) -> list[TimedSample]:
         """The samples since the last take, oldest first; empty when none came."""
-        taken = list(self._samples)
-        self._samples.clear()
-        return taken
+        # One by one: another thread may put one meanwhile.
+        return [self._samples.popleft() for _ in range(len(self._samples))]
 
 
 class Reader(Protocol):

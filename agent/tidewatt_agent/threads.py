@@ -6,11 +6,12 @@ and waited for at the end.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
-from threading import Thread
-from typing import ParamSpec, TypeVar
+from threading import Lock, Thread
+from typing import NoReturn, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,6 +44,25 @@ async def in_thread(longest_s: float, work: Callable[P, T], *arguments: P.args, 
         late.cancel()
         if done.done() and not done.cancelled():
             done.exception()  # looked at, so that nobody complains that nobody did
+
+
+async def repeated(pause_s: float, longest_s: float, work: Callable[[], None]) -> NoReturn:
+    """Do blocking work after each pause, for ever, in a thread that sleeps and works by itself: the loop is
+    woken only every `longest_s`, to see that nothing holds the thread.
+
+    Raises what the work raises, and asyncio.TimeoutError when it takes longer than `longest_s`: that is seen
+    before twice that time.
+    """
+    turns = _Turns(pause_s, work, asyncio.get_running_loop())
+    turns.start()
+    try:
+        while turns.worked_s() < longest_s:
+            await asyncio.wait([turns.failed], timeout=longest_s - turns.worked_s())
+            if turns.failed.done():
+                raise turns.failed.result()
+        raise asyncio.TimeoutError
+    finally:
+        turns.end()
 
 
 def _tell(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
@@ -81,6 +101,37 @@ class _Worker(Thread):
             if len(_free) >= MOST_FREE:
                 return
             _free.append(self)
+
+
+class _Turns(Thread):
+    """A thread for one piece of work again and again. A daemon: the process doesn't wait for it."""
+
+    def __init__(self, pause_s: float, work: Callable[[], None], loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(daemon=True)
+        self._pause_s, self._work, self._loop = pause_s, work, loop
+        self._working_since_s: float | None = None
+        self.failed: asyncio.Future[Exception] = loop.create_future()
+        self._over = Lock()  # taken until the end: the pause is to wait for it in vain
+        self._over.acquire()
+
+    def worked_s(self) -> float:
+        """For how long the present piece of work has been done; 0 in a pause."""
+        since_s = self._working_since_s
+        return 0.0 if since_s is None else time.monotonic() - since_s
+
+    def end(self) -> None:
+        """Do no other piece."""
+        self._over.release()
+
+    def run(self) -> None:
+        """Pause and work until told to end, or broken."""
+        try:
+            while not self._over.acquire(timeout=self._pause_s):
+                self._working_since_s = time.monotonic()
+                self._work()
+                self._working_since_s = None
+        except Exception as error:  # noqa: BLE001 - handed to who waits
+            _tell(self._loop, partial(_fill, self.failed, error))
 
 
 #: A list's own operations are safe between threads.

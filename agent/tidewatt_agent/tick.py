@@ -46,6 +46,9 @@ class Source(Protocol):
 class LoadReader(Protocol):
     """Where the load comes from."""
 
+    def ask(self) -> None:
+        """Say that it is about to be read: the answer may come while something else is waited for."""
+
     async def read(self, now_s: float) -> Load | None:
         """The load since the last good read, None when it isn't known."""
 
@@ -129,9 +132,11 @@ class Tick:
         if self._last_s is None:  # the dwell counts from the first look, not from eternity
             self._state = msgspec.structs.replace(self._state, since_s=now_s)
             self._first_s = self._seen_s = now_s
+        if self._load:
+            self._load.ask()
         self._measure(now_s)
-        load = await self._load.read(now_s) if self._load else None
         stance = self._capping.seen(await self._hands.look())
+        load = await self._load.read(now_s) if self._load else None
         decision = outcome = None
         capped = self._capping.holding
         if self._profile and govern:

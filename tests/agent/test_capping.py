@@ -47,6 +47,9 @@ class World(NoReboots):
     def take(self) -> list[TimedSample]:
         return []
 
+    def ask(self) -> None:
+        pass
+
     async def read(self, now_s: float) -> Load | None:
         return self.load
 

@@ -61,6 +61,9 @@ class Board:
         line = "RAM 1/2MB (lfb 1x2MB) CPU [3%@100] VDD_IN 6000mW/6000mW"
         return [TimedSample(self._clock.monotonic_s(), parse_line(line))]
 
+    def ask(self) -> None:
+        pass
+
     async def read(self, now_s: float) -> Load | None:
         return Load(requests=10, interval_s=1.0)
 

@@ -7,12 +7,14 @@ import sys
 import threading
 from pathlib import Path
 
+import aiomqtt
 import pytest
 from tests.world import until
 
 from tidewatt_agent.resident import SMAPS, clean_code
 from tidewatt_agent.sysfs.tree import MOST, PAGE, Tree
-from tidewatt_agent.threads import MOST_FREE, in_thread
+from tidewatt_agent.threads import MOST_FREE, in_thread, repeated
+from tidewatt_link.ending import ended, within
 
 
 def open_files() -> int:
@@ -45,6 +47,18 @@ def test_a_keeping_tree_follows_the_node_until_it_lets_go(tmp_path: Path) -> Non
     tree.let_go()
     assert tree.read("node") == "new"
     assert Tree(str(tmp_path)).read("node") == "new"
+
+
+def test_a_node_that_was_taken_away_says_nothing(tmp_path: Path) -> None:
+    label, value, tree = tmp_path / "label", tmp_path / "value", Tree(str(tmp_path)).keeping()
+    label.write_text("VDD_IN\n")
+    value.write_text("7\n")
+    assert tree.says("label", "VDD_IN")
+    assert tree.number("value") == 7
+    label.unlink()
+    value.unlink()
+    assert not tree.says("label", "VDD_IN")
+    assert tree.number("value") is None, "nor does what went with it"
 
 
 def test_a_node_that_breaks_is_opened_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,6 +100,48 @@ async def test_a_cancelled_wait_for_a_thread_ends_at_once() -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiting
     let_go.set()
+
+
+async def test_work_is_repeated_in_its_own_thread_until_it_fails_or_nobody_waits() -> None:
+    threads: list[int] = []
+
+    def work() -> None:
+        threads.append(threading.get_ident())
+        if len(threads) == 3:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await within(repeated(0.001, 5.0, work), 30)
+    assert len(threads) == 3
+    assert set(threads) != {threading.get_ident()}
+    known = threading.active_count()
+    waiting = asyncio.create_task(repeated(3600.0, 5.0, work))
+    await until(lambda: threading.active_count() > known)
+    await ended(waiting)
+    await until(lambda: threading.active_count() <= known)
+    assert len(threads) == 3, "a pause is cut short, and nothing is done after it"
+
+
+async def test_repeated_work_may_pause_for_long_and_take_none() -> None:
+    let_go, began = threading.Event(), threading.Event()
+
+    def work() -> None:
+        began.set()
+        let_go.wait(30.0)
+
+    waiting = asyncio.create_task(repeated(0.5, 0.1, work))
+    await asyncio.sleep(0.3)
+    assert not waiting.done(), "a pause holds nobody, however long"
+    with pytest.raises(asyncio.TimeoutError):
+        await within(waiting, 10)
+    assert began.is_set()
+    let_go.set()
+
+
+def test_aiomqtt_has_the_loop_that_is_replaced() -> None:
+    assert asyncio.iscoroutinefunction(getattr(aiomqtt.Client, "_misc_loop", None)), (
+        "else it wakes us as before"
+    )
 
 
 @pytest.mark.parametrize(

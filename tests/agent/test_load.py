@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tidewatt_agent.config import Load as LoadConfig
 from tidewatt_agent.load.endpoint import Applications, Endpoint
-from tidewatt_agent.load.pages import KNOWN, parse_exposition, parse_stub_status
+from tidewatt_agent.load.pages import KNOWN, Exposition, parse_stub_status
 from tidewatt_agent.load.reading import Reading, Unreadable, load_between, together
 from tidewatt_governor.sample import Load
 
@@ -42,10 +42,10 @@ def total(reading: Reading) -> float:
 
 
 def test_matching_series_are_taken() -> None:
-    reading = parse_exposition(PAGE, "akidb_requests_total", "akidb_request_seconds", {"cluster": "jetson"})
+    reading = Exposition("akidb_requests_total", "akidb_request_seconds", {"cluster": "jetson"}).read(PAGE)
     assert total(reading) == 105.0
     assert sorted(reading.buckets.values()) == [(0.01, 50.0), (0.02, 100.0), (float("inf"), 105.0)]
-    assert total(parse_exposition(PAGE, "akidb_requests_total", "", {})) == 1105.0
+    assert total(Exposition("akidb_requests_total").read(PAGE)) == 1105.0
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,9 @@ def test_matching_series_are_taken() -> None:
     ],
 )
 def test_every_way_to_write_a_sample(line: str, value: float) -> None:
-    assert total(parse_exposition(line + "\n", "r_total", "", {})) == value
+    exposition = Exposition("r_total")
+    assert total(exposition.read(line + "\n")) == value
+    assert total(exposition.read(line + "\n")) == value, "of a series that is known, too"
 
 
 def test_series_restart_and_vanish_each_on_its_own() -> None:
@@ -74,7 +76,7 @@ def test_series_restart_and_vanish_each_on_its_own() -> None:
 )
 def test_a_page_without_the_counter_says_so(page: str) -> None:
     with pytest.raises(Unreadable, match="akidb_requests_total|exposition"):
-        parse_exposition(page, "akidb_requests_total", "", {})
+        Exposition("akidb_requests_total").read(page)
 
 
 @given(st.text(max_size=200), st.booleans())
@@ -82,7 +84,7 @@ def test_a_page_without_the_counter_says_so(page: str) -> None:
 def test_any_page_is_read_or_refused(page: str, named: bool) -> None:
     text = f"akidb_requests_total{page}" if named else page
     with contextlib.suppress(Unreadable):
-        assert total(parse_exposition(text, "akidb_requests_total", "h", {})) >= 0
+        assert total(Exposition("akidb_requests_total", "h").read(text)) >= 0
 
 
 def test_differences() -> None:
@@ -174,6 +176,28 @@ async def test_over_http_with_failures(
     app.requests = 91
     load = await endpoint.read(50.0)
     assert load is not None, "a connection that the server closed is opened again"
+    endpoint.close()
+
+
+async def test_asked_ahead_the_answer_is_read_once_and_on_a_connection_that_ended_asked_for_again(
+    application: tuple[type[Application], str],
+) -> None:
+    app, url = application
+    endpoint = Applications([LoadConfig(url=url, histogram="")])
+    endpoint.ask()
+    await endpoint.read(0.0)
+    app.requests = 10
+    endpoint.ask()
+    endpoint.ask()
+    await asyncio.sleep(0.1)
+    app.requests, app.hang_up = 20, True
+    assert await endpoint.read(10.0) == Load(requests=10, interval_s=10.0), "as it was when it was asked"
+    endpoint.ask()
+    await asyncio.sleep(0.1)
+    app.requests = 30
+    assert await endpoint.read(20.0) == Load(requests=10, interval_s=10.0), "its last word counts"
+    endpoint.ask()
+    assert await endpoint.read(30.0) == Load(requests=10, interval_s=10.0)
     endpoint.close()
 
 
@@ -292,14 +316,14 @@ def test_servers_whose_names_are_known() -> None:
     triton = (
         'nv_inference_request_success{model="a",version="1"} 5\nnv_inference_request_success{model="b"} 7\n'
     )
-    assert total(parse_exposition(triton, *KNOWN["triton"], {})) == 12.0
+    assert total(Exposition(*KNOWN["triton"]).read(triton)) == 12.0
     vllm = (
         'vllm:request_success_total{finished_reason="stop",model_name="m"} 3\n'
         'vllm:request_success_total{finished_reason="length",model_name="m"} 1\n'
         'vllm:e2e_request_latency_seconds_bucket{le="0.3",model_name="m"} 3\n'
         'vllm:e2e_request_latency_seconds_bucket{le="+Inf",model_name="m"} 4\n'
     )
-    reading = parse_exposition(vllm, *KNOWN["vllm"], {})
+    reading = Exposition(*KNOWN["vllm"]).read(vllm)
     assert total(reading) == 4.0
     assert sorted(reading.buckets.values()) == [(0.3, 3.0), (float("inf"), 4.0)]
 

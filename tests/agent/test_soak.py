@@ -47,6 +47,9 @@ class Board:
         line = LINE.format(cpu=at % 101, gpu=hour * 4, heat=40 + hour, mw=4000 + at % 3000)
         return [TimedSample(self.now_s, parse_line(line), "tegrastats")]
 
+    def ask(self) -> None:
+        pass
+
     async def read(self, now_s: float) -> Load | None:
         return Load(requests=int(now_s / 60) % 900, interval_s=STEP_S, p95_ms=20.0 + int(now_s) % 30)
 

@@ -46,6 +46,9 @@ class World(NoReboots):
         self.lines = []
         return taken
 
+    def ask(self) -> None:
+        pass
+
     async def read(self, now_s: float) -> Load | None:
         return self.load
 

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidewatt_agent.load.pages import parse_exposition
+from tidewatt_agent.load.pages import Exposition
 from tidewatt_agent.load.reading import load_between
 from tidewatt_agent.power import total_watts
 from tidewatt_agent.tegrastats.parse import parse_line
@@ -34,7 +34,7 @@ def test_metrics_give_back_the_rate_and_the_latency() -> None:
     before = advance(switched_on(BOARD), BOARD, 60.0, 200.0)
     after = advance(before, BOARD, 60.0, 200.0)
     first, second = (
-        parse_exposition(application_metrics(state), "akidb_requests_total", "akidb_request_seconds", {})
+        Exposition("akidb_requests_total", "akidb_request_seconds").read(application_metrics(state))
         for state in (before, after)
     )
     load = load_between(first, second, 60.0)

@@ -16,7 +16,7 @@ from tests.world import HandClock, Mosquitto, until
 
 from tidewatt_agent.hands import NoReboots, Outcome, Stance
 from tidewatt_agent.link import Link
-from tidewatt_agent.load.pages import parse_exposition
+from tidewatt_agent.load.pages import Exposition
 from tidewatt_agent.load.reading import Reading, load_between
 from tidewatt_agent.policies import Policies
 from tidewatt_agent.readers import TimedSample
@@ -48,6 +48,7 @@ DEVICES = ["jetson-01", "jetson-02", "jetson-03"]
 MINUTES = 8 * 60
 DIES, LIVES_AGAIN = 200, 245
 POLICIES = PolicySet(fleet="f", revision=7, issued_at_ms=0, rules=[Rule(policy=Policy(slo_p95_ms=65.0))])
+PAGES = Exposition("akidb_requests_total", "akidb_request_seconds", {"cluster": "jetson"})
 
 
 class Door(NoReboots):
@@ -70,10 +71,13 @@ class Door(NoReboots):
         line = tegrastats_line(state, self._room.profile, self._clock.now_ms(), watts, watts)
         return [TimedSample(self._clock.monotonic_s(), parse_line(line + "\n"))]
 
+    def ask(self) -> None:
+        pass
+
     async def read(self, now_s: float) -> Load | None:
         page = application_metrics(self._room.boards[self._device].state)
-        reading = parse_exposition(
-            page, "akidb_requests_total", "akidb_request_seconds", {"cluster": "jetson"}
+        reading = Exposition("akidb_requests_total", "akidb_request_seconds", {"cluster": "jetson"}).read(
+            page
         )
         before, self._page = self._page, (now_s, reading)
         return load_between(before[1], reading, now_s - before[0]) if before else None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiomqtt
+from paho.mqtt.enums import MQTTErrorCode
 
 from tidewatt_link.ending import ended, within
 from tidewatt_wire.brokers import Credentials, parse_broker_url, why_not
@@ -18,6 +19,7 @@ NONE_SHOWN = Credentials()
 #: The longest that a handshake or an answer may take, seconds.
 TIMEOUT_S = 10.0
 GOODBYE_S = 0.2
+LOOKS_IN_KEEPALIVE = 5
 
 
 class CannotConnect(aiomqtt.MqttError):
@@ -98,7 +100,7 @@ class Connection:
         """
         arguments = await asyncio.to_thread(self.arguments)
         lost = _Lost(asyncio.get_running_loop())
-        client = aiomqtt.Client(**({"timeout": TIMEOUT_S} | arguments | more), logger=lost.logger)
+        client = _Client(**({"timeout": TIMEOUT_S} | arguments | more), logger=lost.logger)
         client._client.manual_ack_set(by_hand)  # noqa: SLF001 - aiomqtt has no name for it
         try:
             await _enter(client, lost)
@@ -108,6 +110,17 @@ class Connection:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_exit(client)
             yield client
+
+
+class _Client(aiomqtt.Client):
+    """A client that looks after its keepalive a few times in it; aiomqtt wakes the process every second."""
+
+    async def _misc_loop(self) -> None:
+        # What is due is a ping after the keepalive's time, and the end when none is answered; a broker waits
+        # half as long again. Were this called otherwise one day, then aiomqtt's own would be back.
+        pause_s = max(1.0, self._client.keepalive / LOOKS_IN_KEEPALIVE)
+        while self._client.loop_misc() == MQTTErrorCode.MQTT_ERR_SUCCESS:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(pause_s)
 
 
 def trusting(ca: str, setting: str) -> ssl.SSLContext:

@@ -1,12 +1,13 @@
 """The applications' status pages, read once a tick, in the loop: no thread waits for them (ADR 0045)."""
 
+import contextlib
 import http.client
 import logging
 from collections.abc import Sequence
 
 from tidewatt_agent.config import Load as LoadConfig
 from tidewatt_agent.config import http_url
-from tidewatt_agent.load.pages import KNOWN, parse_exposition, parse_stub_status
+from tidewatt_agent.load.pages import KNOWN, Exposition, parse_stub_status
 from tidewatt_agent.load.reading import Reading, Unreadable, load_between, together
 from tidewatt_agent.load.wire import Page, Wire, connect
 from tidewatt_governor.sample import Load
@@ -26,8 +27,16 @@ class Endpoint:
         self._host, self._port = url.hostname or "", url.port or http.client.HTTP_PORT
         path = (url.path or "/") + (f"?{url.query}" if url.query else "")
         self._request = _request(path, url.netloc.rpartition("@")[2])
+        counter, histogram = KNOWN.get(config.kind, (config.counter, config.histogram))
+        self._exposition = Exposition(counter, histogram, config.labels)
         self._wire: Wire | None = None
         self._failing = False
+
+    def ask(self) -> None:
+        """Ask on the connection that is kept, if there is one: then `read` has less to wait for."""
+        if self._wire and not (self._wire.closed or self._wire.asked):
+            with contextlib.suppress(OSError):
+                self._put(self._wire)
 
     async def read(self) -> Reading | None:
         """What the application has counted, None when it can't be known; the first failure is logged."""
@@ -61,8 +70,7 @@ class Endpoint:
     def _parse(self, page: str) -> Reading:
         if self._config.kind == "nginx":
             return parse_stub_status(page)
-        counter, histogram = KNOWN.get(self._config.kind, (self._config.counter, self._config.histogram))
-        return parse_exposition(page, counter, histogram, self._config.labels)
+        return self._exposition.read(page)
 
     async def _fetch(self) -> str:
         page = await self._ask()
@@ -74,16 +82,21 @@ class Endpoint:
         return page.body.decode("utf-8", "replace")
 
     async def _ask(self) -> Page:
-        limit_s = self._config.timeout_s
-        if self._wire and not self._wire.closed:
+        if self._wire and (self._wire.asked or not self._wire.closed):
             try:
-                return await self._wire.get(self._request, limit_s)
+                if not self._wire.asked:
+                    self._put(self._wire)
+                return await self._wire.page()
             except TimeoutError:
                 raise
             except (OSError, http.client.HTTPException):
                 pass  # the server had closed the idle connection: not a failure
-        self._wire = await connect(self._host, self._port, limit_s)
-        return await self._wire.get(self._request, limit_s)
+        self._wire = await connect(self._host, self._port, self._config.timeout_s)
+        self._put(self._wire)
+        return await self._wire.page()
+
+    def _put(self, wire: Wire) -> None:
+        wire.ask(self._request, self._config.timeout_s)
 
 
 def _request(path: str, host: str) -> bytes:
@@ -102,6 +115,11 @@ class Applications:
         """Raises ValueError for a bad URL."""
         self._endpoints = [Endpoint(config) for config in configs]
         self._last: tuple[float, list[Reading]] | None = None
+
+    def ask(self) -> None:
+        """Ask all of them, so that `read` needn't wait for one after the other."""
+        for endpoint in self._endpoints:
+            endpoint.ask()
 
     async def read(self, now_s: float) -> Load | None:
         """The load since the last good read (`now_s`: monotonic seconds); None when it isn't known."""

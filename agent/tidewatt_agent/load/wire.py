@@ -11,6 +11,7 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from tidewatt_agent.exchange import Exchange
 from tidewatt_link.ending import within
 
 if TYPE_CHECKING:
@@ -35,106 +36,60 @@ class Page(NamedTuple):
     whole: bool
 
 
-class Wire(asyncio.Protocol):
-    """The connection. One question at a time."""
+class Wire(Exchange):
+    """The connection."""
 
     def __init__(self) -> None:
-        self._transport: asyncio.Transport | None = None
-        self._heard = bytearray()
-        self._whole: asyncio.Future[None] | None = None
+        super().__init__()
+        self._page: Page | None = None
 
-    @property
-    def closed(self) -> bool:
-        """Whether nothing can be asked here any more."""
-        return self._transport is None or self._transport.is_closing()
+    async def page(self) -> Page:
+        """The answer. OSError or HTTPException if none comes in time, or nonsense."""
+        heard = await self.answer()
+        page, self._page = self._page, None
+        return page or self._any(heard)
 
-    async def get(self, request: bytes, limit_s: float) -> Page:
-        """The answer. OSError or HTTPException if none comes within `limit_s` seconds, or nonsense."""
-        if self._transport is None or self._heard:  # what nobody asked for would be taken for the answer
-            raise ConnectionResetError("the connection is not to be used")
-        loop = asyncio.get_running_loop()
-        self._whole = loop.create_future()
-        late = loop.call_later(limit_s, self._fail, TimeoutError("timed out"))
-        self._transport.write(request)
-        try:
-            await self._whole
-            return self._read()
-        except BaseException:
-            self.close()  # the answer may still come
-            raise
-        finally:
-            late.cancel()
-            self._whole = None
-            self._heard.clear()
-
-    def close(self) -> None:
-        """Let go of it."""
-        if self._transport:
-            self._transport.abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio.Protocol."""
-        self._transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        """See asyncio.Protocol."""
-        self._heard += data
-        if self._complete():
-            self._fill()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """See asyncio.Protocol. An answer may end with its connection."""
-        self._transport = None
-        if error or not self._heard:
-            self._fail(error or http.client.RemoteDisconnected("the connection was closed without an answer"))
-        else:
-            self._fill()
-
-    def _complete(self) -> bool:
-        """Whether the answer has come to its end, or to where it is too long."""
-        head = self._heard.find(_END)
+    def complete(self, heard: bytearray) -> bool:
+        """See Exchange.complete."""
+        head = heard.find(_END)
         if head < 0:
-            return len(self._heard) > MAX_HEAD_BYTES
-        body = len(self._heard) - head - len(_END)
-        if _CHUNKED.search(self._heard, 0, head + 2):
-            return self._heard.endswith(b"0" + _END) or body > MAX_PAGE_BYTES
-        length = _LENGTH.search(self._heard, 0, head + 2)
+            return len(heard) > MAX_HEAD_BYTES
+        self._page = _usual(heard, head + 2)
+        if self._page:
+            return True
+        body = len(heard) - head - len(_END)
+        if _CHUNKED.search(heard, 0, head + 2):
+            return heard.endswith(b"0" + _END) or body > MAX_PAGE_BYTES
+        length = _LENGTH.search(heard, 0, head + 2)
         return body >= min(int(length[1]) if length else MAX_PAGE_BYTES, MAX_PAGE_BYTES)
 
-    def _read(self) -> Page:
-        return self._usual() or self._any()
-
-    def _usual(self) -> Page | None:
-        """The answer of every second: 200, of a known length, on a connection that stays."""
-        usual, head = _USUAL.match(self._heard), self._heard.find(_END) + 2
-        if usual is None or _CLOSES.search(self._heard, 0, head) or _CHUNKED.search(self._heard, 0, head):
-            return None
-        lengths = _LENGTH.findall(self._heard, 0, head)
-        body = bytes(self._heard[head + 2 :])
-        if len(lengths) != 1 or int(lengths[0]) != len(body) or len(body) >= MAX_PAGE_BYTES:
-            return None
-        return Page(200, usual[1].decode(), body, whole=True)
-
-    def _any(self) -> Page:
-        answer = http.client.HTTPResponse(cast("socket.socket", _Heard(self._heard)), method="GET")
-        answer.begin()
+    def _any(self, heard: bytearray) -> Page:
+        """Whatever http.client takes for an answer."""
+        answer = http.client.HTTPResponse(cast("socket.socket", _Heard(heard)), method="GET")
         try:
+            answer.begin()
             body, whole = answer.read(MAX_PAGE_BYTES), True
         except http.client.IncompleteRead as error:
             body, whole = error.partial, False
+        except BaseException:
+            self.close()  # whatever it is, more of it may come
+            raise
         if answer.length or len(body) >= MAX_PAGE_BYTES:
             whole = False
         if answer.will_close or not whole:
             self.close()
         return Page(answer.status, answer.reason, body, whole)
 
-    def _fill(self) -> None:
-        if self._whole and not self._whole.done():
-            self._whole.set_result(None)
 
-    def _fail(self, error: Exception) -> None:
-        if self._whole and not self._whole.done():
-            self._whole.set_exception(error)
+def _usual(heard: bytearray, head: int) -> Page | None:
+    """The answer of every second: 200, of a known length, on a connection that stays. `head`: its length."""
+    usual, lengths = _USUAL.match(heard), _LENGTH.findall(heard, 0, head)
+    size = len(heard) - head - 2
+    if usual is None or len(lengths) != 1 or int(lengths[0]) != size or size >= MAX_PAGE_BYTES:
+        return None
+    if _CLOSES.search(heard, 0, head) or _CHUNKED.search(heard, 0, head):
+        return None
+    return Page(200, usual[1].decode(), bytes(heard[head + 2 :]), whole=True)
 
 
 class _Heard:

@@ -17,6 +17,7 @@ from tidewatt_wire.sleeping import SleepHint
 SLOWER, PATIENCE_S = 0.25, 5.0
 #: The two clocks may differ by this; one that differs more is about to be set, and its alarm would be missed.
 CLOCKS_AGREE_S = 60.0
+NOT_ALLOWED = "the policy allows no sleep"
 REBOOTS = frozenset({"reboot_planned", "rebooting", "reboot_reached", "reboot_missed"})
 
 
@@ -39,7 +40,7 @@ def unable(facts: Facts, verdict: str) -> str:
 
 def _unable(facts: Facts, verdict: str) -> Iterator[str]:
     if facts.policy.sleep is None:
-        yield "the policy allows no sleep"
+        yield NOT_ALLOWED
     if not facts.acts:
         yield "the agent only observes this board"
     if verdict:

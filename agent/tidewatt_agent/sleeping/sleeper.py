@@ -111,7 +111,10 @@ class Sleeper:
         return [self.hints.topic]
 
     def note(self, report: Report, policy: Policy) -> None:
-        """Take what a tick has seen."""
+        """Take what a tick has seen. Where nobody ever let the board sleep there is nothing to find out."""
+        if policy.sleep is None and self._told is None and self.last is None:
+            self.why = judge.NOT_ALLOWED
+            return
         self._facts = Facts(
             at_ms=self._clock.now_ms(), now_s=self._clock.monotonic_s(), acts=self._acts(), policy=policy,
             report=report,

@@ -10,7 +10,7 @@ from tidewatt_governor.sample import Core, Memory
 KIBIBYTE = 1024
 #: Columns of a cpu line in /proc/stat: idle and waiting for I/O are the time not used; guest
 #: time is already part of user time.
-IDLE_COLUMNS = (3, 4)
+IDLE_COLUMNS = slice(3, 5)
 COUNTED_COLUMNS = 8
 #: A core's line, with all that stands on it: one with anything but numbers is none.
 _CPU = re.compile(r"^cpu([0-9]{1,3})((?:[ \t]+[0-9]{1,18}){5,})[ \t]*$", re.MULTILINE)
@@ -33,9 +33,9 @@ def core_times(tree: Tree) -> dict[int, CoreTimes]:
     """The times of every online core; empty when /proc/stat can't be read."""
     found: dict[int, CoreTimes] = {}
     for core, columns in _CPU.findall(tree.read("proc/stat") or ""):
-        ticks = [int(column) for column in columns.split()[:COUNTED_COLUMNS]]
+        ticks = list(map(int, columns.split(None, COUNTED_COLUMNS)[:COUNTED_COLUMNS]))
         total = sum(ticks)
-        found[int(core)] = CoreTimes(total - sum(ticks[column] for column in IDLE_COLUMNS), total)
+        found[int(core)] = CoreTimes(total - sum(ticks[IDLE_COLUMNS]), total)
     return found
 
 

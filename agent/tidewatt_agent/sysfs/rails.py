@@ -67,7 +67,7 @@ def read_rails(tree: Tree, channels: tuple[Channel, ...]) -> tuple[Rail, ...]:
 
 
 def _read(tree: Tree, channel: Channel) -> Rail | None:
-    if tree.read(channel.label) != channel.says:
+    if not tree.says(channel.label, channel.says):
         return None
     millivolts, milliamperes = tree.number(channel.millivolts), tree.number(channel.milliamperes)
     if millivolts is None or milliamperes is None:

@@ -2,18 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import NamedTuple, ParamSpec, TypeVar
+from typing import NamedTuple
 
 from tidewatt_agent.power import total_watts
 from tidewatt_agent.readers import Probe, ReaderCounts, ReaderLostError, TimedSample, Waiting
 from tidewatt_agent.sysfs import clocked, clocks, heat, kernel, rails
 from tidewatt_agent.sysfs.tree import Tree
-from tidewatt_agent.threads import in_thread
+from tidewatt_agent.threads import in_thread, repeated
 from tidewatt_governor.sample import Sample
 from tidewatt_wire.clock import Clock
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 #: Seconds between two looks for nodes: they may appear late in boot, or be numbered anew.
 LOOK_AGAIN_S = 30.0
@@ -83,6 +80,43 @@ def look(tree: Tree, nodes: Nodes, before: dict[int, kernel.CoreTimes]) -> Look:
     return Look(sample, times)
 
 
+class _Run:
+    """One run of the reader: what it looks at, and the look before. Blocking, as making one is.
+
+    Of a run that was given up a reading may still hang: nothing of it is shared with the next.
+    """
+
+    def __init__(
+        self, tree: Tree, clock: Clock, counts: ReaderCounts, put: Callable[[Sample, float], None]
+    ) -> None:
+        """`put` takes a sample and when it was taken."""
+        self._finder, self._tree, self._clock = tree, tree.keeping(), clock
+        self._counts, self._put = counts, put
+        self._nodes = find_nodes(tree)
+        self._last = Look(Sample(), kernel.core_times(self._tree))
+        self._found_s = clock.monotonic_s()
+        self._blind = 0
+        self.over = False
+        """Whether nobody wants to know any more."""
+
+    def look(self) -> None:
+        """Look once, and now and then for new nodes. ReaderLostError when there is no power to be seen."""
+        self._last = look(self._tree, self._nodes, self._last.times)
+        now_s = self._clock.monotonic_s()
+        if self.over:
+            return
+        self._blind = 0 if self._last.sample.rails else self._blind + 1
+        self._counts.skipped += bool(self._blind)
+        if self._blind >= BLIND_SAMPLES:
+            raise ReaderLostError("the power monitor gives no reading")
+        self._counts.samples += 1
+        self._put(self._last.sample, now_s)
+        if self._blind or now_s - self._found_s >= LOOK_AGAIN_S:
+            # Whatever was found: a second monitor, or the GPU's load, may come late too.
+            self._tree.let_go()
+            self._nodes, self._found_s = find_nodes(self._finder), now_s
+
+
 class SysfsReader:
     """The reader over a Tree. Reads in its own thread: an I2C sensor can hold a read for milliseconds."""
 
@@ -114,28 +148,14 @@ class SysfsReader:
     async def run(self) -> None:
         """See Reader.run."""
         self.counts.starts += 1
-        # Of this run alone: a reading that was given up may still hang in the one before.
-        tree = self.tree.keeping()
-        nodes = await self._bounded(find_nodes, self.tree)
-        last = Look(Sample(), await self._bounded(kernel.core_times, tree))
-        blind, looked_s = 0, self._clock.monotonic_s()
-        while True:
-            await asyncio.sleep(self._clock.real_seconds(self._interval_s))
-            last = await self._bounded(look, tree, nodes, last.times)
-            now_s = self._clock.monotonic_s()
-            blind = 0 if last.sample.rails else blind + 1
-            self.counts.skipped += bool(blind)
-            if blind >= BLIND_SAMPLES:
-                raise ReaderLostError("the power monitor gives no reading")
-            self.counts.samples += 1
-            self._waiting.put(TimedSample(now_s, last.sample, self.name))
-            if blind or now_s - looked_s >= LOOK_AGAIN_S:
-                # Whatever was found: a second monitor, or the GPU's load, may come late too.
-                tree.let_go()
-                nodes, looked_s = await self._bounded(find_nodes, self.tree), now_s
-
-    async def _bounded(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         try:
-            return await in_thread(LONGEST_LOOK_S, work, *arguments, **named)
+            one = await in_thread(LONGEST_LOOK_S, _Run, self.tree, self._clock, self.counts, self._put)
+            try:
+                await repeated(self._clock.real_seconds(self._interval_s), LONGEST_LOOK_S, one.look)
+            finally:
+                one.over = True
         except asyncio.TimeoutError:
             raise ReaderLostError(f"a sensor held a reading for more than {LONGEST_LOOK_S:.0f} s") from None
+
+    def _put(self, sample: Sample, at_s: float) -> None:
+        self._waiting.put(TimedSample(at_s, sample, self.name))

@@ -18,10 +18,12 @@ PAGE = 4096
 #: /proc/stat of a board is some kilobytes; what is longer than this isn't for us.
 MOST = 64 * PAGE
 MOST_LINKS = 40
+#: How a node refuses that is there as before: a gated unit's, and the pipe that stands for it in a recording.
+STAYS = (errno.EAGAIN, errno.ESPIPE)
 #: Whatever a kernel counts fits into 64 bits.
 #: `Self` came with Python 3.11, and typing_extensions costs 1.4 MB resident.
 T = TypeVar("T", bound="Tree")
-_INTEGER = re.compile(r"-?[0-9]{1,19}")
+_INTEGER = re.compile(rb"[\0 \t\n]*(-?[0-9]{1,19})[\0 \t\n]*")
 
 
 class Tree:
@@ -35,8 +37,8 @@ class Tree:
         """This tree, for what is read every second: it keeps open what it reads, as opening costs the most.
 
         A descriptor stays with the very node that was opened. When a driver goes, the next read fails and
-        the one after it opens whatever stands there then; what was merely put in another's place is seen
-        after `let_go`.
+        the one after it opens whatever stands there then; what was merely put in another's place, or taken
+        away from a folder of a disk, is seen after `let_go`, and by `says`.
         """
         kept = copy.copy(self)
         kept._open = {}  # noqa: SLF001 - our own
@@ -56,8 +58,18 @@ class Tree:
 
     def number(self, path: str) -> int | None:
         """The integer that the file holds; None when it can't be read or holds something else."""
-        text = self.read(path)
-        return int(text) if text is not None and _INTEGER.fullmatch(text) else None
+        try:
+            found = _INTEGER.fullmatch(self._bytes(path))
+        except OSError:
+            return None
+        return int(found[1]) if found else None
+
+    def says(self, path: str, text: str) -> bool:
+        """Whether the node says so, and still is the one of that name."""
+        kept = self._open.get(path) if self._open else None
+        if kept and kept.unlinked:
+            self.let_go()  # where one was taken away others were, too
+        return self.read(path) == text
 
     def why_not(self, path: str) -> str:
         """Why `path` can't be read, as a few words; empty when it can."""
@@ -154,14 +166,13 @@ class Tree:
         if self._open is None:
             return _Descriptor(self._place(path)).read()
         kept = self._open.get(path)
-        if kept is None or kept.unlinked:
+        if kept is None:
             kept = self._open[path] = _Descriptor(self._place(path))
         try:
             return kept.read_anew()
-        except BlockingIOError:
-            raise  # a gated unit's: the node is there as before
-        except OSError:
-            self._open.pop(path, None)
+        except OSError as error:
+            if error.errno not in STAYS:
+                self._open.pop(path, None)
             raise
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from tidewatt_agent.readers import Probe, ReaderCounts, TimedSample, Waiting
 from tidewatt_agent.tegrastats.parse import LONGEST_LINE, NotTegrastats, parse_line
-from tidewatt_link.ending import killed, within
+from tidewatt_link.ending import killed
 from tidewatt_wire.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class TegrastatsChild:
         lines = 0
         while True:
             try:
-                line = await within(output.readline(), self._silence_s)
+                line = await self._line(output)
             except asyncio.TimeoutError:
                 return f"was silent for {self._silence_s:.0f} s"
             except ValueError:
@@ -108,8 +108,20 @@ class TegrastatsChild:
             second_s, lines = (now_s, 0) if now_s - second_s >= 1.0 else (second_s, lines + 1)
             if lines > MOST_LINES_PER_S:
                 return f"printed more than {MOST_LINES_PER_S} lines in a second"
-            # With lines always ready nothing above waits: others, and a cancellation, get their turn here.
-            await asyncio.sleep(0)
+            if lines > 1:
+                # With lines always ready nothing above waits: others, and a cancellation, get their turn.
+                await asyncio.sleep(0)
+
+    async def _line(self, output: asyncio.StreamReader) -> bytes:
+        """The next line; asyncio.TimeoutError after a silence, and then no line can come any more."""
+        # Every second: a timer costs less than a task that is waited for.
+        late = asyncio.get_running_loop().call_later(
+            self._silence_s, output.set_exception, asyncio.TimeoutError()
+        )
+        try:
+            return await output.readline()
+        finally:
+            late.cancel()
 
     def _take_line(self, line: str) -> bool:
         try:
