@@ -12,10 +12,9 @@ const total = (weights) => Object.values(weights).reduce((sum, one) => sum + one
 
 function weightTable(caption, weights) {
   const sum = total(weights);
-  const largest = Math.max(1, ...Object.values(weights));
   const rows = Object.entries(weights).sort((a, b) => b[1] - a[1] || a[0].localeCompare(b[0], "en", { numeric: true }));
   const name = (one) => (fleet.rows.has(one) ? el("a", { href: `#/device/${encodeURIComponent(one)}` }, one) : one);
-  const shown = rows.slice(0, MOST_ROWS).map(([one, weight]) => [name(one), percent(weight / sum), meter(weight / largest)]);
+  const shown = rows.slice(0, MOST_ROWS).map(([one, weight]) => [name(one), percent(weight / sum), meter(weight / sum)]);
   return [table(caption, [["Backend"], ["Share", "number"], ["Share as a bar"]], shown), rows.length > MOST_ROWS ? el("p", { class: "soft small" }, `and ${plural(rows.length - MOST_ROWS, "backend")} with less`) : ""];
 }
 
