@@ -81,6 +81,9 @@ class Exchange(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """See asyncio.BufferedProtocol."""
+        if self._ended is None or self._ended.done():
+            self.close()  # nobody asked for that, and nobody takes it: it may have no end
+            return
         self._heard += memoryview(self._room)[:nbytes]
         if self.complete(self._heard):
             self._end(None)

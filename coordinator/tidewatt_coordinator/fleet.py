@@ -58,6 +58,8 @@ class Device(msgspec.Struct, kw_only=True, gc=False):
     """Its own word on its sleep, the newest that was believed."""
     unproven: str | None = None
     """Why a newer one was not; None if there is none."""
+    spoke: tuple[str, ...] = ()
+    """Sessions of such words before the last one's; births, which anybody might forge, add none."""
     heard_ms: int = 0
     """When it was last heard, by the coordinator's clock: devices' clocks may be far off."""
     refused: str | None = None
@@ -218,16 +220,18 @@ class Fleet:
         """A device's session ended."""
         self._device(will.device).will = will
 
-    def slumbered(self, state: SleepState) -> bool:
+    def slumbered(self, state: SleepState, *, numbered: bool = True) -> bool:
         """A device fell asleep, or said what it is about its sleep; False: that is the past, said again.
 
-        Within a session its words are numbered by their times, which only grow, whatever its clock does.
+        `numbered`: within a session its times only grow, whatever its clock does, as who signs them promises.
         """
         device = self._device(state.device)
         known = device.sleep
-        if state.session in device.past:
+        if state.session in device.past or state.session in device.spoke:
             return False
-        if known and known.session == state.session and state.at_ms < known.at_ms:
+        if known and known.session != state.session:
+            device.spoke = (*device.spoke[1 - MOST_PAST :], known.session)
+        elif known and numbered and state.at_ms < known.at_ms:
             return False
         device.sleep, device.unproven = state, None
         return True

@@ -18,6 +18,7 @@ from operator import attrgetter
 from typing import TypeVar
 
 import aiomqtt
+import msgspec
 from msgspec.structs import force_setattr
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -282,10 +283,13 @@ class Ingest:
         try:
             state = self._words.believed(name, said)
         except Refused as error:
-            self._fleet.unproven(name, f"its word on its sleep is not believed: {error}")
-            self.intake.set_aside(name, payload, str(error), UNPROVEN)
+            # Who is said to be awake, and may not sleep, is said to be what it would be without a word.
+            if said.state == "asleep" or said.able:
+                self._fleet.unproven(name, f"its word on its sleep is not believed: {error}")
+                self.intake.set_aside(name, payload, str(error), UNPROVEN)
             raise
-        if not self._fleet.slumbered(state):
+        numbered = not isinstance(said.signed, msgspec.UnsetType)  # agents before did not promise that
+        if not self._fleet.slumbered(state, numbered=numbered):
             raise Refused(
                 RefusalReason.REPLAYED, f"what {name} said of its sleep before it said something newer"
             )

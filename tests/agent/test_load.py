@@ -11,11 +11,13 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.world import until
 
 from tidewatt_agent.config import Load as LoadConfig
 from tidewatt_agent.load.endpoint import Applications, Endpoint
 from tidewatt_agent.load.pages import KNOWN, Exposition, parse_stub_status
 from tidewatt_agent.load.reading import Reading, Unreadable, load_between, together
+from tidewatt_agent.load.wire import Wire
 from tidewatt_governor.sample import Load
 
 PAGE = """\
@@ -62,6 +64,17 @@ def test_every_way_to_write_a_sample(line: str, value: float) -> None:
     exposition = Exposition("r_total")
     assert total(exposition.read(line + "\n")) == value
     assert total(exposition.read(line + "\n")) == value, "of a series that is known, too"
+
+
+@pytest.mark.parametrize("after", ["", " 1700000000000", "\t1700000000000", " ", ' # {trace_id="x"} 0.5'])
+def test_a_page_is_read_again_as_it_was_read_first(after: str) -> None:
+    exposition = Exposition("r_total", "h")
+    page = f'r_total{{a="b c"}} 5{after}\nr_total{{a="d"}} 7{after}\nh_bucket{{le="1"}} 3{after}\n'
+    first = exposition.read(page)
+    assert (total(first), first.buckets['h_bucket{le="1"}']) == (12.0, (1.0, 3.0))
+    for _ in range(3):
+        assert exposition.read(page) == first
+    assert total(exposition.read(page.replace(" 5", " 6"))) == 13.0
 
 
 def test_series_restart_and_vanish_each_on_its_own() -> None:
@@ -288,6 +301,27 @@ async def test_an_answer_that_is_none_says_why(answer: bytes, why: str) -> None:
     assert await endpoint.read() is None
     endpoint.close()
     server.close()
+
+
+async def test_what_nobody_asked_for_is_not_kept_in_memory() -> None:
+    """A good page, and then a stream without an end, while something else is waited for."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab")
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(b"x" * 65_536)
+                await writer.drain()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    loop = asyncio.get_running_loop()
+    async with server:
+        _, wire = await loop.create_connection(Wire, *server.sockets[0].getsockname())
+        wire.ask(b"GET / HTTP/1.1\r\n\r\n", 30.0)
+        await until(lambda: wire.closed)
+        page = await wire.page()
+    assert page.body == b"ab"
 
 
 async def test_an_application_that_says_nothing_is_not_waited_for() -> None:

@@ -10,13 +10,18 @@ from typing import Any, Literal
 
 import msgspec
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.certified import CA, edwards, paper, signed
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from tests.certified import CA, SINCE, UNTIL, edwards, paper, signed
 from tests.hinted import BEGIN_MS
 from tests.secured import LONG_AGO, Pki, now
 
 from tidewatt_coordinator.config import Config, Ledger, device_ca, parse_config
-from tidewatt_coordinator.fleet import Fleet
+from tidewatt_coordinator.fleet import MOST_PAST, Fleet
 from tidewatt_coordinator.ingest import Ingest
 from tidewatt_coordinator.ledger.intake import in_quarantine
 from tidewatt_coordinator.ledger.store import Ledger as Store
@@ -160,6 +165,32 @@ def of_another_kind(office: Office) -> SleepState:
     return msgspec.structs.replace(word(), signed=certify(encode(word()), pem, pem, HINT_TYPE))
 
 
+def der(kind: int, content: bytes) -> bytes:
+    length = len(content)
+    long = length.to_bytes(2, "big") if length > 255 else bytes([length])
+    return bytes([kind]) + (bytes([0x80 | len(long)]) + long if length > 127 else long) + content
+
+
+def written(content: bytes, signature: bytes) -> bytes:
+    """DER of a certificate with a CA's signature by ECDSA and SHA-256."""
+    return der(0x30, content + bytes.fromhex("300a06082a8648ce3d040302") + der(3, b"\0" + signature))
+
+
+def revoked_in_another_hand(office: Office) -> SleepState:
+    """The CA's signature by ECDSA, written in the other way that is as good."""
+    said = office.signed(word())
+    assert not isinstance(said.signed, msgspec.UnsetType)
+    (signature,) = said.signed.signatures
+    certificate = x509.load_der_x509_certificate(base64.b64decode(signature.cert))
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    one, other = decode_dss_signature(certificate.signature)
+    rewritten = written(certificate.tbs_certificate_bytes, encode_dss_signature(one, order - other))
+    office.pki.register.revoke("a", real_ms())
+    office.trust.look()
+    again = msgspec.structs.replace(signature, cert=base64.b64encode(rewritten).decode())
+    return msgspec.structs.replace(said, signed=msgspec.structs.replace(said.signed, signatures=[again]))
+
+
 def of_another_major_version(office: Office) -> SleepState:
     pem = office.pem("a")
     payload = encode(word()).replace(b'"1.', b'"9.')
@@ -175,6 +206,7 @@ def of_another_major_version(office: Office) -> SleepState:
         (expired, "expired_certificate", "UTC, which isn't now"),
         (not_yet, "expired_certificate", "UTC, which isn't now"),
         (revoked, "revoked_certificate", "the certificate of 'a' has been revoked"),
+        (revoked_in_another_hand, "revoked_certificate", "the certificate of 'a' has been revoked"),
         (of_a_server, "foreign_certificate", "the certificate of 'a' is not one for clients"),
         (of_a_ca_of_the_same_name, "foreign_certificate", "with a certificate of no CA in"),
         (signed_by_itself, "foreign_certificate", "with a certificate of no CA in"),
@@ -239,6 +271,76 @@ def test_nor_with_the_birth_of_its_session(office: Office) -> None:
     office.fleet.born(birth("s1"), NOW_MS)
     assert office.hears(began) == "online"
     assert office.ingest.refused == {"replayed": 1}
+
+
+def test_nor_after_births_that_anybody_may_forge(office: Office) -> None:
+    began = office.signed(word(at_ms=10))
+    assert office.hears(began) == "asleep"
+    office.fleet.born(birth("s2"), NOW_MS)
+    assert office.hears(office.signed(word("awake", "s2", at_ms=20))) == "online"
+    for number in range(2 * MOST_PAST):
+        office.fleet.born(birth(f"forged{number}"), NOW_MS)
+    office.fleet.born(birth("s1"), NOW_MS)
+    assert office.hears(began) == "online"
+    assert office.ingest.refused == {"replayed": 1}
+
+
+def test_a_word_that_claims_nothing_is_not_kept_aside(office: Office) -> None:
+    """As the broker may hold of a board that once was allowed to sleep, and says nothing any more."""
+    said = msgspec.structs.replace(word("awake"), able=False)
+    assert office.hears(said) == "online"
+    assert office.ingest.refused == {"unsigned": 1}
+    assert office.fleet.devices["a"].unproven is None
+    assert office.ingest.intake.unread == []
+
+
+def test_an_agent_that_promises_no_order_is_taken_by_its_last_word() -> None:
+    fleet = Fleet(60_000)
+    fleet.born(birth("s1"), NOW_MS)
+    fleet.slumbered(word("awake", at_ms=10**12), numbered=False)
+    assert fleet.slumbered(word("asleep", at_ms=5), numbered=False), "its clock was set back"
+
+
+def named(letters: str) -> x509.Name:
+    both = [(NameOID.ORGANIZATION_NAME, letters), (NameOID.COMMON_NAME, "CA")]
+    return x509.Name([x509.NameAttribute(kind, text) for kind, text in both])
+
+
+def made(subject: x509.Name, by: x509.Name, key: Any, signing: Any, **more: Any) -> x509.Certificate:
+    builder = (
+        x509.CertificateBuilder().subject_name(subject).issuer_name(by).public_key(key.public_key())
+        .serial_number(77).not_valid_before(SINCE).not_valid_after(UNTIL)
+        .add_extension(x509.BasicConstraints(ca=subject == by, path_length=None), critical=True)
+    )  # fmt: skip
+    for extension in more.get("extensions", ()):
+        builder = builder.add_extension(extension, critical=False)
+    return builder.sign(signing, hashes.SHA256())
+
+
+@pytest.mark.parametrize("odd", ["a name of a kind that nobody uses", "a CA with a name in Latin-1"])
+def test_a_strange_certificate_of_the_ca_ends_no_ear(tmp_path: Path, office: Office, odd: str) -> None:
+    key, own, ca = new_key(), new_key(), named("Mxller")
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a")])
+    x400 = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), bytes.fromhex("3004a3023000"))
+    latin = "Latin" in odd
+
+    def shown(one: x509.Certificate) -> bytes:
+        if not latin:
+            return one.public_bytes(Encoding.PEM)
+        content = one.tbs_certificate_bytes.replace(b"\x0c\x06Mxller", b"\x14\x06M\xfcller")
+        raw = written(content, key.sign(content, ec.ECDSA(hashes.SHA256())))
+        return b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(raw) + b"-----END CERTIFICATE-----\n"
+
+    file = tmp_path / "odd.crt"
+    file.write_bytes(shown(made(ca, ca, key, key)))
+    leaf = shown(made(subject, ca, own, key, extensions=() if latin else (x400,)))
+    trust = DeviceTrust(str(file), "", office.pki.register, real_ms)
+    trust.read()
+    office.ingest = office.listening(SleepWords(trust, unsigned=False))
+    private = own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    expected = "asleep" if latin else "online"
+    assert office.hears(signed_word(word(), leaf, private)) == expected
+    assert office.ingest.refused == ({} if latin else {"foreign_certificate": 1})
 
 
 def test_a_clock_that_was_set_back_between_sessions_hides_nothing(office: Office) -> None:

@@ -142,7 +142,8 @@ def test_calibration_and_a_lost_monitor(tmp_path: Path, agents: list[Agent]) -> 
         agents.append(agent)
         page = agent.page("tidewatt_board_watts")
         assert page["tidewatt_board_watts"][()] == pytest.approx(2 * 5.251904 + 1)
-        (root / "sys/class/hwmon/hwmon4/curr1_input").unlink()
+        for file in (root / "sys/class/hwmon/hwmon4").glob("*[0-9]_*"):
+            file.unlink()  # a driver that goes takes all of its files along
         page = agent.page("tidewatt_unmeasured_seconds_total")
         deadline = time.monotonic() + TIMEOUT_S
         while "tidewatt_board_watts" in page:

@@ -118,9 +118,10 @@ class _Client(aiomqtt.Client):
     async def _misc_loop(self) -> None:
         # What is due is a ping after the keepalive's time, and the end when none is answered; a broker waits
         # half as long again. Were this called otherwise one day, then aiomqtt's own would be back.
-        pause_s = max(1.0, self._client.keepalive / LOOKS_IN_KEEPALIVE)
-        while self._client.loop_misc() == MQTTErrorCode.MQTT_ERR_SUCCESS:  # noqa: ASYNC110 - nobody tells
+        pause_s = 1.0  # till the broker has said whether it wants another keepalive
+        while self._client.loop_misc() == MQTTErrorCode.MQTT_ERR_SUCCESS:
             await asyncio.sleep(pause_s)
+            pause_s = max(1.0, self._client.keepalive / LOOKS_IN_KEEPALIVE)
 
 
 def trusting(ca: str, setting: str) -> ssl.SSLContext:

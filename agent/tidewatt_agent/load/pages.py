@@ -60,7 +60,8 @@ class Exposition:
                 if not line.startswith(self._names):
                     continue
                 text, _, value = line.rpartition(" ")
-                if text not in self._met:
+                # It is new, or more follows than its value: a time, an exemplar.
+                if text not in self._met or "\t" in value:
                     text, value = self._meet(line)
                 series = self._met[text]
                 if series.counts:
@@ -75,13 +76,14 @@ class Exposition:
         return Reading(requests, buckets)
 
     def _meet(self, line: str) -> tuple[str, str]:
-        """The series of a line, which is known from now on, and its value."""
+        """The series of any line, which is known from now on, and its value."""
         found = _LINE.fullmatch(line)
         if found is None:
             raise Unreadable(f"not a line of Prometheus text: {line[:80]!r}")
-        if len(self._met) >= MOST_SERIES:
-            self._met.clear()
-        self._met[found[1]] = self._series(found[1])
+        if found[1] not in self._met:
+            if len(self._met) >= MOST_SERIES:
+                self._met.clear()
+            self._met[found[1]] = self._series(found[1])
         return found[1], found[2]
 
     def _series(self, text: str) -> Series:

@@ -112,7 +112,7 @@ class Sleeper:
 
     def note(self, report: Report, policy: Policy) -> None:
         """Take what a tick has seen. Where nobody ever let the board sleep there is nothing to find out."""
-        if policy.sleep is None and self._told is None and self.last is None:
+        if policy.sleep is None and not self._ever:
             self.why = judge.NOT_ALLOWED
             return
         self._facts = Facts(
@@ -120,6 +120,11 @@ class Sleeper:
             report=report,
         )  # fmt: skip
         self._news.set()
+
+    @property
+    def _ever(self) -> bool:
+        """Whether the board may once have said something, which the broker may still hold."""
+        return self._told is not None or self.last is not None or self.verdict is not None
 
     async def run(self) -> None:
         """Let the board sleep when it may; never ends by itself."""
@@ -293,7 +298,7 @@ class Sleeper:
         """Say whether it may sleep, where that is new: devices that never may say nothing."""
         news = (facts.policy.sleep is not None, unable)
         again = self._told is not None and facts.now_s - self._told_s >= SAID_AGAIN_S
-        if again or (news != self._told and (news[0] or self._told is not None or self.last)):
+        if again or (news != self._told and (news[0] or self._ever)):
             self._told, self._told_s = news, facts.now_s
             self._link.say(self._state(unable))
 

@@ -11,14 +11,13 @@ from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidewatt_coordinator.pki.certificates import common_name
-from tidewatt_coordinator.pki.register import Register
+from tidewatt_coordinator.pki.register import Register, serial_of
 from tidewatt_wire.codec import RefusalReason, Refused
-from tidewatt_wire.enrolment import fingerprint
 from tidewatt_wire.units import MILLISECONDS_PER_SECOND
 
 log = logging.getLogger(__name__)
@@ -27,6 +26,11 @@ log = logging.getLogger(__name__)
 LOOK_S = 30.0
 
 _END = b"-----END X509 CRL-----"
+#: What looking at a strange certificate or list may raise; not all of it is a ValueError.
+_STRANGE = (
+    ValueError, TypeError, UnsupportedAlgorithm,
+    x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType,
+)  # fmt: skip
 _FOREIGN, _EXPIRED = RefusalReason.FOREIGN_CERTIFICATE, RefusalReason.EXPIRED_CERTIFICATE
 
 
@@ -35,9 +39,9 @@ class Trusted(NamedTuple):
 
     cas: tuple[x509.Certificate, ...] = ()
     listed: frozenset[tuple[bytes, int]] = frozenset()
-    """Issuer and serial number of what a revocation list names."""
+    """The CA's fingerprint and the serial number of what a revocation list names."""
     registered: frozenset[str] = frozenset()
-    """Fingerprints of what the register says is revoked."""
+    """Serial numbers of what the register says is revoked."""
 
 
 class DeviceTrust:
@@ -54,14 +58,19 @@ class DeviceTrust:
 
     def check(self, certificate: x509.Certificate, device: str) -> None:
         """Raise Refused unless it is this device's and good now."""
+        try:
+            self._check(certificate, device)
+        except Refused:
+            raise
+        except _STRANGE as error:
+            raise Refused(_FOREIGN, f"the certificate of {device} has no name, or strange parts") from error
+
+    def _check(self, certificate: x509.Certificate, device: str) -> None:
         trusted, now = self._trusted, self._now()
         issuer = next((one for one in trusted.cas if _issued(certificate, one)), None)
         if issuer is None:
             raise Refused(_FOREIGN, f"signed as {device} with a certificate of no CA in {self._ca}")
-        try:
-            name, uses = common_name(certificate), _uses(certificate)
-        except (ValueError, x509.DuplicateExtension) as error:
-            raise Refused(_FOREIGN, "the certificate has no name, or strange extensions") from error
+        name, uses = common_name(certificate), _uses(certificate)
         if name != device:
             raise Refused(
                 RefusalReason.WRONG_TOPIC, f"signed with the certificate of {name[:63]!r}, not of {device!r}"
@@ -75,7 +84,7 @@ class DeviceTrust:
                     f"a certificate for {name!r} is good from {one.not_valid_before_utc:%Y-%m-%d %H:%M} to "
                     f"{one.not_valid_after_utc:%Y-%m-%d %H:%M} UTC, which isn't now",
                 )
-        if _is_revoked(certificate, trusted):
+        if _is_revoked(certificate, issuer, trusted):
             raise Refused(RefusalReason.REVOKED_CERTIFICATE, f"the certificate of {name!r} has been revoked")
 
     async def run(self) -> None:
@@ -109,7 +118,7 @@ class DeviceTrust:
 def _cas(path: str) -> tuple[x509.Certificate, ...]:
     try:
         found = [one for one in x509.load_pem_x509_certificates(Path(path).read_bytes()) if _is_ca(one)]
-    except (ValueError, x509.InvalidVersion) as error:
+    except _STRANGE as error:
         raise ValueError(f"{path} holds no PEM certificates") from error
     if not found:
         raise ValueError(f"{path} holds no CA's certificate")
@@ -120,12 +129,13 @@ def _listed(path: str, cas: tuple[x509.Certificate, ...]) -> frozenset[tuple[byt
     """What the lists name; ValueError for one that none of the CAs has signed."""
     try:
         found = [x509.load_pem_x509_crl(text + _END) for text in Path(path).read_bytes().split(_END)[:-1]]
-        foreign = [one for one in found if not any(_is_of(one, ca) for ca in cas)]
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        by = [next((_print(ca) for ca in cas if _is_of(one, ca)), b"") for one in found]
+        numbers = [{gone.serial_number for gone in one} for one in found]
+    except _STRANGE as error:
         raise ValueError(f"{path} holds a revocation list that can't be read") from error
-    if foreign or not found:
+    if not all(by) or not found:
         raise ValueError(f"{path} holds no revocation list, or one that no CA of devices has signed")
-    return frozenset((one.issuer.public_bytes(), gone.serial_number) for one in found for gone in one)
+    return frozenset((ca, number) for ca, some in zip(by, numbers, strict=True) for number in some)
 
 
 def _is_of(revoked: x509.CertificateRevocationList, ca: x509.Certificate) -> bool:
@@ -136,7 +146,7 @@ def _is_of(revoked: x509.CertificateRevocationList, ca: x509.Certificate) -> boo
 def _is_ca(certificate: x509.Certificate) -> bool:
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (x509.ExtensionNotFound, x509.DuplicateExtension):
+    except (x509.ExtensionNotFound, *_STRANGE):
         return False
 
 
@@ -155,8 +165,11 @@ def _uses(certificate: x509.Certificate) -> x509.ExtendedKeyUsage | None:
         return None
 
 
-def _is_revoked(certificate: x509.Certificate, trusted: Trusted) -> bool:
-    listed = (certificate.issuer.public_bytes(), certificate.serial_number)
-    return (
-        listed in trusted.listed or fingerprint(certificate.public_bytes(Encoding.DER)) in trusted.registered
-    )
+def _is_revoked(certificate: x509.Certificate, issuer: x509.Certificate, trusted: Trusted) -> bool:
+    # By its number: the CA's signature may be written in two ways (ECDSA), each with another fingerprint.
+    number = certificate.serial_number
+    return (_print(issuer), number) in trusted.listed or serial_of(certificate) in trusted.registered
+
+
+def _print(ca: x509.Certificate) -> bytes:
+    return ca.fingerprint(hashes.SHA256())

@@ -151,9 +151,9 @@ class Register:
             ]
 
     def revoked(self, now_ms: int) -> frozenset[str]:
-        """The fingerprints of what is revoked and hasn't expired."""
+        """The serial numbers of what is revoked and hasn't expired, as `serial_of` writes them."""
         table = issued_certificate.c
-        gone = select(table.sha256).where(table.revoked_ms.is_not(None), table.not_after_ms > now_ms)
+        gone = select(table.serial).where(table.revoked_ms.is_not(None), table.not_after_ms > now_ms)
         with self._engine.connect() as connection:
             return frozenset(connection.scalars(gone))
 
@@ -169,7 +169,7 @@ class Register:
         table = issued_certificate.c
         row = connection.execute(
             select(table.name, table.kind, table.not_after_ms, table.revoked_ms).where(
-                table.serial == _serial(present), table.sha256 == _sha256(present)
+                table.serial == serial_of(present), table.sha256 == _sha256(present)
             )
         ).one_or_none()
         if row is None or row.kind != "device":
@@ -184,14 +184,14 @@ class Register:
 def _audit(
     connection: Connection, what: str, certificate: x509.Certificate, who: Actor | None = None
 ) -> None:
-    told = {"serial": _serial(certificate), "sha256": _sha256(certificate)}
+    told = {"serial": serial_of(certificate), "sha256": _sha256(certificate)}
     record(connection, what, common_name(certificate), after=told, who=who)
 
 
 def _add(connection: Connection, certificate: x509.Certificate, kind: Kind, now_ms: int) -> None:
     connection.execute(
         insert(issued_certificate).values(
-            serial=_serial(certificate),
+            serial=serial_of(certificate),
             sha256=_sha256(certificate),
             name=common_name(certificate),
             kind=kind,
@@ -209,7 +209,8 @@ def _live(connection: Connection, name: str, now_ms: int) -> bool:
     return connection.execute(found.limit(1)).first() is not None
 
 
-def _serial(certificate: x509.Certificate) -> str:
+def serial_of(certificate: x509.Certificate) -> str:
+    """Its number, as the register has it."""
     return f"{certificate.serial_number:x}"
 
 
