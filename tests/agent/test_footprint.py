@@ -114,11 +114,11 @@ async def test_work_is_repeated_in_its_own_thread_until_it_fails_or_nobody_waits
         await within(repeated(0.001, 5.0, work), 30)
     assert len(threads) == 3
     assert set(threads) != {threading.get_ident()}
-    known = threading.active_count()
+    known = set(threading.enumerate())
     waiting = asyncio.create_task(repeated(3600.0, 5.0, work))
-    await until(lambda: threading.active_count() > known)
+    await until(lambda: set(threading.enumerate()) - known)
     await ended(waiting)
-    await until(lambda: threading.active_count() <= known)
+    await until(lambda: not set(threading.enumerate()) - known)
     assert len(threads) == 3, "a pause is cut short, and nothing is done after it"
 
 
@@ -129,11 +129,13 @@ async def test_repeated_work_may_pause_for_long_and_take_none() -> None:
         began.set()
         let_go.wait(30.0)
 
-    waiting = asyncio.create_task(repeated(0.5, 0.1, work))
+    waiting = asyncio.create_task(repeated(3600.0, 0.05, work))
     await asyncio.sleep(0.3)
     assert not waiting.done(), "a pause holds nobody, however long"
+    await ended(waiting)
+    assert not began.is_set()
     with pytest.raises(asyncio.TimeoutError):
-        await within(waiting, 10)
+        await within(repeated(0.01, 0.1, work), 30)
     assert began.is_set()
     let_go.set()
 

@@ -528,6 +528,10 @@ async def test_what_it_said_is_said_again_before_its_certificate_ends(tmp_path: 
     await ticks(world, sleeper, 100)
     assert len(world.words) == 2
     never = msgspec.structs.replace(facts_of(Policy()), now_s=world.clock.monotonic_s() + 10**6)
-    silent = Listener(tmp_path)
+    qualified = Listener(tmp_path)
+    await (await started(qualified)).step(never)
+    assert [one.able for one in qualified.words] == [False], "the broker may still hold another word of it"
+    (tmp_path / "new").mkdir()
+    silent = Listener(tmp_path / "new")
     await (await started(silent)).step(never)
     assert silent.words == [], "who never may says nothing"
