@@ -106,9 +106,7 @@ class Intake:
 
     def _before(self, device: str, run: int) -> Believed | None:
         packed = self._newest.get(device)
-        if packed is None:
-            return None
-        if run_of(packed) != run:
+        if packed is not None and run_of(packed) != run:
             packed = self._others.get((device, run))
         return unpacked(packed)
 

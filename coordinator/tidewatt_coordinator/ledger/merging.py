@@ -11,7 +11,6 @@ import functools
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
-from operator import itemgetter
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Table, func, literal_column, select
@@ -64,15 +63,16 @@ def merge_rows(
     text = str(statement.compile(dialect=connection.dialect))
     # SQLAlchemy lists the columns in the table's order, and the rows come in ours.
     listed = [one.name for one in table.columns if one.name in places]
-    in_order = itemgetter(*(names.index(name) for name in listed))
-    ordered = rows if listed == names else [in_order(row) for row in rows]
+    quoted = connection.dialect.identifier_preparer.quote
+    before, after = (f"({', '.join(map(quoted, some))})" for some in (listed, names))
+    text = _once(text, before, after)
     at, most = 0, _MOST_VALUES // len(names)
-    while len(ordered) - at >= most:
-        together = tuple(chain.from_iterable(ordered[at : at + most]))
+    while len(rows) - at >= most:
+        together = tuple(chain.from_iterable(rows[at : at + most]))
         connection.exec_driver_sql(_many(text, len(names), most), together)
         at += most
-    if at < len(ordered):
-        connection.exec_driver_sql(text, list(ordered[at:]))
+    if at < len(rows):
+        connection.exec_driver_sql(text, list(rows[at:]))
 
 
 @functools.lru_cache(maxsize=32)
@@ -83,9 +83,13 @@ def _many(text: str, columns: int, rows: int) -> str:
     a thread that reads reports waits more than it works.
     """
     one = f"({', '.join('?' * columns)})"
-    if text.count(one) != 1:
-        raise ValueError(f"no statement of {columns} values: {text}")
-    return text.replace(one, ", ".join([one] * rows))
+    return _once(text, one, ", ".join([one] * rows))
+
+
+def _once(text: str, part: str, other: str) -> str:
+    if text.count(part) != 1:
+        raise ValueError(f"a statement without {part}: {text}")
+    return text.replace(part, other)
 
 
 def _by_copy(
