@@ -113,7 +113,10 @@ def test_a_database_that_is_away_is_worth_another_try(tmp_path: Path) -> None:
     config = tmp_path / "c.toml"
     away = f"postgresql+psycopg://u@127.0.0.1:{free_port()}/tidewatt"
     for url, code in ((away, 1), ("mysql://u@127.0.0.1/tidewatt", 2)):
-        config.write_text(f'[broker]\nurl = "mqtt://127.0.0.1:1"\n[ledger]\nurl = "{url}"\n')
+        config.write_text(
+            f'[coordinator]\nlisten = "127.0.0.1:{free_port()}"\n'
+            f'[broker]\nurl = "mqtt://127.0.0.1:1"\n[ledger]\nurl = "{url}"\n'
+        )
         one_sentence(tidewatt("serve", "--config", str(config)), code, "ledger.url")
 
 
