@@ -63,6 +63,18 @@ def paper(name: str, key: Any, by: Paper | None = None, serial: int = 1) -> Pape
     return Paper(builder.sign(signing, None if plain else hashes.SHA256()), key)
 
 
+def der(kind: int, content: bytes) -> bytes:
+    """One element; `cryptography` encodes none that aren't its own."""
+    length = len(content)
+    long = length.to_bytes(2, "big") if length > 255 else bytes([length])
+    return bytes([kind]) + (bytes([0x80 | len(long)]) + long if length > 127 else long) + content
+
+
+def written(content: bytes, signature: bytes) -> bytes:
+    """DER of a certificate with a CA's signature by ECDSA and SHA-256."""
+    return der(0x30, content + bytes.fromhex("300a06082a8648ce3d040302") + der(3, b"\0" + signature))
+
+
 CA = paper("CA of fleet berlin", edwards(7))
 ROOF_3 = paper("roof-3", edwards(8), CA, serial=3)
 
