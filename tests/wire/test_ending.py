@@ -2,9 +2,12 @@
 
 import asyncio
 import sys
+from typing import Any
 
 import pytest
+from tests.hostile import hostile_broker
 
+from tidewatt_link.connection import Connection
 from tidewatt_link.ending import ended, killed, within
 
 
@@ -75,6 +78,22 @@ async def test_a_cancellation_together_with_the_result_is_not_lost() -> None:
     waiting.cancel()
     await asyncio.wait([waiting], timeout=10.0)
     assert waiting.cancelled()
+
+
+async def test_nor_one_together_with_the_brokers_answer() -> None:
+    """What aiomqtt swallows there, as it waits with asyncio.wait_for."""
+    async with hostile_broker() as broker, Connection(broker.url).client() as client:
+        publishing = asyncio.create_task(client.publish("t", b"", qos=1))
+        answered = client._client.on_publish
+        assert answered
+
+        def answered_and_cancelled(*said: Any) -> None:
+            answered(*said)
+            asyncio.get_running_loop().call_soon(publishing.cancel)
+
+        client._client.on_publish = answered_and_cancelled
+        await asyncio.wait([publishing], timeout=10.0)
+        assert publishing.cancelled()
 
 
 async def test_a_child_whose_pipe_another_holds_is_put_down_all_the_same() -> None:

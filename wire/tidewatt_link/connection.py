@@ -3,17 +3,20 @@
 import asyncio
 import contextlib
 import logging
+import math
 import ssl
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiomqtt
 from paho.mqtt.enums import MQTTErrorCode
 
 from tidewatt_link.ending import ended, within
 from tidewatt_wire.brokers import Credentials, parse_broker_url, why_not
+
+T = TypeVar("T")
 
 NONE_SHOWN = Credentials()
 #: The longest that a handshake or an answer may take, seconds.
@@ -113,11 +116,21 @@ class Connection:
 
 
 class _Client(aiomqtt.Client):
-    """A client that looks after its keepalive a few times in it; aiomqtt wakes the process every second."""
+    """A client that loses no cancellation, and that sleeps between two looks after its keepalive."""
+
+    async def _wait_for(self, fut: Awaitable[T], timeout: float | None) -> T:
+        # aiomqtt's own is asyncio.wait_for: a publish whose answer comes just when its task is cancelled
+        # would leave that task running for ever.
+        limit_s = self.timeout if timeout is None else timeout
+        try:
+            return await within(fut, None if limit_s == math.inf else limit_s)
+        except asyncio.TimeoutError:
+            raise aiomqtt.MqttError("Operation timed out") from None
 
     async def _misc_loop(self) -> None:
-        # What is due is a ping after the keepalive's time, and the end when none is answered; a broker waits
-        # half as long again. Were this called otherwise one day, then aiomqtt's own would be back.
+        # aiomqtt's own wakes the process every second. What is due is a ping after the keepalive's time, and
+        # the end when none is answered; a broker waits half as long again. Were this called otherwise one
+        # day, then aiomqtt's own would be back.
         pause_s = 1.0  # till the broker has said whether it wants another keepalive
         while self._client.loop_misc() == MQTTErrorCode.MQTT_ERR_SUCCESS:
             await asyncio.sleep(pause_s)

@@ -1,8 +1,8 @@
 """Ending what runs: limits and cancellations that are never lost.
 
 `asyncio.wait_for` of Python 3.10 and 3.11 swallows a cancellation that comes together with the result
-(mended in 3.12), and so whatever awaits the cancelled task waits for ever. Nothing here uses it; aiomqtt
-does, which is why a task is told to end until it has. And `Process.wait` may wait for whoever else holds the
+(mended in 3.12), and so whatever awaits the cancelled task waits for ever. Nothing here uses it; a library
+may, which is why a task is told to end until it has. And `Process.wait` may wait for whoever else holds the
 pipes of a process that is long gone.
 """
 
@@ -23,8 +23,11 @@ TIMES = 4
 KILLED_S = 2.0
 
 
-async def within(work: Awaitable[T], limit_s: float) -> T:
-    """What the work comes to; after `limit_s` seconds it is cancelled, and asyncio.TimeoutError raised."""
+async def within(work: Awaitable[T], limit_s: float | None) -> T:
+    """What the work comes to; after `limit_s` seconds it is cancelled, and asyncio.TimeoutError raised.
+
+    None: it has all the time.
+    """
     doing = asyncio.ensure_future(work)
     try:
         finished, _ = await asyncio.wait([doing], timeout=limit_s)

@@ -20,11 +20,13 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from tidewatt_link import packets
-from tidewatt_link.connection import GOODBYE_S, TIMEOUT_S, Connection
+from tidewatt_link.connection import TIMEOUT_S, Connection
 from tidewatt_link.ending import within
 from tidewatt_link.packets import Packet, Said
 
 KEEPALIVE_S = 60
+#: So long a broker has to read what was acknowledged, and to hang up as it should after a goodbye, seconds.
+FAREWELL_S = 2.0
 #: Of one subscription, which is all that a connection makes.
 NUMBER = 1
 
@@ -103,6 +105,8 @@ class _Direct(asyncio.Protocol):
         self._lost: asyncio.Future[None] = loop.create_future()
         self._transport: asyncio.Transport | None = None
         self._held, self._heard_s, self._paused = b"", 0.0, False
+        self._leaving = False
+        """Whether the goodbye was said: what comes now is for the next of this session."""
         self._pinging: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -121,6 +125,8 @@ class _Direct(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """As asyncio says it."""
         self._heard_s = time.monotonic()
+        if self._leaving:
+            return
         held = self._held + data if self._held else data
         try:
             said, others, at = packets.split(held)
@@ -141,7 +147,7 @@ class _Direct(asyncio.Protocol):
 
     def acknowledge(self, numbers: Sequence[int]) -> None:
         """See Line."""
-        if self._transport and numbers and not self._lost.done():
+        if self._transport and numbers and not self._leaving and not self._lost.done():
             self._transport.write(packets.acknowledgements(numbers))
 
     def pause(self, *, paused: bool) -> None:
@@ -164,11 +170,15 @@ class _Direct(asyncio.Protocol):
         """Say goodbye; the session stays."""
         if self._transport is None:
             return
+        # Whoever takes the session over at once must not be told what we acknowledged, and a busy broker
+        # forgets that only when it reads it: it hangs up when it has read all. Who never answered won't.
         self._transport.write(packets.GOODBYE)
-        self._transport.close()
+        self.pause(paused=False)
+        self._leaving = True
         try:
-            with contextlib.suppress(asyncio.TimeoutError, aiomqtt.MqttError):
-                await within(asyncio.shield(self._lost), GOODBYE_S)
+            if self.ready.done():
+                with contextlib.suppress(asyncio.TimeoutError, aiomqtt.MqttError):
+                    await within(asyncio.shield(self._lost), FAREWELL_S)
         finally:
             self._transport.abort()
             for one in (self.ready, self._lost):
