@@ -8,7 +8,8 @@ a power cut can lose. The counters carry no time of day, so no clock jump can to
 When the disk fails, the kept epoch stops where the file stands and what follows is told in
 an epoch of its own that is kept nowhere: a restart then goes on with the file's counters,
 which the coordinator has seen no further than that, and nothing is hidden or told twice.
-What the file had and nobody was told yet is owed then: a last report of the epoch that ended.
+What the file had and nobody was told yet is owed then: a last report of the epoch that ended, which
+the file keeps, too, until it was told often enough.
 """
 
 import logging
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from tidewatt_agent.farewells import Farewells
 from tidewatt_link.durable import replace_file
 from tidewatt_wire.messages import Counters, Report
 
@@ -31,6 +33,8 @@ class Kept(msgspec.Struct, frozen=True):
 
     epoch: str
     counters: Counters
+    farewells: tuple[Report, ...] = ()
+    """The last reports of epochs before it."""
 
 
 class CounterFile:
@@ -47,7 +51,7 @@ class CounterFile:
         self._good = Counters()
         """What the last good write held, all epochs of this process together."""
         self._failing = False
-        self._owed: list[Report] = []
+        self._farewells = Farewells()
 
     def load(self) -> Kept:
         """The kept counters, or zeros in a new epoch if there are none or they can't be read.
@@ -55,7 +59,7 @@ class CounterFile:
         A file that can't be read is put aside, never overwritten.
         """
         kept = self._read() if self._path else _fresh()
-        self._good = kept.counters
+        self._good, self._farewells = kept.counters, Farewells(kept.farewells)
         return kept
 
     def due(self, now_s: float) -> bool:
@@ -74,15 +78,14 @@ class CounterFile:
                 self._good = report.counters
             elif not self._failing:
                 # The file is written more often than is told: what it has, its epoch never says again.
-                self._owed.append(self._told(msgspec.structs.replace(report, counters=self._good)))
+                self._farewells.add(self._told(msgspec.structs.replace(report, counters=self._good)))
                 self._failing, self._epoch, self._base = True, uuid.uuid4().hex, self._good
             return self._told(report)
 
-    def owed(self) -> list[Report]:
-        """The last reports of epochs that ended, once each: to be told before anything else."""
+    def owed(self, now_s: float) -> list[Report]:
+        """The last reports of epochs that ended, to be told before anything else; infinite: before we end."""
         with self._lock:
-            owed, self._owed = self._owed, []
-        return owed
+            return self._farewells.due(now_s)
 
     def _told(self, report: Report) -> Report:
         if self._epoch is None:
@@ -92,8 +95,9 @@ class CounterFile:
         )
 
     def _write(self, path: Path, told: Report) -> bool:
+        kept = Kept(told.epoch, told.counters, self._farewells.reports)
         try:
-            replace_file(path, msgspec.json.encode(Kept(told.epoch, told.counters)))
+            replace_file(path, msgspec.json.encode(kept))
         except OSError as error:
             if not self._failing:
                 log.error(  # noqa: TRY400 - the sentence says it all

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import math
 import os
 import time
 from collections.abc import Coroutine
@@ -162,7 +163,7 @@ async def _loop(
             told = await asyncio.to_thread(file.keep, report, now_s)
             shown.keep(told.counters)
             if link and reporting:
-                _tell(link, file, told)
+                _tell(link, file, told, now_s)
         if reporting:
             next_report_s += every_s * max(1, (now_s - next_report_s) // every_s + 1)
         systemd.notify("WATCHDOG=1" if ready else "READY=1\nWATCHDOG=1")
@@ -209,14 +210,14 @@ async def _last_words(tick: Tick, hands: Hands, file: CounterFile, link: Link | 
     await hands.restore()
     told = file.keep(report, 0.0) if report else None
     if told and link and clock_is_set(clock):
-        _tell(link, file, told)
+        _tell(link, file, told, math.inf)
         if link.connected:  # else it goes into the spool
             with contextlib.suppress(asyncio.TimeoutError):
                 await within(link.flushed(), GOODBYE_S)
 
 
-def _tell(link: Link, file: CounterFile, told: Report) -> None:
-    for one in (*file.owed(), told):
+def _tell(link: Link, file: CounterFile, told: Report, now_s: float) -> None:
+    for one in (*file.owed(now_s), told):
         link.send(one)
 
 

@@ -1,5 +1,6 @@
 """Counters survive restarts and power cuts: never double, never back, at most ten seconds lost."""
 
+import math
 from pathlib import Path
 
 import msgspec
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidewatt_agent.counterfile import SAVE_EVERY_S, CounterFile, Kept
+from tidewatt_agent.farewells import AGAIN_S, MOST, Farewells
 from tidewatt_wire.messages import Counters, Gauges, Report
 
 
@@ -97,16 +99,18 @@ def test_on_a_failing_disk_nothing_is_hidden_or_told_twice(
 @given(
     st.lists(
         st.tuples(
-            st.integers(0, 1000), st.sampled_from(["works", "fails", "restart", "killed"]), st.booleans()
+            st.integers(0, 1000),
+            st.sampled_from(["works", "fails", "restart", "killed"]),
+            st.sampled_from(["told", "lost", "kept"]),
         ),
         max_size=20,
     )
 )
 @settings(derandomize=True, deadline=None, max_examples=200)
 def test_whatever_the_disk_does_the_ledger_has_all_that_was_told_or_kept(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, str, bool]]
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, str, str]]
 ) -> None:
-    """Not everything that is kept is told: the file is written more often than a report leaves."""
+    """Not all that is kept is told, as the file is written more often; what is told may get lost."""
     folder = tmp_path_factory.mktemp("disk")
     state, away = folder / "state", folder / "away"
     state.mkdir()
@@ -115,18 +119,19 @@ def test_whatever_the_disk_does_the_ledger_has_all_that_was_told_or_kept(
     ledger: dict[str, int] = {}
     counted = 0
 
-    def keep(*, tell: bool) -> None:
+    def keep(what: str, now_s: float = 0.0) -> None:
         told = file.keep(msgspec.structs.replace(report(total), epoch=epoch), 0.0)
-        for one in (*file.owed(), told) if tell else ():
-            ledger[one.epoch] = max(ledger.get(one.epoch, 0), one.counters.energy_mj)
+        for one in (*file.owed(now_s), told) if what != "kept" else ():
+            if what == "told":
+                ledger[one.epoch] = max(ledger.get(one.epoch, 0), one.counters.energy_mj)
 
     for more, what, tell in steps:
         if what in ("restart", "killed"):
-            # A clean stop on a disk that works: the last report was kept and told. A kill: kept at best; what
-            # was counted on a bad disk, or is owed, dies with the process that didn't tell it.
+            # A clean stop on a disk that works: the last report was kept and told, or lost. A kill: kept at
+            # best; what was counted on a bad disk dies with the process that didn't tell it.
             if away.exists():
                 away.rename(state)
-            keep(tell=what == "restart" or bool(file._failing or file._owed))
+            keep("told" if file._failing or what == "restart" else tell)
             file = CounterFile(state / "c.json")
             found = file.load()
             epoch, total = found.epoch, found.counters.energy_mj
@@ -135,10 +140,10 @@ def test_whatever_the_disk_does_the_ledger_has_all_that_was_told_or_kept(
         elif what == "works" and away.exists():
             away.rename(state)
         total, counted = total + more, counted + more
-        keep(tell=tell)
+        keep(tell)
     if away.exists():
         away.rename(state)
-    keep(tell=True)
+    keep("told", math.inf)
     assert sum(ledger.values()) == counted
 
 
@@ -146,3 +151,35 @@ def test_without_a_path_nothing_is_kept() -> None:
     file = CounterFile(None)
     file.keep(report(1), 0.0)
     assert file.load().counters == Counters()
+
+
+def test_an_epochs_last_report_is_told_at_growing_distances_and_then_no_more() -> None:
+    farewells, tellings = Farewells([report(7)]), list[float]()
+    for now_s in range(0, 200_000, 10):
+        tellings += [float(now_s)] * len(farewells.due(now_s))
+    assert tellings == [sum(AGAIN_S[:times]) for times in range(len(AGAIN_S) + 1)]
+    assert farewells.reports == ()
+
+
+def test_whoever_ends_tells_all_of_them_and_who_begins_tells_them_anew(tmp_path: Path) -> None:
+    state, away = tmp_path / "state", tmp_path / "away"
+    state.mkdir()
+    file = CounterFile(state / "c.json")
+    file.keep(report(1000), 0.0)
+    state.rename(away)
+    file.keep(report(1500), 1.0)
+    away.rename(state)
+    file.keep(report(2000), 2.0)
+    assert [one.counters.energy_mj for one in file.owed(2.0)] == [1000]
+    assert file.owed(3.0) == [], "not at every report"
+    assert [one.counters.energy_mj for one in file.owed(math.inf)] == [1000], "there is no later"
+    after = CounterFile(state / "c.json")
+    after.load()
+    assert [(one.epoch, one.counters.energy_mj) for one in after.owed(0.0)] == [("e", 1000)]
+
+
+def test_of_a_disk_that_fails_by_the_minute_the_newest_ends_are_kept() -> None:
+    farewells = Farewells()
+    for energy_mj in range(MOST + 5):
+        farewells.add(report(energy_mj))
+    assert [one.counters.energy_mj for one in farewells.due(0.0)] == list(range(5, MOST + 5))

@@ -1,0 +1,50 @@
+"""Last reports of counter epochs that ended: told more than once, as no later one says it again.
+
+Any other report may be lost on its way, because the next of its epoch says all that it said. What a broker
+acknowledged is not yet in the ledger: a broker that was killed forgets it, and one whose coordinators are
+just connecting again has nobody to give it to. Telling it twice adds nothing: counters only grow.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tidewatt_wire.messages import Report
+
+#: Seconds from one telling to the next. After the last of them it is forgotten.
+AGAIN_S = (60.0, 600.0, 3_600.0, 21_600.0, 86_400.0)
+#: Epochs remembered; a disk that fails by the minute ends one each time, and the oldest are forgotten.
+MOST = 64
+
+
+@dataclass
+class _Farewell:
+    report: Report
+    due_s: float | None = None
+    """When it is to be told next, in monotonic seconds; None: at once."""
+    times: int = 0
+
+
+class Farewells:
+    """Those of one agent. Not thread-safe."""
+
+    def __init__(self, kept: Sequence[Report] = ()) -> None:
+        """`kept`: those that an earlier run left; they are told anew from the beginning."""
+        self._all = [_Farewell(report) for report in kept]
+
+    @property
+    def reports(self) -> tuple[Report, ...]:
+        """Those that are to be told again, the oldest first."""
+        return tuple(one.report for one in self._all)
+
+    def add(self, report: Report) -> None:
+        """An epoch ended with this."""
+        self._all = [*self._all, _Farewell(report)][-MOST:]
+
+    def due(self, now_s: float) -> list[Report]:
+        """What is to be told now, which counts as told. Infinite seconds: all, as there is no later."""
+        found = [one for one in self._all if one.due_s is None or one.due_s <= now_s]
+        for one in found:
+            one.due_s = now_s + AGAIN_S[one.times] if one.times < len(AGAIN_S) else None
+            one.times += 1
+        self._all = [one for one in self._all if one.times <= len(AGAIN_S)]
+        return [one.report for one in found]
