@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+from tests import examples
 from tests.databases import Postgres, postgres_programs
 from tests.fleets import Fleet, fleet_of
 from tests.secured import SecuredMosquitto, secured
@@ -20,6 +21,10 @@ from tidewatt_link.logs import Stderr
 
 #: Debian keeps daemons where an ordinary user's PATH does not look.
 SEARCH_PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    examples.choose(config.getoption("--hypothesis-profile", None))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -4,22 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from tests.serving import serving
+
+from tidewatt_link import fields
+
 CONNECT, PUBLISH, SUBSCRIBE = 1, 3, 8
 
 
 def publish(topic: bytes, payload: bytes = b"") -> bytes:
     """A message at QoS 0, as MQTT 5 writes it; nothing is checked."""
-    body = len(topic).to_bytes(2, "big") + topic + b"\0" + payload
-    return b"\x30" + _length(len(body)) + body
-
-
-def _length(number: int) -> bytes:
-    found = b""
-    while True:
-        number, digit = divmod(number, 128)
-        found += bytes([digit | (0x80 if number else 0)])
-        if not number:
-            return found
+    return fields.packet(0x30, fields.binary(topic) + b"\0" + payload)
 
 
 class HostileBroker:
@@ -52,11 +46,8 @@ class HostileBroker:
                     writer.write(self.words)  # that was the birth: all is subscribed to
                     self.said += 1
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
         finally:
             self._open.discard(writer)
-            writer.close()
 
     async def _packet(self, reader: asyncio.StreamReader) -> tuple[int, bytes]:
         kind, length, shift = (await reader.readexactly(1))[0], 0, 0
@@ -72,9 +63,6 @@ class HostileBroker:
 async def hostile_broker() -> AsyncIterator[HostileBroker]:
     """On a free port."""
     broker = HostileBroker()
-    server = await asyncio.start_server(broker._answer, "127.0.0.1", 0)
-    broker.url = f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
+    async with serving(broker._answer) as port:
+        broker.url = f"mqtt://127.0.0.1:{port}"
         yield broker
-    finally:
-        server.close()

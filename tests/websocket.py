@@ -7,6 +7,8 @@ import hashlib
 import ssl
 from collections.abc import AsyncIterator
 
+from tests.serving import serving
+
 from tidewatt_link.ending import ended
 
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -16,20 +18,12 @@ BINARY, CLOSE = 2, 8
 @contextlib.asynccontextmanager
 async def websockets_before(broker: tuple[str, int], tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """Serve websockets on /mqtt in front of a broker's plain port; yields the port."""
-    lines: set[asyncio.Task[None]] = set()
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(_bridge(reader, writer, broker))
-        lines.add(task)
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await _bridge(reader, writer, broker)
 
-    server = await asyncio.start_server(take, "127.0.0.1", 0, ssl=tls)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        await ended(*lines)
+    async with serving(take, tls=tls) as port:
+        yield port
 
 
 async def _bridge(

@@ -7,6 +7,8 @@ themselves.
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from tidewatt_link import fields
+
 CONNACK, PUBLISH, PUBACK, SUBACK, UNSUBACK, PINGRESP, DISCONNECT = 2, 3, 4, 9, 11, 13, 14
 PING = b"\xc0\x00"
 GOODBYE = b"\xe0\x00"
@@ -41,28 +43,28 @@ class Will(NamedTuple):
 def connect(identifier: str, keepalive_s: int, will: Will | None) -> bytes:
     """A clean start; the name of the user is in the certificate."""
     flags = 0x02 | (0x04 | 0x08 | 0x20 if will else 0)
-    body = _text("MQTT") + bytes([5, flags]) + keepalive_s.to_bytes(2, "big") + NO_PROPERTIES
-    body += _text(identifier)
+    body = fields.text("MQTT") + bytes([5, flags]) + keepalive_s.to_bytes(2, "big") + NO_PROPERTIES
+    body += fields.text(identifier)
     if will:
-        body += NO_PROPERTIES + _text(will.topic) + _binary(will.payload)
-    return _packet(0x10, body)
+        body += NO_PROPERTIES + fields.text(will.topic) + fields.binary(will.payload)
+    return fields.packet(0x10, body)
 
 
 def publish(
     topic: str, payload: bytes, number: int, *, retain: bool, properties: bytes = NO_PROPERTIES
 ) -> bytes:
     """A message at QoS 1."""
-    return _packet(0x32 | retain, _text(topic) + number.to_bytes(2, "big") + properties + payload)
+    return fields.packet(0x32 | retain, fields.text(topic) + number.to_bytes(2, "big") + properties + payload)
 
 
 def subscribe(topic: str, number: int) -> bytes:
     """At QoS 1."""
-    return _packet(0x82, number.to_bytes(2, "big") + NO_PROPERTIES + _text(topic) + b"\x01")
+    return fields.packet(0x82, number.to_bytes(2, "big") + NO_PROPERTIES + fields.text(topic) + b"\x01")
 
 
 def unsubscribe(topic: str, number: int) -> bytes:
     """No more of that topic."""
-    return _packet(0xA2, number.to_bytes(2, "big") + NO_PROPERTIES + _text(topic))
+    return fields.packet(0xA2, number.to_bytes(2, "big") + NO_PROPERTIES + fields.text(topic))
 
 
 def acknowledge(number: int) -> bytes:
@@ -77,7 +79,7 @@ def said(packet: Packet) -> Said:
     topic, number = body[2:end].decode(), None
     if packet.flags & 0x06:
         number, end = int.from_bytes(body[end : end + 2], "big"), end + 2
-    length, start = _length(body, end)
+    length, start = fields.varint_at(body, end)
     return Said(topic, body[start + length :], number)
 
 
@@ -86,7 +88,7 @@ def answered(packet: Packet) -> tuple[int, int]:
     body = packet.body
     if packet.kind == PUBACK:
         return int.from_bytes(body[:2], "big"), body[2] if len(body) > 2 else 0  # noqa: PLR2004 - as MQTT says
-    length, start = _length(body, 2)
+    length, start = fields.varint_at(body, 2)
     return int.from_bytes(body[:2], "big"), max(body[start + length :], default=0)
 
 
@@ -101,7 +103,7 @@ class Reader:
         held, at = self._held + some, 0
         while True:
             try:
-                length, start = _length(held, at + 1)
+                length, start = fields.varint_at(held, at + 1)
             except IndexError:
                 break
             if start + length > len(held):
@@ -109,34 +111,3 @@ class Reader:
             yield Packet(held[at] >> 4, held[at] & 0x0F, held[start : start + length])
             at = start + length
         self._held = held[at:]
-
-
-def _packet(first: int, body: bytes) -> bytes:
-    return bytes([first]) + _varint(len(body)) + body
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while True:
-        number, digit = divmod(number, 128)
-        out.append(digit | (0x80 if number else 0))
-        if not number:
-            return bytes(out)
-
-
-def _length(held: bytes, at: int) -> tuple[int, int]:
-    """A variable byte integer at a place, and the place after it; IndexError where it isn't whole."""
-    number = shift = 0
-    while True:
-        digit = held[at]
-        number, at, shift = number | (digit & 0x7F) << shift, at + 1, shift + 7
-        if not digit & 0x80:
-            return number, at
-
-
-def _text(text: str) -> bytes:
-    return _binary(text.encode())
-
-
-def _binary(some: bytes) -> bytes:
-    return len(some).to_bytes(2, "big") + some

@@ -189,7 +189,7 @@ def do(bench: Bench, deed: str, number: int) -> Result:
 
 
 @given(boards(), st.lists(deeds, min_size=1, max_size=5))
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_every_mode_of_every_board_and_the_way_back(
     tmp_path_factory: pytest.TempPathFactory, drawn: tuple[AnyBoard, int], todo: list[tuple[str, int]]
 ) -> None:
@@ -221,7 +221,7 @@ def test_every_mode_of_every_board_and_the_way_back(
     st.integers(1, 6),
     st.booleans(),
 )
-@settings(derandomize=True, deadline=None, max_examples=250)
+@settings(max_examples=250)
 def test_whatever_fails_it_stands_where_it_was_or_is_said_to_be_stuck(
     tmp_path_factory: pytest.TempPathFactory,
     drawn: tuple[AnyBoard, int],

@@ -106,7 +106,7 @@ def test_every_prefix_of_a_plan_can_be_undone(
 
 
 @given(st.lists(deeds, min_size=1, max_size=4), st.integers(1, 40), st.booleans())
-@settings(derandomize=True, deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_killed_at_any_instant_the_next_start_puts_back_what_was_found(
     tmp_path_factory: pytest.TempPathFactory, todo: list[tuple[str, int]], life: int, half: bool
 ) -> None:
@@ -146,7 +146,7 @@ def killed_after(folder: Path, todo: list[tuple[str, int]], life: int, *, half: 
         max_size=5,
     )
 )
-@settings(derandomize=True, deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_never_outside_original_and_target_never_a_value_not_offered(
     tmp_path_factory: pytest.TempPathFactory, todo: list[tuple[tuple[str, int], str]]
 ) -> None:
@@ -188,7 +188,7 @@ tables = st.lists(st.integers(1, 50), min_size=1, max_size=8, unique=True).map(l
 
 
 @given(tables, st.data())
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_a_maximum_never_crosses_its_minimum_on_the_way(
     available: tuple[int, ...], data: st.DataObject
 ) -> None:

@@ -6,6 +6,7 @@ import urllib.parse
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
+from tests.serving import serving
 
 from tidewatt_agent.calibrate.application import Application
 
@@ -23,23 +24,17 @@ class Server:
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
-            while self.answers:
-                head = await reader.readuntil(b"\r\n\r\n")
-                size = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
-                self.heard.append(head + await reader.readexactly(int(size or 0)))
-                answer = self.answers.pop(0)
-                if answer is None:
-                    break
-                writer.write(answer)
-                await writer.drain()
-                if (
-                    b"content-length" not in answer.lower()
-                    and b"chunked" not in answer
-                    and b"204" not in answer
-                ):
-                    break
-        writer.close()
+        while self.answers:
+            head = await reader.readuntil(b"\r\n\r\n")
+            size = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+            self.heard.append(head + await reader.readexactly(int(size or 0)))
+            answer = self.answers.pop(0)
+            if answer is None:
+                break
+            writer.write(answer)
+            await writer.drain()
+            if b"content-length" not in answer.lower() and b"chunked" not in answer and b"204" not in answer:
+                break
 
 
 @contextlib.asynccontextmanager
@@ -47,16 +42,13 @@ async def asked(
     answers: Sequence[bytes | None], method: str = "GET", body: bytes = b""
 ) -> AsyncIterator[tuple[Server, Application]]:
     server = Server(answers)
-    listener = await asyncio.start_server(server.talk, "127.0.0.1", 0)
-    port = listener.sockets[0].getsockname()[1]
-    url = urllib.parse.urlsplit(f"http://127.0.0.1:{port}/embed?x=1")
-    application = Application(url, method, body, "application/json")
-    try:
-        yield server, application
-    finally:
-        application.close()
-        listener.close()
-        await asyncio.sleep(0.01)
+    async with serving(server.talk) as port:
+        url = urllib.parse.urlsplit(f"http://127.0.0.1:{port}/embed?x=1")
+        application = Application(url, method, body, "application/json")
+        try:
+            yield server, application
+        finally:
+            application.close()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import aiomqtt
 import pytest
 from cryptography.hazmat.primitives import serialization
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.secured import Pki, SecuredMosquitto, now
 from tests.websocket import websockets_before
@@ -66,7 +66,6 @@ def test_urls_that_are_none(url: str, sentence: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-@settings(derandomize=True, deadline=None)
 @given(st.text(max_size=60), st.sampled_from(["", *(f"{scheme}://" for scheme in SCHEMES)]))
 def test_any_text_is_an_url_or_a_sentence(text: str, start: str) -> None:
     try:
@@ -230,7 +229,6 @@ async def test_an_error_inside_is_not_ours_to_explain(mosquitto: Mosquitto) -> N
     assert not isinstance(caught.value, CannotConnect)
 
 
-@settings(derandomize=True, deadline=None)
 @given(st.text(max_size=300))
 def test_any_words_of_a_library_make_a_sentence(words: str) -> None:
     said = why_not(words, parse_broker_url("mqtts://b", "link.broker"), "link")

@@ -42,7 +42,6 @@ def test_it_is_due_every_ten_seconds(tmp_path: Path) -> None:
 
 
 @given(st.integers(0, 200), st.binary(max_size=20))
-@settings(derandomize=True, deadline=None)
 def test_a_damaged_file_is_put_aside_and_never_believed_in_part(cut: int, junk: bytes) -> None:
     import tempfile  # noqa: PLC0415 - hypothesis and tmp_path do not mix
 
@@ -106,7 +105,7 @@ def test_on_a_failing_disk_nothing_is_hidden_or_told_twice(
         max_size=20,
     )
 )
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_whatever_the_disk_does_the_ledger_has_all_that_was_told_or_kept(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, str, str]]
 ) -> None:

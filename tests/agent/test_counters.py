@@ -1,6 +1,6 @@
 """Counters conserve: what was measured is counted once, what wasn't is counted as such."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidewatt_agent.counters import Tally, add_power, add_tick
@@ -10,7 +10,6 @@ readings = st.lists(st.tuples(st.floats(0, 30), st.none() | st.floats(0, 100)), 
 
 
 @given(readings)
-@settings(derandomize=True, deadline=None)
 def test_energy_is_the_sum_of_what_every_reading_stood_for(steps: list[tuple[float, float | None]]) -> None:
     tally = add_power(Tally(), 5.0, 0.0, 10.0)
     at_s = energy_j = unmeasured_s = 0.0
@@ -48,7 +47,6 @@ ticks = st.tuples(
 
 
 @given(st.lists(ticks, max_size=30))
-@settings(derandomize=True, deadline=None)
 def test_time_in_modes_adds_up(lived: list[tuple[str | None, int, bool | None, bool]]) -> None:
     tally = Tally()
     for point, elapsed_ms, violating, switched in lived:

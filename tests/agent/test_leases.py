@@ -175,7 +175,7 @@ policies = st.builds(
 
 
 @given(policies, st.lists(st.sampled_from([*NAMES, "40W"]), max_size=3), st.integers(0, 30_000))
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_the_decision_keeps_them_as_far_as_the_policy_allows(
     policy: Policy, floors: list[str], requests: int
 ) -> None:

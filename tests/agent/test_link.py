@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 import aiomqtt
+from tests.serving import serving
 from tests.world import Mosquitto, ignore, until
 
 from tidewatt_agent.answers import Answers
@@ -103,12 +104,10 @@ async def test_a_host_that_refuses_is_told_from_one_that_hangs_up(mosquitto: Mos
         assert not link.refused
     hung_up: list[asyncio.StreamWriter] = []
 
-    def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.close()
+    async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         hung_up.append(writer)
 
-    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
-    async with server, linked(server.sockets[0].getsockname()) as link:
+    async with serving(hang_up) as port, linked(("127.0.0.1", port)) as link:
         await until(lambda: len(hung_up) >= 2)
         assert not link.refused
 

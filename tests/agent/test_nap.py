@@ -189,7 +189,7 @@ def test_no_other_alarm_is_set_while_a_suspend_may_still_come(tmp_path: Path) ->
 
 
 @given(st.integers(1, 8), st.floats(0.0, WATCHED_S - 5.0), st.lists(st.integers(60, 1800), max_size=3))
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_killed_at_any_step_it_is_awake_or_wakes_by_its_alarm(
     tmp_path_factory: pytest.TempPathFactory, life: int, delay_s: float, later: list[int]
 ) -> None:

@@ -82,7 +82,7 @@ def test_a_network_that_takes_no_packet_is_told() -> None:
     assert wakes.orders == {"failed": 1}
 
 
-@settings(derandomize=True, deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 40), st.floats(0, 120)), max_size=120))
 def test_nobody_is_woken_too_often_and_no_segment_is_flooded(tries: list[tuple[int, float]]) -> None:
     pace, now_s, woken = Pace(), 0.0, list[tuple[float, int]]()

@@ -51,14 +51,14 @@ def test_what_is_no_grammar_is_kept() -> None:
 
 
 @given(st.text(alphabet=" <>=#\nAPOWERMDLIDNTY019-\x00é", max_size=300) | st.text(max_size=200))
-@settings(derandomize=True, deadline=None, max_examples=400)
+@settings(max_examples=400)
 def test_any_text_is_read(text: str) -> None:
     modes = parse_conf(text)
     assert len({mode.id for mode in modes.modes}) == len(modes.modes)
 
 
 @given(st.integers(0, len(CONF)), st.integers(0, 20), st.text(max_size=5))
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_a_damaged_file_invents_no_value(place: int, length: int, junk: str) -> None:
     damaged = CONF[:place] + junk + CONF[place + length :]
     for mode in parse_conf(damaged).modes:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidewatt_agent.actuator import onfile
@@ -49,7 +49,6 @@ ANY = st.recursive(ONE, lambda of: st.lists(of) | st.dictionaries(st.text(max_si
 
 
 @given(ANY, st.sampled_from(sorted(REQUESTS)))
-@settings(derandomize=True, deadline=None)
 def test_any_request_is_whole_or_refused(value: Any, op: str) -> None:
     for words in (
         {"op": op, "id": value},

@@ -1,7 +1,7 @@
 """Over-current events: rates by difference, and news only where they are news."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidewatt_agent.overcurrent import Window, rates, watch
@@ -10,7 +10,6 @@ counts = st.dictionaries(st.sampled_from(["oc1", "oc2", "oc3"]), st.integers(0, 
 
 
 @given(counts, counts, st.floats(0.1, 1e6))
-@settings(derandomize=True, deadline=None)
 def test_rates_are_never_negative_and_never_invented(
     before: dict[str, int], after: dict[str, int], seconds: float
 ) -> None:

@@ -274,7 +274,7 @@ steps = st.lists(
 )
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(steps)
 def test_whatever_comes_in_whatever_order_revisions_never_fall(offers: list[tuple[int, int, int]]) -> None:
     async def story() -> None:

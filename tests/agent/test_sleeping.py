@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.sealing import FLEETS_KEY, FOREIGN_KEY
 from tests.world import HandClock
@@ -81,7 +81,6 @@ def test_who_may_not_sleep_at_all_is_told_why() -> None:
 
 
 @given(st.floats(30.0, 86_400.0), st.floats(-1e5, 1e5), st.one_of(st.none(), st.floats(0.0, 600.0)))
-@settings(derandomize=True, deadline=None)
 def test_a_nap_ends_before_the_longest_and_in_time_to_serve(
     longest_s: float, serve_in_s: float, resume_s: float | None
 ) -> None:
@@ -165,7 +164,6 @@ def test_only_new_errors_of_the_kernel_count(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0.0, 1e5), st.one_of(st.none(), st.floats(0.0, 50.0))), max_size=5))
-@settings(derandomize=True, deadline=None)
 def test_time_asleep_is_counted_once_and_its_energy_apart(naps: list[tuple[float, float | None]]) -> None:
     tally, now_s = add_power(Tally(), 5.0, 0.0, 10.0), 0.0
     for asleep_s, watts in naps:

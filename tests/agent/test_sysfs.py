@@ -231,7 +231,7 @@ def test_uses_that_were_not_measured() -> None:
 
 
 @given(st.text(max_size=200), st.text(max_size=200))
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_nonsense_in_the_kernels_files_is_nothing_known(
     tmp_path_factory: pytest.TempPathFactory, stat: str, meminfo: str
 ) -> None:
@@ -298,7 +298,7 @@ async def test_a_late_node_is_picked_up_and_a_lost_monitor_gives_up_the_place(
 
 
 @given(st.integers(0, 30_000), st.integers(-5_000, 60_000))
-@settings(derandomize=True, deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_watts_are_volts_times_amperes(
     tmp_path_factory: pytest.TempPathFactory, millivolts: int, milliamperes: int
 ) -> None:

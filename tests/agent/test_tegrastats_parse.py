@@ -149,7 +149,7 @@ def test_what_is_no_line_is_refused(text: str) -> None:
 
 
 @given(st.sampled_from(LINES), st.data())
-@settings(derandomize=True, deadline=None, max_examples=600)
+@settings(max_examples=600)
 def test_a_damaged_line_never_raises_and_never_invents(line: str, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(line)))
     length = data.draw(st.integers(0, 12))
@@ -163,7 +163,7 @@ def test_a_damaged_line_never_raises_and_never_invents(line: str, data: st.DataO
 
 
 @given(st.text(max_size=300))
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
         parse_line(text)
@@ -172,7 +172,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 
 @given(st.sampled_from(LINES), st.integers(0, 60), st.from_regex(r"\?[a-z?]{1,8}", fullmatch=True))
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_a_strange_token_is_kept_and_hurts_nothing_but_its_neighbours(
     line: str, after: int, token: str
 ) -> None:
@@ -188,7 +188,7 @@ def test_a_strange_token_is_kept_and_hurts_nothing_but_its_neighbours(
 
 
 @given(st.sampled_from(LINES), st.integers(0, 590))
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_what_is_kept_as_unknown_is_all_that_was_not_read(line: str, cut: int) -> None:
     """Without its unknown tokens, a line that lost its beginning reads the same and has none."""
     try:

@@ -1,6 +1,6 @@
 """What is given up when there is no room: detail, never an epoch's end."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidewatt_agent.thinning import surplus
@@ -17,7 +17,6 @@ def test_first_and_last_of_every_epoch_stay_and_then_the_last() -> None:
     assert surplus(["a", "b", "c"]) == []
 
 
-@settings(derandomize=True, deadline=None)
 @given(st.lists(st.sampled_from("abc"), max_size=60))
 def test_no_end_is_lost_however_often_it_is_thinned(epochs: list[str]) -> None:
     left = list(enumerate(epochs))

@@ -17,7 +17,7 @@ from tests.ports import free_port
 ALL = {name: fault.choice for name, fault in FAULTS.items()}
 
 
-@settings(derandomize=True, deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 10**9), st.integers(1, 120), st.integers(0, 120))
 def test_a_seed_brings_the_same_and_a_longer_run_begins_as_a_shorter(seed: int, most: int, more: int) -> None:
     first = list(islice(schedule(seed, ALL), most))

@@ -95,7 +95,7 @@ def test_patience_is_bounded() -> None:
     assert len(patience) == MOST
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.text(alphabet="/\\.:?#@%a \t\r\n\u2028é", max_size=12))
 def test_after_a_login_the_browser_stays_here(path: str) -> None:
     found = local(path)

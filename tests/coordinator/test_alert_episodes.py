@@ -14,7 +14,7 @@ from tidewatt_coordinator.alerts.episodes import (
 from tidewatt_wire.messages import AlertKind
 from tidewatt_wire.topics import check_name
 
-quick = settings(derandomize=True, deadline=None, max_examples=200)
+quick = settings(max_examples=200)
 KINDS: tuple[AlertKind, ...] = ("budget", "anomaly")
 truths = st.sampled_from([True, False, None])
 looks = st.lists(st.dictionaries(st.sampled_from(["a", "b", "c"]), truths), max_size=12)

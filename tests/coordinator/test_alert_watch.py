@@ -32,7 +32,7 @@ from tidewatt_wire.codec import decode
 from tidewatt_wire.messages import Alert
 from tidewatt_wire.topics import AlertTopic
 
-quick = settings(derandomize=True, deadline=None, max_examples=25)
+quick = settings(max_examples=25)
 
 
 @pytest.fixture

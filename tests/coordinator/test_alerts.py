@@ -18,7 +18,7 @@ from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_link.ending import ended
 from tidewatt_wire.messages import Alert
 
-quick = settings(derandomize=True, deadline=None, max_examples=25)
+quick = settings(max_examples=25)
 
 
 def a_standing(name: str = "a", episode: int = 1, ended_ms: int | None = None) -> Standing:

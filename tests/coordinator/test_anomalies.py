@@ -14,7 +14,7 @@ from tidewatt_coordinator.anomalies.groups import anomalies, groups, latest
 from tidewatt_coordinator.costs.days import DAY_MS
 from tidewatt_coordinator.costs.series import DayCost, Settling, to_number
 
-quick = settings(derandomize=True, deadline=None, max_examples=200)
+quick = settings(max_examples=200)
 FIRST = date(2026, 8, 3)
 LONG = 80
 TERMS = Terms()
@@ -127,7 +127,7 @@ def test_the_floor_is_ten(rise: str, found: bool) -> None:
     assert bool(alarms(days)) is found
 
 
-@settings(derandomize=True, deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     period=st.integers(3, 13),
     first=st.integers(0, 12),

@@ -31,7 +31,7 @@ from tidewatt_wire.messages import Counters, Gauges, Report
 BUCKET = 300_000
 START = 1_790_000_000_000 - 1_790_000_000_000 % DAY_MS + 20 * HOUR_MS
 some = settings(
-    derandomize=True, deadline=None, max_examples=15, phases=[Phase.explicit, Phase.generate, Phase.shrink],
+    max_examples=15, phases=[Phase.explicit, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 

@@ -55,7 +55,7 @@ def chained(seeds: list[Entry]) -> tuple[list[Entry], Head]:
     return entries, head
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.lists(made, min_size=2, max_size=8), st.data())
 def test_whatever_is_bent_is_found_where_it_was_bent(seeds: list[Entry], data: st.DataObject) -> None:
     entries, head = chained(seeds)
@@ -83,7 +83,7 @@ def test_whatever_is_bent_is_found_where_it_was_bent(seeds: list[Entry], data: s
     assert at + 1 <= broken.sequence <= at + 2
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(made, min_size=1, max_size=6), st.data())
 def test_a_cut_end_or_a_chain_written_anew_shows_by_a_head_told_before(
     seeds: list[Entry], data: st.DataObject

@@ -17,7 +17,7 @@ from tidewatt_coordinator.costs.days import DAY_MS
 from tidewatt_coordinator.costs.series import DayCost, Settling, to_number
 from tidewatt_wire.documents import DocumentError, to_toml
 
-quick = settings(derandomize=True, deadline=None, max_examples=200)
+quick = settings(max_examples=200)
 TAGS = ["site", "team"]
 SETTLED = Settling(cloud_hours=48, edge_hours=3)
 #: The middle of a Saturday.

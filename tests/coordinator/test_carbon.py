@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -247,7 +247,6 @@ def test_overlaps_count_once() -> None:
     st.dictionaries(st.integers(0, 5).map(lambda hour: hour * HOUR_MS), st.integers(0, 10**12)),
     st.lists(st.tuples(st.integers(0, 40), st.integers(1, 12), st.integers(0, 900)), max_size=12),
 )
-@settings(derandomize=True, deadline=None)
 def test_all_energy_is_accounted_for(energy: dict[int, int], told: list[tuple[int, int, int]]) -> None:
     tenth = HOUR_MS // 10
     intensities = [

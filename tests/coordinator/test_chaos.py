@@ -46,7 +46,7 @@ def test_a_warning_that_nobody_hears_is_an_outage_of_its_node() -> None:
     assert found.failed_draining > 0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     waves=st.lists(st.tuples(st.integers(0, 500), st.integers(0, 9)), max_size=4),
     traffic=st.floats(1, 2000),

@@ -79,8 +79,6 @@ def book(ledger: Ledger) -> dict[str, list[tuple[object, ...]]]:
 
 
 EXAMPLES = settings(
-    derandomize=True,
-    deadline=None,
     max_examples=15,
     phases=(Phase.explicit, Phase.generate),
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -26,7 +26,7 @@ from tidewatt_coordinator.costs.store import Charges
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_wire.documents import DocumentError, to_toml
 
-quick = settings(derandomize=True, deadline=None, max_examples=100)
+quick = settings(max_examples=100)
 OCTOBER = month("2026-10", "a test")
 
 

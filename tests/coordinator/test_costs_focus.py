@@ -23,7 +23,7 @@ from tidewatt_coordinator.costs.settings import Costs
 from tidewatt_coordinator.costs.store import Charges
 from tidewatt_coordinator.ledger.store import Ledger
 
-quick = settings(derandomize=True, deadline=None, max_examples=100)
+quick = settings(max_examples=100)
 versions = st.sampled_from(("1.2", "1.4"))
 #: FOCUS 1.2's own columns; ServiceProviderName and HostProviderName came later.
 COLUMNS_OF_1_2 = 57

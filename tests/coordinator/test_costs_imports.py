@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.costing import DAY_MS, OCTOBER_MS, Source, a_charge, source
 
@@ -36,7 +36,6 @@ def prometheus() -> Iterator[Source]:
 
 
 @given(st.integers(1, 10**9), st.floats(0, 1), st.integers(0, 80))
-@settings(derandomize=True, deadline=None)
 def test_failures_are_tried_again_soon_then_seldom_and_never_later_than_usual(
     every_ms: int, chance: float, failures: int
 ) -> None:

@@ -19,7 +19,7 @@ from tidewatt_coordinator.costs.series import Coverage, DayCost, Settling, serie
 from tidewatt_coordinator.costs.store import Charges
 from tidewatt_coordinator.ledger.store import Ledger
 
-quick = settings(derandomize=True, deadline=None, max_examples=100)
+quick = settings(max_examples=100)
 WEEK = Window(OCTOBER_MS, OCTOBER_MS + 7 * DAY_MS)
 SETTLED = Settling(cloud_hours=48, edge_hours=3)
 

@@ -21,7 +21,7 @@ from tidewatt_coordinator.dispatch.table import Certificate
 from tidewatt_coordinator.dispatch.terms import Terms
 from tidewatt_coordinator.dispatch.weighing import next_table
 
-often = settings(derandomize=True, deadline=None, max_examples=100)
+often = settings(max_examples=100)
 SIZE, KINDS = 80, 4
 seeds, loads = st.integers(0, 2**32), st.floats(0.05, 1.2)
 

@@ -16,7 +16,7 @@ from tidewatt_coordinator.dispatch.quantise import largest_remainder, whole_part
 from tidewatt_coordinator.dispatch.terms import Terms
 from tidewatt_coordinator.dispatch.water import Basin
 
-often = settings(derandomize=True, deadline=None, max_examples=150)
+often = settings(max_examples=150)
 
 
 def nested_pool(seed: int, size: int, kinds: int, load: float) -> Pool:

@@ -17,7 +17,7 @@ from tidewatt_coordinator.dispatch.table import Table
 from tidewatt_coordinator.dispatch.terms import Terms
 from tidewatt_coordinator.dispatch.weighing import next_table
 
-often = settings(derandomize=True, deadline=None, max_examples=200)
+often = settings(max_examples=200)
 QUICK = pools.LATENCIES[0]
 
 

@@ -94,7 +94,7 @@ class TestCommitments(AdviceOnly):
         assert steady
         assert falling is None or falling.per_hour < steady.per_hour
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(
         days=st.lists(st.floats(1, 1000), min_size=28, max_size=40),
         share=st.floats(0.3, 0.9),

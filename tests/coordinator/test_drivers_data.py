@@ -101,7 +101,7 @@ def test_dynamodb_breaks_even_where_a_little_over_a_quarter_is_used() -> None:
     assert WRITES.break_even() == pytest.approx(0.2889, abs=1e-4)
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.floats(0.5, 3000), st.floats(0.05, 1))
 def test_provisioned_is_cheaper_from_the_break_even_on(rate: float, share: float) -> None:
     used = {":Read": [rate * PERIOD_S] * 288}

@@ -156,7 +156,7 @@ def test_the_write_off_of_a_life_is_the_price_less_the_residual(sites: Path) -> 
 
 
 @given(st.data())
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_a_days_charges_are_the_sums_of_its_hours(data: st.DataObject) -> None:
     """Whatever is used when: a quarter-hour tariff with a change in the day, a plant, fees, hardware."""
     with TemporaryDirectory() as folder:
@@ -193,7 +193,6 @@ def test_a_days_charges_are_the_sums_of_its_hours(data: st.DataObject) -> None:
 
 
 @given(st.lists(st.integers(0, 10**12), min_size=1, max_size=12), st.integers(0, 10**13))
-@settings(derandomize=True, deadline=None)
 def test_the_shares_of_an_hour_are_its_cost(energies: list[int], made: int) -> None:
     place = Place(site=Site(name="s"), clockwork=load_clockwork(""), made_mj={0: made})
     rows = [DeviceHour(f"d{number}", 0, mj) for number, mj in enumerate(energies)]

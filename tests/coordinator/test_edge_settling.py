@@ -177,8 +177,6 @@ def at_once(ledger: Ledger, sites: Path) -> list[Charge]:
 
 
 @settings(
-    derandomize=True,
-    deadline=None,
     max_examples=12,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

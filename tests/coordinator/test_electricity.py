@@ -114,7 +114,7 @@ def test_which_window_holds(moment: str, name: str) -> None:
 
 
 @given(st.sampled_from(ZONES), st.integers(1990, 2050), st.integers(0, 95), st.integers(1, 96))
-@settings(derandomize=True, deadline=None, max_examples=12)
+@settings(max_examples=12)
 def test_the_hours_of_a_year_add_up(zone: str, year: int, first: int, length: int) -> None:
     end = (first + length) % 96 or 96
     if end == first:
@@ -224,7 +224,6 @@ def test_what_is_wrong_with_day_ahead_prices(text: str, sentence: str) -> None:
 
 
 @given(st.text("0123456789-:,.TZ+daypricestk_hw\n", max_size=80))
-@settings(derandomize=True, deadline=None)
 def test_nonsense_is_refused_in_one_way(text: str) -> None:
     for head in ("start,price_per_kwh\n", "day,prices\n"):
         lines = [line.split(",") for line in (head + text).splitlines()]
@@ -313,7 +312,7 @@ def test_the_demand_charge_is_for_the_months_greatest_mean_power() -> None:
     st.decimals(0, 5000, places=2),
     st.lists(st.integers(0, 366 * 24 * 60), max_size=20),
 )
-@settings(derandomize=True, deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_the_parts_of_a_fee_and_of_a_write_off_are_the_whole(
     zone_name: str, year: int, amount: Decimal, cuts: list[int]
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import aiomqtt
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.steered import steering_of
 from tests.world import HandClock, Mosquitto, until
@@ -287,7 +287,6 @@ def test_skew_is_the_least_delayed_reports_of_the_last_minutes() -> None:
     assert fleet.devices["a"].skew.ms == -80, "what is older than five minutes is forgotten"
 
 
-@settings(derandomize=True, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 90_000), st.integers(-(10**6), 10**6)), min_size=1, max_size=60))
 def test_skew_is_the_greatest_within_the_window(steps: list[tuple[int, int]]) -> None:
     skew, now_ms, seen = Skew(), 0, []

@@ -133,7 +133,7 @@ boards = st.lists(st.tuples(st.sampled_from(sorted(USABLE)), st.booleans()), min
 
 
 @given(boards, st.floats(0.0, 2500.0))
-@settings(derandomize=True, deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_traffic_is_gathered_without_promising_less_than_is_asked(
     some: list[tuple[str, bool]], asked_rps: float
 ) -> None:

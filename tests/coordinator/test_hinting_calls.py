@@ -135,7 +135,7 @@ def test_over_days_of_the_same_calm_everybody_takes_a_turn_awake() -> None:
 
 
 @given(rows=st.lists(st.tuples(st.floats(0.0, 500.0), st.floats(0.0, 500.0)), min_size=1, max_size=6))
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_the_ear_hears_what_was_counted_and_a_rise_sooner(rows: list[tuple[float, float]]) -> None:
     ear = Ear()
 

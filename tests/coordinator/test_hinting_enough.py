@@ -47,7 +47,7 @@ edges = st.lists(st.floats(1.0, 200.0), max_size=2).map(sorted)
 
 
 @given(edges, edges, st.floats(1.0, 200.0), st.floats(0.85, 1.2))
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_what_stands_is_never_far_off_at_a_rate_that_is_expected(
     was: list[float], now: list[float], expected: float, by: float
 ) -> None:

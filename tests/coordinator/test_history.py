@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.ports import free_port
 
@@ -94,7 +94,6 @@ def test_one_has_to_be_named(tmp_path: Path) -> None:
 
 
 @given(st.integers(0, 10**8), st.integers(0, 100_000))
-@settings(derandomize=True, deadline=None)
 def test_the_pieces_cover_every_minute_once(first: int, count: int) -> None:
     covered = list(pieces(first, first + count))
     assert covered[0][0] == first

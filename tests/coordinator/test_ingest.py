@@ -267,7 +267,7 @@ def relieved(ingest: Ingest) -> int:
     return ingest.messages["report"]
 
 
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     lost=st.lists(st.booleans(), min_size=1, max_size=40),
     batches=st.integers(1, 5),

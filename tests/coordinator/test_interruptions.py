@@ -156,7 +156,7 @@ near = st.fixed_dictionaries(
 )
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(body=near.map(json.dumps) | anything.map(json.dumps) | st.text(max_size=50) | st.binary(max_size=50))
 def test_any_message_is_read_or_refused(body: str | bytes) -> None:
     try:

@@ -27,7 +27,7 @@ from tidewatt_coordinator.prices.files import load_book
 from tidewatt_wire.messages import MaintenanceWindow
 
 NOW_MS = 1_790_812_800_000
-QUICK = settings(derandomize=True, deadline=None, max_examples=60)
+QUICK = settings(max_examples=60)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidewatt_coordinator.ledger.arithmetic import (
@@ -41,7 +41,6 @@ def book(reports: list[tuple[int, tuple[int, int]]]) -> list[Span]:
 
 
 @given(histories(), st.randoms(use_true_random=False))
-@settings(derandomize=True, deadline=None)
 def test_order_and_duplicates_do_not_matter(
     history: list[tuple[int, tuple[int, int]]], chance: random.Random
 ) -> None:
@@ -51,7 +50,6 @@ def test_order_and_duplicates_do_not_matter(
 
 
 @given(histories())
-@settings(derandomize=True, deadline=None)
 def test_slices_sum_to_the_devices_own_counters(history: list[tuple[int, tuple[int, int]]]) -> None:
     pieces = list(slices(book(history), BUCKET))
     for counter in (0, 1):
@@ -65,7 +63,6 @@ def test_slices_sum_to_the_devices_own_counters(history: list[tuple[int, tuple[i
 
 
 @given(histories(), st.data())
-@settings(derandomize=True, deadline=None)
 def test_lost_reports_lose_nothing_that_a_later_one_has(
     history: list[tuple[int, tuple[int, int]]], data: st.DataObject
 ) -> None:
@@ -76,7 +73,6 @@ def test_lost_reports_lose_nothing_that_a_later_one_has(
 
 
 @given(histories())
-@settings(derandomize=True, deadline=None)
 def test_a_bucket_holds_what_was_counted_inside_it(history: list[tuple[int, tuple[int, int]]]) -> None:
     """Reports at both ends of a bucket fix its slice, whatever happens elsewhere."""
     first = bucket_of(history[0][0], BUCKET) + BUCKET
@@ -86,7 +82,6 @@ def test_a_bucket_holds_what_was_counted_inside_it(history: list[tuple[int, tupl
 
 
 @given(histories(), st.data())
-@settings(derandomize=True, deadline=None)
 def test_a_clock_set_back_loses_nothing(
     history: list[tuple[int, tuple[int, int]]], data: st.DataObject
 ) -> None:
@@ -109,7 +104,6 @@ def test_a_silence_is_shared_out_evenly_but_not_a_clock_jump() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), min_size=3, max_size=3))
-@settings(derandomize=True, deadline=None)
 def test_merge_is_commutative_associative_idempotent(reports: list[tuple[int, int]]) -> None:
     a, b, c = (span_of(at, [value]) for at, value in reports)
     assert merge(a, b) == merge(b, a)

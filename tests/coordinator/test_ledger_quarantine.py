@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidewatt_coordinator.ledger.adhoc import HourCopy
@@ -97,7 +97,6 @@ def test_all_of_it_is_kept_aside_once_and_the_rest_is_merged(new_ledger_url: Cal
 
 
 @given(st.lists(st.integers(0, 10**7), min_size=1, max_size=30), st.integers(0, 10**6))
-@settings(derandomize=True, deadline=None)
 def test_no_order_of_true_reports_makes_one_untrue(growths: list[int], seed: int) -> None:
     energy, stream = 0, []
     for seq, growth in enumerate(growths):

@@ -133,8 +133,6 @@ def check_conserved(ledger: Ledger) -> None:
 
 def examples(count: int) -> settings:
     return settings(
-        derandomize=True,
-        deadline=None,
         max_examples=count,
         phases=[Phase.generate, Phase.shrink],
         suppress_health_check=[HealthCheck.function_scoped_fixture],

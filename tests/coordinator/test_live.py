@@ -65,7 +65,7 @@ class Viewer:
 fleets = st.dictionaries(st.sampled_from(["a1", "a2", "b1", "b2"]), st.sampled_from([1.0, 2.0]))
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(fleets, st.lists(st.integers(0, 2), max_size=3)), max_size=8))
 def test_whoever_looks_sees_the_fleet_whatever_he_missed(
     story: list[tuple[dict[str, float], list[int]]],

@@ -70,7 +70,7 @@ def test_it_is_raised_once_told_to_all_and_over_with_how_it_woke(ledger: Ledger)
     assert after_restart.look() == []
 
 
-@settings(derandomize=True, deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.sets(st.sampled_from(sorted(SITES))), max_size=8))
 def test_everybody_who_is_overdue_is_told_of_and_a_site_is_no_flood(looks: list[set[str]]) -> None:
     last: dict[str, Standing] = {}

@@ -294,7 +294,7 @@ def test_hostile_requests(request_of: Callable[[], str], sentence: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.data())
 def test_no_bytes_break_the_reader(data: st.DataObject) -> None:
     good = csr(lambda b: b.subject_name(named("d1")))

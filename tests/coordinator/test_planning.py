@@ -25,7 +25,7 @@ MIDDLE = Envelope("15W", 220.0, 4.0, 8.0 / 220)
 HIGH = Envelope("MAXN", 330.0, 5.0, 10.0 / 330)
 ASLEEP = Envelope("sleep", 0.0, 0.5, wake_s=90.0)
 KIND = (LOW, MIDDLE, HIGH)
-SETTINGS = settings(derandomize=True, deadline=None, max_examples=150)
+SETTINGS = settings(max_examples=150)
 
 envelope = st.builds(
     Envelope,

@@ -65,13 +65,13 @@ def check(made: Commitment, kinds: list[NodePool], need: list[float]) -> None:
 
 
 @given(pools(), needs)
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_the_need_is_carried_and_times_hold(kinds: list[NodePool], need: list[float]) -> None:
     check(commit(kinds, need, STEP_MIN), kinds, need)
 
 
 @given(pools(), needs, st.integers(0, 7), st.sampled_from([1.0, 90.0, 400.0]))
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_more_need_never_costs_less_and_names_do_not_matter(
     kinds: list[NodePool], need: list[float], at: int, more: float
 ) -> None:

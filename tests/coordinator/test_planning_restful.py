@@ -11,7 +11,7 @@ from tidewatt_coordinator.planning.restful import Restful
 from tidewatt_coordinator.planning.rooms import Rooms
 from tidewatt_coordinator.planning.sleepers import Sleeper
 
-SETTINGS = settings(derandomize=True, deadline=None, max_examples=60)
+SETTINGS = settings(max_examples=60)
 ASLEEP = Envelope("sleep", 0.0, 0.5, wake_s=35.0)
 KINDS = (
     (Envelope("7W", 120.0, 7.0), Envelope("15W", 220.0, 12.0), Envelope("MAXN", 330.0, 15.0)),

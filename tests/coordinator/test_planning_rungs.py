@@ -34,7 +34,7 @@ def planned_twice(need: float, fresh: Fresh, points: list[str]) -> tuple[dict[st
 )
 @example(622.0, 0.5, 0.0, 932.0, ["7W", "7W"])
 @example(609.0, 1.125, 4.0, 714.0, ["7W", "7W", "7W"])
-@settings(derandomize=True, deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_whatever_rate_devices_saw_they_are_asked_for_enough_and_for_no_less_at_more(
     likely: float, slope: float, base: float, rps: float, points: list[str]
 ) -> None:

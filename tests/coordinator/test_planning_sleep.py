@@ -41,7 +41,7 @@ TERMS = NapTerms()
 KIND = (Envelope("7W", 120.0, 7.0), Envelope("15W", 220.0, 12.0), Envelope("MAXN", 330.0, 15.0))
 ASLEEP = Envelope("sleep", 0.0, 0.5, wake_s=35.0)
 SMALL = (Envelope("low", 40.0, 3.0), Envelope("high", 90.0, 6.0))
-SETTINGS = settings(derandomize=True, deadline=None, max_examples=25)
+SETTINGS = settings(max_examples=25)
 
 rows = st.lists(st.lists(st.floats(0, 3300), min_size=2, max_size=14).map(tuple), min_size=1, max_size=25)
 

@@ -202,7 +202,6 @@ documents = st.builds(
 
 
 @given(documents)
-@settings(derandomize=True, deadline=None)
 def test_a_document_written_down_reads_the_same(document: Document) -> None:
     text = to_text(document)
     try:
@@ -215,7 +214,6 @@ def test_a_document_written_down_reads_the_same(document: Document) -> None:
 
 
 @given(rules, rules, names, matches)
-@settings(derandomize=True, deadline=None)
 def test_a_rule_that_covers_another_fits_whatever_it_fits(
     wide: Rule, narrow: Rule, device: str, labels: dict[str, str]
 ) -> None:
@@ -230,7 +228,7 @@ def test_a_rule_that_covers_another_fits_whatever_it_fits(
     st.sampled_from(["toml", "yaml"]), st.text(alphabet='[]{}=\'",.:-#\n \tabc013&*!?|>%@\\"', max_size=60)
 )
 @example("toml", "rules = [[1, [2]], {a = {b = 1}}] # '\n[a.'b.c']\n")
-@settings(derandomize=True, deadline=None, max_examples=400)
+@settings(max_examples=400)
 def test_whatever_is_written_is_a_document_or_a_sentence(language: Language, text: str) -> None:
     try:
         parse(text, name="p", language=language)
@@ -250,7 +248,6 @@ values = nested(nested(nested(scalars)))
 
 
 @given(st.dictionaries(st.text(alphabet="ab.'\" ", min_size=1, max_size=3), values, max_size=4))
-@settings(derandomize=True, deadline=None)
 def test_every_value_of_a_toml_text_has_its_line(document: dict[str, Any]) -> None:
     def inline(value: Any) -> str:
         if isinstance(value, dict):

@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -139,7 +139,6 @@ def test_the_rest_of_the_checked_prices(book: PriceBook) -> None:
     amounts,
     amounts,
 )
-@settings(derandomize=True, deadline=None)
 def test_a_quantity_costs_what_its_parts_cost(
     widths: list[tuple[int, int]], one: Decimal, other: Decimal
 ) -> None:
@@ -159,7 +158,6 @@ def test_a_quantity_costs_what_its_parts_cost(
 
 
 @given(st.lists(st.decimals(-1000, 1000, places=5), min_size=1, max_size=30), st.integers(0, 4))
-@settings(derandomize=True, deadline=None)
 def test_what_is_shown_adds_up(parts: list[Decimal], places: int) -> None:
     shown = for_display(parts, places)
     unit = Decimal(1).scaleb(-places)

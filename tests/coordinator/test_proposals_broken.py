@@ -194,7 +194,7 @@ def happen(world: World, event: Any) -> None:
         world.twin.faults = [event]
 
 
-@settings(derandomize=True, deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(EVENTS, min_size=1, max_size=7))
 def test_whatever_happens_in_whatever_order_nothing_is_left_half_done(
     ledger_of_enemies: Ledger, script: list[Any]

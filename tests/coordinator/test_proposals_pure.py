@@ -21,7 +21,7 @@ from tidewatt_coordinator.sla.objectives import Metric, Service
 from tidewatt_coordinator.sla.verdict import Series, Verdict, Word, judge
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.data())
 def test_a_late_request_never_stands_with_nobody_to_see_it(data: st.DataObject) -> None:
     """Requests without an answer may land any time within `late_ms`; the journal ends as the setting does."""
@@ -65,7 +65,7 @@ def test_a_late_request_never_stands_with_nobody_to_see_it(data: st.DataObject) 
     assert standing(told.before, told.after, content) == ends[state.stage], state
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.data())
 def test_routine_passes_no_freeze_dry_run_irreversibility_nor_blast_radius(data: st.DataObject) -> None:
     draw = data.draw
@@ -99,7 +99,7 @@ def test_routine_passes_no_freeze_dry_run_irreversibility_nor_blast_radius(data:
         assert approve(one, "the rule", 0).stage == "approved"
 
 
-@settings(derandomize=True, deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(st.data())
 def test_what_is_final_is_never_taken_back_nor_approved_by_the_rule(data: st.DataObject) -> None:
     told = a_recommendation(final="make it of its copy", routine=data.draw(st.booleans()))
@@ -133,7 +133,7 @@ def test_what_is_final_is_never_taken_back_nor_approved_by_the_rule(data: st.Dat
 ratios = st.floats(0.9, 1.0)
 
 
-@settings(derandomize=True, deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(ratios, max_size=12), st.lists(st.floats(1, 200), max_size=12), st.floats(0, 50))
 def test_a_verdict_is_never_better_for_less_evidence_or_a_worse_effect(
     shares: list[float], latencies: list[float], worse: float

@@ -28,7 +28,7 @@ from tidewatt_coordinator.rollout.plan import Content, State
 from tidewatt_coordinator.rollout.terms import Plan, PlannedWave
 from tidewatt_wire.messages import Policy, Rule
 
-quick = settings(derandomize=True, deadline=None, max_examples=100)
+quick = settings(max_examples=100)
 MONDAY = date(2026, 8, 3)
 NOVEMBER = date(2026, 11, 1)
 

@@ -113,8 +113,6 @@ def answers_of(ledger: Ledger) -> Answers:
 
 
 @settings(
-    derandomize=True,
-    deadline=None,
     max_examples=30,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

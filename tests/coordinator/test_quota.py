@@ -14,7 +14,7 @@ from tidewatt_wire.codec import encode
 from tidewatt_wire.messages import Counters, Gauges, Report
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 400), st.sampled_from("ab")), max_size=200),
     st.integers(1, 20),

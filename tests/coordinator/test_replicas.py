@@ -86,7 +86,7 @@ SAID = st.builds(
 )
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(SAID, min_size=1, max_size=25))
 def test_all_show_what_one_that_hears_everything_shows(ledger: Ledger, script: list[Said]) -> None:
     fleet = f"f{next(_numbers)}"

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.hearing import PostOffice, certified, post_office
 from tests.reporting import NOW_MS, OCTOBER, OCTOBER_ALL, a_config, fill, opened
@@ -226,7 +226,6 @@ def test_of_two_only_one_gets_the_month(new_ledger_url: Callable[[], str]) -> No
 ZONES = st.sampled_from(["UTC", "Europe/Berlin", "America/Los_Angeles", "Pacific/Apia", "Asia/Kolkata"])
 
 
-@settings(derandomize=True, deadline=None)
 @given(
     at_s=st.integers(1_600_000_000, 2_500_000_000),
     day=st.integers(1, 28),

@@ -265,7 +265,6 @@ def test_a_month_that_has_not_begun_is_refused(ledger: Ledger, config: Config) -
 # Its parts
 
 
-@settings(derandomize=True, deadline=None)
 @given(values=st.lists(amounts(), min_size=1, max_size=8), off=st.integers(-12, 12))
 def test_fitted_parts_sum_to_the_whole_they_are_given(values: list[Decimal], off: int) -> None:
     cents = Decimal("0.01")
@@ -331,7 +330,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return file
 
 
-@settings(derandomize=True, deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     paid=st.lists(
         st.tuples(

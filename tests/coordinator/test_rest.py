@@ -228,7 +228,7 @@ def test_limits() -> None:
     assert client.get("/healthz").text == "data: 1\n\ndata: 2\n\n"
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from("abcde"), st.floats(0, 3)), max_size=60))
 def test_a_caller_gets_its_burst_and_its_rate_and_no_more(asks: list[tuple[str, float]]) -> None:
     rate, now_s, given_to = Rate(2.0, 5, most=3), 0.0, dict.fromkeys("abcde", 0)
@@ -249,7 +249,7 @@ def test_who_is_one_caller() -> None:
     assert caller_of("testclient") == "testclient"
 
 
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.text(max_size=60))
 def test_no_cursor_is_a_defect(cursor: str) -> None:
     try:

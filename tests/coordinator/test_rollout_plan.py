@@ -134,7 +134,7 @@ def act(standing: Standing, now_ms: int, what: str, window_open: bool) -> Standi
 
 
 @given(plans, moves)
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_the_invariants_hold_whatever_happens(plan: Plan, drawn: list[tuple[int, str, bool]]) -> None:
     standing, now_ms = begin(first("f", OLD, 0, T0), NEW, plan, T0), T0
     for wait_ms, what, window_open in drawn:
@@ -164,7 +164,7 @@ def test_the_invariants_hold_whatever_happens(plan: Plan, drawn: list[tuple[int,
 
 
 @given(plans, moves, st.data())
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_any_interrupted_prefix_goes_on_from_what_was_kept(
     plan: Plan, drawn: list[tuple[int, str, bool]], data: st.DataObject
 ) -> None:
@@ -353,7 +353,6 @@ def test_too_little_evidence_is_neither_good_nor_bad() -> None:
 
 
 @given(st.floats(0.5, 2.0), st.floats(0.5, 2.0), st.integers(1, 20), st.integers(0, 20))
-@settings(derandomize=True, deadline=None)
 def test_the_same_change_in_both_groups_is_none(common: float, own: float, some: int, others: int) -> None:
     seen = [device(f"a{i}", reached=True, worse=common * own) for i in range(some)]
     seen += [device(f"b{i}", reached=False, worse=common) for i in range(others)]

@@ -54,7 +54,7 @@ def story() -> Story:
     return told(REFERENCE, MEANS, seed=13)
 
 
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=8)
 @given(
     peak=st.floats(0.0, 4000.0),
     boards=st.integers(0, 6),

@@ -42,7 +42,7 @@ from tidewatt_wire.messages import Birth, DispatchTable, Policy
 PLAIN = Terms(absorb_loss=False)
 CHEAP = Backend(name="cheap", usable_rps=200.0, marginal_cost=1e-6, latency=LATENCIES[0])
 DEAR = Backend(name="dear", usable_rps=500.0, marginal_cost=5e-6, kind="spot", latency=LATENCIES[0])
-many = settings(derandomize=True, deadline=None, max_examples=150)
+many = settings(max_examples=150)
 
 
 def an_order(kind: Kind, **rest: Any) -> Order:

@@ -122,7 +122,7 @@ def test_what_can_not_be_a_target(asked: Path, tmp_path: Path) -> None:
         validate(asked, "--targets", str(tmp_path / "t.toml"))
 
 
-@settings(derandomize=True, deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.floats(0, 1) | st.just(float("nan")), max_size=12), st.floats(0, 1), st.floats(0.1, 1))
 def test_too_little_is_unknown_whatever_it_says(values: list[float], least: float, coverage: float) -> None:
     row = spot_row(least, dict(enumerate(values)), 10, coverage)

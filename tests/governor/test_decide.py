@@ -52,7 +52,7 @@ def rps(rate: float, seconds: float = 60.0) -> Load:
 
 
 @given(states, loads, policies)
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_pure_and_idempotent(state: GovernorState, load: Load, policy: Policy) -> None:
     first = once(state, load, policy)
     assert once(state, load, policy) == first
@@ -62,7 +62,7 @@ def test_pure_and_idempotent(state: GovernorState, load: Load, policy: Policy) -
 
 
 @given(states, st.tuples(loads, loads), policies)
-@settings(derandomize=True, deadline=None, max_examples=500)
+@settings(max_examples=500)
 def test_more_demand_never_gives_less_capacity(
     state: GovernorState, pair: tuple[Load, Load], policy: Policy
 ) -> None:
@@ -80,7 +80,7 @@ def test_more_demand_never_gives_less_capacity(
 
 
 @given(states, loads, policies)
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_demand_is_met_whenever_an_allowed_point_can(
     state: GovernorState, load: Load, policy: Policy
 ) -> None:
@@ -93,7 +93,6 @@ def test_demand_is_met_whenever_an_allowed_point_can(
 
 
 @given(states, policies)
-@settings(derandomize=True, deadline=None)
 def test_without_load_it_stands_at_the_safe_point(state: GovernorState, policy: Policy) -> None:
     blind = msgspec.structs.replace(state, blind_since_s=99.999 - policy.blind_grace_s)
     decision = once(blind, None, policy)
@@ -107,7 +106,6 @@ def test_without_load_it_stands_at_the_safe_point(state: GovernorState, policy: 
 
 
 @given(states, policies, st.floats(0.1, 100))
-@settings(derandomize=True, deadline=None)
 def test_a_missed_look_at_the_application_moves_nothing(
     state: GovernorState, policy: Policy, blind_s: float
 ) -> None:
@@ -123,7 +121,7 @@ def test_a_missed_look_at_the_application_moves_nothing(
 
 
 @given(st.lists(st.floats(0.97, 1.03), min_size=60, max_size=60), st.floats(5, 300))
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_bounded_noise_does_not_make_it_flap(noise: list[float], rate: float) -> None:
     state, switches = at("25W"), 0
     for minute, factor in enumerate(noise):
@@ -200,7 +198,7 @@ def test_the_shipped_board_prefers_inner_points(profile: BoardProfile) -> None:
 @given(
     states, loads, policies, st.sets(st.sampled_from(NAMES)), st.none() | st.sampled_from([7.0, 15.0, 25.0])
 )
-@settings(derandomize=True, deadline=None, max_examples=500)
+@settings(max_examples=500)
 def test_what_the_board_refuses_never_leads_beyond_the_policy(
     state: GovernorState, load: Load, policy: Policy, barred: set[str], watts: float | None
 ) -> None:

@@ -41,7 +41,7 @@ forecasts = st.builds(
 
 
 @given(st.floats(0, 500), forecasts, st.sampled_from(NAMES), st.sampled_from(["p50", "p90", "p99"]))
-@settings(derandomize=True, deadline=None, max_examples=500)
+@settings(max_examples=500)
 def test_no_forecast_takes_capacity_away(rate: float, forecast: Forecast, point: str, quantile: str) -> None:
     policy = Policy(forecast_quantile=quantile)  # type: ignore[arg-type]
     without, with_it = decided(rate, None, point, policy), decided(rate, forecast, point, policy)

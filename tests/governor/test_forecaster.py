@@ -106,7 +106,7 @@ def test_a_gap_stays_a_gap_and_old_minutes_are_let_go() -> None:
 
 
 @given(st.lists(st.one_of(st.none(), st.floats()), max_size=120))
-@settings(derandomize=True, deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_whatever_minutes_come_it_forecasts_or_says_why_not(rates: list[float | None]) -> None:
     forecaster = Forecaster(shipped())
     for minute, rate in enumerate(rates):

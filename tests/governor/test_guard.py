@@ -79,7 +79,7 @@ def test_a_gap_is_not_a_fall() -> None:
 
 
 @given(st.lists(st.floats(0, 500), min_size=1, max_size=80), st.floats(0, 500), st.floats(0, 500))
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_more_demand_now_never_plans_less(past: list[float], one: float, other: float) -> None:
     low, high = sorted((one, other))
     assert planned_demand(lived([*past, low]), POLICY) <= planned_demand(lived([*past, high]), POLICY) + 1e-9

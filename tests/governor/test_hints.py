@@ -31,7 +31,7 @@ def usable(name: str) -> float:
 
 
 @given(st.floats(0, 500), st.sampled_from(NAMES), st.sampled_from([*NAMES, "no-such"]), st.floats(0, 2000))
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_a_hint_never_undercuts_the_devices_own_rule(rps: float, at: str, point: str, until_s: float) -> None:
     own = decided(rps, at, None)[0]
     hinted = decided(rps, at, Hint(point=point, until_s=until_s, reason="planned"))[0]
@@ -61,7 +61,7 @@ def test_a_device_that_does_not_know_its_load_stands_safe_whatever_is_hinted() -
 
 
 @given(st.lists(st.floats(0, 400), min_size=5, max_size=30), st.sampled_from(NAMES), st.sampled_from(NAMES))
-@settings(derandomize=True, deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_under_a_guarded_hint_the_reactive_rule_with_its_headroom_stays(
     rates: list[float], at: str, point: str
 ) -> None:
@@ -88,7 +88,7 @@ def test_without_a_point_that_can_be_had_nobody_else_has_the_margin() -> None:
 
 
 @given(st.floats(0, 500), st.sampled_from(NAMES), st.sampled_from(NAMES), st.floats(0, 500))
-@settings(derandomize=True, deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_what_is_enough_never_undercuts_the_devices_own_rule(
     rps: float, at: str, point: str, most_rps: float
 ) -> None:

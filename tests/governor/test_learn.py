@@ -5,7 +5,7 @@ import random
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidewatt_governor.boards import load_profile
@@ -138,7 +138,6 @@ some_point = st.builds(
 
 
 @given(some_point, st.lists(st.tuples(numbers, numbers, st.booleans()), max_size=80))
-@settings(derandomize=True, deadline=None)
 def test_bounded_and_slow_whatever_comes(
     point: OperatingPoint, minutes: list[tuple[float, float, bool]]
 ) -> None:

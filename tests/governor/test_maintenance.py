@@ -38,7 +38,6 @@ def test_the_window(local: str, opened: bool) -> None:
     st.integers(1, 1440),
     st.dates(date(2026, 1, 1), date(2027, 1, 1)),
 )
-@settings(derandomize=True, deadline=None)
 def test_a_daily_window_is_open_for_its_minutes(hour: int, minute: int, minutes: int, day: date) -> None:
     window = MaintenanceWindow(start=f"{hour:02}:{minute:02}", minutes=minutes)
     midnight = datetime.combine(day, time(), timezone.utc)
@@ -54,7 +53,7 @@ def test_a_daily_window_is_open_for_its_minutes(hour: int, minute: int, minutes:
         max_watts=st.sampled_from([None, 7.0, 15.0, 25.0]),
     ),
 )
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_only_when_nothing_else_is_allowed(barred: set[str], policy: Policy) -> None:
     target = only_by_reboot(BOARD, policy, barred)
     names = {point.name for point in allowed(BOARD, policy)}

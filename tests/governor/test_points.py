@@ -1,7 +1,7 @@
 """Operating points: power and latency rise with load; the usable rate is where the promise ends."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidewatt_governor.points import cheapest, p95_at, strongest, usable_rps, watts_at
@@ -20,7 +20,6 @@ points = st.builds(
 
 
 @given(points, st.floats(0, 2e4), st.floats(0, 2e4))
-@settings(derandomize=True, deadline=None)
 def test_more_load_never_costs_less_nor_answers_faster(
     point: OperatingPoint, one: float, other: float
 ) -> None:
@@ -30,7 +29,6 @@ def test_more_load_never_costs_less_nor_answers_faster(
 
 
 @given(points, st.floats(0.1, 5000))
-@settings(derandomize=True, deadline=None)
 def test_usable_rate_is_where_the_promise_ends(point: OperatingPoint, slo: float) -> None:
     usable = usable_rps(point, slo)
     assert 0 <= usable < point.capacity_rps

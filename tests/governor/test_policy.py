@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidewatt_governor.boards import load_profile
@@ -45,7 +45,6 @@ policies = st.builds(
 
 
 @given(policies)
-@settings(derandomize=True, deadline=None)
 def test_never_none_and_never_beyond_the_watts_if_that_can_be(policy: Policy) -> None:
     left = allowed(BOARD, policy)
     assert left

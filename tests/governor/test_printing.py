@@ -16,7 +16,7 @@ BOARD = load_profile("orin-nano-super")
 
 
 @given(st.sampled_from([point.name for point in BOARD.points]), st.floats(0, 500), st.floats(1, 600))
-@settings(derandomize=True, deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_lines_are_read_whole(mode: str, rps: float, seconds: float) -> None:
     state = advance(set_point(switched_on(BOARD), BOARD, mode), BOARD, seconds, rps)
     sample = parse_line(tegrastats_line(state, BOARD, 1_763_700_000_000, state.watts, 9.0) + "\n")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tidewatt_governor.policy import fits, member, resolve, share
 from tidewatt_wire.messages import Policy, PolicySet, Rollout, Rule, Wave
 
-EXAMPLES = settings(derandomize=True, deadline=None, max_examples=300)
+EXAMPLES = settings(max_examples=300)
 names = st.text("abcdef0123456789.-", min_size=1, max_size=20)
 labels = st.dictionaries(st.sampled_from(["site", "tier"]), st.sampled_from(["a", "b"]))
 waves = st.lists(st.builds(Wave, percent=st.floats(0, 100), match=labels), max_size=5)

@@ -59,7 +59,7 @@ def start(point: str = "25W") -> GovernorState:
 
 
 @given(policies, steps)
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_limits_hold_within_one_tick_and_again_changes_nothing(policy: Policy, path: list[Step]) -> None:
     state, now_s = start(), 0.0
     names = {point.name for point in allowed(BOARD.points, policy)}
@@ -86,7 +86,7 @@ def test_limits_hold_within_one_tick_and_again_changes_nothing(policy: Policy, p
 
 
 @given(policies, steps)
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_what_is_remembered_is_bounded(policy: Policy, path: list[Step]) -> None:
     state, now_s = start(), 0.0
     for after_s, load, situation in path * 4:
@@ -101,7 +101,7 @@ def test_what_is_remembered_is_bounded(policy: Policy, path: list[Step]) -> None
 
 
 @given(policies, st.lists(st.tuples(st.floats(1, 600), loads), min_size=1, max_size=20))
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_what_is_not_measured_binds_nothing(policy: Policy, path: list[tuple[float, Load | None]]) -> None:
     free = msgspec.structs.replace(
         policy, watts_budget=None, derate_at_c=None, max_over_current_per_min={}, battery_floor=None
@@ -117,7 +117,7 @@ def test_what_is_not_measured_binds_nothing(policy: Policy, path: list[tuple[flo
 
 
 @given(policies, steps, situations, st.tuples(st.floats(0, 400), st.floats(0, 400)))
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_more_demand_never_gives_less_capacity(
     policy: Policy, path: list[Step], situation: Situation, peaks: tuple[float, float]
 ) -> None:
@@ -138,7 +138,6 @@ def test_more_demand_never_gives_less_capacity(
 
 
 @given(st.floats(0, 1e5), st.floats(0, 1e5), st.floats(1e-3, 1))
-@settings(derandomize=True, deadline=None)
 def test_the_spent_slo_budget_never_lowers_the_demand(less: float, more: float, budget: float) -> None:
     assume(less <= more)
     minute = (Minute(0, 6000, 60.0),)
@@ -169,7 +168,7 @@ def switches(policy: Policy, rps: float, world: "list[tuple[float, Situation | f
 
 
 @given(noises, st.floats(60, 105))
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_noisy_temperature_does_not_make_it_flap(noise: list[float], level: float) -> None:
     hour = noise * 6
     world: list[tuple[float, Situation | float]] = [
@@ -179,7 +178,7 @@ def test_a_noisy_temperature_does_not_make_it_flap(noise: list[float], level: fl
 
 
 @given(noises, st.floats(0.7, 1.5), st.floats(5, 330))
-@settings(derandomize=True, deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_noisy_watts_do_not_make_it_flap(noise: list[float], wrong: float, rps: float) -> None:
     hour = noise * 6
     world: list[tuple[float, Situation | float]] = [(1.0, wrong * (1.0 + 0.03 * one)) for one in hour]
@@ -187,7 +186,7 @@ def test_noisy_watts_do_not_make_it_flap(noise: list[float], wrong: float, rps: 
 
 
 @given(noises, st.floats(5, 330), st.sampled_from([0.29, 0.31, None]))
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_noisy_rate_does_not_make_it_flap(noise: list[float], rps: float, battery: float | None) -> None:
     hour = noise * 6
     situation = Situation(battery=battery)

@@ -17,7 +17,7 @@ stretches = st.lists(
 
 
 @given(stretches)
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_conservation(days: list[tuple[float, float, str | None]]) -> None:
     state = switched_on(BOARD)
     for seconds, rps, mode in days:

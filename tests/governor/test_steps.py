@@ -35,7 +35,6 @@ def stepped(beat: int, steps: int) -> list[float]:
 
 
 @given(st.integers(3, 30), st.integers(0, 1000), st.lists(st.integers(1, 3), min_size=STEPS + 1, max_size=40))
-@settings(derandomize=True, deadline=None)
 def test_a_beat_is_seen_though_some_steps_changed_nothing(beat: int, first: int, gaps: list[int]) -> None:
     changes: tuple[int, ...] = ()
     for at in [first, *gaps]:
@@ -110,7 +109,7 @@ def test_no_forecast_is_needed_for_minutes_that_are_sure() -> None:
     st.floats(0, 500),
     st.floats(0, 500),
 )
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_more_demand_now_never_plans_less(
     beat: int, into: int, rows: list[float], one: float, other: float
 ) -> None:

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidewatt_governor.traffic import Trace, TraceError, parse_trace, scaled, shipped_day
@@ -21,7 +21,6 @@ def test_the_shipped_day_is_a_whole_day() -> None:
     st.lists(st.floats(0, 1e6), min_size=2, max_size=30),
     st.lists(st.integers(-100_000, 2_000_000), min_size=2, max_size=8),
 )
-@settings(derandomize=True, deadline=None)
 def test_pieces_hold_every_request(rates: list[float], cuts: list[int]) -> None:
     trace = Trace(0, 60_000, tuple(rates))
     cuts = sorted(cuts)

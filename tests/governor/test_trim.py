@@ -115,7 +115,7 @@ states = st.builds(
 
 
 @given(states, loads, loads, policies)
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_more_load_never_gives_less_capacity(
     state: GovernorState, one: Load, other: Load, policy: Policy
 ) -> None:
@@ -125,7 +125,7 @@ def test_more_load_never_gives_less_capacity(
 
 
 @given(ladders, st.lists(loads, min_size=8, max_size=20), policies)
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_never_below_the_demand_and_deciding_again_changes_nothing(
     board: list[OperatingPoint], rates: list[Load], policy: Policy
 ) -> None:
@@ -142,7 +142,6 @@ def test_never_below_the_demand_and_deciding_again_changes_nothing(
 
 
 @given(states, st.none() | loads, policies)
-@settings(derandomize=True, deadline=None)
 def test_without_trims_all_is_as_it_was(state: GovernorState, load: Load | None, policy: Policy) -> None:
     after, decision = step(state, load, 605.0, trimmed([]), policy)
     assert (decision.trim, after.trimming) == (None, Trimming())
@@ -150,7 +149,6 @@ def test_without_trims_all_is_as_it_was(state: GovernorState, load: Load | None,
 
 
 @given(states, policies)
-@settings(derandomize=True, deadline=None)
 def test_an_unknown_load_is_not_capped_for(state: GovernorState, policy: Policy) -> None:
     assert step(state, None, 605.0, policy=policy)[1].trim is None
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.sealing import FLEETS_KEY
 from tests.world import HandClock
@@ -104,7 +104,6 @@ ACTS = st.lists(
 
 
 @given(ACTS)
-@settings(derandomize=True, deadline=None)
 def test_whatever_happens_it_ends_in_step(acts: list[tuple[str, int, int]]) -> None:
     asyncio.run(play(acts))
 

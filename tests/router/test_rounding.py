@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidewatt_router import rounding
@@ -21,7 +21,6 @@ def close(parts: Mapping[str, int], weights: Mapping[str, int]) -> bool:
     )
 
 
-@settings(derandomize=True, deadline=None)
 @given(PARTS | SMALL, TOTALS)
 def test_a_total(parts: Mapping[str, int], total: int) -> None:
     for weights in (rounding.of_total(parts, total), rounding.to_total(parts, total)):
@@ -33,7 +32,6 @@ def test_a_total(parts: Mapping[str, int], total: int) -> None:
     assert sum(rounding.to_total(parts, total).values()) in ({total} if any(parts.values()) else {0})
 
 
-@settings(derandomize=True, deadline=None)
 @given(PARTS | SMALL, st.integers(1, 256))
 def test_a_largest(parts: Mapping[str, int], largest: int) -> None:
     weights = rounding.of_largest(parts, largest)
@@ -47,7 +45,6 @@ def test_a_largest(parts: Mapping[str, int], largest: int) -> None:
     assert exact or max(weights.values()) >= largest - 1
 
 
-@settings(derandomize=True, deadline=None)
 @given(SMALL, st.integers(1, 50), st.integers(10_000 * 40, 1_000_000))
 def test_what_fits_is_exact_and_multiples_are_the_same(
     parts: Mapping[str, int], factor: int, total: int
@@ -57,7 +54,6 @@ def test_what_fits_is_exact_and_multiples_are_the_same(
     assert rounding.shares(weights) == rounding.shares(parts)
 
 
-@settings(derandomize=True, deadline=None)
 @given(SMALL, st.permutations(range(40)), TOTALS)
 def test_the_order_of_backends_says_nothing(parts: Mapping[str, int], order: list[int], total: int) -> None:
     items = list(parts.items())

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.sealing import FLEETS_KEY, FOREIGN_KEY, NEXT_KEY
 
@@ -132,7 +132,6 @@ ACTS = st.lists(
 
 
 @given(ACTS)
-@settings(derandomize=True, deadline=None)
 def test_whatever_comes_the_newest_holds_until_it_expires(
     tmp_path_factory: pytest.TempPathFactory, acts: list[tuple[str, int, int]]
 ) -> None:

@@ -30,7 +30,7 @@ from tidewatt_wire.sleeping import SleepState, word_in
 
 WORD = SleepState(device="roof-3", session="s", at_ms=1, state="asleep", until_ms=2, expires_at_ms=3)
 SAID = encode(signed(WORD))
-EXAMPLES = settings(derandomize=True, deadline=None, max_examples=200)
+EXAMPLES = settings(max_examples=200)
 
 
 def read(said: bytes) -> SleepState:

@@ -52,14 +52,14 @@ def test_bad_payloads_are_refused_with_a_reason_to_count(payload: bytes, reason:
 
 
 @given(st.binary(max_size=300))
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_any_bytes_are_refused_not_raised(payload: bytes) -> None:
     with pytest.raises(Refused):
         decode(Ack, payload)
 
 
 @given(st.integers(0, len(encode(REPORT)) - 1), st.integers(0, 255))
-@settings(derandomize=True, deadline=None, max_examples=400)
+@settings(max_examples=400)
 def test_a_flipped_byte_is_read_or_refused(place: int, byte: int) -> None:
     payload = bytearray(encode(REPORT))
     payload[place] = byte

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from tidewatt_link import packets
-from tidewatt_link.packets import BadPacket, Said, says, split
+from tidewatt_link import fields, packets
+from tidewatt_link.fields import BadPacket
+from tidewatt_link.packets import Said, says, split
 from tidewatt_wire.topics import REPLAYED
 
 
@@ -26,7 +27,7 @@ def properties(*names: str, expiry: int | None = None) -> bytes:
 
 def at_qos_0(topic: str, payload: bytes) -> bytes:
     body = len(topic.encode()).to_bytes(2, "big") + topic.encode() + b"\0" + payload
-    return b"\x30" + packets._varint(len(body)) + body
+    return b"\x30" + fields.varint(len(body)) + body
 
 
 MESSAGES = st.tuples(
@@ -37,7 +38,7 @@ MESSAGES = st.tuples(
 )
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(MESSAGES, max_size=8), st.lists(st.integers(0, 4000), max_size=6))
 def test_messages_come_back_whatever_the_pieces(
     sent: list[tuple[str, bytes, int, bytes]], cuts: list[int]
@@ -59,7 +60,6 @@ def test_messages_come_back_whatever_the_pieces(
     assert others == sum(1 for one in sent if one[2])
 
 
-@settings(derandomize=True, deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_packets_or_none(some: bytes) -> None:
     try:
@@ -91,7 +91,6 @@ def test_replays_are_told_by_their_property() -> None:
     assert not says(b"\x7f" + properties(REPLAYED), REPLAYED)
 
 
-@settings(derandomize=True, deadline=None)
 @given(st.lists(st.integers(1, 65_535), max_size=50))
 def test_acknowledgements_all_at_once(numbers: list[int]) -> None:
     each = [b"\x40\x02" + number.to_bytes(2, "big") for number in numbers]

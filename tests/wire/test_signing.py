@@ -24,7 +24,7 @@ from tidewatt_wire.signing import (
 ANNA, BERT = (signer(Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)) for seed in (1, 2))
 PAYLOAD = b'{"fleet":"f","revision":1}'
 SEALED = seal(PAYLOAD, [ANNA])
-EXAMPLES = settings(derandomize=True, deadline=None, max_examples=200)
+EXAMPLES = settings(max_examples=200)
 
 
 def code(envelope: bytes, trusted: list[TrustedKey]) -> str:
@@ -111,6 +111,12 @@ def test_no_json_does_worse_than_be_refused(document: object) -> None:
 def test_a_foreign_key_and_no_key_are_unknown() -> None:
     assert code(SEALED, [BERT.trusted]) == "unknown_key"
     assert code(SEALED, []) == "unknown_key"
+
+
+def test_a_strangers_name_for_a_key_makes_no_line_of_its_own() -> None:
+    signed = seal(PAYLOAD, [signer(BERT.private, "x\nERROR tidewatt: all is lost\x1b[2J")])
+    with pytest.raises(EnvelopeRefused, match=r"signed with x\?ERROR tidewatt: all is lost\?\[2J; this"):
+        open_envelope(signed, [ANNA.trusted])
 
 
 def test_a_foreign_key_in_a_trusted_ones_name_is_a_bad_signature() -> None:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from benchmarks.fleet.packets import publish
+from tests.serving import serving
 from tests.world import until
 
 from tidewatt_link import packets, subscribing
@@ -25,30 +26,25 @@ class BusyBroker:
         self.polite, self.may_read, self.url = polite, asyncio.Event(), ""
         self.read = b""
         """What it read after it let somebody in."""
-        self.writers: list[asyncio.StreamWriter] = []
+        self.writer: asyncio.StreamWriter | None = None
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.writers.append(writer)
+        self.writer = writer
         await reader.readexactly(1)
         writer.write(LETS_IN + SUBSCRIBED + publish("t", b"one", 7, retain=False))
         await self.may_read.wait()
         while not self.read.endswith(packets.GOODBYE) and (more := await reader.read(4096)):
             self.read += more
-        if self.polite:
-            writer.close()
+        if not self.polite:
+            await asyncio.Event().wait()
 
 
 @asynccontextmanager
 async def busy_broker(*, polite: bool = True) -> AsyncIterator[BusyBroker]:
     broker = BusyBroker(polite=polite)
-    server = await asyncio.start_server(broker.answer, "127.0.0.1", 0)
-    broker.url = f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
+    async with serving(broker.answer) as port:
+        broker.url = f"mqtt://127.0.0.1:{port}"
         yield broker
-    finally:
-        server.close()
-        for writer in broker.writers:
-            writer.close()
 
 
 async def visit(broker: BusyBroker, came: list[Said], *, paused: bool) -> None:
@@ -73,7 +69,8 @@ async def test_who_leaves_stays_till_the_broker_has_read_all(paused: bool) -> No
             await asyncio.sleep(0)
         assert not visiting.done()
         # What is said to who has said goodbye is for the next of the session.
-        broker.writers[0].write(publish("t", b"two", 8, retain=False))
+        assert broker.writer
+        broker.writer.write(publish("t", b"two", 8, retain=False))
         broker.may_read.set()
         await visiting
         assert [payload for _topic, payload, *_more in came] == [b"one"]

@@ -3,7 +3,7 @@
 from typing import get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidewatt_wire.topics import (
@@ -38,13 +38,11 @@ def test_examples() -> None:
 
 
 @given(topics)
-@settings(derandomize=True, deadline=None)
 def test_round_trip(topic: Topic) -> None:
     assert parse(str(topic)) == topic
 
 
 @given(st.text(max_size=80))
-@settings(derandomize=True, deadline=None)
 def test_foreign_topics_are_refused_with_a_sentence(text: str) -> None:
     with pytest.raises(ValueError, match="topic|not a name"):
         parse(text)

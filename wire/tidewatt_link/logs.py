@@ -13,6 +13,8 @@ from typing import Literal, TextIO
 
 import msgspec
 
+from tidewatt_wire.strangers import one_line
+
 CONSOLE = "%(levelname)s %(name)s: %(message)s"
 HIDDEN = "***"
 #: What may be a secret, wherever it stands. Names of files that hold one (`password_file`) are none.
@@ -66,6 +68,10 @@ class Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line; of an exception, several."""
         return without_secrets(super().format(record))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """The line itself: what others said in it must not look like a line of ours."""
+        return one_line(super().formatMessage(record))
 
 
 class Json(logging.Formatter):

@@ -11,6 +11,9 @@ from array import array
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from tidewatt_link import fields
+from tidewatt_link.fields import DIGIT, LONG, BadPacket
+
 CONNACK, PUBLISH, SUBACK, PINGRESP, DISCONNECT = 2, 3, 9, 13, 14
 PING = b"\xc0\x00"
 GOODBYE = b"\xe0\x00"
@@ -26,8 +29,6 @@ _FIXED = {0x01: 1, 0x02: 4, 0x23: 2}
 _TEXTS = {0x03: 1, 0x08: 1, 0x09: 1, _USER_PROPERTY: 2}
 _VARINT = 0x0B
 _LEAST = 2
-#: Of a digit of a length: whether another one follows, and what it counts.
-_LONG, _DIGIT = 0x80, 0x7F
 #: Of a packet's first byte: its kind, that of a message, and a message's quality of service.
 _KIND_BITS, _PUBLISH_BITS, _QOS_BITS = 0xF0, PUBLISH << 4, 0x06
 
@@ -35,10 +36,6 @@ _HEADLESS = "a message that ends within its own head"
 
 #: A message: its topic, what it says, its packet's number (0: none is to be acknowledged), its properties.
 Said = tuple[str, bytes, int, bytes]
-
-
-class BadPacket(ValueError):
-    """What came is no MQTT 5."""
 
 
 class Packet(NamedTuple):
@@ -60,10 +57,10 @@ def split(held: bytes) -> tuple[list[Said], list[Packet], int]:
     try:
         while end - at >= _LEAST:
             first, length, start = held[at], held[at + 1], at + 2
-            if length & _LONG:
+            if length & LONG:
                 digit = held[start]
                 length, start = (
-                    _long(held, at + 1) if digit & _LONG else (length & _DIGIT | digit << 7, start + 1)
+                    _long(held, at + 1) if digit & LONG else (length & DIGIT | digit << 7, start + 1)
                 )
             stop = start + length
             if stop > end:
@@ -89,7 +86,7 @@ def split(held: bytes) -> tuple[list[Said], list[Packet], int]:
 
 
 def _long(held: bytes, at: int) -> tuple[int, int]:
-    length, start = _number(held, at)
+    length, start = fields.varint_at(held, at)
     if length > MOST_BYTES:
         raise BadPacket(f"a packet of {length} bytes; at most {MOST_BYTES} are read")
     return length, start
@@ -102,8 +99,8 @@ def _message(held: bytes, first: int, start: int, stop: int) -> Said:
         if first & _QOS_BITS:
             number, end = held[end] << 8 | held[end + 1], end + 2
         length, at = held[end], end + 1
-        if length & _LONG:
-            length, at = _number(held, end)
+        if length & LONG:
+            length, at = fields.varint_at(held, end)
     except IndexError:
         length, at = 0, stop + 1
     if at + length > stop:
@@ -119,12 +116,12 @@ def says(properties: bytes, name: str) -> bool:
         while at < len(properties):
             kind, at = properties[at], at + 1
             if kind == _VARINT:
-                _, at = _number(properties, at)
+                _, at = fields.varint_at(properties, at)
             elif kind in _FIXED:
                 at += _FIXED[kind]
             elif kind in _TEXTS:
                 for part in range(_TEXTS[kind]):
-                    text, at = _text_at(properties, at)
+                    text, at = fields.binary_at(properties, at)
                     if kind == _USER_PROPERTY and part == 0 and text == wanted:
                         return True
             else:
@@ -136,7 +133,7 @@ def says(properties: bytes, name: str) -> bool:
 
 def after_length(some: bytes) -> bytes:
     """What follows a variable byte integer."""
-    return some[_number(some, 0)[1] :]
+    return some[fields.varint_at(some, 0)[1] :]
 
 
 def connect(
@@ -156,16 +153,16 @@ def connect(
     properties = struct.pack(
         ">BIBHBI", _SESSION_EXPIRY, session_s, _RECEIVE_MAXIMUM, window, _PACKET_MAXIMUM, MOST_BYTES
     )
-    body = _text("MQTT") + bytes([5, flags]) + keepalive_s.to_bytes(2, "big")
-    body += _varint(len(properties)) + properties + _text(identifier)
-    body += b"".join(_text(text) for text in (user, password) if text is not None)
-    return _packet(0x10, body)
+    body = fields.text("MQTT") + bytes([5, flags]) + keepalive_s.to_bytes(2, "big")
+    body += fields.varint(len(properties)) + properties + fields.text(identifier)
+    body += b"".join(fields.text(some) for some in (user, password) if some is not None)
+    return fields.packet(0x10, body)
 
 
 def subscribe(topics: Iterable[str], number: int) -> bytes:
     """To each of them at QoS 1."""
-    asked = b"".join(_text(topic) + b"\x01" for topic in topics)
-    return _packet(0x82, number.to_bytes(2, "big") + b"\x00" + asked)
+    asked = b"".join(fields.text(topic) + b"\x01" for topic in topics)
+    return fields.packet(0x82, number.to_bytes(2, "big") + b"\x00" + asked)
 
 
 def acknowledgements(numbers: Sequence[int]) -> bytes:
@@ -187,43 +184,8 @@ def reasons(packet: Packet) -> bytes:
         if packet.kind == CONNACK:
             return body[1:2] or b"\x80"
         if packet.kind == SUBACK:
-            length, at = _number(body, 2)
+            length, at = fields.varint_at(body, 2)
             return body[at + length :]
     except IndexError:
         raise BadPacket("an answer that ends within its own head") from None
     return body[:1] or b"\x00"
-
-
-def _packet(first: int, body: bytes) -> bytes:
-    return bytes([first]) + _varint(len(body)) + body
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while True:
-        number, digit = divmod(number, 128)
-        out.append(digit | (_LONG if number else 0))
-        if not number:
-            return bytes(out)
-
-
-def _number(held: bytes, at: int) -> tuple[int, int]:
-    """A variable byte integer at a place, and the place after it; IndexError where it isn't whole."""
-    number = shift = 0
-    while True:
-        digit = held[at]
-        number, at, shift = number | (digit & _DIGIT) << shift, at + 1, shift + 7
-        if not digit & _LONG:
-            return number, at
-        if shift > 21:  # noqa: PLR2004 - four digits, as MQTT says
-            raise BadPacket("a length of more than four bytes")
-
-
-def _text(text: str) -> bytes:
-    some = text.encode()
-    return len(some).to_bytes(2, "big") + some
-
-
-def _text_at(held: bytes, at: int) -> tuple[bytes, int]:
-    end = at + 2 + (held[at] << 8 | held[at + 1])
-    return held[at + 2 : end], end

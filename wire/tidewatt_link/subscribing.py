@@ -22,6 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from tidewatt_link import packets
 from tidewatt_link.connection import TIMEOUT_S, Connection
 from tidewatt_link.ending import within
+from tidewatt_link.fields import BadPacket
 from tidewatt_link.packets import Packet, Said
 
 KEEPALIVE_S = 60
@@ -133,7 +134,7 @@ class _Direct(asyncio.Protocol):
             self._held = held[at:]
             for packet in others:
                 self._answered(packet)
-        except packets.BadPacket as error:
+        except BadPacket as error:
             self._break(aiomqtt.MqttError(f"it speaks no MQTT 5: {error}"))
             return
         if said:

@@ -16,6 +16,7 @@ import msgspec
 from tidewatt_wire.codec import MAX_BYTES
 from tidewatt_wire.keys import from_base64, key_id, public_bytes, to_base64
 from tidewatt_wire.messages import Identifier, RefusalCode, TrustedKey
+from tidewatt_wire.strangers import printable
 
 if TYPE_CHECKING:
     # 7 MB resident, for a device that may never be sent anything signed: imported when it is.
@@ -104,7 +105,7 @@ def open_envelope(envelope: bytes, trusted: Sequence[TrustedKey], kind: str = PA
                 known = True
                 if _is_good(signature.sig, public_bytes(key.public), to_verify):
                     return payload
-    named = ", ".join(signature.keyid for signature in found.signatures)
+    named = ", ".join(printable(signature.keyid) for signature in found.signatures)
     if known:
         raise EnvelopeRefused("bad_signature", f"signed in the name of {named}, but not by that key")
     trusts = ", ".join(key.id for key in trusted) or "no key at all"

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, Select, insert, select, update
 from tidewatt_coordinator.audit.actor import Actor, actor, request_id
 from tidewatt_coordinator.audit.chain import EMPTY, Broken, Entry, Head, first_broken, sealed
 from tidewatt_coordinator.ledger.tables import audit_entry, audit_head
+from tidewatt_wire.strangers import printable
 
 _E, _H = audit_entry.c, audit_head.c
 _COLUMNS = [_E[name] for name in Entry.__struct_fields__]
@@ -140,5 +141,4 @@ def _json(value: object) -> str:
 
 
 def _clean(text: str) -> str:
-    """Without what terminals obey, and what UTF-8 and PostgreSQL can't hold."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:LONGEST])
+    return printable(text[:LONGEST])

@@ -14,6 +14,7 @@ from tidewatt_coordinator.ledger.merging import merge_rows
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tables import quarantine
 from tidewatt_wire.messages import Report
+from tidewatt_wire.strangers import printable
 
 K = TypeVar("K", bound=Hashable)
 
@@ -136,9 +137,9 @@ def keep_aside(
     aside += [(one.device, one.payload, now_ms, one.code, one.reason) for one in unread]
     rows = {}
     for name, message, at_ms, code, reason in aside:
-        key = (_printable(name)[:63], hashlib.sha256(message).hexdigest())
+        key = (printable(name)[:63], hashlib.sha256(message).hexdigest())
         text = message[:LONGEST_MESSAGE].decode(errors="replace")
-        rows[key] = (*key, now_ms, at_ms, code, _printable(reason), _printable(text))
+        rows[key] = (*key, now_ms, at_ms, code, printable(reason), printable(text))
     names = ("came_ms", "at_ms", "code", "reason", "message")
     ledger.transact(
         lambda connection: merge_rows(
@@ -147,11 +148,6 @@ def keep_aside(
     )
     for device in sorted({device for device, _ in rows}):
         _thin(ledger, device)
-
-
-def _printable(text: str) -> str:
-    """Without what terminals obey, and NUL, which PostgreSQL can't store."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def in_quarantine(
