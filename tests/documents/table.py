@@ -43,6 +43,9 @@ ELSEWHERE = {
     ),
     "make check": Elsewhere("minutes", ".ci/run", "make check"),
     'make test ARGS="tests/governor -x"': Elsewhere("it is what runs this", ".ci/run", "make test"),
+    'make test ARGS="-m hypothesis --hypothesis-profile=search"': Elsewhere(
+        "it is what runs this", ".ci/run", "make test"
+    ),
     "make changelog": Elsewhere("sets up an environment", "tests/packaging/test_changelog.py", "section("),
     "make test": Elsewhere("it is what runs this", ".ci/run", "make test"),
     "pip install ./wire ./governor ./agent": Elsewhere(
