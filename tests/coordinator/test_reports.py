@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pypdf import PdfReader
 from sqlalchemy import Engine
@@ -331,6 +331,10 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @settings(max_examples=25)
+@example(
+    paid=[(0, 1, name, "USD", Decimal(amount)) for name, amount in zip("abcdef", range(6), strict=True)]
+    + [(0, 1, "all others", "USD", Decimal("71.83")), (0, 1, "(all others)", "USD", Decimal("0.5"))]
+)
 @given(
     paid=st.lists(
         st.tuples(

@@ -1,6 +1,6 @@
 """The report's first half: what the month cost, day by day, for what, and what has moved. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -87,14 +87,14 @@ def days(facts: Facts) -> Section:
     every = _days(facts)
     for currency in facts.currencies:
         mine = [one for one in facts.costs if one.currency == currency]
-        names = _dearest(mine)
+        names, rest = _dearest(mine), _unlike({one.key[1] for one in mine})
         cells: dict[tuple[str, str], Decimal] = {}
         for one in mine:
-            place = (one.key[0], one.key[1] if one.key[1] in names else OTHERS)
+            place = (one.key[0], one.key[1] if one.key[1] in names else rest)
             cells[place] = cells.get(place, Decimal(0)) + one.effective
-        if any(name == OTHERS for _, name in cells):
-            names = [*names, OTHERS]
-        wholes = _by_service(facts, currency, names)
+        if any(name == rest for _, name in cells):
+            names = [*names, rest]
+        wholes = _by_service(facts, currency, names, rest)
         columns = [
             fitted([cells.get((day, name), Decimal(0)) for day in every], whole)
             for name, whole in zip(names, wholes, strict=True)
@@ -288,14 +288,22 @@ def _dearest(costs: Sequence[Cost]) -> list[str]:
     return ordered if len(ordered) <= MOST_COLOURS + 1 else ordered[:MOST_COLOURS]
 
 
-def _by_service(facts: Facts, currency: str, names: Sequence[str]) -> list[Decimal]:
-    """What the table by service shows for these; what it shows for the rest is others'."""
+def _unlike(services: Collection[str]) -> str:
+    """A name for all others together that none of them has."""
+    name = OTHERS
+    while name in services:
+        name = f"({name})"
+    return name
+
+
+def _by_service(facts: Facts, currency: str, names: Sequence[str], rest: str) -> list[Decimal]:
+    """What the table by service shows for these; of `rest` what it shows for all others."""
     costs = next(one.costs for one in facts.breakdowns if one.by == "service")
     mine = [one for one in costs if one.currency == currency]
     shown = dict(zip([one.key[0] for one in mine], rounded([one.effective for one in mine]), strict=True))
     wholes = [shown.get(name, Decimal(0)) for name in names]
-    if OTHERS in names and OTHERS not in shown:
-        wholes[names.index(OTHERS)] = total(shown.values()) - total(wholes)
+    if rest in names:
+        wholes[names.index(rest)] = total(shown.values()) - total(wholes)
     return wholes
 
 
