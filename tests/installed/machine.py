@@ -109,12 +109,16 @@ class Machine:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        self._leader = self.until(self._child, "its first process")
-        self.until(lambda: self.ok("test", "-S", "/run/systemd/private"), "systemd")
+        self.until(self._up, "systemd")
         self.run("systemctl", "is-system-running", "--wait", check=False)
         self.before = self.files()
         for path in BOUND if board else ():
             self.run("mount", "--bind", f"/{board}/{path}", f"/{path}")
+
+    def _up(self) -> bool:
+        # Looked up each time: nspawn's first child is only a helper that makes the one that stays.
+        self._leader = self._child()
+        return self._leader > 0 and self.ok("test", "-S", "/run/systemd/private")
 
     def _child(self) -> int:
         assert self._nspawn
