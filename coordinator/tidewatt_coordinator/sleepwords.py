@@ -54,14 +54,19 @@ class SleepWords:
         return state
 
 
+def trusted_files(config: Config) -> tuple[str, str]:
+    """The files of devices' CAs and of what these revoked; empty where there is none."""
+    kept = Path(config.enroll.folder) / REVOKED
+    if config.sleep.revoked or not (config.enroll.listen and kept.exists()):
+        return device_ca(config), config.sleep.revoked
+    return device_ca(config), str(kept)
+
+
 def sleep_words(config: Config, engine: Engine) -> SleepWords:
     """As configured. DocumentError or OSError where a file named in [sleep] can't be used."""
-    ca, folder = device_ca(config), Path(config.enroll.folder)
+    ca, revoked = trusted_files(config)
     if not ca:
         return SleepWords()
-    revoked = config.sleep.revoked
-    if not revoked and config.enroll.listen and (folder / REVOKED).exists():
-        revoked = str(folder / REVOKED)
     # Real time, whatever the fleet's is: certificates live in it.
     trust = DeviceTrust(ca, revoked, Register(engine), lambda: round(time.time() * 1000))
     if config.sleep.ca or config.sleep.revoked:

@@ -3,21 +3,23 @@
 import json
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import asdict
 from sqlalchemy import create_engine, text
 from tests.ports import free_port
-from tests.secured import SecuredMosquitto, Voice
+from tests.secured import Pki, SecuredMosquitto, Voice
 from tests.world import Mosquitto
 from typer.testing import CliRunner
 
 from tidewatt_coordinator.cli import app
-from tidewatt_coordinator.config import Broker, Config, Coordinator, Enroll
+from tidewatt_coordinator.config import Broker, Config, Coordinator, Enroll, Sleep
 from tidewatt_coordinator.config import Ledger as LedgerConfig
 from tidewatt_coordinator.doctor.broker import broker
 from tidewatt_coordinator.doctor.database import database
-from tidewatt_coordinator.doctor.surroundings import certificates, keys, port
+from tidewatt_coordinator.doctor.finding import Finding
+from tidewatt_coordinator.doctor.surroundings import certificates, keys, port, sleep_words
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.ledger.tables import known_device
 from tidewatt_wire.documents import to_toml
@@ -94,6 +96,22 @@ def test_keys_and_certificates_that_are_missing(tmp_path: Path, monkeypatch: pyt
     lost = Broker(url="mqtts://127.0.0.1:1", certificate="none.crt", key="none.key")
     config = Config(broker=lost, enroll=Enroll(listen="127.0.0.1:1"))
     assert levels(certificates(config)) == {"certificate.broker": "error", "certificate.ca": "error"}
+
+
+def test_whose_word_on_sleep_counts(tmp_path: Path) -> None:
+    def found(**sleep: Any) -> Finding:
+        (one,) = sleep_words(Config(sleep=Sleep(**sleep)))
+        return one
+
+    pki = Pki(tmp_path / "pki")
+    try:
+        assert "any word on a board's sleep is believed" in found().sentence
+        assert found(ca=pki.ca) == Finding("sleep.words", "ok", f"words on sleep must be signed by {pki.ca}")
+        assert found(ca=pki.ca, words="any").level == "warning"
+        assert found(ca="none.pem").sentence.endswith("No such file or directory: 'none.pem'")
+        assert found(ca=pki.ca, revoked=pki.ca).level == "error"
+    finally:
+        pki.ledger.close()
 
 
 def test_a_broker_that_knows_who_is_who(guarded: SecuredMosquitto) -> None:

@@ -12,13 +12,21 @@ from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_con
 from tidewatt_coordinator.doctor.broker import broker
 from tidewatt_coordinator.doctor.database import database
 from tidewatt_coordinator.doctor.finding import Finding, well
-from tidewatt_coordinator.doctor.surroundings import certificates, cloud, keys, port, prometheus
+from tidewatt_coordinator.doctor.surroundings import (
+    certificates,
+    cloud,
+    keys,
+    port,
+    prometheus,
+    sleep_words,
+)
 
 CHECKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (
     database,
     broker,
     keys,
     certificates,
+    sleep_words,
     port,
     prometheus,
     cloud,

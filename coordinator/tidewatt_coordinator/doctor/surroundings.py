@@ -1,4 +1,4 @@
-"""Checks of what stands around: keys, certificates, the port, Prometheus, the cloud's credentials."""
+"""Checks of what stands around: keys, certificates, whose word counts, port, Prometheus, cloud."""
 
 import socket
 import time
@@ -11,7 +11,9 @@ from tidewatt_coordinator.config import Config, host_port
 from tidewatt_coordinator.doctor.finding import Finding
 from tidewatt_coordinator.keys.folder import KeyFolder, SigningKeyError
 from tidewatt_coordinator.outward import MIB, ask
+from tidewatt_coordinator.pki.devicetrust import in_files
 from tidewatt_coordinator.pki.folder import CA_CERTIFICATE, Folder
+from tidewatt_coordinator.sleepwords import trusted_files
 from tidewatt_link.connection import Connection
 
 PATIENCE_S = 5.0
@@ -65,6 +67,27 @@ def certificates(config: Config) -> Iterator[Finding]:
             yield Finding(id_, "warning", f"it ends in {left:.0f} days", remedy)
         else:
             yield Finding(id_, "ok", f"it is good for {left:.0f} days")
+
+
+def sleep_words(config: Config) -> Iterator[Finding]:
+    """Whose word on a board's sleep is believed."""
+    ca, revoked = trusted_files(config)
+    if not ca:
+        why = "any word on a board's sleep is believed: no CA of boards' certificates is known"
+        yield Finding("sleep.words", "ok", why)
+        return
+    try:
+        trusted = in_files(ca, revoked)
+    except (OSError, ValueError) as error:
+        why = f"whose certificates are boards' can't be known: {error}"
+        yield Finding("sleep.words", "error", why, "mend sleep.ca or sleep.revoked")
+        return
+    if config.sleep.words == "any":
+        why = f"words on sleep signed by {ca} are believed, and unsigned ones, too"
+        yield Finding("sleep.words", "warning", why, 'sleep.words = "auto" when every agent signs them')
+    else:
+        gone = f"; {len(trusted.listed)} are revoked" if revoked else ""
+        yield Finding("sleep.words", "ok", f"words on sleep must be signed by {ca}{gone}")
 
 
 def port(config: Config) -> Iterator[Finding]:

@@ -107,12 +107,17 @@ class DeviceTrust:
 
     def read(self) -> None:
         """Read files and database anew; OSError, ValueError or what the database raises, and all stays."""
-        cas = _cas(self._ca)
-        listed = _listed(self._revoked, cas) if self._revoked else frozenset()
-        self._trusted = Trusted(cas, listed, self._register.revoked(self._now_ms()))
+        files = in_files(self._ca, self._revoked)
+        self._trusted = files._replace(registered=self._register.revoked(self._now_ms()))
 
     def _now(self) -> dt.datetime:
         return dt.datetime.fromtimestamp(self._now_ms() / MILLISECONDS_PER_SECOND, dt.timezone.utc)
+
+
+def in_files(ca: str, revoked: str) -> Trusted:
+    """What PEM files say of CAs, and of their revocation lists; no second one: empty. OSError, ValueError."""
+    cas = _cas(ca)
+    return Trusted(cas, _listed(revoked, cas) if revoked else frozenset())
 
 
 def _cas(path: str) -> tuple[x509.Certificate, ...]:
