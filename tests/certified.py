@@ -37,6 +37,11 @@ class Paper(NamedTuple):
         )  # fmt: skip
 
 
+def named(*names: str) -> x509.Name:
+    """A subject of these common names."""
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name) for name in names])
+
+
 def edwards(seed: int) -> ed25519.Ed25519PrivateKey:
     """A key whose signatures are always the same."""
     return ed25519.Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)
@@ -44,7 +49,7 @@ def edwards(seed: int) -> ed25519.Ed25519PrivateKey:
 
 def paper(name: str, key: Any, by: Paper | None = None, serial: int = 1) -> Paper:
     """A client's certificate in this name, or a CA's without `by`."""
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    subject = named(name)
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)

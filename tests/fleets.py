@@ -1,4 +1,4 @@
-"""A small fleet of real processes: broker, coordinators, agents on a recorded board; and who listens to all.
+"""A small fleet of real processes: broker, coordinators, agents on a recorded board.
 
 Virtual time runs SPEED times as fast, the same for all of them. Nothing here sleeps: it looks until it sees.
 """
@@ -7,22 +7,18 @@ import contextlib
 import json
 import signal
 import sqlite3
-import ssl
-import subprocess
-import sys
-import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
 from tests.actuators import wait_for
 from tests.ports import free_port
+from tests.processes import Process
 from tests.secured import SecuredMosquitto
+from tests.watchers import FLEET, Watcher
 from tests.world import Mosquitto, laid_out
 from typer.testing import CliRunner
 
@@ -32,13 +28,8 @@ from tidewatt_coordinator.ledger.arithmetic import COUNTERS
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_coordinator.rollout.journal import Event, Journal
 from tidewatt_coordinator.rollout.standing import Standing
-from tidewatt_wire.codec import Refused, decode
 from tidewatt_wire.documents import to_toml
-from tidewatt_wire.messages import Ack, CoordinatorState, PolicySet
-from tidewatt_wire.signing import EnvelopeRefused, Signer, open_envelope
-from tidewatt_wire.topics import DeviceTopic, FleetTopic
 
-FLEET = "f"
 #: Virtual seconds per real second; an agent then ticks every three of them.
 SPEED = 30.0
 #: A day in 2026, where virtual time begins.
@@ -46,75 +37,6 @@ DAY_MS = 1_795_000_000_000
 #: Virtual seconds without a report after which a device counts as silent: a real one.
 STALE_S = 30.0
 LEASE_S = 2.0
-POLICY = str(FleetTopic(FLEET, "policy"))
-STATE = str(FleetTopic(FLEET, "state"))
-
-
-class Heard(NamedTuple):
-    """One message."""
-
-    topic: str
-    payload: bytes
-    retained: bool
-
-
-class Watcher:
-    """Hears everything that is said in the fleet, in order, for as long as it lives."""
-
-    def __init__(self, address: tuple[str, int], key: Signer, tls: ssl.SSLContext | None = None) -> None:
-        self._key = key
-        self.heard: list[Heard] = []
-        self._listening = threading.Event()
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
-        self._client.on_connect = lambda client, *_rest: client.subscribe(f"tidewatt/v1/{FLEET}/#", qos=1)
-        self._client.on_subscribe = lambda *_rest: self._listening.set()
-        self._client.on_message = self._hear
-        self._client.reconnect_delay_set(1, 1)
-        if tls:
-            self._client.tls_set_context(tls)
-        self._client.connect(*address)
-        self._client.loop_start()
-        assert self._listening.wait(10)
-
-    def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    def say(self, topic: str, payload: bytes) -> None:
-        """Publish, retained, as whoever may."""
-        self._client.publish(topic, payload, qos=1, retain=True).wait_for_publish(10)
-
-    def last(self, topic: str) -> bytes:
-        """The newest on a topic; empty where nothing was heard."""
-        return next((one.payload for one in reversed(self.heard) if one.topic == topic), b"")
-
-    def sets(self) -> list[PolicySet]:
-        """The fleet's own policy sets, as they came."""
-        return [
-            found for one in list(self.heard) if one.topic == POLICY and (found := self._open(one.payload))
-        ]
-
-    def acks(self, device: str) -> list[Ack]:
-        topic = str(DeviceTopic(FLEET, device, "ack"))
-        return [decode(Ack, one.payload) for one in list(self.heard) if one.topic == topic]
-
-    def answer(self, device: str) -> tuple[str, int]:
-        """A device's last answer and the revision that it is to."""
-        acks = self.acks(device)
-        return (acks[-1].status, acks[-1].revision) if acks else ("", 0)
-
-    def state(self) -> str:
-        """What the state topic says of the coordinator."""
-        payload = self.last(STATE)
-        return decode(CoordinatorState, payload).state if payload else ""
-
-    def _open(self, payload: bytes) -> PolicySet | None:
-        with contextlib.suppress(EnvelopeRefused, Refused):
-            return decode(PolicySet, open_envelope(payload, [self._key.trusted]))
-        return None
-
-    def _hear(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
-        self.heard.append(Heard(message.topic, bytes(message.payload), message.retain))
 
 
 @contextlib.contextmanager
@@ -125,45 +47,6 @@ def watching(fleet: "Fleet") -> Iterator[Watcher]:
         yield watcher
     finally:
         watcher.close()
-
-
-class Process:
-    """One process, and what it wrote."""
-
-    def __init__(
-        self, name: str, module: str, arguments: list[str], folder: Path, before: Sequence[str] = ()
-    ) -> None:
-        """`before`: a command that runs it, as `ip netns exec` does."""
-        self.name, self.log = name, folder / f"{name}.log"
-        command = [*before, sys.executable, "-m", module, *arguments]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
-        self.pid = self._process.pid
-
-    def signal(self, number: int) -> None:
-        self._process.send_signal(number)
-
-    def kill(self) -> None:
-        """As a power cut does."""
-        self._process.kill()
-        self._process.wait()
-
-    def stop(self) -> None:
-        """As systemd does."""
-        assert self.end(20) == 0, self.text()
-        assert "Traceback" not in self.text(), self.text()
-
-    def end(self, longest_s: float) -> int:
-        """The same; its exit status."""
-        self._process.terminate()
-        return self._process.wait(longest_s)
-
-    @property
-    def running(self) -> bool:
-        return self._process.poll() is None
-
-    def text(self) -> str:
-        return self.log.read_text()
 
 
 class Fleet:

@@ -5,7 +5,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.kubeapi import Document, KubeApi
+from tests.kubeapi import KubeApi
+from tests.kubefields import Document
 
 from tidewatt_coordinator.levers.kubernetes.kubeconfig import connect
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import parse_qs, urlsplit
 
-from tests.kubeapi import Answers, Document, KubeApi, Refused, cluster_wide, configured, leaves, listening
+from tests.kubeapi import Answers, KubeApi, Refused, listening
+from tests.kubefields import Document, cluster_wide, configured, leaves
 from tests.kubekinds import BUILT_IN, Kind, from_protobuf, told
 
 #: By field, the key of lists that a strategic merge patch merges; every other list is replaced.

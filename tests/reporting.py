@@ -1,12 +1,13 @@
 """A ledger of which every figure is known, for the tests of reports: seven weeks of an edge and a cloud."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
 from sqlalchemy import insert
 from tests.costing import DAY_MS, a_charge
 
@@ -150,6 +151,19 @@ def opened(url: str) -> Iterator[Ledger]:
         yield ledger
     finally:
         ledger.close()
+
+
+@pytest.fixture
+def ledger(new_ledger_url: Callable[[], str]) -> Iterator[Ledger]:
+    """An empty one, of each kind of database."""
+    with opened(new_ledger_url()) as found:
+        yield found
+
+
+@pytest.fixture
+def config(tmp_path: Path, ledger: Ledger) -> Config:
+    """Of that ledger."""
+    return a_config(tmp_path, ledger.engine.url.render_as_string(hide_password=False))
 
 
 def october(ledger: Ledger, config: Config) -> Facts:

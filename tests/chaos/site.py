@@ -18,8 +18,10 @@ from tests.chaos.load import Applications
 from tests.chaos.mounts import let_go, mounted
 from tests.chaos.units import Unit
 from tests.databases import Postgres, postgres_programs
-from tests.fleets import FLEET, Fleet, Process, Watcher
+from tests.fleets import Fleet
+from tests.processes import Process
 from tests.secured import Pki, SecuredMosquitto
+from tests.watchers import FLEET, Watcher
 from typer.testing import CliRunner
 
 from tidewatt_agent.counterfile import Kept

@@ -1,7 +1,6 @@
 """A report as HTML, PDF, CSV and FOCUS, as what reads them sees it; and the command that writes them."""
 
 import csv
-from collections.abc import Callable, Iterator
 from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,9 +13,10 @@ from tests.reporting import (
     OCTOBER_EDGE,
     SITES_FILE,
     a_config,
+    config,
     fill,
+    ledger,
     october,
-    opened,
     tables,
 )
 from typer.testing import CliRunner
@@ -33,16 +33,7 @@ from tidewatt_coordinator.reports.settings import Format
 from tidewatt_coordinator.reports.writing import write
 from tidewatt_wire.documents import DocumentError
 
-
-@pytest.fixture
-def ledger(new_ledger_url: Callable[[], str]) -> Iterator[Ledger]:
-    with opened(new_ledger_url()) as found:
-        yield found
-
-
-@pytest.fixture
-def config(tmp_path: Path, ledger: Ledger) -> Config:
-    return a_config(tmp_path, ledger.engine.url.render_as_string(hide_password=False))
+__all__ = ["config", "ledger"]  # the fixtures
 
 
 class Read(HTMLParser):

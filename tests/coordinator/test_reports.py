@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -20,8 +19,9 @@ from tests.reporting import (
     OCTOBER_ALL,
     OCTOBER_EDGE,
     TOTAL,
-    a_config,
+    config,
     fill,
+    ledger,
     october,
     opened,
     tables,
@@ -46,16 +46,7 @@ from tidewatt_coordinator.reports.recommended import OpenRecommendation
 from tidewatt_coordinator.reports.settings import Format
 from tidewatt_coordinator.reports.writing import file_name, write
 
-
-@pytest.fixture
-def ledger(new_ledger_url: Callable[[], str]) -> Iterator[Ledger]:
-    with opened(new_ledger_url()) as found:
-        yield found
-
-
-@pytest.fixture
-def config(tmp_path: Path, ledger: Ledger) -> Config:
-    return a_config(tmp_path, ledger.engine.url.render_as_string(hide_password=False))
+__all__ = ["config", "ledger"]  # the fixtures
 
 
 def number(cell: str) -> Decimal | None:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.documents.blocks import ROOT, blocks, documents
-from tests.fleets import Process
 from tests.ports import free_port
+from tests.processes import Process
 from tests.world import laid_out, recording
 from typer.testing import CliRunner
 

@@ -1,7 +1,8 @@
 """A broker that comes back with nothing, an agent that had none for a while: real processes, nothing lost."""
 
 from tests.actuators import wait_for
-from tests.fleets import POLICY, Fleet, Watcher, watching
+from tests.fleets import Fleet, watching
+from tests.watchers import POLICY, Watcher
 from tests.world import Mosquitto
 
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from tests.actuators import wait_for
-from tests.fleets import POLICY, Fleet
+from tests.fleets import Fleet
 from tests.sealing import FOREIGN_KEY, sealed
+from tests.watchers import POLICY
 
 from tidewatt_wire.messages import PolicySet, RefusalCode, Rule
 from tidewatt_wire.signing import MAX_ENVELOPE_BYTES

@@ -15,9 +15,10 @@ import httpx
 import pytest
 from ruamel.yaml import YAML
 from tests.actuators import wait_for
-from tests.fleets import FLEET, Fleet
+from tests.fleets import Fleet
 from tests.packaging.test_alert_rules import ELSEWHERE, METRIC, SERIES, SHIPPED, documented
 from tests.ports import free_port
+from tests.watchers import FLEET
 
 ROOT = Path(__file__).parents[2]
 DASHBOARDS = sorted((ROOT / "packaging/grafana/dashboards").glob("*.json"))

@@ -3,7 +3,8 @@
 from itertools import pairwise
 
 from tests.actuators import wait_for
-from tests.fleets import FLEET, Fleet
+from tests.fleets import Fleet
+from tests.watchers import FLEET
 
 from tidewatt_wire.topics import DeviceTopic
 

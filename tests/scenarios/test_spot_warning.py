@@ -19,8 +19,8 @@ import boto3
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.costing import aws
-from tests.fleets import Process
 from tests.ports import free_port
+from tests.processes import Process
 from tests.proxied import Backends, Client, assert_follows, backends, haproxy_child, running
 from tests.routers import RouterProcess, follows, started
 from tests.sealing import FLEETS_KEY

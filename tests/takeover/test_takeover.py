@@ -15,7 +15,9 @@ import pytest
 from sqlalchemy import create_engine, text
 from tests.actuators import wait_for
 from tests.databases import Postgres
-from tests.fleets import FLEET, Fleet, Process, fleet_of
+from tests.fleets import Fleet, fleet_of
+from tests.processes import Process
+from tests.watchers import FLEET
 from tests.world import Mosquitto
 
 #: What is promised.

@@ -12,7 +12,8 @@ from tests.conftest import mosquitto_program
 from tests.coordinator.test_drivers import a_recommendation
 from tests.costing import DAY_MS as DAY
 from tests.costing import a_charge
-from tests.fleets import DAY_MS, FLEET, Fleet, fleet_of
+from tests.fleets import DAY_MS, Fleet, fleet_of
+from tests.watchers import FLEET
 from tests.world import Mosquitto
 
 from tidewatt_coordinator.costs.store import Charges
