@@ -82,10 +82,13 @@ class CounterFile:
                 self._failing, self._epoch, self._base = True, uuid.uuid4().hex, self._good
             return self._told(report)
 
-    def owed(self, now_s: float) -> list[Report]:
-        """The last reports of epochs that ended, to be told before anything else; infinite: before we end."""
+    def owed(self, now_s: float, *, heard: bool = True) -> list[Report]:
+        """The last reports of epochs that ended, to be told before anything else; infinite: before we end.
+
+        `heard`: whether there is a broker; else those that were told before wait for one.
+        """
         with self._lock:
-            return self._farewells.due(now_s)
+            return self._farewells.due(now_s, heard=heard)
 
     def _told(self, report: Report) -> Report:
         if self._epoch is None:

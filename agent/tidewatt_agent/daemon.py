@@ -217,7 +217,7 @@ async def _last_words(tick: Tick, hands: Hands, file: CounterFile, link: Link | 
 
 
 def _tell(link: Link, file: CounterFile, told: Report, now_s: float) -> None:
-    for one in file.owed(now_s):
+    for one in file.owed(now_s, heard=link.connected):
         # It may be of an earlier run: a coordinator that never heard of that would take it for the newest.
         link.send(one, past=True)
     link.send(told)

@@ -40,9 +40,13 @@ class Farewells:
         """An epoch ended with this."""
         self._all = [*self._all, _Farewell(report)][-MOST:]
 
-    def due(self, now_s: float) -> list[Report]:
-        """What is to be told now, which counts as told. Infinite seconds: all, as there is no later."""
-        found = [one for one in self._all if one.due_s is None or one.due_s <= now_s]
+    def due(self, now_s: float, *, heard: bool = True) -> list[Report]:
+        """What is to be told now, which counts as told. Infinite seconds: all, as there is no later.
+
+        Unless somebody hears it nothing is told again: all of it would wait together, and leave together
+        for a broker that has just come back.
+        """
+        found = [one for one in self._all if one.due_s is None or (heard and one.due_s <= now_s)]
         for one in found:
             one.due_s = now_s + AGAIN_S[one.times] if one.times < len(AGAIN_S) else None
             one.times += 1

@@ -160,6 +160,16 @@ def test_an_epochs_last_report_is_told_at_growing_distances_and_then_no_more() -
     assert farewells.reports == ()
 
 
+def test_without_a_broker_it_waits_once_and_is_told_again_when_there_is_one() -> None:
+    """Six of it in the spool would leave together, to a broker whose coordinators aren't back yet."""
+    farewells = Farewells([report(7)])
+    away = [now_s for now_s in range(0, 200_000, 10) if farewells.due(now_s, heard=False)]
+    assert away == [0]
+    assert farewells.due(math.inf, heard=False) == []
+    back = [now_s - 200_000 for now_s in range(200_000, 400_000, 10) if farewells.due(now_s)]
+    assert back == [sum(AGAIN_S[1:times]) for times in range(1, len(AGAIN_S) + 1)]
+
+
 def test_whoever_ends_tells_all_of_them_and_who_begins_tells_them_anew(tmp_path: Path) -> None:
     state, away = tmp_path / "state", tmp_path / "away"
     state.mkdir()
