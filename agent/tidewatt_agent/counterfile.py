@@ -21,7 +21,7 @@ import msgspec
 
 from tidewatt_agent.farewells import Farewells
 from tidewatt_link.durable import replace_file
-from tidewatt_wire.messages import Counters, Report
+from tidewatt_wire.messages import Counters, Gauges, Report
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,13 @@ class Kept(msgspec.Struct, frozen=True):
     counters: Counters
     farewells: tuple[Report, ...] = ()
     """The last reports of epochs before it."""
+
+
+class _Counted(msgspec.Struct, frozen=True):
+    """Of what the file holds, that without which nothing can go on."""
+
+    epoch: str
+    counters: Counters
 
 
 class CounterFile:
@@ -77,8 +84,10 @@ class CounterFile:
             if self._path is None or self._write(self._path, self._told(report)):
                 self._good = report.counters
             elif not self._failing:
-                # The file is written more often than is told: what it has, its epoch never says again.
-                self._farewells.add(self._told(msgspec.structs.replace(report, counters=self._good)))
+                # The file is written more often than is told: what it has, its epoch never says again. Of how
+                # the board stood it says nothing: that is in the next report, and this one is kept often.
+                bare = msgspec.structs.replace(report, counters=self._good, gauges=Gauges(), verdict=None)
+                self._farewells.add(self._told(bare))
                 self._failing, self._epoch, self._base = True, uuid.uuid4().hex, self._good
             return self._told(report)
 
@@ -117,7 +126,7 @@ class CounterFile:
     def _read(self) -> Kept:
         assert self._path is not None  # noqa: S101 - asked by load
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=Kept)
+            return _decoded(self._path.read_bytes())
         except FileNotFoundError:
             return _fresh()
         except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -128,6 +137,16 @@ class CounterFile:
             except OSError as obstacle:
                 log.error("counters: %s", obstacle)  # noqa: TRY400
             return _fresh()
+
+
+def _decoded(raw: bytes) -> Kept:
+    """DecodeError. An agent of another version may have kept last reports that we can't read."""
+    try:
+        return msgspec.json.decode(raw, type=Kept)
+    except msgspec.ValidationError as error:
+        found = msgspec.json.decode(raw, type=_Counted)
+        log.warning("counters: the last reports of epochs before can't be read (%s)", error)
+        return Kept(found.epoch, found.counters)
 
 
 def _fresh() -> Kept:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tidewatt_agent.counterfile import SAVE_EVERY_S, CounterFile, Kept
 from tidewatt_agent.farewells import AGAIN_S, MOST, Farewells
-from tidewatt_wire.messages import Counters, Gauges, Report
+from tidewatt_wire.messages import Counters, Gauges, Report, Verdict
 
 
 def kept(energy_mj: int) -> Kept:
@@ -185,6 +185,35 @@ def test_whoever_ends_tells_all_of_them_and_who_begins_tells_them_anew(tmp_path:
     after = CounterFile(state / "c.json")
     after.load()
     assert [(one.epoch, one.counters.energy_mj) for one in after.owed(0.0)] == [("e", 1000)]
+
+
+def test_last_reports_that_another_version_kept_cost_no_counters(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "c.json"
+    strange = {
+        "epoch": "f",
+        "counters": {"energy_mj": 7},
+        "farewells": [{"verdict": {"outcome": "unheard of"}}],
+    }
+    path.write_bytes(msgspec.json.encode(strange))
+    assert CounterFile(path).load() == Kept("f", Counters(energy_mj=7))
+    assert "can't be read" in caplog.text
+    assert [file.name for file in tmp_path.iterdir()] == ["c.json"]
+
+
+def test_a_last_report_says_what_was_counted_and_not_how_the_board_stood(tmp_path: Path) -> None:
+    """It lies on a card that is written every ten seconds."""
+    state, away = tmp_path / "state", tmp_path / "away"
+    state.mkdir()
+    file = CounterFile(state / "c.json")
+    verdict = Verdict(point="7W", rule="demand", reason="10 requests/s are asked for", outcome="applied")
+    full = msgspec.structs.replace(report(1000), gauges=Gauges(point="7W", watts=5.0), verdict=verdict)
+    file.keep(full, 0.0)
+    state.rename(away)
+    told = file.keep(msgspec.structs.replace(full, counters=kept(1500).counters), 1.0)
+    assert file.owed(1.0) == [report(1000)]
+    assert (told.gauges, told.verdict) == (full.gauges, full.verdict)
 
 
 def test_of_a_disk_that_fails_by_the_minute_the_newest_ends_are_kept() -> None:
