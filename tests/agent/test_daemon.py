@@ -21,6 +21,7 @@ from tidewatt_agent.recognise import BoardIdentity
 from tidewatt_agent.tegrastats.parse import parse_line
 from tidewatt_agent.tick import Identity, Tick
 from tidewatt_coordinator.fleet import Fleet
+from tidewatt_coordinator.ledger.belief import judge
 from tidewatt_governor.sample import Load
 from tidewatt_link.ending import ended
 from tidewatt_wire.clock import Clock
@@ -161,6 +162,35 @@ async def test_what_an_earlier_run_owed_is_not_taken_for_the_present(
             fleet.reported(decode(Report, parcel.payload), wall_ms, replayed=parcel.replayed)
     device = fleet.devices["d"]
     assert (device.session, device.seq) == ("s", ear.heard[-1].seq)
+
+
+# As above.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_an_epoch_that_a_bad_disk_ended_in_1970_is_told_once_the_clock_is_set(tmp_path: Path) -> None:
+    wall, state = [100.0], tmp_path / "state"
+    state.mkdir()
+    clock = Clock(time.monotonic, lambda: wall[0])
+    board, ear, file = Board(clock), Ear(), CounterFile(state / "counters.json", every_s=0.01)
+    policies, kept = Policies("f", "d", {}), file.load()
+    tick = Tick(
+        Identity("d", "s", kept.epoch), None, clock, board, board, FoldedHands(None), policies, gap_s=10.0
+    )
+    config = Config(agent=Agent(device="d", tick_s=0.01, report_s=0.02))
+    shown = AgentMetrics("0", None, BoardIdentity(), Readers([], clock), None, Host(""))
+    loop = asyncio.create_task(_loop(config, clock, 0.01, tick, file, ear, shown, policies))  # type: ignore[arg-type]
+    try:
+        await until(lambda: (state / "counters.json").exists() and tick.counters.requests >= 100)
+        state.rename(tmp_path / "away")
+        before = tick.counters
+        await until(lambda: tick.counters.requests >= before.requests + 100)
+        wall[0] = 1_800_000_000.0
+        await until(lambda: len(ear.heard) >= 2)
+    finally:
+        await ended(loop)
+    owed, told = ear.heard[:2]
+    assert (owed.epoch, owed.session) == (kept.epoch, "s") != (told.epoch, "s")
+    assert owed.counters.requests > 0
+    assert [judge(one, None, 1_800_000_000_000) for one in (owed, told)] == [None, None]
 
 
 # As above.
