@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from tidewatt_agent.farewells import Farewells
+from tidewatt_agent.farewells import Farewell, Farewells
 from tidewatt_link.durable import replace_file
 from tidewatt_wire.messages import Counters, Gauges, Report
 
@@ -33,7 +33,7 @@ class Kept(msgspec.Struct, frozen=True):
 
     epoch: str
     counters: Counters
-    farewells: tuple[Report, ...] = ()
+    farewells: tuple[Farewell, ...] = ()
     """The last reports of epochs before it."""
 
 
@@ -107,7 +107,7 @@ class CounterFile:
         )
 
     def _write(self, path: Path, told: Report) -> bool:
-        kept = Kept(told.epoch, told.counters, self._farewells.reports)
+        kept = Kept(told.epoch, told.counters, self._farewells.kept)
         try:
             replace_file(path, msgspec.json.encode(kept))
         except OSError as error:

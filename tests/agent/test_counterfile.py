@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidewatt_agent.counterfile import SAVE_EVERY_S, CounterFile, Kept
-from tidewatt_agent.farewells import AGAIN_S, MOST, Farewells
+from tidewatt_agent.farewells import AGAIN_S, MOST, MOST_HEARD, Farewell, Farewells
 from tidewatt_wire.messages import Counters, Gauges, Report, Verdict
 
 
@@ -153,21 +153,32 @@ def test_without_a_path_nothing_is_kept() -> None:
 
 
 def test_an_epochs_last_report_is_told_at_growing_distances_and_then_no_more() -> None:
-    farewells, tellings = Farewells([report(7)]), list[float]()
+    farewells, tellings = Farewells([Farewell(report(7))]), list[float]()
     for now_s in range(0, 200_000, 10):
         tellings += [float(now_s)] * len(farewells.due(now_s))
     assert tellings == [sum(AGAIN_S[:times]) for times in range(len(AGAIN_S) + 1)]
-    assert farewells.reports == ()
+    assert farewells.kept == ()
 
 
 def test_without_a_broker_it_waits_once_and_is_told_again_when_there_is_one() -> None:
     """Six of it in the spool would leave together, to a broker whose coordinators aren't back yet."""
-    farewells = Farewells([report(7)])
+    farewells = Farewells([Farewell(report(7))])
     away = [now_s for now_s in range(0, 200_000, 10) if farewells.due(now_s, heard=False)]
     assert away == [0]
     assert farewells.due(math.inf, heard=False) == []
     back = [now_s - 200_000 for now_s in range(200_000, 400_000, 10) if farewells.due(now_s)]
     assert back == [sum(AGAIN_S[1:times]) for times in range(1, len(AGAIN_S) + 1)]
+
+
+def test_a_board_that_is_started_each_day_tells_it_so_often_and_no_more() -> None:
+    kept, told = (Farewell(report(7)),), 0
+    for day in range(40):
+        farewells = Farewells(kept)
+        heard = day >= 10  # before there is no broker, and that counts for nothing
+        told += heard * sum(len(farewells.due(now_s, heard=heard)) for now_s in range(0, 50_000, 10))
+        kept = farewells.kept
+        assert kept or heard
+    assert (told, kept) == (MOST_HEARD, ())
 
 
 def test_whoever_ends_tells_all_of_them_and_who_begins_tells_them_anew(tmp_path: Path) -> None:

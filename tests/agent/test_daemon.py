@@ -11,6 +11,7 @@ from tests.world import HandClock, until
 from tidewatt_agent.config import Agent, Config
 from tidewatt_agent.counterfile import CounterFile, Kept
 from tidewatt_agent.daemon import _last_words, _loop
+from tidewatt_agent.farewells import Farewell
 from tidewatt_agent.hands import FoldedHands, Outcome
 from tidewatt_agent.host import Host
 from tidewatt_agent.metrics import AgentMetrics
@@ -130,7 +131,7 @@ async def test_what_an_earlier_run_owed_is_not_taken_for_the_present(
         device="d", session="earlier", epoch="e", seq=7, at_ms=wall_ms - 80_000_000,
         counters=Counters(energy_mj=5), gauges=Gauges(watts=99.0),
     )  # fmt: skip
-    path.write_bytes(msgspec.json.encode(Kept("f", Counters(), (owed,))))
+    path.write_bytes(msgspec.json.encode(Kept("f", Counters(), (Farewell(owed),))))
     board, ear, policies, file = Board(clock), Ear(), Policies("f", "d", {}), CounterFile(path)
     tick = Tick(
         Identity("d", "s", file.load().epoch),
