@@ -84,6 +84,8 @@ class CounterFile:
             if self._path is None or self._write(self._path, self._told(report)):
                 self._good = report.counters
             elif not self._failing:
+                if self._holds(self._path, self._told(report)):
+                    self._good = report.counters
                 # The file is written more often than is told: what it has, its epoch never says again. Of how
                 # the board stood it says nothing: that is in the next report, and this one is kept often.
                 bare = msgspec.structs.replace(report, counters=self._good, gauges=Gauges(), verdict=None)
@@ -122,6 +124,14 @@ class CounterFile:
             log.info("counters: %s can be written again", path)
             self._failing = False
         return True
+
+    def _holds(self, path: Path, told: Report) -> bool:
+        """Whether the file was replaced all the same: its folder alone could not be flushed."""
+        try:
+            found = _decoded(path.read_bytes())
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            return False
+        return (found.epoch, found.counters) == (told.epoch, told.counters)
 
     def _read(self) -> Kept:
         assert self._path is not None  # noqa: S101 - asked by load

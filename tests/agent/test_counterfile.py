@@ -1,5 +1,6 @@
 """Counters survive restarts and power cuts: never double, never back, at most ten seconds lost."""
 
+import errno
 import math
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from tidewatt_agent.counterfile import SAVE_EVERY_S, CounterFile, Kept
 from tidewatt_agent.farewells import AGAIN_S, MOST, MOST_HEARD, Farewell, Farewells
+from tidewatt_link import durable
 from tidewatt_wire.messages import Counters, Gauges, Report, Verdict
 
 
@@ -171,7 +173,8 @@ def test_without_a_broker_it_waits_once_and_is_told_again_when_there_is_one() ->
 
 
 def test_a_board_that_is_started_each_day_tells_it_so_often_and_no_more() -> None:
-    kept, told = (Farewell(report(7)),), 0
+    kept: tuple[Farewell, ...] = (Farewell(report(7)),)
+    told = 0
     for day in range(40):
         farewells = Farewells(kept)
         heard = day >= 10  # before there is no broker, and that counts for nothing
@@ -196,6 +199,29 @@ def test_whoever_ends_tells_all_of_them_and_who_begins_tells_them_anew(tmp_path:
     after = CounterFile(state / "c.json")
     after.load()
     assert [(one.epoch, one.counters.energy_mj) for one in after.owed(0.0)] == [("e", 1000)]
+
+
+def test_what_was_replaced_on_a_disk_that_fails_right_after_is_not_told_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_path: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    file = CounterFile(tmp_path / "c.json")
+    told = [file.keep(report(1000), 0.0)]
+    monkeypatch.setattr(durable, "sync_folder", broken)
+    told.append(file.keep(report(1500), 1.0))
+    told += file.owed(1.0)
+    monkeypatch.undo()  # and it is killed here
+    after = CounterFile(tmp_path / "c.json")
+    found = after.load()
+    told.append(
+        after.keep(msgspec.structs.replace(report(0), epoch=found.epoch, counters=found.counters), 2.0)
+    )
+    ledger: dict[str, int] = {}
+    for one in told:
+        ledger[one.epoch] = max(ledger.get(one.epoch, 0), one.counters.energy_mj)
+    assert sum(ledger.values()) == 1500
 
 
 def test_last_reports_that_another_version_kept_cost_no_counters(
