@@ -4,6 +4,7 @@ make test ARGS="--hypothesis-profile=search"
 """
 
 from hypothesis import settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 from hypothesis.internal.conjecture import providers
 
 #: The same in every run. Examples may take as long as a busy machine makes them.
@@ -13,7 +14,10 @@ SEARCH = "search"
 
 
 settings.register_profile(SUITE, derandomize=True, database=None, deadline=None)
-settings.register_profile(SEARCH, deadline=None)
+# Hypothesis would try the same ones again where CI is set.
+settings.register_profile(
+    SEARCH, derandomize=False, database=DirectoryBasedExampleDatabase(".hypothesis/examples"), deadline=None
+)
 
 
 def choose(asked: str | None) -> None:

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import msgspec
 
-from tidewatt_agent.farewells import Farewells
+from tidewatt_agent.farewells import Farewell, Farewells
 from tidewatt_link.durable import replace_file
-from tidewatt_wire.messages import Counters, Report
+from tidewatt_wire.messages import Counters, Gauges, Report
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +33,15 @@ class Kept(msgspec.Struct, frozen=True):
 
     epoch: str
     counters: Counters
-    farewells: tuple[Report, ...] = ()
+    farewells: tuple[Farewell, ...] = ()
     """The last reports of epochs before it."""
+
+
+class _Counted(msgspec.Struct, frozen=True):
+    """Of what the file holds, that without which nothing can go on."""
+
+    epoch: str
+    counters: Counters
 
 
 class CounterFile:
@@ -77,15 +84,22 @@ class CounterFile:
             if self._path is None or self._write(self._path, self._told(report)):
                 self._good = report.counters
             elif not self._failing:
-                # The file is written more often than is told: what it has, its epoch never says again.
-                self._farewells.add(self._told(msgspec.structs.replace(report, counters=self._good)))
+                if self._holds(self._path, self._told(report)):
+                    self._good = report.counters
+                # The file is written more often than is told: what it has, its epoch never says again. Of how
+                # the board stood it says nothing: that is in the next report, and this one is kept often.
+                bare = msgspec.structs.replace(report, counters=self._good, gauges=Gauges(), verdict=None)
+                self._farewells.add(self._told(bare))
                 self._failing, self._epoch, self._base = True, uuid.uuid4().hex, self._good
             return self._told(report)
 
-    def owed(self, now_s: float) -> list[Report]:
-        """The last reports of epochs that ended, to be told before anything else; infinite: before we end."""
+    def owed(self, now_s: float, *, heard: bool = True) -> list[Report]:
+        """The last reports of epochs that ended, to be told before anything else; infinite: before we end.
+
+        `heard`: whether there is a broker; else those that were told before wait for one.
+        """
         with self._lock:
-            return self._farewells.due(now_s)
+            return self._farewells.due(now_s, heard=heard)
 
     def _told(self, report: Report) -> Report:
         if self._epoch is None:
@@ -95,7 +109,7 @@ class CounterFile:
         )
 
     def _write(self, path: Path, told: Report) -> bool:
-        kept = Kept(told.epoch, told.counters, self._farewells.reports)
+        kept = Kept(told.epoch, told.counters, self._farewells.kept)
         try:
             replace_file(path, msgspec.json.encode(kept))
         except OSError as error:
@@ -111,10 +125,18 @@ class CounterFile:
             self._failing = False
         return True
 
+    def _holds(self, path: Path, told: Report) -> bool:
+        """Whether the file was replaced all the same: its folder alone could not be flushed."""
+        try:
+            found = _decoded(path.read_bytes())
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            return False
+        return (found.epoch, found.counters) == (told.epoch, told.counters)
+
     def _read(self) -> Kept:
         assert self._path is not None  # noqa: S101 - asked by load
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=Kept)
+            return _decoded(self._path.read_bytes())
         except FileNotFoundError:
             return _fresh()
         except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -125,6 +147,16 @@ class CounterFile:
             except OSError as obstacle:
                 log.error("counters: %s", obstacle)  # noqa: TRY400
             return _fresh()
+
+
+def _decoded(raw: bytes) -> Kept:
+    """DecodeError. An agent of another version may have kept last reports that we can't read."""
+    try:
+        return msgspec.json.decode(raw, type=Kept)
+    except msgspec.ValidationError as error:
+        found = msgspec.json.decode(raw, type=_Counted)
+        log.warning("counters: the last reports of epochs before can't be read (%s)", error)
+        return Kept(found.epoch, found.counters)
 
 
 def _fresh() -> Kept:

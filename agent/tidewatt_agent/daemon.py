@@ -33,7 +33,7 @@ from tidewatt_agent.policies import Policies
 from tidewatt_agent.resident import settle
 from tidewatt_agent.rivals import find_rivals
 from tidewatt_agent.serving import serve
-from tidewatt_agent.setup import clock_is_set, policies_of
+from tidewatt_agent.setup import CLOCK_IS_SET_MS, clock_is_set, policies_of
 from tidewatt_agent.sleeping.door import SleepDoor
 from tidewatt_agent.sleeping.hints import Hints
 from tidewatt_agent.sleeping.sleeper import Sleeper
@@ -217,8 +217,12 @@ async def _last_words(tick: Tick, hands: Hands, file: CounterFile, link: Link | 
 
 
 def _tell(link: Link, file: CounterFile, told: Report, now_s: float) -> None:
-    for one in (*file.owed(now_s), told):
-        link.send(one)
+    for one in file.owed(now_s, heard=link.connected):
+        # One of 1970 no coordinator believes.
+        at_ms = told.at_ms if one.at_ms < CLOCK_IS_SET_MS else one.at_ms
+        # It may be of an earlier run: a coordinator that never heard of that would take it for the newest.
+        link.send(msgspec.structs.replace(one, at_ms=at_ms), past=True)
+    link.send(told)
 
 
 async def _put_away(link: Link | None) -> None:

@@ -6,7 +6,8 @@ just connecting again has nobody to give it to. Telling it twice adds nothing: c
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from tidewatt_wire.messages import Report
 
@@ -16,35 +17,55 @@ AGAIN_S = (60.0, 600.0, 3_600.0, 21_600.0, 86_400.0)
 MOST = 64
 
 
-@dataclass
-class _Farewell:
+#: Times that one is heard in all, over several runs: a board that is started anew each day ends as well.
+MOST_HEARD = 20
+
+
+class Farewell(msgspec.Struct, frozen=True):
+    """What is kept of one."""
+
     report: Report
+    heard: int = 0
+    """How often it was told while there was a broker, in all runs."""
+
+
+class _Telling(msgspec.Struct):
+    farewell: Farewell
     due_s: float | None = None
     """When it is to be told next, in monotonic seconds; None: at once."""
     times: int = 0
+    """In this run."""
 
 
 class Farewells:
     """Those of one agent. Not thread-safe."""
 
-    def __init__(self, kept: Sequence[Report] = ()) -> None:
+    def __init__(self, kept: Sequence[Farewell] = ()) -> None:
         """`kept`: those that an earlier run left; they are told anew from the beginning."""
-        self._all = [_Farewell(report) for report in kept]
+        self._all = [_Telling(one) for one in kept]
 
     @property
-    def reports(self) -> tuple[Report, ...]:
+    def kept(self) -> tuple[Farewell, ...]:
         """Those that are to be told again, the oldest first."""
-        return tuple(one.report for one in self._all)
+        return tuple(one.farewell for one in self._all)
 
     def add(self, report: Report) -> None:
         """An epoch ended with this."""
-        self._all = [*self._all, _Farewell(report)][-MOST:]
+        self._all = [*self._all, _Telling(Farewell(report))][-MOST:]
 
-    def due(self, now_s: float) -> list[Report]:
-        """What is to be told now, which counts as told. Infinite seconds: all, as there is no later."""
-        found = [one for one in self._all if one.due_s is None or one.due_s <= now_s]
+    def due(self, now_s: float, *, heard: bool = True) -> list[Report]:
+        """What is to be told now, which counts as told. Infinite seconds: all, as there is no later.
+
+        Unless somebody hears it nothing is told again: all of it would wait together, and leave together
+        for a broker that has just come back.
+        """
+        found = [one for one in self._all if one.due_s is None or (heard and one.due_s <= now_s)]
         for one in found:
             one.due_s = now_s + AGAIN_S[one.times] if one.times < len(AGAIN_S) else None
             one.times += 1
-        self._all = [one for one in self._all if one.times <= len(AGAIN_S)]
-        return [one.report for one in found]
+            if heard:
+                one.farewell = Farewell(one.farewell.report, one.farewell.heard + 1)
+        self._all = [
+            one for one in self._all if one.times <= len(AGAIN_S) and one.farewell.heard < MOST_HEARD
+        ]
+        return [one.farewell.report for one in found]

@@ -1,7 +1,7 @@
 """The link to the coordinator: MQTT 5, birth and last will, QoS 1, reconnecting for ever.
 
-Reports wait in the outbox while the broker is away. What comes from its spool carries the MQTT
-user property `replayed`, so that nobody takes it for the present.
+Reports wait in the outbox while the broker is away. What comes from its spool, or is told again, carries
+the MQTT user property `replayed`, so that nobody takes it for the present.
 """
 
 import asyncio
@@ -114,9 +114,12 @@ class Link:
         """When the certificate that is shown to the broker ends, in Unix seconds; None without one."""
         return self._broker.certificate_ends_s()
 
-    def send(self, report: Report) -> Report:
-        """Queue a report, which leaves as soon as there is a connection; the report as it is told."""
-        return self.outbox.put(report)
+    def send(self, report: Report, *, past: bool = False) -> Report:
+        """Queue a report, which leaves as soon as there is a connection; the report as it is told.
+
+        `past`: it tells of an earlier time, perhaps of an earlier run.
+        """
+        return self.outbox.put(report, past=past)
 
     def follow(self, topics: Sequence[str]) -> None:
         """Subscribe to these topics, beside the policy's, and to no others any more."""

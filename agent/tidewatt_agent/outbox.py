@@ -38,6 +38,8 @@ class Fresh(NamedTuple):
 
     report: Report
     since_s: float
+    past: bool = False
+    """Whether it tells of a time before the report that was made last."""
 
 
 class Parcel(NamedTuple):
@@ -49,8 +51,8 @@ class Parcel(NamedTuple):
 
     @property
     def replayed(self) -> bool:
-        """Whether it comes from the spool."""
-        return isinstance(self.origin, Kept)
+        """Whether it is of the past: kept in the spool till now, or told again."""
+        return isinstance(self.origin, Kept) or self.origin.past
 
 
 class Outbox:
@@ -99,15 +101,18 @@ class Outbox:
         """Whether there is a spool."""
         return self._spool is not None
 
-    def put(self, report: Report) -> Report:
-        """Queue a report, and give it as it will be told: with how many wait before it."""
+    def put(self, report: Report, *, past: bool = False) -> Report:
+        """Queue a report, and give it as it will be told: with how many wait before it.
+
+        `past`: nobody is to take it for the present, though it leaves with those that are.
+        """
         gauges = msgspec.structs.replace(
             report.gauges, waiting=self.fresh + self.stored, thinned=self.thinned
         )
         told = msgspec.structs.replace(report, gauges=gauges)
         if len(self._fresh) >= MOST_IN_MEMORY:
             self._thin()
-        self._fresh.append(Fresh(told, self._now_s()))
+        self._fresh.append(Fresh(told, self._now_s(), past))
         self._empty.clear()
         self._news.set()
         return told

@@ -1,5 +1,6 @@
 """Counters survive restarts and power cuts: never double, never back, at most ten seconds lost."""
 
+import errno
 import math
 from pathlib import Path
 
@@ -9,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidewatt_agent.counterfile import SAVE_EVERY_S, CounterFile, Kept
-from tidewatt_agent.farewells import AGAIN_S, MOST, Farewells
-from tidewatt_wire.messages import Counters, Gauges, Report
+from tidewatt_agent.farewells import AGAIN_S, MOST, MOST_HEARD, Farewell, Farewells
+from tidewatt_link import durable
+from tidewatt_wire.messages import Counters, Gauges, Report, Verdict
 
 
 def kept(energy_mj: int) -> Kept:
@@ -153,11 +155,33 @@ def test_without_a_path_nothing_is_kept() -> None:
 
 
 def test_an_epochs_last_report_is_told_at_growing_distances_and_then_no_more() -> None:
-    farewells, tellings = Farewells([report(7)]), list[float]()
+    farewells, tellings = Farewells([Farewell(report(7))]), list[float]()
     for now_s in range(0, 200_000, 10):
         tellings += [float(now_s)] * len(farewells.due(now_s))
     assert tellings == [sum(AGAIN_S[:times]) for times in range(len(AGAIN_S) + 1)]
-    assert farewells.reports == ()
+    assert farewells.kept == ()
+
+
+def test_without_a_broker_it_waits_once_and_is_told_again_when_there_is_one() -> None:
+    """Six of it in the spool would leave together, to a broker whose coordinators aren't back yet."""
+    farewells = Farewells([Farewell(report(7))])
+    away = [now_s for now_s in range(0, 200_000, 10) if farewells.due(now_s, heard=False)]
+    assert away == [0]
+    assert farewells.due(math.inf, heard=False) == []
+    back = [now_s - 200_000 for now_s in range(200_000, 400_000, 10) if farewells.due(now_s)]
+    assert back == [sum(AGAIN_S[1:times]) for times in range(1, len(AGAIN_S) + 1)]
+
+
+def test_a_board_that_is_started_each_day_tells_it_so_often_and_no_more() -> None:
+    kept: tuple[Farewell, ...] = (Farewell(report(7)),)
+    told = 0
+    for day in range(40):
+        farewells = Farewells(kept)
+        heard = day >= 10  # before there is no broker, and that counts for nothing
+        told += heard * sum(len(farewells.due(now_s, heard=heard)) for now_s in range(0, 50_000, 10))
+        kept = farewells.kept
+        assert kept or heard
+    assert (told, kept) == (MOST_HEARD, ())
 
 
 def test_whoever_ends_tells_all_of_them_and_who_begins_tells_them_anew(tmp_path: Path) -> None:
@@ -175,6 +199,58 @@ def test_whoever_ends_tells_all_of_them_and_who_begins_tells_them_anew(tmp_path:
     after = CounterFile(state / "c.json")
     after.load()
     assert [(one.epoch, one.counters.energy_mj) for one in after.owed(0.0)] == [("e", 1000)]
+
+
+def test_what_was_replaced_on_a_disk_that_fails_right_after_is_not_told_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_path: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    file = CounterFile(tmp_path / "c.json")
+    told = [file.keep(report(1000), 0.0)]
+    monkeypatch.setattr(durable, "sync_folder", broken)
+    told.append(file.keep(report(1500), 1.0))
+    told += file.owed(1.0)
+    monkeypatch.undo()  # and it is killed here
+    after = CounterFile(tmp_path / "c.json")
+    found = after.load()
+    told.append(
+        after.keep(msgspec.structs.replace(report(0), epoch=found.epoch, counters=found.counters), 2.0)
+    )
+    ledger: dict[str, int] = {}
+    for one in told:
+        ledger[one.epoch] = max(ledger.get(one.epoch, 0), one.counters.energy_mj)
+    assert sum(ledger.values()) == 1500
+
+
+def test_last_reports_that_another_version_kept_cost_no_counters(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "c.json"
+    strange = {
+        "epoch": "f",
+        "counters": {"energy_mj": 7},
+        "farewells": [{"verdict": {"outcome": "unheard of"}}],
+    }
+    path.write_bytes(msgspec.json.encode(strange))
+    assert CounterFile(path).load() == Kept("f", Counters(energy_mj=7))
+    assert "can't be read" in caplog.text
+    assert [file.name for file in tmp_path.iterdir()] == ["c.json"]
+
+
+def test_a_last_report_says_what_was_counted_and_not_how_the_board_stood(tmp_path: Path) -> None:
+    """It lies on a card that is written every ten seconds."""
+    state, away = tmp_path / "state", tmp_path / "away"
+    state.mkdir()
+    file = CounterFile(state / "c.json")
+    verdict = Verdict(point="7W", rule="demand", reason="10 requests/s are asked for", outcome="applied")
+    full = msgspec.structs.replace(report(1000), gauges=Gauges(point="7W", watts=5.0), verdict=verdict)
+    file.keep(full, 0.0)
+    state.rename(away)
+    told = file.keep(msgspec.structs.replace(full, counters=kept(1500).counters), 1.0)
+    assert file.owed(1.0) == [report(1000)]
+    assert (told.gauges, told.verdict) == (full.gauges, full.verdict)
 
 
 def test_of_a_disk_that_fails_by_the_minute_the_newest_ends_are_kept() -> None:

@@ -4,24 +4,30 @@ import asyncio
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.world import HandClock, until
 
 from tidewatt_agent.config import Agent, Config
-from tidewatt_agent.counterfile import CounterFile
+from tidewatt_agent.counterfile import CounterFile, Kept
 from tidewatt_agent.daemon import _last_words, _loop
+from tidewatt_agent.farewells import Farewell
 from tidewatt_agent.hands import FoldedHands, Outcome
 from tidewatt_agent.host import Host
 from tidewatt_agent.metrics import AgentMetrics
+from tidewatt_agent.outbox import Outbox
 from tidewatt_agent.policies import Policies
 from tidewatt_agent.readers import Readers, TimedSample
 from tidewatt_agent.recognise import BoardIdentity
 from tidewatt_agent.tegrastats.parse import parse_line
 from tidewatt_agent.tick import Identity, Tick
+from tidewatt_coordinator.fleet import Fleet
+from tidewatt_coordinator.ledger.belief import judge
 from tidewatt_governor.sample import Load
 from tidewatt_link.ending import ended
 from tidewatt_wire.clock import Clock
-from tidewatt_wire.messages import Policy, Report
+from tidewatt_wire.codec import decode
+from tidewatt_wire.messages import Counters, Gauges, Policy, Report
 
 
 class Hands:
@@ -75,9 +81,10 @@ class Ear:
 
     def __init__(self) -> None:
         self.heard: list[Report] = []
+        self.outbox = Outbox()
 
-    def send(self, report: Report) -> None:
-        self.heard.append(report)
+    def send(self, report: Report, *, past: bool = False) -> None:
+        self.heard.append(self.outbox.put(report, past=past))
 
 
 # sdnotify drops its socket unclosed where there is no systemd to talk to.
@@ -111,6 +118,80 @@ async def test_a_board_that_boots_in_1970_reports_all_of_it_once_the_clock_is_se
     assert first.counters.requests >= before.requests >= 100
     assert first.counters.energy_mj >= before.energy_mj > 0
     assert file.load().counters.energy_mj >= first.counters.energy_mj, "kept before it is told"
+
+
+# As above.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_what_an_earlier_run_owed_is_not_taken_for_the_present(
+    clock: HandClock, tmp_path: Path
+) -> None:
+    """By a coordinator that never heard of that run: it began only now, or the others heard it."""
+    wall_ms, path = clock.now_ms(), tmp_path / "counters.json"
+    owed = Report(
+        device="d", session="earlier", epoch="e", seq=7, at_ms=wall_ms - 80_000_000,
+        counters=Counters(energy_mj=5), gauges=Gauges(watts=99.0),
+    )  # fmt: skip
+    path.write_bytes(msgspec.json.encode(Kept("f", Counters(), (Farewell(owed),))))
+    board, ear, policies, file = Board(clock), Ear(), Policies("f", "d", {}), CounterFile(path)
+    tick = Tick(
+        Identity("d", "s", file.load().epoch),
+        None,
+        clock,
+        board,
+        board,
+        FoldedHands(None),
+        policies,
+        gap_s=10.0,
+    )
+    config = Config(agent=Agent(device="d", report_s=10.0))
+    shown = AgentMetrics("0", None, BoardIdentity(), Readers([], clock), None, Host(""))
+    loop = asyncio.create_task(_loop(config, clock, 1.0, tick, file, ear, shown, policies))  # type: ignore[arg-type]
+    fleet = Fleet(60_000)
+    try:
+        await until(lambda: len(ear.heard) == 2)
+        clock.move(70.0)
+        await until(lambda: len(ear.heard) == 4)
+        clock.move(10.0)
+        await until(lambda: len(ear.heard) == 5)
+    finally:
+        await ended(loop)
+    assert [one.session for one in ear.heard] == ["earlier", "s", "earlier", "s", "s"]
+    for number in range(len(ear.heard)):
+        parcel = await ear.outbox.next()
+        ear.outbox.sent(parcel)
+        if number:  # the coordinator begins after the first
+            fleet.reported(decode(Report, parcel.payload), wall_ms, replayed=parcel.replayed)
+    device = fleet.devices["d"]
+    assert (device.session, device.seq) == ("s", ear.heard[-1].seq)
+
+
+# As above.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_an_epoch_that_a_bad_disk_ended_in_1970_is_told_once_the_clock_is_set(tmp_path: Path) -> None:
+    wall, state = [100.0], tmp_path / "state"
+    state.mkdir()
+    clock = Clock(time.monotonic, lambda: wall[0])
+    board, ear, file = Board(clock), Ear(), CounterFile(state / "counters.json", every_s=0.01)
+    policies, kept = Policies("f", "d", {}), file.load()
+    tick = Tick(
+        Identity("d", "s", kept.epoch), None, clock, board, board, FoldedHands(None), policies, gap_s=10.0
+    )
+    config = Config(agent=Agent(device="d", tick_s=0.01, report_s=0.02))
+    shown = AgentMetrics("0", None, BoardIdentity(), Readers([], clock), None, Host(""))
+    loop = asyncio.create_task(_loop(config, clock, 0.01, tick, file, ear, shown, policies))  # type: ignore[arg-type]
+    try:
+        await until(lambda: (state / "counters.json").exists() and tick.counters.requests >= 100)
+        state.rename(tmp_path / "away")
+        before = tick.counters
+        await until(lambda: tick.counters.requests >= before.requests + 100)
+        wall[0] = 1_800_000_000.0
+        await until(lambda: len(ear.heard) >= 2)
+    finally:
+        await ended(loop)
+    owed, told = ear.heard[:2]
+    assert (owed.epoch, owed.session) == (kept.epoch, "s") != (told.epoch, "s")
+    assert owed.counters.requests > 0
+    assert [judge(one, None, 1_800_000_000_000) for one in (owed, told)] == [None, None]
 
 
 # As above.

@@ -91,17 +91,22 @@ def test_for_people_the_line_is_the_one_of_old_with_what_is_bound(capsys: pytest
     assert capsys.readouterr().err == "INFO tidewatt_coordinator.saying: it is late request_id=r-1\n"
 
 
+def refuse(what: str) -> None:
+    raise ValueError(what)
+
+
 @pytest.mark.parametrize("side", ["coordinator", "agent"])
 def test_what_others_said_makes_no_line_of_its_own(side: str, capsys: pytest.CaptureFixture[str]) -> None:
     plain.begin("console", "info") if side == "agent" else logs.begin(Log())
     try:
-        int("")
+        refuse("he said: x\nERROR tidewatt: all is lost\x1b[2J")
     except ValueError:
         SAYING.exception("refused: %s", "x\nERROR tidewatt: all is lost\r\x1b[2J\ud800")
     said = capsys.readouterr().err.splitlines()
     line = r"ERROR tidewatt_coordinator.saying: refused: x\nERROR tidewatt: all is lost\r\x1b[2J\ud800"
     assert said[0] == line
-    assert said[1].startswith("Traceback")
+    assert said[1] == "  Traceback (most recent call last):"
+    assert said[-2:] == ["  ValueError: he said: x", r"  ERROR tidewatt: all is lost\x1b[2J"]
 
 
 @pytest.mark.parametrize(

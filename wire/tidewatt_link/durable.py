@@ -10,7 +10,10 @@ FilePath = str | os.PathLike[str]
 
 
 def replace_file(path: FilePath, content: bytes, mode: int = 0o600) -> None:
-    """Make `content` the file's, through a new one beside it. Raises OSError; then the old one stands."""
+    """Make `content` the file's, through a new one beside it.
+
+    Raises OSError; then the old one stands, or the new one where only the folder could not be flushed.
+    """
     name = os.fspath(path)
     beside = f"{name}.new"
     # Whatever stands there is a leftover; a link would lead the writing elsewhere.

@@ -9,11 +9,11 @@ import logging
 import re
 import sys
 from datetime import datetime, timezone
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO
 
 import msgspec
 
-from tidewatt_wire.strangers import one_line
+from tidewatt_wire.strangers import one_line, set_in
 
 CONSOLE = "%(levelname)s %(name)s: %(message)s"
 HIDDEN = "***"
@@ -72,6 +72,10 @@ class Lines(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """The line itself: what others said in it must not look like a line of ours."""
         return one_line(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        """The traceback, which may hold what others said, too."""
+        return set_in(super().formatException(ei))
 
 
 class Json(logging.Formatter):

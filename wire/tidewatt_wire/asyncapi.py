@@ -285,7 +285,7 @@ def _messages() -> Document:
         "properties": {
             REPLAYED: {
                 "const": "1",
-                "description": "The report waited in the device's spool: it tells of the past.",
+                "description": "It waited in the device's spool, or is told again: it tells of the past.",
             }
         },
     }

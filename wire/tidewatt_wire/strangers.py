@@ -11,3 +11,8 @@ def one_line(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def set_in(text: str) -> str:
+    """The same of several lines, each kept and none that begins like one of ours: they stand indented."""
+    return "\n".join(f"  {one_line(line)}" for line in text.split("\n"))

@@ -26,7 +26,7 @@ from typing import Literal
 import msgspec
 
 ROOT = "tidewatt/v1"
-#: The MQTT user property of a report that comes from a spool: it tells of the past.
+#: The MQTT user property of a report that comes from a spool, or is told again: it tells of the past.
 REPLAYED = "replayed"
 
 FleetKind = Literal["policy", "dispatch", "state", "audit"]

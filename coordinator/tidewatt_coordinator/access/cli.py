@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from tidewatt_coordinator.access.gate import now_ms
 from tidewatt_coordinator.access.keys import Key, KeyBook
 from tidewatt_coordinator.access.roles import ROLES, Role
+from tidewatt_coordinator.command.printing import console
 from tidewatt_coordinator.configfile import DEFAULT_CONFIG, ConfigFile, read_config
 from tidewatt_coordinator.ledger.store import Ledger
 from tidewatt_wire.topics import check_name
@@ -82,7 +82,7 @@ def list_keys(as_json: AsJson = False, config: ConfigFile = DEFAULT_CONFIG) -> N
             one.id, one.role, ", ".join(one.sites) or "all", one.name or "-", _day(one.made_ms),
             _day(one.expires_ms) if one.expires_ms else NEVER, _day(one.used_ms), one.state(at_ms),
         )  # fmt: skip
-    Console(width=None if Console().is_terminal else 200).print(shown)
+    console().print(shown)
 
 
 @key_app.command()

@@ -14,6 +14,9 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from tidewatt_wire.strangers import one_line
 
 #: Of every object that --json prints; it rises when a key goes or changes its meaning, not when one comes.
 SCHEMA = 1
@@ -29,9 +32,17 @@ def as_json(value: object) -> str:
     return msgspec.json.format(msgspec.json.encode(plain)).decode()
 
 
+class _Plain(Console):
+    """Text is what it says: names of others give rich no orders, and the terminal none."""
+
+    def render_str(self, text: str, **more: Any) -> Text:
+        """As rich's; a line's end is one."""
+        return super().render_str("\n".join(one_line(line) for line in text.split("\n")), **more)
+
+
 def console() -> Console:
     """Wide where nobody looks: a table in a pipe must not be cut."""
-    return Console() if sys.stdout.isatty() else Console(width=200)
+    return _Plain(width=None if sys.stdout.isatty() else 200, markup=False, emoji=False)
 
 
 @contextmanager

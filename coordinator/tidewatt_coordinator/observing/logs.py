@@ -10,7 +10,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from tidewatt_coordinator.observing.settings import Log
 from tidewatt_link import logs as plain
-from tidewatt_wire.strangers import one_line
+from tidewatt_wire.strangers import one_line, set_in
 
 #: Of others' libraries only what is wrong is news.
 OURS = ("tidewatt_coordinator", "tidewatt_link")
@@ -65,6 +65,6 @@ def _line(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     """As agent and router have it, and what is bound after it."""
     said = {name: event.pop(name, "") for name in ("timestamp", "level", "logger", "event", "exception")}
     bound = "".join(f" {name}={value}" for name, value in event.items())
-    trace = f"\n{said['exception']}" if said["exception"] else ""
+    trace = f"\n{set_in(str(said['exception']))}" if said["exception"] else ""
     line = f"{str(said['level']).upper()} {said['logger']}: {said['event']}{bound}"
     return one_line(line) + trace

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tidewatt_coordinator.watching.door import Device, FleetNow
+from tidewatt_wire.strangers import printable
 
 #: Worst first; what isn't named is worse than all that is.
 ORDER = ("lost", "overdue", "silent", "stopped", "asleep", "online")
@@ -54,9 +55,8 @@ def table(devices: Sequence[Device], *, narrow: bool) -> Table:
         colour = COLOURS.get(one.status, "red")
         figures = (_figure(one.watts, 1), _figure(one.requests_rps, 1), _figure(one.p95_ms, 1))
         heat = Text(_figure(one.temperature_c, 0), "red" if (one.temperature_c or 0.0) >= HOT_C else "")
-        shown.add_row(
-            Text(one.device), Text(one.site), Text(one.status, colour), Text(one.point or "-"), *figures, heat
-        )
+        device, site, point = (Text(printable(said)) for said in (one.device, one.site, one.point or "-"))
+        shown.add_row(device, site, Text(one.status, colour), point, *figures, heat)
     return shown
 
 
