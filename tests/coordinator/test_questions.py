@@ -1,6 +1,7 @@
 """The questions' arithmetic: parts that sum, forecasts that cover, savings that are found again."""
 
 import random
+import re
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
@@ -14,6 +15,7 @@ from tests.costing import amounts
 
 from tidewatt_coordinator.costs.attribution import rounded
 from tidewatt_coordinator.electricity.charges import ELECTRICITY
+from tidewatt_coordinator.money import total as total_of
 from tidewatt_coordinator.questions.monthend import MonthEnd, month_end
 from tidewatt_coordinator.questions.rollouts import change_of, touched
 from tidewatt_coordinator.questions.rows import Cost, Use
@@ -147,6 +149,9 @@ def test_shapleys_parts_sum_to_the_difference(pairs: list[tuple[Fraction, Fracti
     assert [-part for part in backwards] == parts
 
 
+#: An amount in a sentence.
+SAID = re.compile(r"[+-][\d,]+\.\d\d")
+
 service_keys = st.tuples(
     st.sampled_from([ELECTRICITY, "AWS Lambda"]), names, st.just("Usage"), st.just("kWh")
 )
@@ -165,8 +170,11 @@ def test_reasons_sum_to_the_difference(
 ) -> None:
     found = reasons(before, after, old, new)
     for one in [*found, *whole_why(found)]:
-        assert sum(one.parts.values(), Decimal(0)) == one.after - one.before
+        assert total_of(one.parts.values()) == one.after - one.before
         assert set(one.parts) <= set(WORDS)
+        # What is said of it adds up, too, to the cent.
+        said = [Decimal(number.replace(",", "")) for number in SAID.findall(one.sentence)]
+        assert total_of(said[1:]) == total_of(said[:1])
     for total in whole_why(found):
         assert total.after == sum(cost.effective for cost in after if cost.currency == total.currency)
 

@@ -6,8 +6,10 @@ from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 
 import msgspec
 
+from tidewatt_coordinator import money
 from tidewatt_coordinator.costs.charge import SMALLEST, Charge, CostError, total
 from tidewatt_coordinator.costs.days import Window, day_of
+from tidewatt_coordinator.money import EXACT, ROUNDING
 
 FIELDS = ("source", "provider", "service", "category", "region", "account", "resource", "description", "kind")
 #: What charges without the field or the tag are filed under.
@@ -113,14 +115,17 @@ def rounded(values: Sequence[Decimal], places: int = CENTS) -> list[Decimal]:
 
 
 def fitted(values: Sequence[Decimal], whole: Decimal) -> list[Decimal]:
-    """Values to the cent that sum to `whole`, which is theirs but for how it was rounded elsewhere."""
-    cents = [value.quantize(HUNDREDTH, ROUND_FLOOR) for value in values]
-    order = sorted(range(len(values)), key=lambda place: cents[place] - values[place])
-    missing = int((whole - total(cents)) / HUNDREDTH)
+    """Values to the cent that sum to `whole`, which is theirs but for how it was rounded elsewhere.
+
+    They may be greater than any amount, as parts of a difference are that cancel each other.
+    """
+    cents = [value.quantize(HUNDREDTH, ROUND_FLOOR, context=ROUNDING) for value in values]
+    order = sorted(range(len(values)), key=lambda place: EXACT.subtract(cents[place], values[place]))
+    missing = int(EXACT.subtract(whole, money.total(cents)) / HUNDREDTH)
     for number in range(abs(missing) if order else 0):
         # One too many is taken from where it was least wanted.
         place = order[(number if missing > 0 else -1 - number) % len(order)]
-        cents[place] += HUNDREDTH if missing > 0 else -HUNDREDTH
+        cents[place] = EXACT.add(cents[place], HUNDREDTH if missing > 0 else -HUNDREDTH)
     return cents
 
 

@@ -17,8 +17,9 @@ from itertools import combinations
 from math import factorial, prod
 
 from tidewatt_coordinator.costs.attribution import fitted, rounded
-from tidewatt_coordinator.costs.charge import SMALLEST, total
+from tidewatt_coordinator.costs.charge import SMALLEST
 from tidewatt_coordinator.electricity.charges import ELECTRICITY
+from tidewatt_coordinator.money import EXACT, ROUNDING, total
 from tidewatt_coordinator.questions.rows import Cost
 
 VOLUME, MIX, EFFICIENCY, USAGE, PRICE, OTHER = "volume", "mix", "efficiency", "usage", "price", "other"
@@ -134,11 +135,14 @@ def _parts(old: Cost | None, new: Cost | None, requests: Requests | None) -> dic
 def _exactly(parts: Mapping[str, Fraction], last: str, difference: Decimal) -> dict[str, Decimal]:
     """As decimals; `last` takes what rounding leaves, less than a millionth of a millionth for each."""
     rounded = {
-        name: (Decimal(part.numerator) / Decimal(part.denominator)).quantize(SMALLEST)
+        name: ROUNDING.divide(Decimal(part.numerator), Decimal(part.denominator)).quantize(
+            SMALLEST, context=ROUNDING
+        )
         for name, part in parts.items()
         if name != last
     }
-    rounded[last] = difference - total(rounded.values())
+    # A price that explodes makes parts of many digits, of which the difference is a few.
+    rounded[last] = EXACT.subtract(difference, total(rounded.values()))
     return {name: part for name, part in rounded.items() if part}
 
 
@@ -148,9 +152,9 @@ def _why(
     before = after = Decimal(0)
     parts: dict[str, Decimal] = {}
     for old, new, some in cells:
-        before, after = before + old, after + new
+        before, after = EXACT.add(before, old), EXACT.add(after, new)
         for name, part in some.items():
-            parts[name] = parts.get(name, Decimal(0)) + part
+            parts[name] = EXACT.add(parts.get(name, Decimal(0)), part)
     parts = {name: parts[name] for name in WORDS if parts.get(name)}
     found = Why(service=service, site=site, currency=currency, before=before, after=after, parts=parts)
     return replace(found, sentence=sentence(found, total(rounded([after - before]))))
