@@ -140,14 +140,24 @@ class Ingest:
         """Times that reports were acknowledged unmerged, because the ledger took too long."""
 
     async def run(self) -> None:
-        """Listen and merge for ever; ends only by cancellation, with nothing left unmerged."""
+        """Listen and merge for ever; ends only by cancellation, and what came is merged and acknowledged.
+
+        What comes while that is done stays the broker's.
+        """
+        listening = asyncio.create_task(self._listen_for_ever())
         merging = asyncio.create_task(self._merge_for_ever())
         relieving = asyncio.create_task(self._relieve_for_ever())
         try:
-            await asyncio.gather(self._listen_for_ever(), merging, relieving)
+            # Not gathered: that would end them all at once, and go on when the first has ended.
+            done, _ = await asyncio.wait({listening, merging, relieving}, return_when=asyncio.FIRST_COMPLETED)
+            for one in done:
+                one.result()
         finally:
-            await ended(merging, relieving)
-            await self.merge()
+            try:
+                await ended(merging, relieving)
+                await self.merge()
+            finally:
+                await ended(listening)
 
     def take_all(self, messages: Sequence[Said]) -> None:
         """Take what a line brings; it is acknowledged with the next batch."""

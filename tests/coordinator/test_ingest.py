@@ -129,6 +129,32 @@ async def test_what_comes_while_it_subscribes_is_acknowledged_too(
     assert third.messages["report"] == 1
 
 
+async def test_it_ends_when_the_broker_has_read_what_it_acknowledged(
+    mosquitto: Mosquitto, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidewatt_link.subscribing.FAREWELL_S", 30.0)
+    first = ingest_of(mosquitto.url, ledger)
+    ending = asyncio.create_task(first.run())
+    await until(lambda: first.connected)
+    await say(mosquitto, range(1, 101))
+    await until(lambda: first.messages["report"] == 100)
+    mosquitto.freeze()
+    try:
+        ending.cancel()
+        await until(lambda: not first.unacknowledged)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not ending.done()
+    finally:
+        mosquitto.thaw()
+    await asyncio.wait([ending], timeout=20)
+    assert ending.cancelled()
+    async with running(ingest_of(mosquitto.url, ledger)) as second:
+        await say(mosquitto, range(101, 102))
+        await until(lambda: second.messages["report"])
+    assert second.messages["report"] == 1
+
+
 async def test_a_slow_ledger_slows_the_session_and_not_for_ever(
     mosquitto: Mosquitto, file: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
