@@ -15,8 +15,6 @@ from tidewatt_wire.messages import Report
 AGAIN_S = (60.0, 600.0, 3_600.0, 21_600.0, 86_400.0)
 #: Epochs remembered; a disk that fails by the minute ends one each time, and the oldest are forgotten.
 MOST = 64
-
-
 #: Times that one is heard in all, over several runs: a board that is started anew each day ends as well.
 MOST_HEARD = 20
 
